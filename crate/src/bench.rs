@@ -1,0 +1,1 @@
+//! Images per second of training, beside PyTorch.

@@ -1,0 +1,143 @@
+//! What a run is: every choice that can change its numbers, and the key made of them.
+
+use crate::corruption::Corruption;
+use crate::models::ModelKind;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::str::FromStr;
+
+/// How much of the paper's experiment is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// Seconds: shows that everything works, not what the paper claims.
+    Smoke,
+    /// Minutes on a laptop: the paper's orderings show.
+    Small,
+    /// The paper's sizes, epochs and hyper-parameters.
+    Paper,
+}
+
+impl Scale {
+    /// The name on the command line: `smoke`, `small` or `paper`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scale::Smoke => "smoke",
+            Scale::Small => "small",
+            Scale::Paper => "paper",
+        }
+    }
+}
+
+impl std::fmt::Display for Scale {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scale {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Scale> {
+        [Scale::Smoke, Scale::Small, Scale::Paper]
+            .into_iter()
+            .find(|s| s.name() == text)
+            .ok_or_else(|| Error::argument("scale", format!("{text:?} is none of smoke, small, paper")))
+    }
+}
+
+/// The data set of a run, as the run's key and its record hold it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataId {
+    /// Short name (`cifar10`, `shapes10`).
+    pub name: String,
+    /// Name for figures ("CIFAR-10 (JPEG q75)").
+    pub title: String,
+    /// SHA-256 of the images and labels, in hexadecimal.
+    pub fingerprint: String,
+    /// The first this many training images are used.
+    pub train: usize,
+    /// The first this many test images are used.
+    pub test: usize,
+}
+
+/// One seed for each source of chance, so that each can be varied alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seeds {
+    /// Of the corruption: which labels, which permutation, which noise.
+    pub data: u64,
+    /// Of the initial weights.
+    pub init: u64,
+    /// Of the order of the examples in each epoch, and of augmentation.
+    pub order: u64,
+}
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Seeds { data: 1, init: 2, order: 3 }
+    }
+}
+
+impl Seeds {
+    /// Three different seeds for repetition number `repeat` (0, 1, ...) of an experiment.
+    pub fn repeat(repeat: u64) -> Seeds {
+        Seeds { data: 3 * repeat + 1, init: 3 * repeat + 2, order: 3 * repeat + 3 }
+    }
+}
+
+/// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hyper {
+    /// Images a step. Not stated in the paper; 128 in faithful reproductions.
+    pub batch_size: usize,
+    /// Initial learning rate: 0.1 for Inception, 0.01 for Alexnet and MLPs.
+    pub learning_rate: f64,
+    /// Momentum, 0.9.
+    pub momentum: f64,
+    /// Factor on the learning rate, 0.95.
+    pub decay: f64,
+    /// Epochs between two applications of `decay`: 1 in the paper. Smaller data sets have shorter
+    /// epochs; a reduced scale keeps the number of *steps* between decays near the paper's 391.
+    pub decay_every: usize,
+    /// L2 coefficient added to the gradient of every weight; 0 switches it off.
+    pub weight_decay: f64,
+    /// Train on random 28x28 crops, test on the centre crop.
+    pub random_crop: bool,
+    /// At most this many epochs.
+    pub epochs: usize,
+    /// Stop at the end of the first epoch with 100 % training accuracy.
+    pub stop_when_fitted: bool,
+}
+
+/// A whole run. Two equal configurations give equal frames; [`RunConfig::key`] names the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// Rises when a change of code changes what equal configurations give.
+    pub schema: u32,
+    /// Data set, by content.
+    pub data: DataId,
+    /// Architecture.
+    pub model: ModelKind,
+    /// Section 2.1's modification of labels or images.
+    pub corruption: Corruption,
+    /// Optimisation.
+    pub hyper: Hyper,
+    /// Seeds.
+    pub seeds: Seeds,
+    /// Steps between two rows of the frame (an epoch's end adds one too).
+    pub log_every: usize,
+    /// Epochs between two evaluations on the test set.
+    pub eval_every: usize,
+}
+
+/// The present [`RunConfig::schema`].
+pub const SCHEMA: u32 = 1;
+
+impl RunConfig {
+    /// The run's name in the store: the first 16 hexadecimal digits of the SHA-256 of the
+    /// configuration's JSON.
+    pub fn key(&self) -> String {
+        let json = serde_json::to_vec(self).expect("a configuration of plain values is JSON");
+        Sha256::digest(&json).iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+}

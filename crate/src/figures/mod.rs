@@ -1,0 +1,1 @@
+//! The theme, the figures, and export.

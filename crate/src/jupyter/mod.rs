@@ -1,0 +1,1 @@
+//! The kernel, the Python environment, running notebooks.

@@ -1,0 +1,51 @@
+//! Zhang et al. 2017, "Understanding deep learning requires rethinking generalization", in Rust
+//! notebooks: real data, the paper's corruptions, its models, its figures and tables.
+//!
+//! # The house, room by room
+//!
+//! | module | what is in it | paper |
+//! | --- | --- | --- |
+//! | [`data`] | data sets and where they are found: CIFAR-10, MNIST, the embedded `shapes10` | appendix A |
+//! | [`corruption`] | the six modifications of labels and images | section 2.1 |
+//! | [`preprocess`] | scaling, crops, per-image whitening | appendix A |
+//! | [`models`] | the architectures, one file each | appendix A, figure 3 |
+//! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
+//! | [`optim`] | SGD with momentum and weight decay | appendix A |
+//! | [`config`] | what a run is: every choice that can change its numbers | |
+//! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
+//! | [`store`] | finished runs, one Parquet file each | |
+//! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
+//! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
+//! | [`paper`] | the paper's own numbers | figures, tables |
+//! | [`figures`] | the theme, one drawing function a figure, export | figures |
+//! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
+//! | [`study`] | what a notebook holds: data, scale, store, output folder | |
+//! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
+//! | [`bench`] | images per second, beside PyTorch | |
+//! | [`error`], [`files`] | the error enum; files that are whole or absent | |
+//!
+//! A notebook starts with `use rethink::prelude::*;`. Generic code stays inside: everything that
+//! a cell calls has concrete types, so that cells compile in about a second.
+
+pub mod bench;
+pub mod config;
+pub mod corruption;
+pub mod data;
+pub mod error;
+pub mod figures;
+pub mod files;
+pub mod jupyter;
+pub mod models;
+pub mod ops;
+pub mod optim;
+pub mod paper;
+pub mod prelude;
+pub mod preprocess;
+pub mod provenance;
+pub mod recipe;
+pub mod store;
+pub mod study;
+pub mod tables;
+pub mod train;
+
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! The command line: `rethink reproduce`, `run`, `sweep`, `list`, `compare`, `data`, `lab`, `bench`.
+
+fn main() {}

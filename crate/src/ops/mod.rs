@@ -1,0 +1,1 @@
+//! Operations on dfdx's tape.

@@ -1,0 +1,1 @@
+//! Scaling, crops and per-image whitening (appendix A).

@@ -1,0 +1,1 @@
+//! Finished runs, one Parquet file each.
