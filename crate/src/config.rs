@@ -85,6 +85,16 @@ impl Seeds {
     }
 }
 
+/// Initial weights of fully connected layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Uniform within sqrt(6 / (inputs + outputs)), biases zero: TF-Slim's default at the time.
+    Glorot,
+    /// Weights and biases uniform within 1 / sqrt(inputs): PyTorch's and dfdx's default.
+    FanIn,
+}
+
 /// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hyper {
@@ -101,6 +111,8 @@ pub struct Hyper {
     pub decay_every: usize,
     /// L2 coefficient added to the gradient of every weight; 0 switches it off.
     pub weight_decay: f64,
+    /// How the weights start. Not stated in the paper.
+    pub init: Init,
     /// Train on random 28x28 crops, test on the centre crop.
     pub random_crop: bool,
     /// At most this many epochs.

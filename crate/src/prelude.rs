@@ -1,1 +1,11 @@
-//! What a notebook imports.
+//! What a notebook imports: `use rethink::prelude::*;`.
+
+pub use crate::config::{Hyper, Init, RunConfig, Scale, Seeds};
+pub use crate::corruption::Corruption;
+pub use crate::data::{self, Dataset};
+pub use crate::models::ModelKind;
+pub use crate::recipe;
+pub use crate::store::{Run, Store};
+pub use crate::study::Study;
+pub use crate::{Error, Result};
+pub use polars::prelude::{DataFrame};

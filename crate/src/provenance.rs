@@ -1,1 +1,89 @@
-//! What is recorded beside the numbers.
+//! What is recorded beside the numbers: the code, the libraries, the machine.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// Where a result comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of this crate.
+    pub rethink: String,
+    /// Commit of the source tree, with `+changes` when it had uncommitted ones; `unknown` without git.
+    pub revision: String,
+    /// Versions of the libraries that numbers pass through.
+    pub crates: BTreeMap<String, String>,
+    /// Operating system, processor and its vector instructions.
+    pub host: String,
+    /// What the arithmetic ran on (`cpu`).
+    pub device: String,
+    /// Threads of the pool. They do not change any number.
+    pub threads: usize,
+}
+
+impl Provenance {
+    /// Of this program, here and now.
+    pub fn here() -> Provenance {
+        Provenance {
+            rethink: env!("CARGO_PKG_VERSION").into(),
+            revision: revision(),
+            crates: crates(),
+            host: host(),
+            device: "cpu".into(),
+            threads: rayon::current_num_threads(),
+        }
+    }
+}
+
+/// The commit of the source tree this program was built from, as it is now.
+fn revision() -> String {
+    let git = |args: &[&str]| {
+        let out = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(args).output().ok()?;
+        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
+    // Only code can change a number; figures and notes may be in flux.
+    match git(&["status", "--porcelain", "--", ".", "../Cargo.lock"]) {
+        Some(changes) if changes.is_empty() => commit,
+        _ => format!("{commit}+changes"),
+    }
+}
+
+fn crates() -> BTreeMap<String, String> {
+    const NAMED: [&str; 7] = ["dfdx", "gemm", "polars", "plotters", "rand", "rand_chacha", "rand_distr"];
+    let lock = include_str!("../../Cargo.lock");
+    let field = |block: &str, name: &str| {
+        let line = block.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(" = "))?;
+        Some(line.trim_matches('"').to_string())
+    };
+    let mut versions = BTreeMap::new();
+    for block in lock.split("[[package]]") {
+        let (Some(name), Some(version)) = (field(block, "name"), field(block, "version")) else { continue };
+        // dfdx brings an older rand of its own; the newest is the one this crate calls.
+        if NAMED.contains(&name.as_str()) {
+            versions.insert(name, version);
+        }
+    }
+    versions
+}
+
+fn host() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
+    let processor = model.map_or("unknown processor", |(_, name)| name.trim());
+    format!("{}, {}, {}", std::env::consts::OS, processor, vector_instructions())
+}
+
+/// The widest vector instructions found: they decide in which order a matrix product adds.
+fn vector_instructions() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx512f") {
+            return "avx512";
+        }
+        if std::is_x86_feature_detected!("avx2") {
+            return "avx2";
+        }
+    }
+    std::env::consts::ARCH
+}

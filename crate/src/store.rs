@@ -1,1 +1,256 @@
-//! Finished runs, one Parquet file each.
+//! Finished runs: one Parquet file each, named by the key of its configuration.
+//!
+//! A file's rows are the run's frame; its key-value metadata holds the [`Record`] as JSON. A run in
+//! progress has a folder `KEY.partial` beside it. A finished run is never computed again and never
+//! overwritten.
+
+use crate::config::{RunConfig, Scale};
+use crate::data::Dataset;
+use crate::provenance::Provenance;
+use crate::train::{Ending, Progress, Row, Trained, train};
+use crate::{Error, Result, files};
+use polars::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is known of a finished run beside its frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Every choice that can change the numbers.
+    pub config: RunConfig,
+    /// The scale it was run for. Not part of the key: equal configurations are one run.
+    pub scale: Scale,
+    /// How it ended.
+    pub ending: Ending,
+    /// Trained numbers of the model.
+    pub parameters: usize,
+    /// Epochs run.
+    pub epochs: u32,
+    /// Accuracy on the whole training set at the end, 0 to 1.
+    pub train_accuracy: Option<f64>,
+    /// Accuracy on the test set at the end, 0 to 1.
+    pub test_accuracy: Option<f64>,
+    /// Seconds of training and evaluation.
+    pub seconds: f64,
+    /// SHA-256 of the frame without `seconds`: equal for equal runs.
+    pub digest: String,
+    /// Code, libraries, machine.
+    pub provenance: Provenance,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What is known of it.
+    pub record: Record,
+    /// `step` u32, `epoch` u32, `loss`, `batch_accuracy`, `train_accuracy` (nulls), `test_accuracy`
+    /// (nulls), `learning_rate`, `seconds`: f64. See [`Row`].
+    pub frame: DataFrame,
+}
+
+impl Run {
+    /// The epoch at whose end the whole training set was first classified as labelled; `None` if it
+    /// never was.
+    pub fn fitted_at(&self) -> Option<u32> {
+        (self.record.ending == Ending::Fitted).then_some(self.record.epochs)
+    }
+}
+
+/// A folder of runs.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// What [`Store::run`] tells its caller.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The run is in the store already.
+    Found(&'a Record),
+    /// Another process is at this run; waiting for it.
+    Waiting,
+    /// An epoch ended.
+    Epoch(&'a Row),
+}
+
+const METADATA: &str = "rethink";
+
+impl Store {
+    /// The store in `folder`, which is created with the first run.
+    pub fn new(folder: impl Into<PathBuf>) -> Store {
+        Store { folder: folder.into() }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the run named `key` lies, or will.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.parquet"))
+    }
+
+    /// The finished run of `config`, if there is one.
+    ///
+    /// Errors: [`Error::Format`] or [`Error::Frame`] for a file that is no run.
+    pub fn get(&self, config: &RunConfig) -> Result<Option<Run>> {
+        let path = self.path(&config.key());
+        if !path.exists() {
+            return Ok(None);
+        }
+        let run = read(&path)?;
+        if run.record.config != *config {
+            return Err(Error::format("read the run", &path, "it holds another configuration than its name says"));
+        }
+        Ok(Some(run))
+    }
+
+    /// The finished run of `config`: from the store, or trained on `data` and put there. Goes on from
+    /// a checkpoint where an earlier attempt left one. Two processes that want the same run train it
+    /// once.
+    ///
+    /// Errors: those of [`train`], and I/O errors naming the file.
+    pub fn run(
+        &self,
+        config: &RunConfig,
+        data: &Dataset,
+        scale: Scale,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Run> {
+        if let Some(run) = self.get(config)? {
+            on_event(Event::Found(&run.record));
+            return Ok(run);
+        }
+        let key = config.key();
+        let partial = self.folder.join(format!("{key}.partial"));
+        fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
+        let lock = self.folder.join(format!("{key}.lock"));
+        let held = File::create(&lock).map_err(Error::io("create the run's lock", &lock))?;
+        if held.try_lock().is_err() {
+            on_event(Event::Waiting);
+            held.lock().map_err(Error::io("wait for the run's lock", &lock))?;
+            if let Some(run) = self.get(config)? {
+                on_event(Event::Found(&run.record));
+                return Ok(run);
+            }
+            fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
+        }
+        let mut on_epoch = |row: &Row| on_event(Event::Epoch(row));
+        let progress = Progress {
+            folder: Some(partial.clone()),
+            checkpoint_every: Duration::from_secs(20),
+            on_epoch: &mut on_epoch,
+            leave_after: None,
+        };
+        let trained = train(config, data, progress)?
+            .ok_or_else(|| Error::argument("training run", "left before its end"))?;
+        let run = finish(config, scale, &trained)?;
+        write(&self.path(&key), &run)?;
+        fs::remove_dir_all(&partial).map_err(Error::io("remove the run's folder", &partial))?;
+        // The lock file goes last; whoever waits on it finds the finished run.
+        fs::remove_file(&lock).map_err(Error::io("remove the run's lock", &lock))?;
+        Ok(run)
+    }
+
+    /// Every finished run, by key.
+    ///
+    /// Errors: as for [`Store::get`], for the first file that is no run.
+    pub fn all(&self) -> Result<Vec<Run>> {
+        let operation = "list the runs";
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(Error::io(operation, &self.folder))? {
+            let path = entry.map_err(Error::io(operation, &self.folder))?.path();
+            if path.extension().is_some_and(|e| e == "parquet") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        paths.iter().map(|path| read(path)).collect()
+    }
+}
+
+/// The run that training gave, with its record.
+pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run> {
+    let frame = frame(&trained.rows)?;
+    let last = trained.rows.last().ok_or_else(|| Error::argument("finish a run", "it has no rows"))?;
+    Ok(Run {
+        record: Record {
+            config: config.clone(),
+            scale,
+            ending: trained.ending,
+            parameters: trained.parameter_count,
+            epochs: last.epoch,
+            train_accuracy: last.train_accuracy,
+            test_accuracy: last.test_accuracy,
+            seconds: last.seconds,
+            digest: digest(&trained.rows),
+            provenance: Provenance::here(),
+        },
+        frame,
+    })
+}
+
+/// SHA-256 of everything in `rows` but `seconds`.
+pub fn digest(rows: &[Row]) -> String {
+    let mut hash = Sha256::new();
+    let bits = |v: Option<f64>| v.map_or(u64::MAX, f64::to_bits);
+    for r in rows {
+        hash.update(r.step.to_le_bytes());
+        hash.update(r.epoch.to_le_bytes());
+        let values = [Some(r.loss), Some(r.batch_accuracy), r.train_accuracy, r.test_accuracy, Some(r.learning_rate)];
+        for value in values {
+            hash.update(bits(value).to_le_bytes());
+        }
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn frame(rows: &[Row]) -> Result<DataFrame> {
+    let column = |name: &str, value: fn(&Row) -> f64| Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>());
+    let optional = |name: &str, value: fn(&Row) -> Option<f64>| {
+        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
+    };
+    let columns = vec![
+        Column::new("step".into(), rows.iter().map(|r| r.step).collect::<Vec<_>>()),
+        Column::new("epoch".into(), rows.iter().map(|r| r.epoch).collect::<Vec<_>>()),
+        column("loss", |r| r.loss),
+        column("batch_accuracy", |r| r.batch_accuracy),
+        optional("train_accuracy", |r| r.train_accuracy),
+        optional("test_accuracy", |r| r.test_accuracy),
+        column("learning_rate", |r| r.learning_rate),
+        column("seconds", |r| r.seconds),
+    ];
+    DataFrame::new(rows.len(), columns).map_err(Error::frame("build the run's frame"))
+}
+
+fn write(path: &Path, run: &Run) -> Result<()> {
+    let json = serde_json::to_string(&run.record).expect("plain values are JSON");
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(METADATA.into(), json)])))
+        .finish(&mut run.frame.clone())
+        .map_err(Error::frame("write the run"))?;
+    files::write_whole(path, &bytes)
+}
+
+/// Reads a run's file.
+///
+/// Errors: [`Error::Io`], [`Error::Format`], both naming the file.
+pub fn read(path: &Path) -> Result<Run> {
+    let operation = "read the run";
+    let file = File::open(path).map_err(Error::io(operation, path))?;
+    let mut reader = ParquetReader::new(file);
+    let malformed = |e: PolarsError| Error::format(operation, path, e.to_string());
+    let metadata = reader.get_metadata().map_err(malformed)?.key_value_metadata().clone().unwrap_or_default();
+    let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
+    let json = json.ok_or_else(|| Error::format(operation, path, "it has no record: not a run of rethink"))?;
+    let record = serde_json::from_str(json).map_err(|e| Error::format(operation, path, e.to_string()))?;
+    Ok(Run { record, frame: reader.finish().map_err(malformed)? })
+}

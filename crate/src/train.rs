@@ -1,1 +1,418 @@
-//! The training loop.
+//! The training loop (appendix A): SGD over a resident data set, a frame of what happened, and
+//! checkpoints from which a killed run goes on as if it had never stopped.
+
+use crate::config::{Hyper, RunConfig};
+use crate::data::Dataset;
+use crate::models::{Network, Parameter, count_correct};
+use crate::optim::SgdStep;
+use crate::preprocess::{CROP, Pixels};
+use crate::{Error, Result, files};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A row of a run's frame. Accuracies are fractions, 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Steps taken so far.
+    pub step: u32,
+    /// Epochs, counted from 1; the one that the step belongs to.
+    pub epoch: u32,
+    /// Training loss in nats, averaged over the steps since the last row.
+    pub loss: f64,
+    /// Training accuracy on the batches since the last row, each before its own update.
+    pub batch_accuracy: f64,
+    /// Accuracy on the whole training set with the weights of this moment, where it was measured.
+    pub train_accuracy: Option<f64>,
+    /// Accuracy on the test set with the weights of this moment, where it was measured.
+    pub test_accuracy: Option<f64>,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// Seconds of training and evaluation so far, over all sittings.
+    pub seconds: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// 100 % training accuracy, and the configuration said to stop there.
+    Fitted,
+    /// All epochs were run.
+    Completed,
+    /// The loss became infinite or not a number.
+    Diverged,
+}
+
+/// What training gives.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The frame's rows.
+    pub rows: Vec<Row>,
+    /// How it ended.
+    pub ending: Ending,
+    /// Final weights.
+    pub parameters: Vec<Parameter>,
+    /// How many numbers were trained.
+    pub parameter_count: usize,
+}
+
+/// Where and how often progress is kept, and who is told.
+pub struct Progress<'a> {
+    /// Folder of the checkpoint and the live log; none keeps nothing.
+    pub folder: Option<PathBuf>,
+    /// Least time between two checkpoints (they come at an epoch's end).
+    pub checkpoint_every: Duration,
+    /// Called after every epoch.
+    pub on_epoch: &'a mut dyn FnMut(&Row),
+    /// Leave after this epoch's checkpoint, as a kill would; for tests.
+    pub leave_after: Option<u32>,
+}
+
+impl<'a> Progress<'a> {
+    /// Keeps nothing, tells `on_epoch`.
+    pub fn quiet(on_epoch: &'a mut dyn FnMut(&Row)) -> Progress<'a> {
+        Progress { folder: None, checkpoint_every: Duration::MAX, on_epoch, leave_after: None }
+    }
+}
+
+/// Images ready for training: cropped, whitened, resident as `f32`.
+struct Resident {
+    image: usize,
+    train: Vec<f32>,
+    train_labels: Vec<u16>,
+    test: Vec<f32>,
+    test_labels: Vec<u16>,
+    crops: Option<Crops>,
+}
+
+/// What random crops are taken from.
+struct Crops {
+    shape: [usize; 3],
+    pixels: Pixels,
+}
+
+impl Resident {
+    fn new(config: &RunConfig, data: &Dataset) -> Result<Resident> {
+        let DataSizes { train, test } = sizes(config, data)?;
+        let corrupted = config.corruption.apply(data, train, test, config.seeds.data)?;
+        let shape = corrupted.shape;
+        Ok(Resident {
+            image: shape[0] * CROP * CROP,
+            train: corrupted.train.whitened_all(train, shape)?,
+            train_labels: corrupted.train_labels,
+            test: corrupted.test.whitened_all(test, shape)?,
+            test_labels: corrupted.test_labels,
+            crops: config.hyper.random_crop.then_some(Crops { shape, pixels: corrupted.train }),
+        })
+    }
+
+    /// The training images `order`, gathered side by side; random crops where the run asks for them.
+    fn batch(&self, order: &[u32], corners: &[(u8, u8)]) -> (Vec<f32>, Vec<u16>) {
+        let mut images = vec![0.0; order.len() * self.image];
+        images.par_chunks_mut(self.image).zip(order).for_each(|(out, &index)| {
+            let index = index as usize;
+            match &self.crops {
+                Some(Crops { shape, pixels }) => {
+                    let (top, left) = corners[index];
+                    pixels.whitened(index, *shape, (top.into(), left.into()), out);
+                }
+                None => out.copy_from_slice(&self.train[index * self.image..(index + 1) * self.image]),
+            }
+        });
+        (images, order.iter().map(|&i| self.train_labels[i as usize]).collect())
+    }
+
+    fn accuracy(&self, network: &dyn Network, images: &[f32], labels: &[u16]) -> Result<f64> {
+        const AT_ONCE: usize = 500;
+        let mut correct = 0;
+        for (images, labels) in images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE)) {
+            let scores = network.logits(images.to_vec())?;
+            correct += count_correct(&scores, labels, scores.len() / labels.len());
+        }
+        Ok(correct as f64 / labels.len() as f64)
+    }
+}
+
+struct DataSizes {
+    train: usize,
+    test: usize,
+}
+
+/// Checks the configuration against the data, before anything is spent.
+fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
+    let operation = "training run";
+    let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } = config.hyper;
+    let (train, test) = (config.data.train, config.data.test);
+    let problem = if config.data.fingerprint != data.fingerprint {
+        format!("configured for {}, given {data:?}", config.data.title)
+    } else if train == 0 || train > data.train.len() || test == 0 || test > data.test.len() {
+        format!("{train} training and {test} test images of {} and {}", data.train.len(), data.test.len())
+    } else if batch_size == 0 || epochs == 0 || decay_every == 0 {
+        format!("batch size {batch_size}, {epochs} epochs, decay every {decay_every}: none may be 0")
+    } else if config.log_every == 0 || config.eval_every == 0 {
+        format!("a row every {} steps, a test every {} epochs: none may be 0", config.log_every, config.eval_every)
+    } else if !(learning_rate > 0.0 && learning_rate.is_finite() && decay > 0.0 && decay <= 1.0) {
+        format!("learning rate {learning_rate} (above 0), decay {decay} (above 0, at most 1)")
+    } else if !((0.0..1.0).contains(&momentum) && weight_decay >= 0.0 && weight_decay.is_finite()) {
+        format!("momentum {momentum} (0 to below 1), weight decay {weight_decay} (0 or more)")
+    } else {
+        return Ok(DataSizes { train, test });
+    };
+    Err(Error::argument(operation, problem))
+}
+
+/// Everything that a run carries from one epoch to the next, but for weights and velocities.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Position {
+    epoch: u32,
+    step: u32,
+    seconds: f64,
+    rows: Vec<Row>,
+    ending: Option<Ending>,
+}
+
+/// Streams of the order seed, an epoch each, so that a resumed run draws what it would have drawn.
+fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(what << 40 | u64::from(epoch));
+    rng
+}
+
+/// Trains `config` on `data`.
+///
+/// With a folder in `progress`, goes on from the checkpoint found there; the result is bit for bit
+/// that of a run never interrupted, `seconds` apart. Returns `None` when told to leave early.
+///
+/// Errors: [`Error::Argument`] for a configuration that does not fit the data, those of
+/// [`crate::models::ModelKind::build`], and I/O errors of the checkpoint.
+pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<Option<Trained>> {
+    let resident = Resident::new(config, data)?;
+    let hyper = &config.hyper;
+    let [channels, height, width] = data.shape;
+    let mut network = config.model.build(channels, data.classes.len(), hyper.init, config.seeds.init)?;
+    let mut at = Position::default();
+    let checkpoint = progress.folder.as_ref().map(|f| Checkpoint { folder: f.clone(), key: config.key() });
+    if let Some(found) = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten() {
+        network.restore(&found.parameters, found.velocity)?;
+        at = found.position;
+    }
+    let n = resident.train_labels.len();
+    let steps = n.div_ceil(hyper.batch_size);
+    let mut saved = Instant::now();
+    while at.ending.is_none() {
+        let started = Instant::now();
+        let before = at.seconds;
+        at.epoch += 1;
+        let mut order: Vec<u32> = (0..n as u32).collect();
+        order.shuffle(&mut epoch_stream(config.seeds.order, 0, at.epoch));
+        let corners: Vec<(u8, u8)> = if hyper.random_crop {
+            let mut rng = epoch_stream(config.seeds.order, 1, at.epoch);
+            let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
+            (0..n).map(|_| (up_to(height), up_to(width))).collect()
+        } else {
+            Vec::new()
+        };
+        let rate = hyper.learning_rate * hyper.decay.powi(((at.epoch - 1) as usize / hyper.decay_every) as i32);
+        let step = SgdStep {
+            learning_rate: rate as f32,
+            momentum: hyper.momentum as f32,
+            weight_decay: hyper.weight_decay as f32,
+        };
+        let (mut loss, mut correct, mut seen, mut batches) = (0.0, 0, 0, 0);
+        let (mut epoch_correct, mut diverged) = (0, false);
+        for (index, order) in order.chunks(hyper.batch_size).enumerate() {
+            let (images, labels) = resident.batch(order, &corners);
+            let outcome = network.train_step(images, &labels, step)?;
+            at.step += 1;
+            loss += f64::from(outcome.loss);
+            correct += outcome.correct;
+            epoch_correct += outcome.correct;
+            seen += labels.len();
+            batches += 1;
+            diverged = !outcome.loss.is_finite();
+            let left = steps - index - 1;
+            // The epoch's end closes the last interval, which is never shorter than half.
+            let interval_full = batches >= config.log_every && left >= config.log_every.div_ceil(2);
+            if interval_full || left == 0 || diverged {
+                at.rows.push(Row {
+                    step: at.step,
+                    epoch: at.epoch,
+                    loss: loss / f64::from(batches as u32),
+                    batch_accuracy: correct as f64 / seen as f64,
+                    train_accuracy: None,
+                    test_accuracy: None,
+                    learning_rate: rate,
+                    seconds: before + started.elapsed().as_secs_f64(),
+                });
+                (loss, correct, seen, batches) = (0.0, 0, 0, 0);
+            }
+            if diverged {
+                break;
+            }
+        }
+        let last = at.epoch as usize >= hyper.epochs || diverged;
+        let network = network.as_mut();
+        // The whole training set costs as much as half an epoch: it is measured when the batches say
+        // that it may be fitted, and at the end.
+        let nearly = epoch_correct as f64 >= 0.98 * n as f64;
+        let measured = (last || nearly)
+            .then(|| resident.accuracy(network, &resident.train, &resident.train_labels))
+            .transpose()?;
+        let fitted = measured == Some(1.0);
+        if diverged {
+            at.ending = Some(Ending::Diverged);
+        } else if fitted && hyper.stop_when_fitted {
+            at.ending = Some(Ending::Fitted);
+        } else if last {
+            at.ending = Some(Ending::Completed);
+        }
+        let tested = (at.ending.is_some() || (at.epoch as usize).is_multiple_of(config.eval_every))
+            .then(|| resident.accuracy(network, &resident.test, &resident.test_labels))
+            .transpose()?;
+        at.seconds = before + started.elapsed().as_secs_f64();
+        if let Some(row) = at.rows.last_mut() {
+            (row.train_accuracy, row.test_accuracy, row.seconds) = (measured, tested, at.seconds);
+            (progress.on_epoch)(row);
+        }
+        let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.log(&at)?;
+            if saved.elapsed() >= progress.checkpoint_every || leave {
+                checkpoint.save(network, &at)?;
+                saved = Instant::now();
+            }
+        }
+        if leave {
+            return Ok(None);
+        }
+    }
+    let ending = at.ending.unwrap_or(Ending::Completed);
+    let parameters = network.parameters();
+    Ok(Some(Trained { rows: at.rows, ending, parameters, parameter_count: network.parameter_count() }))
+}
+
+/// A run's unfinished state on disk: `checkpoint.safetensors`, whole or absent, and `log.csv`, to
+/// which each epoch's rows are appended for whoever watches.
+struct Checkpoint {
+    folder: PathBuf,
+    key: String,
+}
+
+struct Found {
+    parameters: Vec<Parameter>,
+    velocity: Vec<Vec<f32>>,
+    position: Position,
+}
+
+impl Checkpoint {
+    fn path(&self) -> PathBuf {
+        self.folder.join("checkpoint.safetensors")
+    }
+
+    fn save(&self, network: &dyn Network, at: &Position) -> Result<()> {
+        let parameters = network.parameters();
+        let velocity = network.velocity();
+        let metadata = HashMap::from([
+            ("key".to_string(), self.key.clone()),
+            ("position".to_string(), serde_json::to_string(at).expect("plain values are JSON")),
+        ]);
+        write_tensors(&self.path(), &parameters, velocity, metadata)
+    }
+
+    fn log(&self, at: &Position) -> Result<()> {
+        let path = self.folder.join("log.csv");
+        let mut text = String::from("step,epoch,loss,batch_accuracy,train_accuracy,test_accuracy,learning_rate,seconds\n");
+        let optional = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
+        for r in &at.rows {
+            text += &format!(
+                "{},{},{},{},{},{},{},{:.3}\n",
+                r.step,
+                r.epoch,
+                r.loss,
+                r.batch_accuracy,
+                optional(r.train_accuracy),
+                optional(r.test_accuracy),
+                r.learning_rate,
+                r.seconds
+            );
+        }
+        // Rewritten whole: rows later than a checkpoint come again after a kill, never twice.
+        files::write_whole(&path, text.as_bytes())
+    }
+
+    /// The last checkpoint; `None` where there is none.
+    fn load(&self) -> Result<Option<Found>> {
+        let (operation, path) = ("read the checkpoint", self.path());
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(Error::io(operation, &path))?,
+        };
+        let malformed = |problem: String| {
+            let remedy = format!("{problem}; remove {} to start this run again", self.folder.display());
+            Error::format(operation, &path, remedy)
+        };
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        if metadata.get("key") != Some(&self.key) {
+            return Err(malformed("it belongs to another run".into()));
+        }
+        let position = metadata.get("position").map(String::as_str).unwrap_or_default();
+        let position: Position = serde_json::from_str(position).map_err(|e| malformed(e.to_string()))?;
+        let (parameters, velocity) = read_tensors(&bytes).map_err(malformed)?;
+        Ok(Some(Found { parameters, velocity, position }))
+    }
+}
+
+/// Weights (and velocities, under `velocity.NAME`) as one safetensors file, whole or absent.
+pub fn write_tensors(
+    path: &Path,
+    parameters: &[Parameter],
+    velocity: &[Vec<f32>],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let operation = "write the tensors";
+    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let mut tensors = Vec::new();
+    for (index, p) in parameters.iter().enumerate() {
+        // safetensors sorts by name; the number keeps the order.
+        tensors.push((format!("{index:03}.{}", p.name), p.shape.clone(), bytes(&p.values)));
+        if let Some(v) = velocity.get(index) {
+            tensors.push((format!("velocity.{index:03}.{}", p.name), p.shape.clone(), bytes(v)));
+        }
+    }
+    let views = tensors.iter().map(|(name, shape, data)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data);
+        view.map(|view| (name.clone(), view))
+    });
+    let failed = |e: safetensors::SafeTensorError| Error::argument(operation, e.to_string());
+    let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
+    files::write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(failed)?)
+}
+
+fn read_tensors(bytes: &[u8]) -> std::result::Result<(Vec<Parameter>, Vec<Vec<f32>>), String> {
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let (mut parameters, mut velocity) = (Vec::new(), Vec::new());
+    for (name, view) in tensors {
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(format!("tensor {name} is of type {:?}", view.dtype()));
+        }
+        let (chunks, _) = view.data().as_chunks::<4>();
+        let values: Vec<f32> = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        if name.starts_with("velocity.") {
+            velocity.push(values);
+        } else {
+            let name = name.split_once('.').map_or(name.as_str(), |(_, rest)| rest).to_string();
+            parameters.push(Parameter { name, shape: view.shape().to_vec(), values });
+        }
+    }
+    Ok((parameters, velocity))
+}

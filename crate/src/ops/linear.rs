@@ -1,0 +1,120 @@
+//! A fully connected layer, with the ReLU that follows it, as one operation on the tape.
+
+use super::{Matrix, elements, product};
+use dfdx::nn::tensor_collection::*;
+use dfdx::prelude::{
+    Const, Cpu, CpuError, Device, Dtype, PutTape, Rank1, Rank2, SplitTape, Storage, Tape,
+    Tensor, TensorFromVec,
+};
+
+/// Weights and biases, seen by dfdx's counting, building and optimisers. Built as zeros; the model
+/// draws its initial values itself, from a seed of its own.
+#[derive(Clone, Debug)]
+pub struct Linear<const I: usize, const O: usize, E: Dtype, D: Storage<E>> {
+    /// `O x I`.
+    pub weight: Tensor<Rank2<O, I>, E, D>,
+    /// `O`.
+    pub bias: Tensor<Rank1<O>, E, D>,
+}
+
+impl<const I: usize, const O: usize, E: Dtype, D: Device<E>> TensorCollection<E, D> for Linear<I, O, E, D> {
+    type To<E2: Dtype, D2: Device<E2>> = Linear<I, O, E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        visitor.visit_fields(
+            (
+                Self::tensor("weight", |l| &l.weight, |l| &mut l.weight, TensorOptions::reset_to_zeros()),
+                Self::tensor("bias", |l| &l.bias, |l| &mut l.bias, TensorOptions::reset_to_zeros()),
+            ),
+            |(weight, bias)| Linear { weight, bias },
+        )
+    }
+}
+
+/// Whether an operation computes the gradient of its input. The first layer of a network need not:
+/// nobody asks for the gradient of an image, and it costs as much as the layer's forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputGradient {
+    /// Compute it.
+    Needed,
+    /// Leave it out.
+    Skipped,
+}
+
+/// What follows the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// max(x, 0).
+    Relu,
+}
+
+/// `x W' + b`, then the activation. `x` is `n x I`, the result `n x O`.
+///
+/// Errors: dfdx's, when memory is short.
+pub fn linear<const I: usize, const O: usize, T: Tape<f32, Cpu>>(
+    layer: &Linear<I, O, f32, Cpu>,
+    x: Tensor<(usize, Const<I>), f32, Cpu, T>,
+    activation: Activation,
+    input_gradient: InputGradient,
+) -> Result<Tensor<(usize, Const<O>), f32, Cpu, T>, CpuError> {
+    let (x, mut tape) = x.split_tape();
+    let x = x.try_contiguous()?;
+    let n = x.shape().0;
+    let device = x.device().clone();
+    let weight = layer.weight.clone();
+
+    let mut out = vec![0.0; n * O];
+    if let (Some(xs), Some(ws)) = (elements(&x), elements(&weight)) {
+        product(&mut out, Matrix::new(xs, n, I), Matrix::new(ws, O, I).t(), false);
+    }
+    let bias = layer.bias.clone();
+    if let Some(bias) = elements(&bias) {
+        for row in out.chunks_exact_mut(O) {
+            for (y, b) in row.iter_mut().zip(bias) {
+                *y += b;
+                if activation == Activation::Relu {
+                    *y = y.max(0.0);
+                }
+            }
+        }
+    }
+    let y = device.try_tensor_from_vec(out, (n, Const::<O>))?;
+
+    if T::OWNS_TAPE {
+        let (x_ghost, w_ghost, b_ghost, y_ghost) = (x.ghost(), weight.ghost(), bias.ghost(), y.ghost());
+        let y_kept = (activation == Activation::Relu).then(|| y.clone());
+        tape.add_backward_op(move |grads| {
+            // Taken out of the map while other gradients are written, and put back.
+            let mut dy = std::mem::take(&mut **grads.get_or_alloc_mut(&y_ghost)?);
+            if let Some(ys) = y_kept.as_ref().and_then(elements) {
+                for (d, y) in dy.iter_mut().zip(ys) {
+                    if *y <= 0.0 {
+                        *d = 0.0;
+                    }
+                }
+            }
+            let db = grads.get_or_alloc_mut(&b_ghost)?;
+            for row in dy.chunks_exact(O) {
+                for (b, d) in db.iter_mut().zip(row) {
+                    *b += d;
+                }
+            }
+            if let (Some(xs), Some(ws)) = (elements(&x), elements(&weight)) {
+                let dys = Matrix::new(&dy, n, O);
+                let dw = grads.get_or_alloc_mut(&w_ghost)?;
+                product(dw, dys.t(), Matrix::new(xs, n, I), true);
+                if input_gradient == InputGradient::Needed {
+                    let dx = grads.get_or_alloc_mut(&x_ghost)?;
+                    product(dx, dys, Matrix::new(ws, O, I), true);
+                }
+            }
+            **grads.get_or_alloc_mut(&y_ghost)? = dy;
+            Ok(())
+        });
+    }
+    Ok(y.put_tape(tape))
+}

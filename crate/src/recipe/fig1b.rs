@@ -1,0 +1,101 @@
+//! Figure 1b: time to fit the training set against the share of corrupted labels, relative to the
+//! time for clean labels.
+//!
+//! Expected at paper scale: rises with the corruption, by a small constant factor.
+
+use super::{Recipe, Verdict, fig1c, repeats, setting};
+use crate::config::{RunConfig, Scale, Seeds};
+use crate::corruption::Corruption;
+use crate::data::Dataset;
+use crate::models::ModelKind;
+use crate::store::Run;
+use crate::{Error, Result, paper};
+use polars::prelude::*;
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "fig1b",
+    title: "Figure 1b: time to fit",
+    notebook: "02-partially-corrupted-labels.ipynb",
+    runs,
+    verdict,
+};
+
+/// Probabilities of corruption.
+pub fn levels(scale: Scale) -> &'static [f64] {
+    match scale {
+        Scale::Smoke => &[0.0, 0.5, 1.0],
+        Scale::Small => &[0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+        Scale::Paper => &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+    }
+}
+
+/// Corruption `p` under the name that other recipes have for its ends, so that they share runs.
+fn corruption(p: f64) -> Corruption {
+    match p {
+        0.0 => Corruption::TrueLabels,
+        1.0 => Corruption::RandomLabels,
+        p => Corruption::PartialLabels { p },
+    }
+}
+
+/// Figures 1b and 1c are made of the same runs.
+pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+    let mut configs = Vec::new();
+    for model in ModelKind::ALL {
+        for repeat in 0..repeats(scale) {
+            for &p in levels(scale) {
+                configs.push(setting(data, scale, model, corruption(p), Seeds::repeat(repeat)));
+            }
+        }
+    }
+    configs
+}
+
+/// A row a run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, null where it was never
+/// fitted), `relative` (f64, null: to the run with the same model and seed at p = 0), `test_error`
+/// (f64, null for a diverged run), `train_accuracy` (f64), `chance` (f64).
+///
+/// Errors: [`Error::Frame`].
+pub fn frame(runs: &[Run]) -> Result<DataFrame> {
+    let clean = |run: &Run| {
+        let same = |other: &&Run| {
+            let (a, b) = (&other.record.config, &run.record.config);
+            a.model == b.model && a.seeds == b.seeds && a.corruption.label_noise() == 0.0
+        };
+        runs.iter().find(same).and_then(Run::fitted_at)
+    };
+    let relative = |run: &Run| Some(f64::from(run.fitted_at()?) / f64::from(clean(run)?));
+    let configs = || runs.iter().map(|r| &r.record.config);
+    let columns = vec![
+        Column::new("model".into(), configs().map(|c| c.model.title()).collect::<Vec<_>>()),
+        Column::new("p".into(), configs().map(|c| c.corruption.label_noise()).collect::<Vec<_>>()),
+        Column::new("seed".into(), configs().map(|c| c.seeds.init).collect::<Vec<_>>()),
+        Column::new("epochs_to_fit".into(), runs.iter().map(Run::fitted_at).collect::<Vec<_>>()),
+        Column::new("relative".into(), runs.iter().map(relative).collect::<Vec<_>>()),
+        Column::new("test_error".into(), runs.iter().map(fig1c::test_error).collect::<Vec<_>>()),
+        Column::new("train_accuracy".into(), runs.iter().map(|r| r.record.train_accuracy).collect::<Vec<_>>()),
+        Column::new("chance".into(), vec![0.9; runs.len()]),
+    ];
+    DataFrame::new(runs.len(), columns).map_err(Error::frame("figure 1b's frame"))
+}
+
+fn verdict(runs: &[Run]) -> Verdict {
+    let paper = paper::FIG1B.into();
+    let Ok(frame) = frame(runs) else { return Verdict { paper, ours: "no runs".into() } };
+    let at = |model: &str, p: f64| -> Vec<f64> {
+        let rows = runs.iter().enumerate().filter(|(_, r)| {
+            let c = &r.record.config;
+            c.model.title() == model && c.corruption.label_noise() == p
+        });
+        let relative = frame.column("relative").and_then(|c| c.f64().cloned());
+        rows.filter_map(|(i, _)| relative.as_ref().ok()?.get(i)).collect()
+    };
+    let model = |m: ModelKind| {
+        let values = at(m.title(), 1.0);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let times = if values.is_empty() { "not fitted".into() } else { format!("{mean:.1}x") };
+        format!("{} {times}", m.title())
+    };
+    Verdict { paper, ours: format!("p = 1: {}", ModelKind::ALL.map(model).join(", ")) }
+}

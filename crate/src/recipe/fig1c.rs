@@ -1,0 +1,34 @@
+//! Figure 1c: test error on clean labels against the share of corrupted training labels.
+//!
+//! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes.
+
+use super::{Recipe, Verdict, fig1b};
+use crate::models::ModelKind;
+use crate::paper;
+use crate::store::Run;
+
+/// The recipe; its frame is [`fig1b::frame`].
+pub const RECIPE: Recipe = Recipe {
+    id: "fig1c",
+    title: "Figure 1c: test error",
+    notebook: "02-partially-corrupted-labels.ipynb",
+    runs: fig1b::runs,
+    verdict,
+};
+
+/// Share of wrongly classified test images, 0 to 1; `None` for a diverged run.
+pub fn test_error(run: &Run) -> Option<f64> {
+    run.record.test_accuracy.map(|accuracy| 1.0 - accuracy)
+}
+
+fn verdict(runs: &[Run]) -> Verdict {
+    let model = |m: ModelKind| {
+        let at = |p: f64| {
+            let of = |r: &&Run| r.record.config.model == m && r.record.config.corruption.label_noise() == p;
+            let errors: Vec<f64> = runs.iter().filter(of).filter_map(test_error).collect();
+            100.0 * errors.iter().sum::<f64>() / errors.len() as f64
+        };
+        format!("{} {:.0} to {:.0} %", m.title(), at(0.0), at(1.0))
+    };
+    Verdict { paper: paper::FIG1C.into(), ours: ModelKind::ALL.map(model).join(", ") }
+}

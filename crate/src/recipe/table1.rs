@@ -1,0 +1,106 @@
+//! Table 1: training and test accuracy of every model, with and without regularisers, and on random
+//! labels.
+//!
+//! Expected at paper scale: every model fits its training set, random labels too; all test far above
+//! chance without any regulariser, and at chance after random labels.
+
+use super::{MLP_WEIGHT_DECAY, Recipe, Verdict, mean_and_deviation, repeats, setting};
+use crate::config::{RunConfig, Scale, Seeds};
+use crate::corruption::Corruption;
+use crate::data::Dataset;
+use crate::models::ModelKind;
+use crate::paper::{TABLE_1, Table1Row};
+use crate::store::Run;
+use crate::{Error, Result};
+use polars::prelude::*;
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "table1",
+    title: "Table 1: training and test accuracy",
+    notebook: "03-regularization.ipynb",
+    runs,
+    verdict,
+};
+
+/// The rows whose model this crate has, with that model.
+pub fn rows() -> Vec<(&'static Table1Row, ModelKind)> {
+    let model = |row: &Table1Row| ModelKind::ALL.into_iter().find(|m| m.title() == row.model);
+    TABLE_1.iter().filter_map(|row| Some((row, model(row)?))).collect()
+}
+
+fn configure(row: &Table1Row, model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
+    let corruption = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
+    let mut config = setting(data, scale, model, corruption, seeds);
+    config.hyper.random_crop = row.random_crop;
+    config.hyper.weight_decay = if row.weight_decay { MLP_WEIGHT_DECAY } else { 0.0 };
+    config
+}
+
+fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+    let rows = rows();
+    let repeated = (0..repeats(scale)).flat_map(|r| rows.iter().map(move |row| (row, Seeds::repeat(r))));
+    repeated.map(|((row, model), seeds)| configure(row, *model, data, scale, seeds)).collect()
+}
+
+/// Whether `run` belongs to `row`.
+pub fn belongs(row: &Table1Row, run: &Run) -> bool {
+    let config = &run.record.config;
+    let labels = match config.corruption {
+        Corruption::TrueLabels => !row.random_labels,
+        Corruption::RandomLabels => row.random_labels,
+        _ => false,
+    };
+    labels
+        && config.model.title() == row.model
+        && config.hyper.random_crop == row.random_crop
+        && (config.hyper.weight_decay > 0.0) == row.weight_decay
+}
+
+/// A line a row of the paper: `model`, `parameters`, `crop`, `weight decay`, `labels`, `train (paper)`,
+/// `train`, `test (paper)`, `test` (all but `parameters` text, accuracies in per cent, ours as mean ±
+/// standard deviation over seeds), `seeds` (u32).
+///
+/// Errors: [`Error::Frame`].
+pub fn frame(runs: &[Run]) -> Result<DataFrame> {
+    let rows = rows();
+    let of = |row: &Table1Row| runs.iter().filter(|run| belongs(row, run)).collect::<Vec<_>>();
+    let ours = |row: &Table1Row, value: fn(&Run) -> Option<f64>| {
+        let values: Vec<f64> = of(row).into_iter().filter_map(value).map(|v| 100.0 * v).collect();
+        if values.is_empty() { "-".into() } else { mean_and_deviation(&values) }
+    };
+    let yes = |b: bool| if b { "yes" } else { "no" };
+    let text = |name: &str, value: &dyn Fn(&Table1Row) -> String| {
+        Column::new(name.into(), rows.iter().map(|(row, _)| value(row)).collect::<Vec<_>>())
+    };
+    let columns = vec![
+        text("model", &|r| r.model.into()),
+        Column::new("parameters".into(), rows.iter().map(|(r, _)| r.parameters).collect::<Vec<_>>()),
+        text("crop", &|r| yes(r.random_crop).into()),
+        text("weight decay", &|r| yes(r.weight_decay).into()),
+        text("labels", &|r| if r.random_labels { "random" } else { "true" }.into()),
+        text("train (paper)", &|r| format!("{:.2}", r.train)),
+        text("train", &|r| ours(r, |run| run.record.train_accuracy)),
+        text("test (paper)", &|r| format!("{:.2}", r.test)),
+        text("test", &|r| ours(r, |run| run.record.test_accuracy)),
+        Column::new("seeds".into(), rows.iter().map(|(r, _)| of(r).len() as u32).collect::<Vec<_>>()),
+    ];
+    DataFrame::new(rows.len(), columns).map_err(Error::frame("table 1's frame"))
+}
+
+fn verdict(runs: &[Run]) -> Verdict {
+    let cell = |random: bool, values: &dyn Fn(&Table1Row) -> Option<f64>| {
+        let plain = |row: &&Table1Row| !row.random_crop && !row.weight_decay && row.random_labels == random;
+        let cells = rows().into_iter().map(|(row, _)| row).filter(plain).filter_map(values);
+        cells.map(|v| format!("{v:.1}")).collect::<Vec<_>>().join(" / ")
+    };
+    let ours = |row: &Table1Row| {
+        let tests = runs.iter().filter(|run| belongs(row, run)).filter_map(|run| run.record.test_accuracy);
+        let tests: Vec<f64> = tests.collect();
+        (!tests.is_empty()).then(|| 100.0 * tests.iter().sum::<f64>() / tests.len() as f64)
+    };
+    let line = |values: &dyn Fn(&Table1Row) -> Option<f64>| {
+        format!("test {} %, random labels {} %", cell(false, values), cell(true, values))
+    };
+    Verdict { paper: line(&|row| Some(row.test)), ours: line(&ours) }
+}
