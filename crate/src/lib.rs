@@ -21,6 +21,7 @@
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
 //! | [`study`] | what a notebook holds: data, scale, store, output folder | |
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
+//! | [`cli`] | the commands of the program | |
 //! | [`bench`] | images per second, beside PyTorch | |
 //! | [`error`], [`files`] | the error enum; files that are whole or absent | |
 //!
@@ -28,6 +29,7 @@
 //! a cell calls has concrete types, so that cells compile in about a second.
 
 pub mod bench;
+pub mod cli;
 pub mod config;
 pub mod corruption;
 pub mod data;

@@ -1,3 +1,233 @@
-//! The command line: `rethink reproduce`, `run`, `sweep`, `list`, `compare`, `data`, `lab`, `bench`.
+//! The command line. `rethink help` lists the commands; `rethink help COMMAND` explains one.
 
-fn main() {}
+use clap::{Args, Parser, Subcommand};
+use rethink::cli::runs::{self, RunChoice};
+use rethink::config::Scale;
+use rethink::corruption::Corruption;
+use rethink::models::ModelKind;
+use rethink::study::Study;
+use rethink::{Result, cli, jupyter};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Zhang et al. 2017, "Understanding deep learning requires rethinking generalization", in Rust
+/// notebooks: regenerates the paper's figures and tables.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Command {
+    /// Threads to use [default: all cores]. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Set up what is missing, run the notebooks, write figures and tables
+    Reproduce {
+        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1)
+        #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+        only: Vec<String>,
+        #[command(flatten)]
+        what: What,
+    },
+    /// Train one run, unless the store has it
+    Run {
+        /// mlp1x512 or mlp3x512
+        #[arg(long, value_name = "NAME")]
+        model: ModelKind,
+        /// true-labels, partial-labels:P, random-labels, shuffled-pixels, random-pixels, gaussian or
+        /// gaussian:overall
+        #[arg(long, value_name = "NAME", default_value = "true-labels")]
+        corruption: Corruption,
+        /// Most epochs
+        #[arg(long, value_name = "N")]
+        epochs: Option<usize>,
+        /// Use only the first N training images
+        #[arg(long, value_name = "N")]
+        train: Option<usize>,
+        /// Images a step
+        #[arg(long, value_name = "N")]
+        batch_size: Option<usize>,
+        /// Initial learning rate
+        #[arg(long, value_name = "X")]
+        learning_rate: Option<f64>,
+        /// Factor on the learning rate
+        #[arg(long, value_name = "X")]
+        decay: Option<f64>,
+        /// L2 coefficient
+        #[arg(long, value_name = "X", default_value_t = 0.0)]
+        weight_decay: f64,
+        /// Train on random 28x28 crops
+        #[arg(long)]
+        random_crop: bool,
+        /// Go on to the last epoch when the training set is fitted
+        #[arg(long)]
+        keep_going: bool,
+        /// Number of the repetition: other seeds for data, weights and order
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        repeat: u64,
+        /// Print the record as a line of JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        what: What,
+    },
+    /// Train every run of a recipe that the store lacks
+    Sweep {
+        /// fig1a, fig1b, fig1c or table1
+        recipe: String,
+        /// Print each record as a line of JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        what: What,
+    },
+    /// List the runs of the store
+    List {
+        /// Folder of figures, tables and runs
+        #[arg(long, value_name = "DIR", default_value = "figures")]
+        out: PathBuf,
+        /// Print each record as a line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The paper's numbers beside those of the store
+    Compare {
+        /// Folder of figures, tables and runs
+        #[arg(long, value_name = "DIR", default_value = "figures")]
+        out: PathBuf,
+        /// Print a line of JSON a number
+        #[arg(long)]
+        json: bool,
+    },
+    /// Data sets: what there is, download, check
+    Data {
+        #[command(subcommand)]
+        action: DataAction,
+    },
+    /// Images per second of training, for every model
+    Bench {
+        /// A Python that has PyTorch: measured in turns with it
+        #[arg(long, value_name = "PYTHON")]
+        peer: Option<PathBuf>,
+        /// Print a line of JSON a model
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open JupyterLab with the kernel and the notebooks
+    Lab {
+        /// Passed on to JupyterLab
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Start the notebook kernel (called by Jupyter)
+    #[command(hide = true)]
+    Kernel {
+        /// Jupyter's connection file
+        connection_file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum DataAction {
+    /// What is known and where it lies
+    List {
+        /// Print a line of JSON a data set
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a data set to the user's cache
+    Fetch {
+        /// cifar10 or mnist
+        name: String,
+    },
+    /// Check the files of a folder
+    Verify {
+        /// The folder
+        dir: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct What {
+    /// smoke (seconds), small (minutes) or paper (hours)
+    #[arg(long, value_name = "SCALE", default_value = "small")]
+    scale: Scale,
+    /// cifar10, cifar10-lossless, mnist, shapes10 or a folder [default: found in RETHINK_DATA, else
+    /// downloaded before, else the embedded shapes10]
+    #[arg(long, value_name = "NAME")]
+    data: Option<String>,
+    /// Folder of figures, tables and runs
+    #[arg(long, value_name = "DIR", default_value = "figures")]
+    out: PathBuf,
+}
+
+impl What {
+    fn study(&self) -> Result<Study> {
+        Study::new(self.data.as_deref(), self.scale, &self.out)
+    }
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(threads) = command.threads {
+        pool = pool.num_threads(threads.into());
+    }
+    // Fails only if a pool exists already, which keeps its size.
+    let _ = pool.build_global();
+    match perform(command.action) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(action: Action) -> Result<()> {
+    match action {
+        Action::Reproduce { only, what } => cli::reproduce::reproduce(&only, &what.study()?),
+        Action::Run {
+            model,
+            corruption,
+            epochs,
+            train,
+            batch_size,
+            learning_rate,
+            decay,
+            weight_decay,
+            random_crop,
+            keep_going,
+            repeat,
+            json,
+            what,
+        } => {
+            let choice = RunChoice {
+                model,
+                corruption,
+                epochs,
+                train,
+                batch_size,
+                learning_rate,
+                decay,
+                weight_decay,
+                random_crop,
+                keep_going,
+                repeat,
+            };
+            runs::run(&what.study()?, &choice, json)
+        }
+        Action::Sweep { recipe, json, what } => runs::sweep(&what.study()?, &recipe, json),
+        Action::List { out, json } => runs::list(&out, json),
+        Action::Compare { out, json } => runs::compare(&out, json),
+        Action::Data { action: DataAction::List { json } } => cli::data::list(json),
+        Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
+        Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),
+        Action::Bench { peer, json } => cli::bench::bench(peer.as_deref(), json),
+        Action::Lab { arguments } => jupyter::lab::lab(&arguments),
+        Action::Kernel { connection_file } => jupyter::kernel::kernel(&connection_file),
+    }
+}

@@ -1,0 +1,30 @@
+//! `rethink bench`.
+
+use super::runs::terminal_table;
+use crate::{Result, bench};
+use serde_json::json;
+use std::path::Path;
+
+/// Measures every model, and prints a table or a line of JSON each.
+pub fn bench(peer: Option<&Path>, json: bool) -> Result<()> {
+    let rates = bench::measure(peer, &mut |line| eprintln!("{line}"))?;
+    if json {
+        for rate in &rates {
+            let (model, ratio) = (rate.model.name(), rate.ratio());
+            println!("{}", json!({ "model": model, "ours": rate.ours, "peer": rate.peer, "ratio": ratio }));
+        }
+        return Ok(());
+    }
+    let mut table = terminal_table(&["model", "rethink, images/s", "PyTorch, images/s", "ratio"]);
+    for rate in &rates {
+        let optional = |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
+        table.add_row(vec![
+            rate.model.title().to_string(),
+            format!("{:.0}", rate.ours),
+            optional(rate.peer, 0),
+            optional(rate.ratio(), 2),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
