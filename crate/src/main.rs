@@ -122,12 +122,6 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Start the notebook kernel (called by Jupyter)
-    #[command(hide = true)]
-    Kernel {
-        /// Jupyter's connection file
-        connection_file: PathBuf,
-    },
 }
 
 #[derive(Subcommand)]
@@ -228,6 +222,5 @@ fn perform(action: Action) -> Result<()> {
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),
         Action::Bench { peer, json } => cli::bench::bench(peer.as_deref(), json),
         Action::Lab { arguments } => jupyter::lab::lab(&arguments),
-        Action::Kernel { connection_file } => jupyter::kernel::kernel(&connection_file),
     }
 }

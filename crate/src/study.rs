@@ -21,6 +21,9 @@ pub const OUT_VARIABLE: &str = "RETHINK_OUT";
 pub struct Study {
     /// The data.
     pub data: Dataset,
+    /// The name by which the data set is found again: what was asked for, made absolute where it is a
+    /// folder, or the name of what was found.
+    pub named: String,
     /// Why this data set, for the reader ("shapes10, since no other was named or found").
     pub why: String,
     /// How much is run.
@@ -35,7 +38,10 @@ impl Study {
     /// Errors: those of [`data::choose`].
     pub fn new(name: Option<&str>, scale: Scale, out: impl Into<PathBuf>) -> Result<Study> {
         let (data, why) = data::choose(name)?;
-        Ok(Study { data, why, scale, out: out.into() })
+        let named = name.unwrap_or(&data.name);
+        let folder = Path::new(named).canonicalize().ok().filter(|path| path.is_dir());
+        let named = folder.map_or(named.to_string(), |path| path.to_string_lossy().into_owned());
+        Ok(Study { data, named, why, scale, out: out.into() })
     }
 
     /// The study that the environment describes: `RETHINK_DATASET`, `RETHINK_SCALE` (`small` where

@@ -1,0 +1,150 @@
+//! `rethink reproduce`: sets up what is missing, runs the notebooks, writes figures and tables, and
+//! ends with the paper's findings beside ours.
+
+use super::runs::terminal_table;
+use crate::config::Scale;
+use crate::recipe::{self, Recipe};
+use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, Study};
+use crate::{Error, Result, files, jupyter};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The recipes named in `only` (all where empty), in the paper's order.
+///
+/// Errors: [`Error::Argument`] for an unknown name.
+pub fn chosen(only: &[String]) -> Result<Vec<Recipe>> {
+    only.iter().try_for_each(|id| recipe::find(id).map(|_| ()))?;
+    Ok(recipe::ALL.into_iter().filter(|r| only.is_empty() || only.iter().any(|id| id == r.id)).collect())
+}
+
+/// Runs the notebooks of the recipes named in `only` on `study`.
+///
+/// A notebook whose text, code, data and scale are those of its last execution, and whose files are
+/// all there, is not executed again.
+pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
+    let recipes = chosen(only)?;
+    let root = jupyter::root()?;
+    println!("data:  {}", study.why);
+    println!("scale: {}{}", study.scale, if study.scale == Scale::Paper { "" } else { " (not the paper's)" });
+    fs::create_dir_all(study.folder()).map_err(Error::io("create the folder", study.folder()))?;
+    let out = study.out.canonicalize().map_err(Error::io("find the folder", &study.out))?;
+    let study = &Study { out, ..study.clone() };
+    println!("into:  {}", study.folder().display());
+
+    let code = code_fingerprint(&root)?;
+    let mut environment = None;
+    let mut seconds = BTreeMap::new();
+    for recipe in &recipes {
+        if seconds.contains_key(recipe.notebook) {
+            continue;
+        }
+        let started = Instant::now();
+        let execution = Execution::new(&root, study, recipe.notebook, &code)?;
+        if execution.is_current(&recipes) {
+            println!("{}: nothing changed since it was executed", recipe.notebook);
+        } else {
+            let environment = match &environment {
+                Some(environment) => environment,
+                None => environment.insert(jupyter::ensure(&root)?),
+            };
+            println!("{}:", recipe.notebook);
+            execution.run(environment, study)?;
+        }
+        seconds.insert(recipe.notebook, started.elapsed().as_secs_f64());
+    }
+    report(&recipes, study, &seconds)
+}
+
+/// A notebook on a study, and the marks of its last execution.
+struct Execution {
+    notebook: PathBuf,
+    executed: PathBuf,
+    mark: PathBuf,
+    fingerprint: String,
+    figures: PathBuf,
+}
+
+impl Execution {
+    fn new(root: &Path, study: &Study, name: &str, code: &str) -> Result<Execution> {
+        let notebook = root.join("notebooks").join(name);
+        let text = fs::read(&notebook).map_err(Error::io("read the notebook", &notebook))?;
+        let mut hash = Sha256::new();
+        hash.update(text);
+        for part in [code, &study.data.fingerprint, study.scale.name()] {
+            hash.update(part);
+        }
+        let folder = study.folder().join("notebooks");
+        Ok(Execution {
+            notebook,
+            executed: folder.join(name),
+            mark: folder.join(name).with_extension("executed"),
+            fingerprint: hash.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+            figures: study.folder(),
+        })
+    }
+
+    fn is_current(&self, recipes: &[Recipe]) -> bool {
+        let name = self.notebook.file_name().and_then(|n| n.to_str());
+        let written = |recipe: &Recipe| self.figures.join(format!("{}.json", recipe.id)).is_file();
+        fs::read_to_string(&self.mark).is_ok_and(|mark| mark == self.fingerprint)
+            && self.executed.is_file()
+            && recipes.iter().filter(|r| Some(r.notebook) == name).all(written)
+    }
+
+    fn run(&self, environment: &jupyter::Environment, study: &Study) -> Result<()> {
+        // The data set by the name or folder that this command was given resolves the same way there.
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let variables = [
+            (DATASET_VARIABLE.to_string(), study.named.clone()),
+            (SCALE_VARIABLE.to_string(), study.scale.to_string()),
+            (OUT_VARIABLE.to_string(), text(&study.out)),
+            ("RAYON_NUM_THREADS".to_string(), rayon::current_num_threads().to_string()),
+        ];
+        let mut say = |line: &str| println!("  {line}");
+        jupyter::run::notebook(environment, &self.notebook, &variables, &self.executed, &mut say)?;
+        files::write_whole(&self.mark, self.fingerprint.as_bytes())
+    }
+}
+
+/// SHA-256 of everything a notebook's cells are compiled from.
+fn code_fingerprint(root: &Path) -> Result<String> {
+    let mut paths = vec![root.join("Cargo.lock"), root.join("Cargo.toml"), root.join("crate/Cargo.toml")];
+    let mut folders = vec![root.join("crate/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(Error::io("read the folder", &folder))? {
+            let path = entry.map_err(Error::io("read the folder", &folder))?.path();
+            if path.is_dir() { folders.push(path) } else { paths.push(path) }
+        }
+    }
+    paths.sort();
+    let mut hash = Sha256::new();
+    for path in paths {
+        hash.update(path.to_string_lossy().as_bytes());
+        hash.update(fs::read(&path).map_err(Error::io("read", &path))?);
+    }
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
+fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> Result<()> {
+    let header = ["item", "data", "scale", "seconds", "paper", "ours"];
+    let mut table = terminal_table(&header);
+    for recipe in recipes {
+        let verdict = study.verdict(recipe)?;
+        // Two items of one notebook share its time.
+        let shared = recipes.iter().filter(|r| r.notebook == recipe.notebook).count() as f64;
+        table.add_row(vec![
+            recipe.id.to_string(),
+            study.data.title.clone(),
+            study.scale.to_string(),
+            format!("{:.1}", seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared),
+            verdict.paper,
+            verdict.ours,
+        ]);
+    }
+    println!("\n{table}\n");
+    println!("figures and tables: {}", study.folder().display());
+    Ok(())
+}
