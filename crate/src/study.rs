@@ -39,7 +39,8 @@ impl Study {
     pub fn new(name: Option<&str>, scale: Scale, out: impl Into<PathBuf>) -> Result<Study> {
         let (data, why) = data::choose(name)?;
         let named = name.unwrap_or(&data.name);
-        let folder = Path::new(named).canonicalize().ok().filter(|path| path.is_dir());
+        let is_path = named.contains(std::path::MAIN_SEPARATOR) || named.starts_with('.');
+        let folder = Path::new(named).canonicalize().ok().filter(|_| is_path);
         let named = folder.map_or(named.to_string(), |path| path.to_string_lossy().into_owned());
         Ok(Study { data, named, why, scale, out: out.into() })
     }
