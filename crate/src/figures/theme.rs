@@ -614,6 +614,7 @@ impl Plot {
             let column = index % columns;
             let x = rows.start + rows.widths[..column].iter().map(|w| w + rows.gap).sum::<f64>();
             let y = MARGIN + ROW * ((index / columns) as f64 + 0.5);
+            let length = key.length();
             let line =
                 PathElement::new(vec![(units(x), units(y)), (units(x + length), units(y))], dashed(*look));
             root.draw(&line).map_err(error(DRAW))?;
