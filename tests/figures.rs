@@ -692,3 +692,37 @@ fn tables_are_saved_and_made_of_frames() {
     );
     assert!(ragged.save(&dir).is_err());
 }
+
+/// (MIME type, content) of each block of evcxr's protocol.
+fn displayed(stdout: &str) -> Vec<(String, String)> {
+    let blocks = stdout.split("EVCXR_BEGIN_CONTENT ").skip(1);
+    let block = |b: &str| {
+        let (mime, rest) = b.split_once('\n').expect("a MIME type on its line");
+        let (content, _) = rest.split_once("\nEVCXR_END_CONTENT\n").expect("an end");
+        (mime.to_string(), content.to_string())
+    };
+    blocks.map(block).collect()
+}
+
+#[test]
+fn cells_show_drawings_and_tables() {
+    if std::env::var_os("RETHINK_TEST_DISPLAY").is_some() {
+        fig1c::draw(&error_frame(2), &note()).unwrap().evcxr_display();
+        table().evcxr_display();
+        return;
+    }
+    // The protocol is written to stdout, so this test runs itself to read it.
+    let out = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "cells_show_drawings_and_tables", "--nocapture", "--test-threads=1"])
+        .env("RETHINK_TEST_DISPLAY", "1")
+        .output()
+        .unwrap();
+    let blocks = displayed(&String::from_utf8(out.stdout).unwrap());
+    let mimes: Vec<&str> = blocks.iter().map(|b| b.0.as_str()).collect();
+    assert_eq!(mimes, ["text/plain", "image/svg+xml", "image/png", "text/plain", "text/html"]);
+    let svg = roxmltree::Document::parse(&blocks[1].1).unwrap();
+    assert_eq!(svg.root_element().attribute("width"), Some("5.2000in"), "1.6 times the print size");
+    assert!(blocks[2].1.starts_with("iVBORw0KGgo"), "a PNG's first bytes in base64");
+    assert_eq!(blocks[3].1.trim_end(), table().text().trim_end());
+    assert_eq!(blocks[4].1.trim_end(), table().html().trim_end());
+}
