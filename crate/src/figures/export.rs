@@ -1,0 +1,129 @@
+//! PNG and PDF of a drawing's SVG, and the width of its text: all with one embedded font, whatever
+//! fonts the machine has.
+
+use crate::{Error, Result};
+use resvg::tiny_skia::{Color, Pixmap, Transform};
+use resvg::usvg::{self, fontdb};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// Family names of an SVG's text: the embedded font, then two with its metrics for browsers.
+pub const FONT_FAMILY: &str = "Liberation Sans, Arial, Helvetica, sans-serif";
+
+static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
+    let mut fonts = fontdb::Database::new();
+    fonts.load_font_data(include_bytes!("../../assets/fonts/LiberationSans-Regular.ttf").to_vec());
+    fonts.set_sans_serif_family("Liberation Sans");
+    Arc::new(fonts)
+});
+
+/// CSS pixels an inch: how usvg turns the SVG's inches into its own unit.
+const CSS_DPI: f32 = 96.0;
+
+fn tree(svg: &str) -> Result<usvg::Tree> {
+    let options = usvg::Options {
+        dpi: CSS_DPI,
+        font_family: "Liberation Sans".into(),
+        fontdb: FONTS.clone(),
+        ..usvg::Options::default()
+    };
+    usvg::Tree::from_str(svg, &options).map_err(Error::drawing("read the drawing's SVG"))
+}
+
+/// PNG of `svg` at `dpi` dots an inch (24 to 2,400) on white, 8-bit RGB; its header states the dpi.
+pub fn png(svg: &str, dpi: u32) -> Result<Vec<u8>> {
+    if !(24..=2400).contains(&dpi) {
+        return Err(Error::argument("render PNG", format!("{dpi} dpi is outside 24 to 2,400")));
+    }
+    let tree = tree(svg)?;
+    let zoom = dpi as f32 / CSS_DPI;
+    let pixels = |css: f32| (css * zoom).round() as u32;
+    let (width, height) = (pixels(tree.size().width()), pixels(tree.size().height()));
+    let no_room = || Error::Drawing {
+        operation: "render PNG",
+        problem: format!("no memory for {width} x {height} pixels"),
+    };
+    let mut image = Pixmap::new(width, height).ok_or_else(no_room)?;
+    image.fill(Color::WHITE);
+    resvg::render(&tree, Transform::from_scale(zoom, zoom), &mut image.as_mut());
+    let rgb: Vec<u8> = image.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let per_metre = (f64::from(dpi) / 0.0254).round() as u32;
+    encoder.set_pixel_dims(Some(png::PixelDimensions {
+        xppu: per_metre,
+        yppu: per_metre,
+        unit: png::Unit::Meter,
+    }));
+    let mut writer = encoder.write_header().map_err(Error::drawing("write PNG"))?;
+    writer.write_image_data(&rgb).map_err(Error::drawing("write PNG"))?;
+    writer.finish().map_err(Error::drawing("write PNG"))?;
+    Ok(bytes)
+}
+
+/// PDF of one page, as large as `svg` says, with selectable text and the font's used glyphs.
+pub fn pdf(svg: &str) -> Result<Vec<u8>> {
+    let page = svg2pdf::PageOptions { dpi: CSS_DPI };
+    svg2pdf::to_pdf(&tree(svg)?, svg2pdf::ConversionOptions::default(), page)
+        .map_err(Error::drawing("write PDF"))
+}
+
+/// Width of one line of `text` at `size` points, in points, kerning included.
+pub fn text_width(text: &str, size: f64) -> Result<f64> {
+    // In thousandths of the size, because widths are asked for again and again.
+    static KNOWN: LazyLock<Mutex<HashMap<String, f64>>> = LazyLock::new(Mutex::default);
+    let text = printable(text);
+    if let Some(width) = KNOWN.lock().unwrap_or_else(|e| e.into_inner()).get(&text) {
+        return Ok(width * size / 1000.0);
+    }
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"10\" height=\"10\">\
+         <text font-family=\"{FONT_FAMILY}\" font-size=\"1000\" xml:space=\"preserve\">{escaped}</text></svg>"
+    );
+    let tree = tree(&svg)?;
+    let width = match tree.root().children().first() {
+        Some(usvg::Node::Text(text)) => f64::from(text.bounding_box().width()),
+        _ => 0.0,
+    };
+    KNOWN.lock().unwrap_or_else(|e| e.into_inner()).insert(text, width);
+    Ok(width * size / 1000.0)
+}
+
+/// `text` without characters that XML cannot hold; each becomes a space.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c })
+        .collect()
+}
+
+/// Breaks `text` into lines at most `width` points wide at `size` points: between words, or inside a
+/// word that alone is wider. Empty text gives no line.
+pub fn wrap(text: &str, size: f64, width: f64) -> Result<Vec<String>> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in printable(text).split_whitespace() {
+        let longer = if line.is_empty() { word.to_string() } else { format!("{line} {word}") };
+        if text_width(&longer, size)? <= width {
+            line = longer;
+            continue;
+        }
+        if !line.is_empty() {
+            lines.push(std::mem::take(&mut line));
+        }
+        for c in word.chars() {
+            line.push(c);
+            if text_width(&line, size)? > width && line.chars().count() > 1 {
+                line.pop();
+                lines.push(std::mem::replace(&mut line, c.to_string()));
+            }
+        }
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    Ok(lines)
+}

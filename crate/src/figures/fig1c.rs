@@ -1,0 +1,108 @@
+//! Figure 1c: test error of fitted networks against the share of corrupted training labels.
+
+use super::fig1b::{check_p, levels};
+use super::theme::{Axis, Key, Look, Mark, Plot};
+use super::{Drawing, Note, all_numbers, distinct, mean_sd, need, numbers, texts};
+use crate::{Error, Result};
+use polars::prelude::DataFrame;
+
+const DRAW: &str = "draw figure 1c";
+
+/// Draws figure 1c.
+///
+/// `frame`, one row a run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
+/// 1), `seed`, `test_error` (on clean test labels, 0 to 1), `chance` (the error of guessing, one value
+/// in all rows: 0.9 for ten classes), drawn as a dotted line. As training error is zero, test error is
+/// the generalization error.
+///
+/// Several seeds give mean and sample standard deviation. Runs without a test error are counted under
+/// the plot.
+///
+/// Errors: absent or mistyped columns, shares outside 0 to 1, more than one `chance`, no test error.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["model", "p", "seed", "test_error", "chance"])?;
+    let models = texts(frame, DRAW, "model")?;
+    let p = all_numbers(frame, DRAW, "p")?;
+    all_numbers(frame, DRAW, "seed")?;
+    let errors = numbers(frame, DRAW, "test_error")?;
+    let chances = all_numbers(frame, DRAW, "chance")?;
+    for row in 0..models.len() {
+        check_p(DRAW, row, p[row])?;
+        if let Some(error) = errors[row].filter(|e| !e.is_nan())
+            && !(0.0..=1.0).contains(&error)
+        {
+            let problem = format!("column test_error, row {row}: {error} is outside 0 to 1");
+            return Err(Error::argument(DRAW, problem));
+        }
+    }
+    let Some(chance) = chances.first().copied() else {
+        return Err(Error::argument(DRAW, "the frame has no row"));
+    };
+    if let Some(row) = chances.iter().position(|c| *c != chance || !(0.0..=1.0).contains(c)) {
+        let problem = format!(
+            "column chance, row {row}: {} beside {chance}; one value of 0 to 1 is needed",
+            chances[row]
+        );
+        return Err(Error::argument(DRAW, problem));
+    }
+
+    let names = distinct(&models);
+    let mut notes = vec![note.scale_line.clone()];
+    let mut marks = vec![Mark::Rule { y: chance, label: "chance".into() }];
+    let mut points = Vec::new();
+    let mut several = false;
+    for (index, name) in names.iter().enumerate() {
+        let look = Look::new(index);
+        let mut line = Vec::new();
+        for at in levels(&models, &p, name) {
+            let rows = (0..models.len()).filter(|r| models[*r] == *name && p[*r] == at);
+            let values: Vec<f64> = rows.filter_map(|r| errors[r]).filter(|e| !e.is_nan()).collect();
+            if values.is_empty() {
+                continue;
+            }
+            several |= values.len() > 1;
+            let (mean, sd) = mean_sd(&values);
+            line.push((at, mean));
+            if sd > 0.0 {
+                points.push(Mark::Bar { x: at, span: (mean - sd, mean + sd), look });
+            }
+            points.push(Mark::Point { at: (at, mean), look, hollow: false, shift: 0.0 });
+        }
+        marks.push(Mark::Line { points: line, look, fine: false });
+        let rows = (0..models.len()).filter(|r| models[*r] == *name);
+        let without = rows.filter(|r| errors[*r].is_none_or(f64::is_nan)).count();
+        if without > 0 {
+            let runs = if without == 1 { "run" } else { "runs" };
+            notes.push(format!("{name}: {without} {runs} without a test error not drawn."));
+        }
+    }
+    if points.is_empty() {
+        return Err(Error::argument(DRAW, "the frame holds no test error"));
+    }
+    marks.extend(points);
+
+    let caption = format!(
+        "Test error on clean labels against the share of corrupted training labels: {}. Dotted: chance, {chance}.{}",
+        names.join(", "),
+        if several { " Mean over seeds; bars are one standard deviation." } else { "" },
+    );
+    let plot = Plot {
+        x: Axis::linear("label corruption", 0.0, 1.0, 7)?.padded(0.05, 0.05),
+        y: Axis::linear("test error", 0.0, 1.0, 7)?,
+        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        marks,
+        notes: notes.clone(),
+        description: caption.clone(),
+    };
+    let (svg, width, height) = plot.svg()?;
+    Ok(Drawing {
+        id: "fig1c".into(),
+        svg,
+        width,
+        height,
+        caption,
+        notes,
+        provenance: note.provenance.clone(),
+        frame: frame.clone(),
+    })
+}

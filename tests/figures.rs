@@ -1,0 +1,728 @@
+//! Figures and tables: from synthetic frames shaped like real runs' to files that are read back.
+
+use polars::prelude::*;
+use rethink::figures::{Drawing, Note, PRINT_DPI, export, fig1a, fig1b, fig1c, theme};
+use rethink::tables::{Align, Table};
+use serde_json::json;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn note() -> Note {
+    Note {
+        scale_line: "shapes10 (embedded), n = 2,000, 60 epochs, 3 seeds, scale small".into(),
+        provenance: json!({"scale": "small", "runs": ["0123456789abcdef"]}),
+    }
+}
+
+/// Reproducible noise of -1 to 1.
+fn noise(i: u64) -> f64 {
+    let mut x = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1234_5678;
+    x ^= x >> 31;
+    x = x.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x ^= x >> 29;
+    (x % 20_001) as f64 / 10_000.0 - 1.0
+}
+
+struct Curves {
+    setting: Vec<&'static str>,
+    step: Vec<u32>,
+    loss: Vec<f32>,
+    seed: Vec<u64>,
+}
+
+impl Curves {
+    fn frame(&self) -> DataFrame {
+        df!("setting" => &self.setting, "step" => &self.step, "loss" => &self.loss, "seed" => &self.seed)
+            .expect("columns of one length")
+    }
+}
+
+/// The shape of the paper's curves: a plateau at ln 10 that ends later and later, then a fall to zero.
+/// (steps at which half is learnt, steepness) are from public reproductions' times to a loss of 0.1.
+fn curves(seeds: u64, last: u32, every: u32) -> Curves {
+    let half = [(0.06, 0.05), (0.52, 0.05), (0.12, 0.05), (0.38, 0.035), (0.27, 0.035)];
+    let mut out = Curves { setting: vec![], step: vec![], loss: vec![], seed: vec![] };
+    for (index, setting) in fig1a::SETTINGS.into_iter().enumerate() {
+        for seed in 0..seeds {
+            for step in (every..=last).step_by(every as usize) {
+                let (middle, width) = half[index];
+                let x = f64::from(step) / f64::from(last) + 0.01 * noise(seed + 7 * index as u64);
+                let fall = 1.0 / (1.0 + ((x - middle) / width).exp());
+                let jitter = 1.0 + 0.04 * noise(u64::from(step) * 31 + seed * 7 + index as u64);
+                out.setting.push(setting);
+                out.step.push(step);
+                out.loss.push((2.31 * fall * jitter) as f32);
+                out.seed.push(seed);
+            }
+        }
+    }
+    out
+}
+
+fn loss_frame() -> DataFrame {
+    curves(3, 25_000, 100).frame()
+}
+
+const MODELS: [&str; 3] = ["Inception", "AlexNet", "MLP 1x512"];
+
+/// The paper's ranges; with `failures`, one run at p = 0.8 and all at p = 1 of the MLP do not fit.
+fn fit_frame(seeds: u64, failures: bool) -> DataFrame {
+    let (mut model, mut p, mut seed, mut epochs, mut relative) = (vec![], vec![], vec![], vec![], vec![]);
+    for (index, name) in MODELS.into_iter().enumerate() {
+        for level in [0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 1.0] {
+            for s in 0..seeds {
+                let slowdown = 1.0 + [2.4, 1.2, 0.75][index] * f64::powf(level, 1.3);
+                let jitter = if level == 0.0 {
+                    1.0
+                } else {
+                    1.0 + 0.08 * noise(s * 13 + index as u64 * 5 + (level * 10.0) as u64)
+                };
+                let lost = failures && index == 2 && (level == 1.0 || level == 0.8 && s == 0);
+                model.push(name);
+                p.push(level);
+                seed.push(s);
+                epochs.push((!lost).then_some((12.0 * slowdown * jitter) as u32));
+                relative.push((!lost).then_some(slowdown * jitter));
+            }
+        }
+    }
+    df!("model" => model, "p" => p, "seed" => seed, "epochs_to_fit" => epochs, "relative" => relative)
+        .expect("columns of one length")
+}
+
+fn error_frame(seeds: u64) -> DataFrame {
+    let (mut model, mut p, mut seed, mut error) = (vec![], vec![], vec![], vec![]);
+    for (index, name) in MODELS.into_iter().enumerate() {
+        for level in [0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 1.0f64] {
+            for s in 0..seeds {
+                let clean = [0.14, 0.24, 0.48][index];
+                let value = clean
+                    + (0.9 - clean) * level.powf(1.1)
+                    + 0.012 * noise(s * 3 + index as u64 + (level * 70.0) as u64);
+                model.push(name);
+                p.push(level);
+                seed.push(s);
+                error.push(value);
+            }
+        }
+    }
+    let rows = model.len();
+    df!("model" => model, "p" => p, "seed" => seed, "test_error" => error, "chance" => vec![0.9; rows])
+        .expect("columns of one length")
+}
+
+fn all() -> Vec<Drawing> {
+    vec![
+        fig1a::draw(&loss_frame(), &note()).unwrap(),
+        fig1b::draw(&fit_frame(3, true), &note()).unwrap(),
+        fig1c::draw(&error_frame(3), &note()).unwrap(),
+    ]
+}
+
+/// Width, height, pixels as RGB, dots a metre.
+fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>, u32) {
+    let mut reader = png::Decoder::new(bytes).read_info().expect("a PNG");
+    let mut data = vec![0; reader.output_buffer_size()];
+    let frame = reader.next_frame(&mut data).expect("a whole PNG");
+    assert_eq!(frame.color_type, png::ColorType::Rgb);
+    let dots = reader.info().pixel_dims.expect("a resolution").xppu;
+    (frame.width, frame.height, data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect(), dots)
+}
+
+/// All text of an SVG, an element a line.
+fn texts(svg: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(svg).expect("well-formed XML");
+    let text = document.descendants().filter(|n| n.has_tag_name("text"));
+    text.map(|n| n.text().unwrap_or("").trim().to_string()).collect()
+}
+
+fn contains(bytes: &[u8], what: &str) -> bool {
+    bytes.windows(what.len()).any(|w| w == what.as_bytes())
+}
+
+/// Folder for looking at the figures: set RETHINK_TEST_FIGURES to keep them.
+fn folder() -> (Option<tempfile::TempDir>, PathBuf) {
+    if let Some(dir) = std::env::var_os("RETHINK_TEST_FIGURES") {
+        return (None, dir.into());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_path_buf();
+    (Some(dir), path)
+}
+
+#[test]
+fn saves_five_files_that_read_back() {
+    let (_keep, dir) = folder();
+    for drawing in all() {
+        let paths = drawing.save(&dir).unwrap();
+        let names: Vec<_> =
+            paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_string()).collect();
+        let expected: Vec<_> =
+            ["svg", "png", "pdf", "csv", "json"].iter().map(|e| format!("{}.{e}", drawing.id)).collect();
+        assert_eq!(names, expected);
+
+        assert_eq!(fs::read_to_string(&paths[0]).unwrap(), drawing.svg);
+        let document = roxmltree::Document::parse(&drawing.svg).unwrap();
+        let root = document.root_element();
+        assert_eq!(root.attribute("width"), Some("3.2500in"));
+        assert_eq!(root.attribute("height"), Some(format!("{:.4}in", drawing.height).as_str()));
+
+        let csv = fs::read_to_string(&paths[3]).unwrap();
+        assert_eq!(csv.lines().count(), drawing.frame.height() + 1);
+        let header: Vec<_> = drawing.frame.get_column_names().iter().map(|n| n.to_string()).collect();
+        assert_eq!(csv.lines().next().unwrap(), header.join(","));
+
+        let about: serde_json::Value = serde_json::from_slice(&fs::read(&paths[4]).unwrap()).unwrap();
+        assert_eq!(about["provenance"], note().provenance);
+        assert_eq!(about["notes"][0], note().scale_line);
+        assert_eq!(about["caption"], drawing.caption);
+    }
+    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|n| n.to_string_lossy().ends_with(".partial")), "{left:?}");
+}
+
+#[test]
+fn png_has_the_asked_resolution_and_the_curves_colours() {
+    for drawing in all() {
+        for dpi in [96, PRINT_DPI] {
+            let (width, height, pixels, dots) = decode(&drawing.png(dpi).unwrap());
+            assert_eq!(width, (drawing.width * f64::from(dpi)).round() as u32);
+            assert_eq!(height, (drawing.height * f64::from(dpi)).round() as u32);
+            assert_eq!(dots, (f64::from(dpi) / 0.0254).round() as u32);
+            let colours: HashSet<_> = pixels.iter().collect();
+            assert!(colours.len() > 100, "{}: {} colours", drawing.id, colours.len());
+            let white = pixels.iter().filter(|p| **p == [255; 3]).count() as f64 / pixels.len() as f64;
+            assert!((0.5..0.97).contains(&white), "{}: {white} white", drawing.id);
+            // Okabe and Ito's blue, vermillion and green: the first three series, in every figure.
+            for colour in [[0x00, 0x72, 0xB2], [0xD5, 0x5E, 0x00], [0x00, 0x9E, 0x73]] {
+                assert!(colours.contains(&colour), "{}: no {colour:?}", drawing.id);
+            }
+            // The margin is empty: nothing is drawn over the edge.
+            let edge = (0..width as usize).chain((0..height as usize).map(|y| y * width as usize));
+            assert!(edge.map(|i| pixels[i]).all(|p| p == [255; 3]), "{}: ink at the edge", drawing.id);
+        }
+    }
+    assert!(all()[0].png(10).is_err());
+    assert!(all()[0].png(100_000).is_err());
+}
+
+#[test]
+fn pdf_is_one_page_of_the_drawings_size() {
+    for drawing in all() {
+        let pdf = drawing.pdf().unwrap();
+        assert!(pdf.starts_with(b"%PDF-"));
+        assert!(contains(&pdf, "/Count 1\n") || contains(&pdf, "/Count 1 "), "one page");
+        let (w, h) = (drawing.width * 72.0, drawing.height * 72.0);
+        let box_of = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let start = text.find("/MediaBox [").expect("a media box") + "/MediaBox [".len();
+            let numbers = text[start..].split(']').next().unwrap().split_whitespace();
+            numbers.map(|n| n.parse::<f64>().unwrap()).collect::<Vec<_>>()
+        };
+        let found = box_of(&pdf);
+        assert_eq!(&found[..2], [0.0, 0.0]);
+        assert!((found[2] - w).abs() < 0.01 && (found[3] - h).abs() < 0.01, "{found:?}, not {w} x {h}");
+        assert!(contains(&pdf, "LiberationSans"), "the font is embedded");
+        assert!(!contains(&pdf, "/CreationDate"), "no time of day");
+    }
+}
+
+#[test]
+fn pdf_text_can_be_extracted() {
+    if Command::new("pdftotext").arg("-v").output().is_err() {
+        println!("skipped: pdf_text_can_be_extracted: pdftotext is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for drawing in all() {
+        let path = dir.path().join("drawing.pdf");
+        fs::write(&path, drawing.pdf().unwrap()).unwrap();
+        let out = Command::new("pdftotext").arg(&path).arg("-").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let text = String::from_utf8(out.stdout).unwrap().replace('\n', " ");
+        assert!(text.contains("shapes10 (embedded), n = 2,000"), "{text}");
+        let own = match drawing.id.as_str() {
+            "fig1a" => ["thousand steps", "random labels", "gaussian"],
+            "fig1b" => ["label corruption", "no fit", "MLP 1x512"],
+            _ => ["test error", "chance", "AlexNet"],
+        };
+        for words in own {
+            assert!(text.contains(words), "{}: no {words:?} in {text}", drawing.id);
+        }
+    }
+}
+
+#[test]
+fn equal_frames_give_equal_bytes() {
+    for (a, b) in all().into_iter().zip(all()) {
+        assert_eq!(a.svg, b.svg);
+        assert_eq!(a.png(150).unwrap(), b.png(150).unwrap());
+        // The PDF writer keeps hash maps, whose order changes from one to the next.
+        let first = a.pdf().unwrap();
+        for _ in 0..8 {
+            assert_eq!(first, b.pdf().unwrap());
+        }
+        assert_eq!(a.csv().unwrap(), b.csv().unwrap());
+    }
+    // The order of a frame's rows is no part of figure 1a.
+    let frame = loss_frame();
+    assert_eq!(
+        fig1a::draw(&frame.reverse(), &note()).unwrap().svg,
+        fig1a::draw(&frame, &note()).unwrap().svg
+    );
+}
+
+/// (font size in points, x of both ends, y of the baseline's box) of every text that is not turned.
+fn boxes(drawing: &Drawing) -> Vec<(String, f64, [f64; 4])> {
+    let document = roxmltree::Document::parse(&drawing.svg).unwrap();
+    let view: Vec<f64> = document
+        .root_element()
+        .attribute("viewBox")
+        .unwrap()
+        .split(' ')
+        .map(|n| n.parse().unwrap())
+        .collect();
+    let unit = view[2] / (drawing.width * 72.0);
+    let mut out = vec![];
+    for node in document.descendants().filter(|n| n.has_tag_name("text")) {
+        let number = |name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap() / unit;
+        let size = number("font-size");
+        let text = node.text().unwrap().trim().to_string();
+        let width = export::text_width(&text, size).unwrap();
+        let x = match node.attribute("text-anchor").unwrap() {
+            "start" => number("x"),
+            "middle" => number("x") - width / 2.0,
+            _ => number("x") - width,
+        };
+        let dy: f64 = node.attribute("dy").unwrap().trim_end_matches("em").parse().unwrap();
+        let base = number("y") + dy * size;
+        let turned = node.attribute("transform").is_some();
+        let place = if turned {
+            let (x, y) = (number("x"), number("y"));
+            [x, y - width / 2.0, x + size, y + width / 2.0]
+        } else {
+            [x, base - 0.72 * size, x + width, base + 0.2 * size]
+        };
+        out.push((text, size, place));
+    }
+    out
+}
+
+#[test]
+fn text_is_legible_inside_and_apart() {
+    let long = Note {
+        scale_line: "CIFAR-10 (JPEG q75), n = 50,000 of 50,000 training images, 64 epochs, 3 seeds, \
+                     scale paper, MLP 3x512 & Inception <without batch norm>"
+            .into(),
+        provenance: json!(null),
+    };
+    let mut drawings = all();
+    drawings.push(fig1a::draw(&loss_frame(), &long).unwrap());
+    drawings.push(fig1b::draw(&fit_frame(3, true), &long).unwrap());
+    for drawing in drawings {
+        let boxes = boxes(&drawing);
+        assert!(boxes.len() > 12, "{}: {} texts", drawing.id, boxes.len());
+        for (text, size, [x0, y0, x1, y1]) in &boxes {
+            assert!(*size >= 6.0, "{}: {text:?} at {size} pt", drawing.id);
+            assert!(*x0 >= 0.0 && *y0 >= 0.0, "{}: {text:?} at {x0}, {y0}", drawing.id);
+            assert!(*x1 <= drawing.width * 72.0, "{}: {text:?} ends at {x1}", drawing.id);
+            assert!(*y1 <= drawing.height * 72.0, "{}: {text:?} ends at {y1}", drawing.id);
+        }
+        for (i, (a, _, p)) in boxes.iter().enumerate() {
+            for (b, _, q) in &boxes[i + 1..] {
+                let apart = p[2] <= q[0] || q[2] <= p[0] || p[3] <= q[1] || q[3] <= p[1];
+                assert!(apart, "{}: {a:?} {p:?} meets {b:?} {q:?}", drawing.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn scale_line_is_printed_whole() {
+    let line = "a scale line that is certainly longer than what fits below a panel in a single line of small type, n = 1";
+    let told = Note { scale_line: line.into(), provenance: json!(null) };
+    let drawing = fig1c::draw(&error_frame(1), &told).unwrap();
+    assert!(texts(&drawing.svg).join(" ").contains(line));
+    assert_eq!(drawing.notes, [line]);
+}
+
+#[test]
+fn figure_1a_has_the_papers_settings_in_its_order() {
+    let svg = fig1a::draw(&loss_frame(), &note()).unwrap().svg;
+    let texts = texts(&svg);
+    let places: Vec<_> =
+        fig1a::SETTINGS.iter().map(|s| texts.iter().position(|t| t == s).expect(s)).collect();
+    assert!(places.is_sorted(), "{places:?}");
+    assert!(
+        texts.contains(&"thousand steps".into())
+            && texts.contains(&"25".into())
+            && texts.contains(&"2.5".into())
+    );
+    // Fewer than two thousand steps are not counted in thousands.
+    let short = fig1a::draw(&curves(1, 60, 2).frame(), &note()).unwrap();
+    let short = self::texts(&short.svg);
+    assert!(short.contains(&"training steps".into()) && short.contains(&"60".into()), "{short:?}");
+}
+
+/// The series' own paths: plotters' polylines that are as thick as a curve (1.25 pt of 20 units).
+fn lines(svg: &str) -> Vec<Vec<(f64, f64)>> {
+    let document = roxmltree::Document::parse(svg).unwrap();
+    let is_line =
+        |n: &roxmltree::Node| n.has_tag_name("polyline") && n.attribute("stroke-width") == Some("25");
+    let parse = |n: roxmltree::Node| {
+        let points = n.attribute("points").unwrap().split_whitespace();
+        points
+            .map(|p| p.split_once(',').map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap())).unwrap())
+            .collect()
+    };
+    document.descendants().filter(is_line).map(parse).collect()
+}
+
+#[test]
+fn figure_1a_draws_every_point_of_the_mean() {
+    // Mean of 1.0 and 2.0 at each of four steps, on an axis of 0 to 2.5: 60 % of the way up.
+    let frame = df!(
+        "setting" => ["true labels"; 8],
+        "step" => [0u32, 10, 20, 30, 0, 10, 20, 30],
+        "loss" => [1.0f32, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0],
+        "seed" => [0u64, 0, 0, 0, 1, 1, 1, 1]
+    )
+    .unwrap();
+    let drawing = fig1a::draw(&frame, &note()).unwrap();
+    // Beside the legend's key, which has two.
+    let curve = lines(&drawing.svg).into_iter().find(|l| l.len() == 4).expect("a line of four points");
+    assert!(curve.iter().all(|p| p.1 == curve[0].1));
+    let steps: Vec<f64> = curve.windows(2).map(|w| w[1].0 - w[0].0).collect();
+    assert!(steps.iter().all(|s| (s - steps[0]).abs() <= 1.0), "{steps:?}");
+    // Grid lines at 0 and 2.5 give the scale.
+    let document = roxmltree::Document::parse(&drawing.svg).unwrap();
+    let mut grid: Vec<f64> = document
+        .descendants()
+        .filter(|n| n.has_tag_name("polyline") || n.has_tag_name("line"))
+        .filter(|n| n.attribute("stroke") == Some("#E4E4E4"))
+        .map(|n| match n.attribute("y1") {
+            Some(y) => y.parse().unwrap(),
+            None => n.attribute("points").unwrap().split([',', ' ']).nth(1).unwrap().parse().unwrap(),
+        })
+        .collect();
+    grid.sort_by(f64::total_cmp);
+    let (top, bottom) = (grid[0], grid[grid.len() - 1]);
+    let share = (bottom - curve[0].1) / (bottom - top);
+    assert!((share - 0.6).abs() < 0.002, "{share}");
+}
+
+#[test]
+fn figure_1a_names_runs_that_diverged() {
+    let mut curves = curves(3, 10_000, 100);
+    for row in 0..curves.loss.len() {
+        if curves.setting[row] == "random labels" && curves.seed[row] == 1 && curves.step[row] > 3_000 {
+            curves.loss[row] = if curves.step[row] > 4_000 { f32::NAN } else { f32::INFINITY };
+        }
+        if curves.setting[row] == "gaussian" && curves.step[row] > 2_000 {
+            curves.loss[row] = f32::NAN;
+        }
+        if curves.setting[row] == "true labels" && curves.step[row] == 100 {
+            curves.loss[row] = 7.25;
+        }
+    }
+    let drawing = fig1a::draw(&curves.frame(), &note()).unwrap();
+    let (_keep, dir) = folder();
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("fig1a-diverged.png"), drawing.png(PRINT_DPI).unwrap()).unwrap();
+    let notes = drawing.notes.join(" ");
+    assert!(
+        notes.contains("random labels: the loss of 1 of 3 seeds became infinite or undefined"),
+        "{notes}"
+    );
+    assert!(notes.contains("gaussian: the loss of 3 of 3 seeds"), "{notes}");
+    assert!(notes.contains("Loss above 2.5 is cut off (highest 7.25)"), "{notes}");
+    let numbers = drawing.svg.split("points=").skip(1).map(|p| p.split('"').nth(1).unwrap());
+    let plain = |c: char| c.is_ascii_digit() || matches!(c, ',' | ' ' | '-');
+    assert!(numbers.into_iter().all(|n| n.chars().all(plain)));
+    for note in &drawing.notes {
+        assert!(texts(&drawing.svg).join(" ").contains(note.as_str()), "not printed: {note}");
+    }
+}
+
+#[test]
+fn figure_1a_keeps_seeds_of_unequal_length() {
+    let mut curves = curves(2, 10_000, 100);
+    let keep: Vec<bool> =
+        (0..curves.loss.len()).map(|r| curves.seed[r] == 0 || curves.step[r] <= 6_000).collect();
+    let whole = curves.frame();
+    let mask = BooleanChunked::from_slice("keep".into(), &keep);
+    let cut = fig1a::draw(&whole.filter(&mask).unwrap(), &note()).unwrap();
+    let full = fig1a::draw(&whole, &note()).unwrap();
+    let longest = |d: &Drawing| lines(&d.svg).iter().map(Vec::len).max().unwrap();
+    assert_eq!(longest(&full), 100);
+    assert_eq!(longest(&cut), 60, "the mean ends with the shorter seed");
+    // Five thin tails of 41 points: the last shared one and the forty beyond.
+    assert_eq!(
+        cut.svg.matches("stroke-width=\"12\"").count(),
+        full.svg.matches("stroke-width=\"12\"").count() + 5
+    );
+    curves.loss.fill(f32::NAN);
+    let error = fig1a::draw(&curves.frame(), &note()).unwrap_err().to_string();
+    assert!(error.contains("no finite loss"), "{error}");
+}
+
+#[test]
+fn figure_1b_shows_runs_that_did_not_fit() {
+    let with = fig1b::draw(&fit_frame(3, true), &note()).unwrap();
+    let without = fig1b::draw(&fit_frame(3, false), &note()).unwrap();
+    assert!(with.notes[1].contains("MLP 1x512, p = 0.8: 1 of 3; p = 1: 3 of 3"), "{:?}", with.notes);
+    assert_eq!(without.notes.len(), 1);
+    assert!(texts(&with.svg).contains(&"no fit".into()) && !texts(&without.svg).contains(&"no fit".into()));
+    // Two hollow triangles: white inside, which no other marker is.
+    let hollow = |svg: &str| svg.matches("fill=\"#FFFFFF\" points").count();
+    assert_eq!((hollow(&with.svg), hollow(&without.svg)), (2, 0));
+
+    // Fitted, but with nothing to be relative to: counted, not dropped.
+    let frame = df!(
+        "model" => ["MLP"; 3], "p" => [0.0, 0.5, 1.0], "seed" => [1u64; 3],
+        "epochs_to_fit" => [None, Some(10u32), Some(20)], "relative" => [None::<f64>; 3]
+    )
+    .unwrap();
+    let drawing = fig1b::draw(&frame, &note()).unwrap();
+    assert!(drawing.notes.join(" ").contains("MLP: 2 fitted runs not drawn"), "{:?}", drawing.notes);
+}
+
+#[test]
+fn figure_1b_goes_logarithmic_for_wide_spans() {
+    let frame = df!(
+        "model" => ["MLP"; 4], "p" => [0.0, 0.3, 0.6, 1.0], "seed" => [1u64; 4],
+        "epochs_to_fit" => [2u32, 8, 40, 160], "relative" => [1.0, 4.0, 20.0, 80.0]
+    )
+    .unwrap();
+    let drawing = fig1b::draw(&frame, &note()).unwrap();
+    let line = lines(&drawing.svg).into_iter().find(|l| l.len() == 4).unwrap();
+    let (_keep, dir) = folder();
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("fig1b-log.png"), drawing.png(PRINT_DPI).unwrap()).unwrap();
+    // Equal factors are equal distances: 4 = 80 / 20, and 5 is a little more.
+    let rise: Vec<f64> = line.windows(2).map(|w| w[0].1 - w[1].1).collect();
+    assert!((rise[0] - rise[2]).abs() <= 2.0, "{rise:?}");
+    assert!((rise[1] / rise[0] - 5f64.ln() / 4f64.ln()).abs() < 0.01, "{rise:?}");
+}
+
+#[test]
+fn frames_that_cannot_be_drawn_are_errors_that_say_why() {
+    type Draw = fn(&DataFrame, &Note) -> rethink::Result<Drawing>;
+    let cases: [(Draw, DataFrame); 3] =
+        [(fig1a::draw, loss_frame()), (fig1b::draw, fit_frame(2, true)), (fig1c::draw, error_frame(2))];
+    for (draw, frame) in cases {
+        for name in frame.get_column_names_owned() {
+            let less = frame.drop(&name).unwrap();
+            let error = draw(&less, &note()).unwrap_err().to_string();
+            assert!(error.contains(&format!("no column {name}")), "{error}");
+            // Text for numbers, numbers for text.
+            let mut other = frame.clone();
+            let wrong = if frame.column(&name).unwrap().dtype() == &DataType::String {
+                Column::new(name.clone(), vec![1.5f64; frame.height()])
+            } else {
+                Column::new(name.clone(), vec!["much"; frame.height()])
+            };
+            other.with_column(wrong).unwrap();
+            let error = draw(&other, &note()).unwrap_err().to_string();
+            assert!(error.contains(&format!("column {name} holds")), "{error}");
+        }
+        assert!(draw(&frame.clear(), &note()).is_err());
+        assert!(draw(&DataFrame::empty(), &note()).unwrap_err().to_string().contains("has none"));
+        // One row is a drawing.
+        assert!(draw(&frame.head(Some(1)), &note()).unwrap().svg.len() > 1000);
+    }
+    let bad = df!("model" => ["a"], "p" => [1.5], "seed" => [0u64], "test_error" => [0.5], "chance" => [0.9])
+        .unwrap();
+    assert!(fig1c::draw(&bad, &note()).unwrap_err().to_string().contains("1.5 is outside 0 to 1"));
+    let bad =
+        df!("model" => ["a"], "p" => [0.5], "seed" => [0u64], "test_error" => [53.0], "chance" => [0.9])
+            .unwrap();
+    assert!(fig1c::draw(&bad, &note()).unwrap_err().to_string().contains("53 is outside 0 to 1"));
+    let bad = df!("model" => ["a"; 2], "p" => [0.5; 2], "seed" => [0u64; 2], "test_error" => [0.5; 2], "chance" => [0.9, 0.5]).unwrap();
+    assert!(fig1c::draw(&bad, &note()).unwrap_err().to_string().contains("0.5 beside 0.9"));
+    for wrong in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+        let bad = df!("model" => ["a"], "p" => [0.5], "seed" => [0u64], "epochs_to_fit" => [3u32], "relative" => [wrong]).unwrap();
+        assert!(fig1b::draw(&bad, &note()).is_err(), "{wrong}");
+    }
+    for low in [f64::NAN, 1.0, 2.0, f64::NEG_INFINITY] {
+        assert!(theme::Axis::linear("x", low, 1.0, 5).is_err());
+    }
+    assert!(theme::Axis::log("x", 0.0, 1.0).is_err());
+}
+
+#[test]
+fn hostile_names_and_extreme_values_give_a_drawing() {
+    let names = [
+        "<b>&\"'\u{0}\u{8}\n]]>",
+        "",
+        "a name that is much longer than any legend could hold, even one of a whole page's width",
+    ];
+    let frame = df!(
+        "setting" => names, "step" => [0u32, 1, u32::MAX], "loss" => [f32::MAX, 1e-30, -1.0], "seed" => [u64::MAX, 0, 1]
+    )
+    .unwrap();
+    let drawing = fig1a::draw(&frame, &note()).unwrap();
+    assert!(drawing.png(96).is_ok() && drawing.pdf().is_ok());
+    roxmltree::Document::parse(&drawing.svg).unwrap();
+    let many: Vec<String> = (0..40).map(|i| format!("model {i}")).collect();
+    let frame = df!(
+        "model" => &many, "p" => vec![0.5; 40], "seed" => vec![0u64; 40], "test_error" => vec![0.5; 40], "chance" => vec![0.9; 40]
+    )
+    .unwrap();
+    let drawing = fig1c::draw(&frame, &note()).unwrap();
+    assert!(drawing.height > theme::HEIGHT_IN, "forty names make the figure higher");
+    assert!(drawing.save(Path::new("/proc/nowhere")).is_err());
+    let elsewhere = Drawing { id: "../up".into(), ..drawing };
+    assert!(elsewhere.save(&std::env::temp_dir()).unwrap_err().to_string().contains("../up"));
+}
+
+#[test]
+fn text_width_is_the_fonts() {
+    // Liberation Sans has Helvetica's advances: 0 is 556, i 222, W 944 of 1000.
+    for (text, thousandths) in [("0", 556.0), ("i", 222.0), ("W", 944.0), ("000", 1668.0), ("a b", 1390.0)] {
+        let width = export::text_width(text, 10.0).unwrap();
+        assert!((width - thousandths / 100.0).abs() < 0.02, "{text}: {width}");
+    }
+    let lines = export::wrap("one two three four unbreakablebutverylongword", 8.0, 60.0).unwrap();
+    assert!(lines.len() > 3);
+    for line in &lines {
+        assert!(export::text_width(line, 8.0).unwrap() <= 60.0, "{line}");
+    }
+    assert_eq!(lines.concat().replace(' ', ""), "onetwothreefourunbreakablebutverylongword");
+    assert!(export::wrap("  ", 8.0, 60.0).unwrap().is_empty());
+}
+
+#[test]
+fn round_up_is_the_next_round_number() {
+    for (value, expected) in
+        [(2.31, 2.5), (0.9, 1.0), (1.0, 1.0), (101.0, 120.0), (0.0, 1.0), (-3.0, 1.0), (f64::NAN, 1.0)]
+    {
+        let found = theme::round_up(value);
+        assert!((found - expected).abs() < 1e-9, "{value}: {found}");
+    }
+}
+
+fn table() -> Table {
+    let columns = [("model", Align::Left), ("crop & flip", Align::Center), ("train_acc %", Align::Right)];
+    let mut table = Table::new("table1", "Table 1: 100 % of <random> labels", &columns);
+    table.push(vec!["Inception | v3".into(), "yes".into(), "100.0".into()]).unwrap();
+    table.push(vec!["MLP \"1x512\", {a}".into(), "no".into(), "99.34".into()]).unwrap();
+    table.push(vec!["a\\b ~ ^ $5 #1 [x]\nnext".into(), "".into(), "\u{2212}1 \u{b1} 2".into()]).unwrap();
+    table.notes.push("n = 2,000; scale_small & more".into());
+    table.provenance = json!({"scale": "small"});
+    table
+}
+
+#[test]
+fn tables_escape_for_each_format() {
+    let table = table();
+    let markdown = table.markdown();
+    assert!(markdown.starts_with("**Table 1: 100 % of &lt;random&gt; labels**\n\n| model | crop &amp; flip | train\\_acc % |\n| :--- | :---: | ---: |\n"), "{markdown}");
+    assert!(markdown.contains("| Inception \\| v3 | yes | 100.0 |\n"));
+    assert!(markdown.contains("| a\\\\b \\~ ^ \\$5 #1 \\[x\\] next |  |"), "{markdown}");
+    // Every row of the pipe table has the same cells.
+    let rows = markdown.lines().filter(|l| l.starts_with('|'));
+    assert!(rows.map(|l| l.replace("\\|", "").matches('|').count()).all(|n| n == 4));
+
+    let latex = table.latex();
+    assert!(latex.contains("\\caption{Table 1: 100 \\% of $<$random$>$ labels}"), "{latex}");
+    assert!(latex.contains("\\begin{tabular}{lcr}\n    \\toprule\n    model & crop \\& flip & train\\_acc \\% \\\\\n    \\midrule\n"));
+    assert!(latex.contains("Inception $|$ v3 & yes & 100.0 \\\\\n"));
+    assert!(latex.contains("MLP \\textquotedbl{}1x512\\textquotedbl{}, \\{a\\} & no & 99.34"));
+    assert!(latex.contains(
+        "a\\textbackslash{}b \\textasciitilde{} \\textasciicircum{} \\$5 \\#1 {[}x{]} next &  & $-$1 $\\pm$ 2"
+    ));
+    assert!(latex.contains("\\bottomrule") && latex.contains("scale\\_small \\& more"));
+
+    let csv = table.csv();
+    let expected = "model,crop & flip,train_acc %\nInception | v3,yes,100.0\n\"MLP \"\"1x512\"\", {a}\",no,99.34\n\"a\\b ~ ^ $5 #1 [x]\nnext\",,\u{2212}1 \u{b1} 2\n";
+    assert_eq!(csv, expected);
+
+    let html = table.html();
+    let document = roxmltree::Document::parse(&html).expect("well-formed");
+    let cells: Vec<_> =
+        document.descendants().filter(|n| n.has_tag_name("td")).map(|n| n.text().unwrap_or("")).collect();
+    assert_eq!(cells.len(), 9);
+    assert_eq!(cells[3], "MLP \"1x512\", {a}");
+    let head = document.descendants().find(|n| n.has_tag_name("figcaption")).unwrap();
+    assert_eq!(head.text(), Some("Table 1: 100 % of <random> labels"));
+    assert!(!html.contains("color:#") && !html.contains("<script"), "colours are the page's own");
+
+    let text = table.text();
+    for words in
+        ["Table 1: 100 % of <random> labels", "Inception | v3", "99.34", "n = 2,000; scale_small & more"]
+    {
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn tables_are_saved_and_made_of_frames() {
+    let (_keep, dir) = folder();
+    let paths = table().save(&dir).unwrap();
+    let names: Vec<_> = paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["table1.md", "table1.tex", "table1.csv", "table1.json"]);
+    let about: serde_json::Value = serde_json::from_slice(&fs::read(&paths[3]).unwrap()).unwrap();
+    assert_eq!(about["rows"][1][2], "99.34");
+    assert_eq!(about["provenance"]["scale"], "small");
+
+    let frame = df!(
+        "model" => ["MLP", "Inception"], "test" => [Some(0.12345), None], "epochs" => [12u32, 7], "crop" => [true, false]
+    )
+    .unwrap();
+    let made = Table::from_frame(&frame, "t", "T", 2).unwrap();
+    assert_eq!(made.header, ["model", "test", "epochs", "crop"]);
+    assert_eq!(made.align, [Align::Left, Align::Right, Align::Right, Align::Center]);
+    assert_eq!(made.rows, [["MLP", "0.12", "12", "yes"], ["Inception", "", "7", "no"]]);
+    assert!(Table::from_frame(&DataFrame::empty(), "t", "T", 2).unwrap().rows.is_empty());
+
+    let mut ragged = table();
+    let error = ragged.push(vec!["one".into()]).unwrap_err().to_string();
+    assert!(error.contains("expected shape [3], got [1]"), "{error}");
+    ragged.rows.push(vec!["one".into()]);
+    ragged.align.clear();
+    // Drawn with empty cells, but not saved.
+    assert!(ragged.markdown().contains("| one |  |  |") && ragged.text().contains("one"));
+    assert!(
+        ragged.latex().contains("one &  & ")
+            && ragged.html().contains("one")
+            && ragged.csv().contains("one,,")
+    );
+    assert!(ragged.save(&dir).is_err());
+}
+
+/// (MIME type, content) of each block of evcxr's protocol.
+fn displayed(stdout: &str) -> Vec<(String, String)> {
+    let blocks = stdout.split("EVCXR_BEGIN_CONTENT ").skip(1);
+    let block = |b: &str| {
+        let (mime, rest) = b.split_once('\n').expect("a MIME type on its line");
+        let (content, _) = rest.split_once("\nEVCXR_END_CONTENT\n").expect("an end");
+        (mime.to_string(), content.to_string())
+    };
+    blocks.map(block).collect()
+}
+
+#[test]
+fn cells_show_drawings_and_tables() {
+    if std::env::var_os("RETHINK_TEST_DISPLAY").is_some() {
+        fig1c::draw(&error_frame(2), &note()).unwrap().evcxr_display();
+        table().evcxr_display();
+        return;
+    }
+    // The protocol is written to stdout, so this test runs itself to read it.
+    let out = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "cells_show_drawings_and_tables", "--nocapture", "--test-threads=1"])
+        .env("RETHINK_TEST_DISPLAY", "1")
+        .output()
+        .unwrap();
+    let blocks = displayed(&String::from_utf8(out.stdout).unwrap());
+    let mimes: Vec<&str> = blocks.iter().map(|b| b.0.as_str()).collect();
+    assert_eq!(mimes, ["text/plain", "image/svg+xml", "image/png", "text/plain", "text/html"]);
+    let svg = roxmltree::Document::parse(&blocks[1].1).unwrap();
+    assert_eq!(svg.root_element().attribute("width"), Some("5.2000in"), "1.6 times the print size");
+    assert!(blocks[2].1.starts_with("iVBORw0KGgo"), "a PNG's first bytes in base64");
+    assert_eq!(blocks[3].1.trim_end(), table().text().trim_end());
+    assert_eq!(blocks[4].1.trim_end(), table().html().trim_end());
+}
