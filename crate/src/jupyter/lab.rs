@@ -1,0 +1,32 @@
+//! JupyterLab on the notebooks, with the kernel.
+
+use crate::jupyter::{kernel, setup};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// Sets up what is missing and opens JupyterLab on `root`'s notebooks: on this machine's loopback
+/// address, behind the token that JupyterLab prints. `args` go to JupyterLab (`--no-browser`, `--port`).
+/// Returns when JupyterLab ends.
+///
+/// Errors: those of [`setup::ensure`]; [`Error::Program`] when JupyterLab does not run or ends badly.
+pub fn lab(root: &Path, args: &[String]) -> Result<()> {
+    let environment = setup::ensure(root)?;
+    let failed = |problem: String| Error::Program {
+        program: "JupyterLab".into(),
+        problem,
+        remedy: "correct what it says above; removing .rethink/venv sets it up anew".into(),
+    };
+    let status = environment
+        .python()
+        .args(["-m", "jupyterlab"])
+        .arg(format!("--ServerApp.root_dir={}", environment.root.display()))
+        .arg("--ServerApp.ip=127.0.0.1")
+        .arg("--LabApp.default_url=/lab/tree/notebooks")
+        .arg(format!("--MappingKernelManager.default_kernel_name={}", kernel::NAME))
+        .args(args)
+        .current_dir(&environment.root)
+        .status()
+        .map_err(|e| failed(e.to_string()))?;
+    // Ctrl-C is how JupyterLab is meant to be ended.
+    if status.success() || status.code().is_none() { Ok(()) } else { Err(failed(status.to_string())) }
+}

@@ -1,0 +1,29 @@
+"""A pytest plugin that makes nbval see the failures that evcxr reports only on standard error.
+
+evcxr answers "ok" after a panic and after a `?` that returned an error, and nbval believes it. With
+`-p nbval_strict`, a cell that wrote to standard error fails.
+"""
+
+from queue import Empty
+
+from nbval.plugin import IPyNbCell
+
+plain = IPyNbCell.runtest
+
+
+def strict(self):
+    plain(self)
+    said = [o.text for o in self.test_outputs or [] if o.get("name") == "stderr"]
+    # Standard error travels apart from the answer and can come after it.
+    while True:
+        try:
+            late = self.parent.get_kernel_message(timeout=0.2)
+        except Empty:
+            break
+        if late["msg_type"] == "stream" and late["content"]["name"] == "stderr":
+            said.append(late["content"]["text"])
+    if said:
+        self.raise_cell_error("The cell wrote to standard error", "".join(said))
+
+
+IPyNbCell.runtest = strict
