@@ -221,6 +221,6 @@ fn perform(action: Action) -> Result<()> {
         Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),
         Action::Bench { peer, json } => cli::bench::bench(peer.as_deref(), json),
-        Action::Lab { arguments } => jupyter::lab::lab(&arguments),
+        Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
     }
 }

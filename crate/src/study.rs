@@ -5,7 +5,7 @@ use crate::config::{RunConfig, Scale};
 use crate::data::{self, Dataset};
 use crate::recipe::{self, Recipe, Verdict};
 use crate::store::{Event, Record, Run, Store};
-use crate::{Error, Result};
+use crate::Result;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ impl Study {
     /// unset) and `RETHINK_OUT` (where unset, the project's `figures` folder when the working folder
     /// is `notebooks`, else `figures`).
     ///
-    /// Errors: those of [`Study::new`], [`Error::Argument`] for an unknown scale.
+    /// Errors: those of [`Study::new`], [`crate::Error::Argument`] for an unknown scale.
     pub fn from_environment() -> Result<Study> {
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let scale = set(SCALE_VARIABLE).map_or(Ok(Scale::Small), |text| text.parse())?;
@@ -76,7 +76,7 @@ impl Study {
     /// The runs of recipe `id`: those in the store, and the others trained now, a line of progress
     /// every few seconds.
     ///
-    /// Errors: [`Error::Argument`] for an unknown recipe; those of [`Store::run`].
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe; those of [`Store::run`].
     pub fn runs(&self, id: &str) -> Result<Vec<Run>> {
         let recipe = recipe::find(id)?;
         self.train_all(&(recipe.runs)(&self.data, self.scale), &mut |line| println!("{line}"))

@@ -224,7 +224,7 @@ impl<M: Forward<I> + Send, const I: usize> Network for Trained<M, I> {
 
     fn parameters(&self) -> Vec<Parameter> {
         let mut read = Read(Vec::new());
-        match M::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut read }) {
+        match M::iter_tensors(&mut RecursiveWalker { m: (&self.model, String::new()), f: &mut read }) {
             Ok(_) => read.0,
             Err(never) => match never {},
         }
@@ -232,7 +232,7 @@ impl<M: Forward<I> + Send, const I: usize> Network for Trained<M, I> {
 
     fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()> {
         let mut write = Write { parameters, at: 0 };
-        M::iter_tensors(&mut RecursiveWalker { m: &mut self.model, f: &mut write })?;
+        M::iter_tensors(&mut RecursiveWalker { m: (&mut self.model, String::new()), f: &mut write })?;
         if write.at != parameters.len() {
             let problem = format!("{} tensors for a model of {}", parameters.len(), write.at);
             return Err(Error::argument("restore the weights", problem));
@@ -346,7 +346,7 @@ impl TensorVisitor<f32, Cpu> for Write<'_> {
     ) -> Result<Option<Tensor<S, f32, Cpu>>> {
         let shape: Vec<usize> = tensor.shape().concrete().into_iter().collect();
         let given = self.parameters.get(self.at);
-        let Some(given) = given.filter(|p| p.name == name && p.shape == shape && p.values.len() == shape.iter().product())
+        let Some(given) = given.filter(|p| p.name == name && p.shape == shape && p.values.len() == shape.iter().product::<usize>())
         else {
             let found = given.map_or("nothing".into(), |p| format!("{} {:?}", p.name, p.shape));
             return Err(Error::argument("restore the weights", format!("expected {name} {shape:?}, found {found}")));

@@ -3,7 +3,7 @@
 use super::{Matrix, elements, product};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::{
-    Const, Cpu, CpuError, Device, Dtype, PutTape, Rank1, Rank2, SplitTape, Storage, Tape,
+    Const, Cpu, CpuError, Device, Dtype, HasShape, PutTape, Rank1, Rank2, ReshapeTo, SplitTape, Storage, Tape,
     Tensor, TensorFromVec,
 };
 
@@ -61,8 +61,8 @@ pub fn linear<const I: usize, const O: usize, T: Tape<f32, Cpu>>(
     activation: Activation,
     input_gradient: InputGradient,
 ) -> Result<Tensor<(usize, Const<O>), f32, Cpu, T>, CpuError> {
-    let (x, mut tape) = x.split_tape();
-    let x = x.try_contiguous()?;
+    // Before the tape is taken off: for a view this is an operation with a gradient of its own.
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
     let n = x.shape().0;
     let device = x.device().clone();
     let weight = layer.weight.clone();

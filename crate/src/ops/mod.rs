@@ -26,10 +26,29 @@ pub fn elements_mut<S: Shape>(tensor: &mut Tensor<S, f32, Cpu>) -> Option<&mut [
     Some(unsafe { std::slice::from_raw_parts_mut(&mut tensor[first], length) })
 }
 
+/// The number of elements and the index of the first, if elements lie row after row without gaps.
+/// dfdx keeps strides to itself; where a step along each axis leads tells them.
 fn contiguous<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Option<(usize, S::Concrete)> {
+    let sizes = tensor.shape().concrete();
     let length = tensor.shape().num_elements();
-    let row_major = tensor.strides() == tensor.shape().strides();
-    (length > 0 && row_major).then(|| (length, S::Concrete::default()))
+    let first = S::Concrete::default();
+    if length == 0 {
+        return None;
+    }
+    let start = std::ptr::from_ref(&tensor[first]).addr();
+    let mut step = length;
+    for axis in 0..S::NUM_DIMS {
+        step /= sizes[axis];
+        if sizes[axis] > 1 {
+            let mut next = first;
+            next[axis] = 1;
+            let reached = std::ptr::from_ref(&tensor[next]).addr();
+            if reached != start + step * size_of::<f32>() {
+                return None;
+            }
+        }
+    }
+    Some((length, first))
 }
 
 /// Row-major `rows x cols` matrix, or its transpose, as an operand of [`product`].
