@@ -170,7 +170,7 @@ fn numbers(frame: &DataFrame, operation: &'static str, name: &str) -> Result<Vec
         return Err(Error::argument(operation, format!("column {name} holds {dtype}, not numbers")));
     }
     let column = column.cast(&DataType::Float64).map_err(Error::frame(operation))?;
-    Ok(column.f64().map_err(Error::frame(operation))?.into_iter().collect())
+    Ok(column.f64().map_err(Error::frame(operation))?.iter().collect())
 }
 
 /// A numeric column in which every row has a finite value.
@@ -195,7 +195,7 @@ fn texts(frame: &DataFrame, operation: &'static str, name: &str) -> Result<Vec<S
     let column = column.cast(&DataType::String).map_err(Error::frame(operation))?;
     let values = column.str().map_err(Error::frame(operation))?;
     let absent = |row| Error::argument(operation, format!("column {name}, row {row}: no value"));
-    values.into_iter().enumerate().map(|(row, v)| v.map(String::from).ok_or_else(|| absent(row))).collect()
+    values.iter().enumerate().map(|(row, v)| v.map(String::from).ok_or_else(|| absent(row))).collect()
 }
 
 /// The distinct values in order of first appearance.
