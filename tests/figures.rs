@@ -490,6 +490,20 @@ fn figure_1b_shows_runs_that_did_not_fit() {
 }
 
 #[test]
+fn figure_1c_tells_levels_that_did_not_fit() {
+    let mut frame = error_frame(2);
+    let hollow = |svg: &str| svg.matches("fill=\"#FFFFFF\" points").count();
+    assert_eq!(hollow(&fig1c::draw(&frame, &note()).unwrap().svg), 0);
+    // The last model's last run, p = 1, never fitted.
+    let mut epochs = vec![Some(10u32); frame.height()];
+    epochs[frame.height() - 1] = None;
+    frame.with_column(Column::new("epochs_to_fit".into(), epochs)).unwrap();
+    let drawing = fig1c::draw(&frame, &note()).unwrap();
+    assert_eq!(hollow(&drawing.svg), 1);
+    assert_eq!(drawing.notes[1], "Did not fit (hollow): MLP 1x512, p = 1: 1 of 2.");
+}
+
+#[test]
 fn figure_1b_goes_logarithmic_for_wide_spans() {
     let frame = df!(
         "model" => ["MLP"; 4], "p" => [0.0, 0.3, 0.6, 1.0], "seed" => [1u64; 4],

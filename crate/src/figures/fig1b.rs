@@ -58,11 +58,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             unscaled += rows.iter().filter(|r| epochs[**r].is_some() && relative[**r].is_none()).count();
             if failed > 0 {
                 unfit.push((at, look));
-                lost.push(if rows.len() == 1 {
-                    format!("p = {at}")
-                } else {
-                    format!("p = {at}: {failed} of {}", rows.len())
-                });
+                lost.push(unfitted(at, failed, rows.len()));
             }
             if times.is_empty() {
                 continue;
@@ -151,6 +147,11 @@ pub(super) fn check_p(operation: &'static str, row: usize, p: f64) -> Result<()>
         return Ok(());
     }
     Err(Error::argument(operation, format!("column p, row {row}: {p} is outside 0 to 1")))
+}
+
+/// "p = 0.8: 1 of 3", or "p = 0.8" for the only run there.
+pub(super) fn unfitted(p: f64, failed: usize, runs: usize) -> String {
+    if runs == 1 { format!("p = {p}") } else { format!("p = {p}: {failed} of {runs}") }
 }
 
 /// The corruption levels that a model has, rising.

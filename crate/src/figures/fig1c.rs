@@ -1,6 +1,6 @@
 //! Figure 1c: test error of fitted networks against the share of corrupted training labels.
 
-use super::fig1b::{check_p, levels};
+use super::fig1b::{check_p, levels, unfitted};
 use super::theme::{Axis, Key, Look, Mark, Plot};
 use super::{Drawing, Note, all_numbers, distinct, mean_sd, need, numbers, texts};
 use crate::{Error, Result};
@@ -12,8 +12,9 @@ const DRAW: &str = "draw figure 1c";
 ///
 /// `frame`, one row a run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
 /// 1), `seed`, `test_error` (on clean test labels, 0 to 1), `chance` (the error of guessing, one value
-/// in all rows: 0.9 for ten classes), drawn as a dotted line. As training error is zero, test error is
-/// the generalization error.
+/// in all rows: 0.9 for ten classes), drawn as a dotted line. Where training error is zero, test error is
+/// the generalization error; if the frame has `epochs_to_fit` (as for figure 1b), a level at which a run
+/// never fitted has a hollow marker and is named under the plot.
 ///
 /// Several seeds give mean and sample standard deviation. Runs without a test error are counted under
 /// the plot.
@@ -25,6 +26,10 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let p = all_numbers(frame, DRAW, "p")?;
     all_numbers(frame, DRAW, "seed")?;
     let errors = numbers(frame, DRAW, "test_error")?;
+    let fitted = match frame.column("epochs_to_fit") {
+        Ok(_) => Some(numbers(frame, DRAW, "epochs_to_fit")?),
+        Err(_) => None,
+    };
     let chances = all_numbers(frame, DRAW, "chance")?;
     for row in 0..models.len() {
         check_p(DRAW, row, p[row])?;
@@ -54,11 +59,18 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     for (index, name) in names.iter().enumerate() {
         let look = Look::new(index);
         let mut line = Vec::new();
+        let mut lost = Vec::new();
         for at in levels(&models, &p, name) {
-            let rows = (0..models.len()).filter(|r| models[*r] == *name && p[*r] == at);
-            let values: Vec<f64> = rows.filter_map(|r| errors[r]).filter(|e| !e.is_nan()).collect();
+            let rows: Vec<usize> = (0..models.len())
+                .filter(|r| models[*r] == *name && p[*r] == at && !errors[*r].is_none_or(f64::is_nan))
+                .collect();
+            let failed = fitted.as_ref().map_or(0, |f| rows.iter().filter(|r| f[**r].is_none()).count());
+            let values: Vec<f64> = rows.iter().filter_map(|r| errors[*r]).collect();
             if values.is_empty() {
                 continue;
+            }
+            if failed > 0 {
+                lost.push(unfitted(at, failed, rows.len()));
             }
             several |= values.len() > 1;
             let (mean, sd) = mean_sd(&values);
@@ -66,9 +78,12 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             if sd > 0.0 {
                 points.push(Mark::Bar { x: at, span: (mean - sd, mean + sd), look });
             }
-            points.push(Mark::Point { at: (at, mean), look, hollow: false, shift: 0.0 });
+            points.push(Mark::Point { at: (at, mean), look, hollow: failed > 0, shift: 0.0 });
         }
         marks.push(Mark::Line { points: line, look, fine: false });
+        if !lost.is_empty() {
+            notes.push(format!("Did not fit (hollow): {name}, {}.", lost.join("; ")));
+        }
         let rows = (0..models.len()).filter(|r| models[*r] == *name);
         let without = rows.filter(|r| errors[*r].is_none_or(f64::is_nan)).count();
         if without > 0 {
