@@ -8,6 +8,8 @@ pub mod shapes10;
 use crate::config::DataId;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// Images of one size and their labels.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,8 +93,40 @@ impl Dataset {
             }
             hash.update(&split.images);
         }
-        let fingerprint = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let fingerprint = hex(&hash.finalize());
         Ok(Dataset { name: name.into(), title: title.into(), classes, shape, train, test, fingerprint })
+    }
+
+    /// The first `rows` training images of each class, one class a column in the order of
+    /// [`Dataset::classes`], each pixel `zoom` times enlarged, with white gaps between them. Places
+    /// without an image stay white.
+    pub fn contact_sheet(&self, rows: usize, zoom: usize) -> Sheet {
+        let [channels, height, width] = self.shape;
+        let zoom = zoom.max(1);
+        let (cell_width, cell_height) = (width + 2, height + 2);
+        let sheet_width = self.classes.len() * cell_width * zoom;
+        let sheet_height = rows * cell_height * zoom;
+        let mut rgb = vec![255; sheet_width * sheet_height * 3];
+        let mut filled = vec![0; self.classes.len()];
+        for (image, &label) in self.train.images.chunks_exact(channels * height * width).zip(&self.train.labels) {
+            let column = usize::from(label);
+            let row = filled[column];
+            if row == rows {
+                continue;
+            }
+            filled[column] += 1;
+            for y in 0..height * zoom {
+                for x in 0..width * zoom {
+                    let to = ((row * cell_height + 1) * zoom + y) * sheet_width + (column * cell_width + 1) * zoom + x;
+                    for c in 0..3 {
+                        // A grey image has one plane for all three colours.
+                        let plane = c.min(channels - 1);
+                        rgb[3 * to + c] = image[(plane * height + y / zoom) * width + x / zoom];
+                    }
+                }
+            }
+        }
+        Sheet { rgb, width: sheet_width, height: sheet_height }
     }
 
     /// The identity of a run's data when only the first `train` and `test` images are used
@@ -121,4 +155,395 @@ impl std::fmt::Debug for Dataset {
             &self.fingerprint[..16]
         )
     }
+}
+
+/// A picture: `height` rows of `width` pixels of red, green and blue, a byte each.
+pub struct Sheet {
+    /// `height x width x 3` bytes.
+    pub rgb: Vec<u8>,
+    /// Pixels.
+    pub width: usize,
+    /// Pixels.
+    pub height: usize,
+}
+
+/// A format that a folder can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// [`cifar`].
+    Cifar,
+    /// [`mnist`].
+    Mnist,
+}
+
+impl Format {
+    /// The format of the files in `folder`, by their names.
+    pub fn of(folder: &Path) -> Option<Format> {
+        if cifar::is_here(folder) {
+            Some(Format::Cifar)
+        } else if mnist::is_here(folder) {
+            Some(Format::Mnist)
+        } else {
+            None
+        }
+    }
+
+    /// For people: "CIFAR-10 binary", "MNIST idx".
+    pub fn title(self) -> &'static str {
+        match self {
+            Format::Cifar => "CIFAR-10 binary",
+            Format::Mnist => "MNIST idx",
+        }
+    }
+
+    fn read(self, folder: &Path) -> Result<Dataset> {
+        match self {
+            Format::Cifar => cifar::read(folder),
+            Format::Mnist => mnist::read(folder),
+        }
+    }
+
+    /// Training and test images in `folder` without reading them.
+    pub fn count(self, folder: &Path) -> Option<(usize, usize)> {
+        match self {
+            Format::Cifar => cifar::count(folder),
+            Format::Mnist => mnist::count(folder),
+        }
+    }
+}
+
+/// A data set that is looked for in folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// On the command line.
+    pub name: &'static str,
+    /// The folder's name inside `RETHINK_DATA` and the cache.
+    pub folder: &'static str,
+    /// What the folder holds.
+    pub format: Format,
+    /// One line for people.
+    pub about: &'static str,
+}
+
+/// The whole CIFAR-10.
+pub const CIFAR10: Known = Known {
+    name: "cifar10",
+    folder: "cifar-10-batches-bin",
+    format: Format::Cifar,
+    about: "60,000 photographs of 32x32x3 in ten classes; the paper's data set",
+};
+/// A part of CIFAR-10 in the same layout.
+pub const CIFAR10_LOSSLESS: Known = Known {
+    name: "cifar10-lossless",
+    folder: "cifar-10-lossless-bin",
+    format: Format::Cifar,
+    about: "a part of CIFAR-10 with the official pixels",
+};
+/// MNIST.
+pub const MNIST: Known = Known {
+    name: "mnist",
+    folder: "mnist",
+    format: Format::Mnist,
+    about: "70,000 handwritten digits of 28x28x1",
+};
+/// Every data set of a folder, in the order in which `RETHINK_DATA` and the cache are searched
+/// when nothing is named.
+pub const KNOWN: [Known; 3] = [CIFAR10, CIFAR10_LOSSLESS, MNIST];
+/// The embedded data set's name.
+pub const SHAPES10: &str = "shapes10";
+
+/// Where data sets are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// The environment variable `RETHINK_DATA`.
+    pub named: Option<PathBuf>,
+    /// What [`fetch`] fills: `rethink/data` in the user's cache folder.
+    pub cache: Option<PathBuf>,
+}
+
+/// A place of [`Places`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `RETHINK_DATA`.
+    Named,
+    /// The user's cache.
+    Cache,
+}
+
+impl Places {
+    /// From the environment; an empty `RETHINK_DATA` counts as unset.
+    pub fn from_env() -> Places {
+        let named = std::env::var_os("RETHINK_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
+        Places { named, cache: fetch::cache() }
+    }
+
+    /// The folder of a known data set, and which place it is in.
+    pub fn find(&self, known: &Known) -> Option<(Place, PathBuf)> {
+        let inside = |folder: &Path| {
+            let sub = folder.join(known.folder);
+            (Format::of(&sub) == Some(known.format)).then_some(sub)
+        };
+        // RETHINK_DATA may be the set's own folder, unless its name says that it is another set's.
+        let itself = |folder: &Path| {
+            let other = KNOWN.iter().any(|k| k != known && folder.ends_with(k.folder));
+            let whole = known.name != CIFAR10_LOSSLESS.name || folder.ends_with(known.folder);
+            (Format::of(folder) == Some(known.format) && whole && !other).then(|| folder.to_path_buf())
+        };
+        let named = self.named.as_deref().and_then(|f| inside(f).or_else(|| itself(f)));
+        let cached = || self.cache.as_deref().and_then(inside);
+        named.map(|p| (Place::Named, p)).or_else(|| cached().map(|p| (Place::Cache, p)))
+    }
+
+    /// Picks a data set by the rules of [`choose`] without reading it.
+    pub fn pick(&self, name: Option<&str>) -> Result<Choice> {
+        match name {
+            Some(name) => self.pick_named(name),
+            None => self.pick_default(),
+        }
+    }
+
+    fn pick_named(&self, name: &str) -> Result<Choice> {
+        if name == SHAPES10 {
+            let why = "shapes10, the embedded data set, as named".to_string();
+            return Ok(Choice { source: Source::Shapes10, why });
+        }
+        if let Some(known) = KNOWN.iter().find(|k| k.name == name) {
+            return match self.find(known) {
+                Some((place, folder)) => Ok(Choice::folder(known.name, known.format, folder, place.title())),
+                None => Err(self.missing(known)),
+            };
+        }
+        let folder = Path::new(name);
+        if let Some(format) = Format::of(folder) {
+            return Ok(Choice::folder(format.title(), format, folder.to_path_buf(), "as named"));
+        }
+        if folder.is_dir() {
+            let inside = Places { named: Some(folder.to_path_buf()), cache: None };
+            if let Some((known, folder)) = KNOWN.iter().find_map(|k| inside.find(k).map(|(_, f)| (k, f))) {
+                return Ok(Choice::folder(known.name, known.format, folder, "as named"));
+            }
+            let problem = "no data_batch_1.bin (CIFAR-10 binary) and no train-images-idx3-ubyte (MNIST idx)";
+            return Err(Error::format("open the data set", folder, problem));
+        }
+        let names: Vec<&str> = KNOWN.iter().map(|k| k.name).chain([SHAPES10]).collect();
+        let problem = format!("{name:?} is no folder and none of {}", names.join(", "));
+        Err(Error::argument("open the data set", problem))
+    }
+
+    fn pick_default(&self) -> Result<Choice> {
+        if let Some(named) = &self.named {
+            let only = Places { named: self.named.clone(), cache: None };
+            return match KNOWN.iter().find_map(|k| only.find(k).map(|(_, f)| (k, f))) {
+                Some((known, folder)) => Ok(Choice::folder(known.name, known.format, folder, Place::Named.title())),
+                None => Err(Error::Missing {
+                    what: format!("no data set in RETHINK_DATA={}", named.display()),
+                    remedy: format!(
+                        "it should hold one of the folders {}; unset it to use what `rethink data fetch` has fetched, or the embedded shapes10",
+                        KNOWN.map(|k| k.folder).join(", ")
+                    ),
+                }),
+            };
+        }
+        if let Some((known, (place, folder))) = KNOWN.iter().find_map(|k| self.find(k).map(|f| (k, f))) {
+            return Ok(Choice::folder(known.name, known.format, folder, place.title()));
+        }
+        let why = "shapes10, the embedded data set, since none is named, RETHINK_DATA is not set and nothing \
+                   has been fetched (`rethink data fetch cifar10`)";
+        Ok(Choice { source: Source::Shapes10, why: why.to_string() })
+    }
+
+    fn missing(&self, known: &Known) -> Error {
+        let mut places = Vec::new();
+        match &self.named {
+            Some(folder) => places.push(format!("RETHINK_DATA={}", folder.display())),
+            None => places.push("RETHINK_DATA (not set)".to_string()),
+        }
+        if let Some(folder) = &self.cache {
+            places.push(folder.join(known.folder).display().to_string());
+        }
+        let fetch = match fetch::source(known.name) {
+            Ok(_) => format!("`rethink data fetch {}` downloads it; or ", known.name),
+            Err(_) => String::new(),
+        };
+        Error::Missing {
+            what: format!("the data set {} is not in {}", known.name, places.join(" nor in ")),
+            remedy: format!("{fetch}set RETHINK_DATA to a folder that holds {}", known.folder),
+        }
+    }
+}
+
+impl Place {
+    fn title(self) -> &'static str {
+        match self {
+            Place::Named => "from RETHINK_DATA",
+            Place::Cache => "from the cache that `rethink data fetch` fills",
+        }
+    }
+}
+
+/// Where a chosen data set comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Drawn by [`shapes10`].
+    Shapes10,
+    /// Read from a folder.
+    Folder(Format, PathBuf),
+}
+
+/// A data set picked, not yet read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Where it comes from.
+    pub source: Source,
+    /// For people: which data set, from where, and why.
+    pub why: String,
+}
+
+impl Choice {
+    fn folder(name: &str, format: Format, folder: PathBuf, why: &str) -> Choice {
+        let why = format!("{name}, {why}: {}", folder.display());
+        Choice { source: Source::Folder(format, folder), why }
+    }
+
+    /// Reads or draws it.
+    pub fn read(&self) -> Result<Dataset> {
+        match &self.source {
+            Source::Shapes10 => Ok(shapes10::dataset()),
+            Source::Folder(format, folder) => format.read(folder),
+        }
+    }
+}
+
+/// Opens the data set `name`: `cifar10`, `cifar10-lossless`, `mnist`, `shapes10`, or a folder that holds a
+/// known format. A name is looked for in the folder `RETHINK_DATA`, then in the cache that [`fetch`]
+/// fills. Without a name: the first data set of `RETHINK_DATA` where that is set, else the first of
+/// the cache, else `shapes10`.
+///
+/// Errors: [`Error::Missing`] with the remedy for a data set that is nowhere, [`Error::Argument`] for an
+/// unknown name, and the readers' own.
+pub fn open(name: Option<&str>) -> Result<Dataset> {
+    Ok(choose(name)?.0)
+}
+
+/// As [`open`], with a line that says which data set is used and why.
+pub fn choose(name: Option<&str>) -> Result<(Dataset, String)> {
+    let choice = Places::from_env().pick(name)?;
+    Ok((choice.read()?, choice.why))
+}
+
+/// What [`verify`] found in a folder that is whole.
+pub struct Verified {
+    /// The data set that the folder holds.
+    pub data: Dataset,
+    /// The files' format.
+    pub format: Format,
+    /// Each file's name, bytes and SHA-256.
+    pub files: Vec<(String, u64, String)>,
+    /// What the checksums say, in a sentence.
+    pub verdict: String,
+}
+
+/// The file in which [`fetch`] leaves the SHA-256 of what it has put in a folder, in the format of
+/// `sha256sum`.
+pub const SUMS_FILE: &str = "SHA256SUMS";
+
+/// Checks a folder: that every file is there and well-formed, and its checksums where some are known (those
+/// that [`fetch`] left beside the files, the official ones of MNIST, [`cifar::JPEG_Q75`]).
+///
+/// Errors: [`Error::Missing`] when the folder holds no known format; [`Error::Format`] naming the file
+/// that is damaged or whose checksum is not that in [`SUMS_FILE`]; [`Error::Io`].
+pub fn verify(folder: &Path) -> Result<Verified> {
+    let operation = "verify";
+    let Some(format) = Format::of(folder) else {
+        return Err(Error::Missing {
+            what: format!("{} holds no known data set", folder.display()),
+            remedy: "a folder with data_batch_1.bin (CIFAR-10 binary) or train-images-idx3-ubyte, plain or .gz (MNIST idx)"
+                .into(),
+        });
+    };
+    let data = format.read(folder)?;
+    let paths: Vec<PathBuf> = match format {
+        Format::Cifar => cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]).map(|f| folder.join(f)).collect(),
+        Format::Mnist => mnist::FILES.iter().filter_map(|f| mnist::find(folder, f)).collect(),
+    };
+    let mut files = Vec::new();
+    let mut md5s = Vec::new();
+    for path in &paths {
+        let bytes = read_regular(path, operation, 4 << 30)?;
+        md5s.push(hex(&md5::Md5::digest(&bytes)));
+        files.push((file_name(path), bytes.len() as u64, sha256_hex(&bytes)));
+    }
+    let sums = folder.join(SUMS_FILE);
+    let official = format == Format::Mnist && md5s == mnist::OFFICIAL_MD5;
+    let verdict = if sums.exists() {
+        check_sums(&sums, &files)?;
+        "the files are those that were fetched and checked against the official checksum"
+    } else if official {
+        "the files are the official ones, by their checksums"
+    } else if data.title == "CIFAR-10 (JPEG q75)" {
+        "the files are a known JPEG re-encoding at quality 75, not the official ones"
+    } else if format == Format::Cifar && data.train.len() < 50_000 {
+        "the structure is right; not the whole set, so that no checksum is known"
+    } else {
+        "the structure is right; no checksum of these files is known"
+    };
+    Ok(Verified { data, format, files, verdict: verdict.to_string() })
+}
+
+fn check_sums(sums: &Path, files: &[(String, u64, String)]) -> Result<()> {
+    let operation = "verify";
+    let text = String::from_utf8_lossy(&read_regular(sums, operation, 1 << 20)?).into_owned();
+    for (name, _, sha) in files {
+        let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
+        let Some(expected) = line.and_then(|l| l.split_whitespace().next()) else {
+            return Err(Error::format(operation, sums, format!("no checksum of {name}")));
+        };
+        if expected != sha {
+            let path = sums.with_file_name(name);
+            let problem = format!("its SHA-256 is {sha}, {SUMS_FILE} has {expected}: it has changed since it was fetched");
+            return Err(Error::format(operation, path, problem));
+        }
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// `12345` as `12,345`.
+pub(crate) fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A regular file's bytes (a pipe or a device could block or never end), at most `limit` of them.
+fn read_regular(path: &Path, operation: &'static str, limit: u64) -> Result<Vec<u8>> {
+    let status = std::fs::metadata(path).map_err(Error::io(operation, path))?;
+    if !status.is_file() {
+        return Err(Error::format(operation, path, "not a regular file"));
+    }
+    if status.len() > limit {
+        let problem = format!("{} bytes, expected at most {limit}", status.len());
+        return Err(Error::format(operation, path, problem));
+    }
+    let mut bytes = Vec::with_capacity(status.len() as usize);
+    let file = std::fs::File::open(path).map_err(Error::io(operation, path))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(Error::io(operation, path))?;
+    Ok(bytes)
 }

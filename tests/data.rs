@@ -1,0 +1,894 @@
+//! Data sets: the readers on good and hostile files, where data sets are looked for, shapes10,
+//! and downloads from a local server that misbehaves.
+
+use flate2::{Compression, write::GzEncoder};
+use md5::{Digest, Md5};
+use rethink::Error;
+use rethink::data::fetch::{Patience, Remote, RemoteFile, fetch_into};
+use rethink::data::{self, Dataset, Format, Places, Source, Split, cifar, mnist, shapes10};
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A small data set of CIFAR-10's shape and class names; image `i` is a ramp from `i`.
+fn small(train: usize, test: usize) -> Dataset {
+    let split = |n: usize, from: usize| Split {
+        images: (0..n * 3072).map(|j| (from + j / 3072 + j % 3072) as u8).collect(),
+        labels: (0..n).map(|i| ((i + from) % 10) as u16).collect(),
+    };
+    let classes = cifar::CLASSES.map(String::from).to_vec();
+    Dataset::new("cifar10", "small", classes, [3, 32, 32], split(train, 0), split(test, 7)).unwrap()
+}
+
+fn cifar_folder(root: &Path, name: &str) -> PathBuf {
+    let folder = root.join(name);
+    cifar::write(&small(13, 4), &folder).unwrap();
+    folder
+}
+
+fn idx(magic: u32, sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let header = [magic].into_iter().chain(sizes.iter().copied()).flat_map(u32::to_be_bytes);
+    header.chain(bytes.iter().copied()).collect()
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+/// The four files of a small MNIST, in the order of `mnist::FILES`, not compressed.
+fn mnist_files() -> [Vec<u8>; 4] {
+    let images = |n: usize| (0..n * 784).map(|i| (i % 251) as u8).collect::<Vec<u8>>();
+    [
+        idx(0x0803, &[3, 28, 28], &images(3)),
+        idx(0x0801, &[3], &[5, 0, 9]),
+        idx(0x0803, &[2, 28, 28], &images(2)),
+        idx(0x0801, &[2], &[7, 2]),
+    ]
+}
+
+fn mnist_folder(root: &Path) -> PathBuf {
+    let folder = root.join("mnist");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in mnist::FILES.iter().zip(mnist_files()) {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+    folder
+}
+
+fn tree(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .map(|d| d.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+// ---- CIFAR-10's format ----
+
+#[test]
+fn writes_and_reads_back_cifar_records() {
+    let root = tempfile::tempdir().unwrap();
+    // RETHINK_DUMP=FOLDER keeps the files, for tests/fixtures/shapes10_difficulty.py.
+    let folder = std::env::var_os("RETHINK_DUMP").map_or(root.path().join("dump"), PathBuf::from);
+    let drawn = shapes10::dataset();
+    cifar::write(&drawn, &folder).unwrap();
+    let back = cifar::read(&folder).unwrap();
+    assert!(back.train == drawn.train && back.test == drawn.test);
+    assert_eq!(back.fingerprint, drawn.fingerprint);
+    assert_eq!(back.classes, shapes10::CLASSES);
+    // Other class names than CIFAR-10's: never titled CIFAR-10.
+    assert_eq!(back.title, folder.file_name().unwrap().to_str().unwrap());
+}
+
+#[test]
+fn titles_a_part_of_cifar10_as_a_part() {
+    let root = tempfile::tempdir().unwrap();
+    let data = cifar::read(&cifar_folder(root.path(), "c")).unwrap();
+    assert_eq!((data.name.as_str(), data.title.as_str()), ("cifar10", "CIFAR-10 (13 images)"));
+    assert_eq!((data.train.len(), data.test.len(), data.shape), (13, 4, [3, 32, 32]));
+    // The first record of the first file: label 0, then a ramp from 0.
+    assert_eq!((data.train.labels[0], data.train.images[5]), (0, 5));
+    assert_eq!((data.test.labels[0], data.test.images[0]), (7, 7));
+    // Without the names' file the names are the standard ones.
+    fs::remove_file(root.path().join("c").join(cifar::NAMES_FILE)).unwrap();
+    assert_eq!(cifar::read(&root.path().join("c")).unwrap().classes[9], "truck");
+    let data = cifar::read(&cifar_folder(root.path(), "cifar-10-lossless-bin")).unwrap();
+    assert_eq!(data.name, "cifar10-lossless");
+}
+
+#[test]
+fn refuses_damaged_cifar_files_with_file_record_and_offset() {
+    type Damage = fn(&Path);
+    fn set(path: PathBuf, at: usize, value: u8) {
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at] = value;
+        fs::write(path, bytes).unwrap();
+    }
+    let cases: &[(Damage, &[&str])] = &[
+        (|f| set(f.join("data_batch_2.bin"), 3073, 10), &["data_batch_2.bin", "record 1 at byte 3073", "label 10"]),
+        (|f| set(f.join("test_batch.bin"), 0, 255), &["test_batch.bin", "record 0 at byte 0", "label 255"]),
+        (
+            |f| {
+                let bytes = fs::read(f.join("data_batch_5.bin")).unwrap();
+                fs::write(f.join("data_batch_5.bin"), &bytes[..bytes.len() - 1]).unwrap();
+            },
+            &["data_batch_5.bin", "record 2 at byte 6146", "cut short: 3072 of 3073"],
+        ),
+        (|f| fs::write(f.join("data_batch_1.bin"), [3]).unwrap(), &["data_batch_1.bin", "record 0", "1 of 3073"]),
+        (|f| fs::write(f.join("data_batch_3.bin"), []).unwrap(), &["data_batch_3.bin", "empty"]),
+        (|f| fs::remove_file(f.join("data_batch_4.bin")).unwrap(), &["data_batch_4.bin"]),
+        (|f| fs::remove_file(f.join("test_batch.bin")).unwrap(), &["test_batch.bin"]),
+        (
+            |f| {
+                fs::remove_file(f.join("test_batch.bin")).unwrap();
+                fs::create_dir(f.join("test_batch.bin")).unwrap();
+            },
+            &["test_batch.bin", "not a regular file"],
+        ),
+        (|f| fs::write(f.join("batches.meta.txt"), "cat\ndog\n").unwrap(), &["batches.meta.txt", "2 class names"]),
+        (|f| fs::write(f.join("batches.meta.txt"), [0xff, 0xfe]).unwrap(), &["batches.meta.txt", "UTF-8"]),
+    ];
+    for (damage, words) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let folder = cifar_folder(root.path(), "c");
+        damage(&folder);
+        let error = cifar::read(&folder).unwrap_err().to_string();
+        for word in *words {
+            assert!(error.contains(word), "{error:?} lacks {word:?}");
+        }
+        assert!(data::verify(&folder).is_err());
+    }
+}
+
+#[test]
+fn reads_every_prefix_of_a_cifar_file_as_records_or_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = cifar_folder(root.path(), "c");
+    let whole = fs::read(folder.join("test_batch.bin")).unwrap();
+    for len in (0..=whole.len()).step_by(439).chain([3072, 3073, 3074, 6146]) {
+        fs::write(folder.join("test_batch.bin"), &whole[..len]).unwrap();
+        let result = cifar::read(&folder);
+        assert_eq!(result.is_ok(), len > 0 && len % 3073 == 0, "{len} bytes");
+    }
+}
+
+// ---- MNIST's format ----
+
+#[test]
+fn reads_mnist_plain_and_compressed() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = mnist_folder(root.path());
+    let plain = mnist::read(&folder).unwrap();
+    assert_eq!((plain.shape, plain.train.len(), plain.test.len()), ([1, 28, 28], 3, 2));
+    assert_eq!(plain.train.labels, [5, 0, 9]);
+    assert_eq!(plain.train.images[..3], [0, 1, 2]);
+    assert_eq!(plain.title, "MNIST (3 images)");
+    for (name, bytes) in mnist::FILES.iter().zip(mnist_files()) {
+        fs::remove_file(folder.join(name)).unwrap();
+        fs::write(folder.join(format!("{name}.gz")), gz(&bytes)).unwrap();
+    }
+    let compressed = mnist::read(&folder).unwrap();
+    assert_eq!(compressed.fingerprint, plain.fingerprint);
+    assert_eq!(mnist::count(&folder), Some((3, 2)));
+}
+
+#[test]
+fn refuses_hostile_mnist_files_without_believing_their_headers() {
+    let pixels = vec![0; 3 * 784];
+    let damaged_gz = {
+        let mut bytes = gz(&mnist_files()[0]);
+        let at = bytes.len() - 6; // in gzip's own checksum
+        bytes[at] ^= 1;
+        bytes
+    };
+    let bomb = {
+        let mut out = GzEncoder::new(Vec::new(), Compression::best());
+        out.write_all(&idx(0x0803, &[3, 28, 28], &[])).unwrap();
+        for _ in 0..64 {
+            out.write_all(&vec![0; 1 << 20]).unwrap();
+        }
+        out.finish().unwrap()
+    };
+    let (images, labels) = (mnist::FILES[0].to_string(), mnist::FILES[1].to_string());
+    let images_gz = format!("{images}.gz");
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        (&images, vec![], "no magic number"),
+        (&images, idx(0x0803, &[], &[]), "no number of items"),
+        (&images, idx(0x0803, &[3], &[]), "no number of rows"),
+        (&images, idx(0x0801, &[3, 28, 28], &pixels), "magic number 0x00000801"),
+        (&images, idx(0x0d03, &[3, 28, 28], &pixels), "magic number 0x00000d03"),
+        (&images, idx(0x0803, &[0, 28, 28], &[]), "0 items"),
+        (&images, idx(0x0803, &[u32::MAX, 28, 28], &pixels), "4294967295 items"),
+        (&images, idx(0x0803, &[1_000_000, 28, 28], &pixels), "the file has 2352"),
+        (&images, idx(0x0803, &[3, u32::MAX, u32::MAX], &pixels), "images of 4294967295x4294967295"),
+        (&images, idx(0x0803, &[3, 28, 28], &pixels[1..]), "need 2352 bytes after the header, the file has 2351"),
+        (&images, idx(0x0803, &[3, 28, 28], &vec![0; 3 * 784 + 1]), "the file has more"),
+        (&images, idx(0x0803, &[2, 28, 28], &pixels[784..]), "3 labels for the 2 images"),
+        (&labels, idx(0x0801, &[3], &[1, 10, 2]), "label 1 at byte 9 is 10"),
+        (&labels, idx(0x0801, &[4], &[1, 1, 2]), "need 4 bytes"),
+        (&images_gz, damaged_gz, "damaged"),
+        (&images_gz, gz(&mnist_files()[0])[..200].to_vec(), "damaged"),
+        (&images_gz, b"<html>".to_vec(), "no magic number"),
+        (&images_gz, bomb, "the file has more"),
+    ];
+    for (name, bytes, word) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let folder = mnist_folder(root.path());
+        fs::remove_file(folder.join(name.trim_end_matches(".gz"))).unwrap();
+        fs::write(folder.join(name), bytes).unwrap();
+        let error = mnist::read(&folder).unwrap_err().to_string();
+        assert!(error.contains(word), "{error:?} lacks {word:?}");
+        assert!(error.contains(name), "{error:?} lacks {name:?}");
+    }
+}
+
+// ---- Where data sets are looked for ----
+
+#[test]
+fn chooses_the_named_then_rethink_data_then_the_cache_then_shapes10() {
+    let root = tempfile::tempdir().unwrap();
+    let (named, cache) = (root.path().join("named"), root.path().join("cache"));
+    fs::create_dir_all(&named).unwrap();
+    fs::create_dir_all(&cache).unwrap();
+    let places = |n: bool, c: bool| Places { named: n.then(|| named.clone()), cache: c.then(|| cache.clone()) };
+    let folder = |choice: rethink::Result<data::Choice>| match choice.unwrap().source {
+        Source::Folder(_, folder) => folder,
+        Source::Shapes10 => PathBuf::from("shapes10"),
+    };
+
+    let embedded = places(false, true).pick(None).unwrap();
+    assert_eq!(embedded.source, Source::Shapes10);
+    assert!(embedded.why.contains("RETHINK_DATA is not set"), "{}", embedded.why);
+
+    // RETHINK_DATA that holds nothing is an error, not a silent shapes10.
+    let error = places(true, true).pick(None).unwrap_err().to_string();
+    assert!(error.contains("RETHINK_DATA=") && error.contains("cifar-10-batches-bin"), "{error}");
+    let error = places(true, true).pick(Some("cifar10")).unwrap_err();
+    assert!(matches!(&error, Error::Missing { remedy, .. } if remedy.contains("rethink data fetch cifar10")));
+
+    let in_cache = cifar_folder(&cache, "cifar-10-batches-bin");
+    assert_eq!(folder(places(false, true).pick(None)), in_cache);
+    assert_eq!(folder(places(true, true).pick(Some("cifar10"))), in_cache);
+    let in_named = mnist_folder(&named);
+    assert_eq!(folder(places(true, true).pick(None)), in_named);
+    let in_named = cifar_folder(&named, "cifar-10-lossless-bin");
+    assert_eq!(folder(places(true, true).pick(None)), in_named);
+    assert_eq!(folder(places(true, true).pick(Some("cifar10"))), in_cache);
+    let in_named = cifar_folder(&named, "cifar-10-batches-bin");
+    let choice = places(true, true).pick(None).unwrap();
+    assert!(choice.why.starts_with("cifar10, from RETHINK_DATA: "), "{}", choice.why);
+    assert_eq!(folder(Ok(choice)), in_named);
+
+    // RETHINK_DATA may be the set's own folder; a folder named for another set is not this one.
+    let own = Places { named: Some(in_named.clone()), cache: None };
+    assert_eq!(folder(own.pick(None)), in_named);
+    assert_eq!(folder(own.pick(Some("cifar10"))), in_named);
+    assert!(own.pick(Some("cifar10-lossless")).is_err());
+    assert!(own.pick(Some("mnist")).is_err());
+
+    // A path, of a set or of a folder of sets; a wrong name.
+    assert_eq!(folder(Places::default().pick(in_cache.to_str())), in_cache);
+    assert_eq!(folder(Places::default().pick(named.to_str())), in_named);
+    assert_eq!(folder(places(true, true).pick(Some("shapes10"))), Path::new("shapes10"));
+    let error = places(true, true).pick(Some("cifar100")).unwrap_err().to_string();
+    assert!(error.contains("cifar100") && error.contains("shapes10"), "{error}");
+}
+
+#[test]
+fn verify_sees_a_changed_byte_by_the_checksums_left_by_fetch() {
+    let server = Server::start(mnist_remote_files(), vec![]);
+    let root = tempfile::tempdir().unwrap();
+    let folder = fetch_into(&server.remote("mnist"), root.path(), PATIENCE).unwrap();
+    assert!(data::verify(&folder).unwrap().verdict.contains("fetched"));
+    // Still a well-formed file: only the checksum can tell.
+    let path = folder.join("t10k-labels-idx1-ubyte.gz");
+    fs::write(&path, gz(&idx(0x0801, &[2], &[7, 3]))).unwrap();
+    let error = data::verify(&folder).err().unwrap().to_string();
+    assert!(error.contains("t10k-labels-idx1-ubyte.gz") && error.contains("has changed"), "{error}");
+    // The next fetch puts it right.
+    fetch_into(&server.remote("mnist"), root.path(), PATIENCE).unwrap();
+    assert_eq!(mnist::read(&folder).unwrap().test.labels, [7, 2]);
+    assert_eq!(tree(root.path()), ["mnist"]);
+}
+
+// ---- shapes10 ----
+
+/// Pinned on x86-64 Linux: whoever changes the drawing changes the data set, and every stored
+/// run on it.
+const SHAPES10_FINGERPRINT: &str = "49e9b45bab1365d36f328a46a9228462db51f74cde4d49a86fa9c469b3201ad7";
+
+#[test]
+fn draws_the_pinned_shapes10() {
+    let start = Instant::now();
+    let data = shapes10::dataset();
+    println!("drawn in {:.2} s", start.elapsed().as_secs_f64());
+    assert_eq!(data.fingerprint, SHAPES10_FINGERPRINT);
+    assert_eq!((data.train.len(), data.test.len(), data.shape), (10_000, 2_000, [3, 32, 32]));
+    for split in [&data.train, &data.test] {
+        for block in split.labels.chunks(10) {
+            let mut block = block.to_vec();
+            block.sort();
+            assert_eq!(block, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        }
+    }
+    // No image twice, within or across the splits.
+    let images = data.train.images.chunks(3072).chain(data.test.images.chunks(3072));
+    assert_eq!(images.collect::<std::collections::HashSet<_>>().len(), 12_000);
+}
+
+#[test]
+fn draws_each_image_from_its_own_stream() {
+    let long = shapes10::generate(200, 50, 3).unwrap();
+    let short = shapes10::generate(30, 20, 3).unwrap();
+    assert_eq!(short.train.images, long.train.images[..30 * 3072]);
+    assert_eq!(short.test.labels, long.test.labels[..20]);
+    assert_ne!(shapes10::generate(30, 20, 4).unwrap().train.images, short.train.images);
+    assert_ne!(short.train.images[..20 * 3072], short.test.images);
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let again = one.install(|| shapes10::generate(200, 50, 3).unwrap());
+    assert_eq!(again.fingerprint, long.fingerprint);
+    for (train, test) in [(0, 5), (5, 0), (1_000_001, 1)] {
+        assert!(matches!(shapes10::generate(train, test, 1), Err(Error::Argument { .. })));
+    }
+}
+
+/// Centre crop to 28x28, each image to mean 0 and standard deviation 1, as in appendix A.
+fn whitened(split: &Split, n: usize) -> Vec<f32> {
+    let mut all = Vec::with_capacity(n * 2352);
+    for image in split.images.chunks_exact(3072).take(n) {
+        let from = all.len();
+        for plane in image.chunks_exact(1024) {
+            for row in plane.chunks_exact(32).skip(2).take(28) {
+                all.extend(row[2..30].iter().map(|&b| f32::from(b)));
+            }
+        }
+        let own = &mut all[from..];
+        let mean = own.iter().sum::<f32>() / 2352.0;
+        let deviation = (own.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / 2352.0).sqrt();
+        own.iter_mut().for_each(|x| *x = (*x - mean) / deviation);
+    }
+    all
+}
+
+/// Softmax regression by plain SGD on every training image; the full study with an MLP and a conv net is
+/// tests/fixtures/shapes10_difficulty.py.
+#[test]
+fn keeps_a_linear_model_below_60_percent() {
+    let data = shapes10::dataset();
+    let (n, held) = (data.train.len(), data.test.len());
+    let (train, test) = (whitened(&data.train, n), whitened(&data.test, held));
+    let mut weights = vec![[0f32; 2352]; 10];
+    let mut bias = [0f32; 10];
+    let score = |weights: &[[f32; 2352]], bias: &[f32; 10], x: &[f32]| -> [f32; 10] {
+        std::array::from_fn(|k| {
+            let mut lanes = [0f32; 16];
+            for (w, x) in weights[k].chunks_exact(16).zip(x.chunks_exact(16)) {
+                for lane in 0..16 {
+                    lanes[lane] += w[lane] * x[lane];
+                }
+            }
+            lanes.iter().sum::<f32>() + bias[k]
+        })
+    };
+    for epoch in 0..6 {
+        let rate = 0.0004 / (1.0 + epoch as f32);
+        for (x, &label) in train.chunks_exact(2352).zip(&data.train.labels) {
+            let logits = score(&weights, &bias, x);
+            let most = logits.iter().copied().fold(f32::MIN, f32::max);
+            let exp = logits.map(|l| (l - most).exp());
+            let sum: f32 = exp.iter().sum();
+            for k in 0..10 {
+                let step = rate * (exp[k] / sum - f32::from(u8::from(k == usize::from(label))));
+                weights[k].iter_mut().zip(x).for_each(|(w, x)| *w -= step * x);
+                bias[k] -= step;
+            }
+        }
+    }
+    let right = test.chunks_exact(2352).zip(&data.test.labels).filter(|(x, label)| {
+        let logits = score(&weights, &bias, x);
+        let best = (0..10).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+        best == usize::from(**label)
+    });
+    let accuracy = 100.0 * right.count() as f32 / held as f32;
+    println!("a linear model on {n} images: {accuracy:.1} % of {held} test images");
+    // Learns something (chance is 10), and stays well below the bound of 60.
+    assert!((25.0..60.0).contains(&accuracy), "{accuracy}");
+}
+
+#[test]
+fn shows_a_contact_sheet() {
+    let data = shapes10::generate(100, 10, 1).unwrap();
+    let sheet = data.contact_sheet(2, 3);
+    assert_eq!((sheet.width, sheet.height), (10 * 34 * 3, 2 * 34 * 3));
+    assert_eq!(sheet.rgb.len(), sheet.width * sheet.height * 3);
+    // Column 4, row 0: the first training image of class 4, its pixel (5, 6), the middle of nine.
+    let image = data.train.labels.iter().position(|&l| l == 4).unwrap();
+    let at = ((3 + 6 * 3 + 1) * sheet.width + (4 * 34 + 1) * 3 + 5 * 3 + 1) * 3;
+    for c in 0..3 {
+        assert_eq!(sheet.rgb[at + c], data.train.images[image * 3072 + c * 1024 + 6 * 32 + 5]);
+    }
+    assert_eq!(sheet.rgb[..3], [255; 3]);
+    // Grey images, and more rows than images.
+    let root = tempfile::tempdir().unwrap();
+    let grey = mnist::read(&mnist_folder(root.path())).unwrap().contact_sheet(4, 1);
+    assert_eq!((grey.width, grey.height), (300, 120));
+    assert!(grey.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+}
+
+// ---- Real data, where RETHINK_DATA has it ----
+
+fn real(test: &str, folder: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("RETHINK_DATA").map(|d| Path::new(&d).join(folder)).filter(|p| p.is_dir());
+    if path.is_none() {
+        println!("skipped: {test}: no {folder} in RETHINK_DATA");
+    }
+    path
+}
+
+#[test]
+fn reads_the_real_cifar10() {
+    let Some(folder) = real("reads_the_real_cifar10", "cifar-10-batches-bin") else { return };
+    let start = Instant::now();
+    let data = cifar::read(&folder).unwrap();
+    println!("{data:?}, read in {:.2} s", start.elapsed().as_secs_f64());
+    assert_eq!((data.train.len(), data.test.len()), (50_000, 10_000));
+    assert!(["CIFAR-10", "CIFAR-10 (JPEG q75)"].contains(&data.title.as_str()));
+    // The first ten labels of CIFAR-10's first file and of its test file, as published.
+    assert_eq!(data.train.labels[..10], [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]);
+    assert_eq!(data.test.labels[..10], [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]);
+    for (split, each) in [(&data.train, 5_000), (&data.test, 1_000)] {
+        for class in 0..10 {
+            assert_eq!(split.labels.iter().filter(|&&l| l == class).count(), each);
+        }
+    }
+    assert_eq!(cifar::count(&folder), Some((50_000, 10_000)));
+    let verified = data::verify(&folder).unwrap();
+    assert_eq!((verified.format, verified.files.len()), (Format::Cifar, 6));
+}
+
+#[test]
+fn reads_the_real_lossless_part() {
+    let Some(folder) = real("reads_the_real_lossless_part", "cifar-10-lossless-bin") else { return };
+    let data = cifar::read(&folder).unwrap();
+    assert_eq!((data.train.len(), data.test.len()), (5_085, 1_017));
+    assert_eq!((data.name.as_str(), data.title.as_str()), ("cifar10-lossless", "CIFAR-10 (5,085 images)"));
+    // The first pixel of CIFAR-10's first image (a frog): red 59, green 62, blue 63.
+    let at = |plane: usize| data.train.images[plane * 1024];
+    assert_eq!([at(0), at(1), at(2)], [59, 62, 63]);
+}
+
+#[test]
+fn reads_the_real_mnist() {
+    let Some(folder) = real("reads_the_real_mnist", "mnist") else { return };
+    let data = mnist::read(&folder).unwrap();
+    assert_eq!((data.train.len(), data.test.len(), data.title.as_str()), (60_000, 10_000, "MNIST"));
+    assert_eq!(data.train.labels[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
+    let verdict = data::verify(&folder).unwrap().verdict;
+    assert!(verdict.contains("official"), "{verdict}");
+    // The sizes that the fetch expects are those of the official files.
+    for file in data::fetch::source("mnist").unwrap().files {
+        let path = folder.join(&file.name);
+        if path.is_file() {
+            assert_eq!(path.metadata().unwrap().len(), file.bytes, "{}", file.name);
+        }
+    }
+}
+
+// ---- Downloads ----
+
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(2),
+    stall: Duration::from_millis(300),
+    tries: 3,
+    pause: Duration::from_millis(5),
+};
+
+/// What the server does with one request; when the list is used up, it behaves.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    None,
+    IgnoreRange,
+    /// Announces everything, closes after this many bytes.
+    Truncate(usize),
+    /// As `Truncate`, without announcing a length.
+    TruncateUnannounced(usize),
+    /// Announces everything, sends this many bytes, then nothing for as long as the client waits.
+    Stall(usize),
+    /// Accepts the connection and never answers.
+    Silence,
+    /// One wrong bit.
+    Corrupt,
+    /// This status, with a short page.
+    Status(u16),
+    /// A page of another length with status 200.
+    Page,
+    /// Status 206 for another range than asked.
+    WrongRange,
+    /// More bytes than there are, without announcing a length.
+    Endless,
+    /// Not HTTP.
+    Garbage,
+}
+
+struct Server {
+    base: String,
+    files: Vec<(String, Vec<u8>)>,
+    /// Path and Range header of each request so far.
+    requests: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    faults: Arc<Mutex<VecDeque<Fault>>>,
+}
+
+impl Server {
+    fn start(files: Vec<(String, Vec<u8>)>, faults: Vec<Fault>) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}/data", listener.local_addr().unwrap());
+        let server = Server {
+            base,
+            files: files.clone(),
+            requests: Arc::default(),
+            faults: Arc::new(Mutex::new(faults.into())),
+        };
+        let (requests, faults) = (server.requests.clone(), server.faults.clone());
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (files, requests, faults) = (files.clone(), requests.clone(), faults.clone());
+                std::thread::spawn(move || serve(stream.unwrap(), &files, &requests, &faults));
+            }
+        });
+        server
+    }
+
+    fn remote(&self, name: &str) -> Remote {
+        let (folder, format) = match name {
+            "mnist" => ("mnist", Format::Mnist),
+            _ => ("cifar-10-batches-bin", Format::Cifar),
+        };
+        let files = self.files.iter().map(|(name, bytes)| RemoteFile {
+            name: name.clone(),
+            bytes: bytes.len() as u64,
+            md5: Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
+        });
+        Remote {
+            name: name.into(),
+            folder: folder.into(),
+            format,
+            base: self.base.clone(),
+            files: files.collect(),
+        }
+    }
+
+    fn ranges(&self) -> Vec<Option<String>> {
+        self.requests.lock().unwrap().iter().map(|r| r.1.clone()).collect()
+    }
+}
+
+fn serve(
+    mut stream: TcpStream,
+    files: &[(String, Vec<u8>)],
+    requests: &Mutex<Vec<(String, Option<String>)>>,
+    faults: &Mutex<VecDeque<Fault>>,
+) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    let mut range = None;
+    if reader.read_line(&mut first).unwrap_or(0) == 0 {
+        return;
+    }
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("range")
+        {
+            range = Some(value.trim().to_string());
+        }
+    }
+    let path = first.split_whitespace().nth(1).unwrap_or("").to_string();
+    requests.lock().unwrap().push((path.clone(), range.clone()));
+    let fault = faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
+    let Some((_, body)) = files.iter().find(|(name, _)| path == format!("/data/{name}")) else {
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return;
+    };
+    let mut body = body.clone();
+    let total = body.len();
+    let ignore = matches!(fault, Fault::IgnoreRange | Fault::Endless | Fault::Page);
+    let from = range.filter(|_| !ignore).map(|r| r["bytes=".len()..].trim_end_matches('-').parse::<usize>().unwrap());
+    let mut head = match (fault, from) {
+        (Fault::Status(status), _) => format!("HTTP/1.1 {status} Refused\r\n"),
+        (Fault::WrongRange, _) => format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes 1-{}/{total}\r\n", total - 1),
+        (_, Some(from)) => format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{}/{total}\r\n", total - 1),
+        (_, None) => "HTTP/1.1 200 OK\r\n".to_string(),
+    };
+    body.drain(..from.unwrap_or(0));
+    match fault {
+        Fault::Status(_) | Fault::Page => body = b"<html>log in first</html>".to_vec(),
+        Fault::Corrupt => {
+            let middle = body.len() / 2;
+            body[middle] ^= 1;
+        }
+        Fault::Endless => body.extend(vec![0; total + 100_000]),
+        Fault::Silence => return hold(stream),
+        Fault::Garbage => {
+            let _ = stream.write_all(b"\0\x01\x02 no protocol\r\n\r\n");
+            return;
+        }
+        _ => {}
+    }
+    if !matches!(fault, Fault::Endless | Fault::TruncateUnannounced(_)) {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes());
+    match fault {
+        Fault::Truncate(n) | Fault::TruncateUnannounced(n) => {
+            let _ = stream.write_all(&body[..n.min(body.len())]);
+        }
+        Fault::Stall(n) => {
+            let _ = stream.write_all(&body[..n.min(body.len())]);
+            hold(stream);
+        }
+        _ => {
+            let _ = stream.write_all(&body);
+        }
+    }
+}
+
+/// Until the client hangs up.
+fn hold(mut stream: TcpStream) {
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+    let _ = stream.read(&mut [0; 1]);
+}
+
+fn mnist_remote_files() -> Vec<(String, Vec<u8>)> {
+    mnist::FILES.iter().zip(mnist_files()).map(|(name, bytes)| (format!("{name}.gz"), gz(&bytes))).collect()
+}
+
+const ARCHIVE: &str = "cifar-10-binary.tar.gz";
+
+/// The small CIFAR-10 as the official archive is built, its bytes hardly compressible, then `extra` entries
+/// (name, type, bytes) written as they are.
+fn archive(extra: &[(&str, tar::EntryType, &[u8])], without: &str) -> Vec<(String, Vec<u8>)> {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("cifar-10-batches-bin");
+    cifar::write(&shapes10::generate(50, 10, 1).unwrap(), &folder).unwrap();
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    tar.append_dir("cifar-10-batches-bin/", &folder).unwrap();
+    for name in tree(&folder).iter().filter(|n| *n != without) {
+        tar.append_path_with_name(folder.join(name), format!("cifar-10-batches-bin/{name}")).unwrap();
+    }
+    for (name, kind, bytes) in extra {
+        let mut header = tar::Header::new_gnu();
+        // Not through the library's own setter, which refuses hostile names.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_entry_type(*kind);
+        if *kind == tar::EntryType::Symlink {
+            header.set_link_name("/etc/passwd").unwrap();
+        }
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        tar.append(&header, *bytes).unwrap();
+    }
+    vec![(ARCHIVE.into(), tar.into_inner().unwrap().finish().unwrap())]
+}
+
+fn partial(root: &Path) -> PathBuf {
+    root.join(format!(".fetch-cifar10/{ARCHIVE}.partial"))
+}
+
+/// The whole data set is in place, nothing else beside it.
+fn assert_whole(root: &Path) {
+    assert_eq!(tree(root), ["cifar-10-batches-bin"]);
+    let files = tree(&root.join("cifar-10-batches-bin"));
+    assert_eq!(files.len(), 8, "{files:?}"); // six of records, the names, the checksums
+    let data = cifar::read(&root.join("cifar-10-batches-bin")).unwrap();
+    assert_eq!(data.fingerprint, shapes10::generate(50, 10, 1).unwrap().fingerprint);
+}
+
+#[test]
+fn fetches_whole_and_only_once() {
+    let server = Server::start(archive(&[], ""), vec![]);
+    let root = tempfile::tempdir().unwrap();
+    let folder = fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap();
+    assert_eq!(folder, root.path().join("cifar-10-batches-bin"));
+    assert_whole(root.path());
+    assert!(data::verify(&folder).unwrap().verdict.contains("fetched"));
+    fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap();
+    assert_eq!(server.ranges(), [None]);
+}
+
+#[test]
+fn goes_on_after_faults_that_pass() {
+    let tail = |n: usize| Some(format!("bytes={n}-"));
+    let cases: Vec<(Vec<Fault>, Vec<Option<String>>)> = vec![
+        (vec![Fault::Truncate(50_000)], vec![None, tail(50_000)]),
+        (vec![Fault::TruncateUnannounced(50_000)], vec![None, tail(50_000)]),
+        (vec![Fault::Stall(50_000)], vec![None, tail(50_000)]),
+        (vec![Fault::Silence], vec![None, None]),
+        (vec![Fault::Garbage], vec![None, None]),
+        (vec![Fault::Truncate(50_000), Fault::IgnoreRange], vec![None, tail(50_000)]),
+        // Started over and cut shorter than before.
+        (vec![Fault::Truncate(50_000), Fault::Status(503), Fault::Truncate(10_000)], vec![
+            None,
+            tail(50_000),
+            tail(50_000),
+            tail(60_000),
+        ]),
+        (vec![Fault::Truncate(50_000), Fault::WrongRange], vec![None, tail(50_000), None]),
+        (vec![Fault::Truncate(50_000), Fault::Status(416)], vec![None, tail(50_000), None]),
+        // More faults than `tries`, each after some progress.
+        (vec![Fault::Truncate(20_000); 5], (0..6).map(|i| (i > 0).then(|| format!("bytes={}-", 20_000 * i))).collect()),
+    ];
+    for (faults, ranges) in cases {
+        let name = format!("{faults:?}");
+        let server = Server::start(archive(&[], ""), faults);
+        let root = tempfile::tempdir().unwrap();
+        fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_whole(root.path());
+        assert_eq!(server.ranges(), ranges, "{name}");
+    }
+}
+
+#[test]
+fn gives_up_on_faults_that_last_and_leaves_nothing_visible() {
+    // Faults, words of the error, requests made, bytes kept.
+    let cases: Vec<(Vec<Fault>, &str, usize, u64)> = vec![
+        (vec![Fault::Status(404)], "answers 404", 1, 0),
+        (vec![Fault::Status(403)], "answers 403", 1, 0),
+        (vec![Fault::Page], "offers 25 bytes", 1, 0),
+        (vec![Fault::Endless], "more than the official", 1, 0),
+        (vec![Fault::Status(500); 3], "answers 500; given up after 3 attempts", 3, 0),
+        (vec![Fault::Silence; 3], "given up after 3 attempts", 3, 0),
+        (vec![Fault::Truncate(30_000), Fault::Stall(0), Fault::Stall(0)], "with 30,000 of", 3, 30_000),
+        (vec![Fault::Truncate(30_000), Fault::Page], "offers 25 bytes", 2, 30_000),
+    ];
+    for (faults, words, requests, kept) in cases {
+        let name = format!("{faults:?}");
+        let server = Server::start(archive(&[], ""), faults);
+        let root = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        let error = fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(20), "{name}");
+        assert!(matches!(error, Error::Network { .. }), "{name}: {error}");
+        assert!(error.to_string().contains(words), "{name}: {error}");
+        assert_eq!(server.ranges().len(), requests, "{name}");
+        assert_eq!(tree(root.path()), [".fetch-cifar10"], "{name}");
+        assert_eq!(partial(root.path()).metadata().map_or(0, |m| m.len()), kept, "{name}");
+        // The server behaves again: the next call finishes, from where it stopped.
+        fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap();
+        assert_whole(root.path());
+        let expected = (kept > 0).then(|| format!("bytes={kept}-"));
+        assert_eq!(server.ranges().last().unwrap(), &expected, "{name}");
+    }
+}
+
+#[test]
+fn an_unreachable_server_is_an_error_in_bounded_time() {
+    // Bound and closed again: nothing listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut remote = Server::start(archive(&[], ""), vec![]).remote("cifar10");
+    remote.base = format!("http://127.0.0.1:{port}");
+    let root = tempfile::tempdir().unwrap();
+    let error = fetch_into(&remote, root.path(), PATIENCE).unwrap_err();
+    assert!(error.to_string().contains("given up after 3 attempts"), "{error}");
+    remote.base = "no address".into();
+    assert!(matches!(fetch_into(&remote, root.path(), PATIENCE), Err(Error::Network { .. })));
+}
+
+#[test]
+fn a_wrong_checksum_deletes_what_was_received() {
+    let server = Server::start(archive(&[], ""), vec![Fault::Corrupt]);
+    let root = tempfile::tempdir().unwrap();
+    let error = fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap_err().to_string();
+    assert!(error.contains("MD5") && error.contains("deleted"), "{error}");
+    assert_eq!(tree(&root.path().join(".fetch-cifar10")), ["lock"]);
+    fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap();
+    assert_whole(root.path());
+    assert_eq!(server.ranges(), [None, None]);
+}
+
+#[test]
+fn a_partial_file_from_before_is_resumed_or_found_out() {
+    let files = archive(&[], "");
+    let whole = files[0].1.clone();
+    let cases: [(Vec<u8>, Option<&str>, bool); 4] = [
+        (whole[..1_000].to_vec(), Some("bytes=1000-"), true),
+        (vec![7; 1_000], Some("bytes=1000-"), false),
+        // Complete but not yet renamed: no request at all.
+        (whole.clone(), None, true),
+        (vec![7; whole.len() + 1], None, true),
+    ];
+    for (bytes, range, good) in cases {
+        let server = Server::start(files.clone(), vec![]);
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(".fetch-cifar10")).unwrap();
+        fs::write(partial(root.path()), &bytes).unwrap();
+        let result = fetch_into(&server.remote("cifar10"), root.path(), PATIENCE);
+        assert_eq!(result.is_ok(), good, "{result:?}");
+        let complete = bytes == whole;
+        assert_eq!(server.ranges(), if complete { vec![] } else { vec![range.map(String::from)] });
+        if !good {
+            assert!(!partial(root.path()).exists());
+            fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap();
+        }
+        assert_whole(root.path());
+    }
+}
+
+#[test]
+fn a_hostile_archive_is_refused_and_nothing_is_written_outside() {
+    use tar::EntryType::{Link, Regular, Symlink};
+    let label = [255; 3073];
+    type Case<'a> = (&'a [(&'a str, tar::EntryType, &'a [u8])], &'a str, &'a str);
+    let cases: &[Case] = &[
+        (&[("../evil", Regular, b"x")], "", "unexpected entry \"../evil\""),
+        (&[("/tmp/rethink-evil", Regular, b"x")], "", "unexpected entry"),
+        (&[("cifar-10-batches-bin/../evil", Regular, b"x")], "", "unexpected entry"),
+        (&[("cifar-10-batches-bin/extra", Regular, b"x")], "", "unexpected entry"),
+        (&[("cifar-10-batches-bin/readme.html", Symlink, b"")], "", "is no file"),
+        (&[("cifar-10-batches-bin/readme.html", Link, b"")], "", "is no file"),
+        (&[("cifar-10-batches-bin/test_batch.bin", Regular, b"twice")], "", "test_batch.bin"),
+        (&[], "data_batch_3.bin", "data_batch_3.bin"),
+        (&[("cifar-10-batches-bin/test_batch.bin", Regular, &label)], "test_batch.bin", "label 255"),
+    ];
+    for (extra, without, words) in cases {
+        let server = Server::start(archive(extra, without), vec![]);
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("cache");
+        let error = fetch_into(&server.remote("cifar10"), &inner, PATIENCE).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        assert_eq!(tree(root.path()), ["cache"]);
+        assert_eq!(tree(&inner), [".fetch-cifar10"]);
+        assert!(!Path::new("/tmp/rethink-evil").exists());
+    }
+}
+
+#[test]
+fn several_files_appear_together_and_finished_ones_are_kept() {
+    let server = Server::start(mnist_remote_files(), vec![Fault::None, Fault::None, Fault::Status(404)]);
+    let root = tempfile::tempdir().unwrap();
+    assert!(fetch_into(&server.remote("mnist"), root.path(), PATIENCE).is_err());
+    assert_eq!(tree(root.path()), [".fetch-mnist"]);
+    fetch_into(&server.remote("mnist"), root.path(), PATIENCE).unwrap();
+    assert_eq!(tree(root.path()), ["mnist"]);
+    assert_eq!(mnist::read(&root.path().join("mnist")).unwrap().train.labels, [5, 0, 9]);
+    let paths: Vec<String> = server.requests.lock().unwrap().iter().map(|r| r.0.clone()).collect();
+    let name = |i: usize| format!("/data/{}.gz", mnist::FILES[i]);
+    assert_eq!(paths, [name(0), name(1), name(2), name(2), name(3)]);
+}
+
+#[test]
+fn two_downloads_of_the_same_do_not_mix() {
+    let server = Server::start(archive(&[], ""), vec![Fault::Stall(1_000)]);
+    let root = tempfile::tempdir().unwrap();
+    let patience = Patience { stall: Duration::from_secs(2), ..PATIENCE };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| fetch_into(&server.remote("cifar10"), root.path(), patience));
+        while server.ranges().is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let error = fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap_err();
+        assert!(error.to_string().contains("another process"), "{error}");
+        first.join().unwrap().unwrap();
+    });
+    assert_whole(root.path());
+}
+
+#[test]
+fn names_what_can_be_fetched() {
+    let error = data::fetch::source("shapes10").unwrap_err().to_string();
+    assert!(error.contains("cifar10 and mnist"), "{error}");
+    // The checksums published with the data sets.
+    let cifar10 = data::fetch::source("cifar10").unwrap();
+    assert_eq!(cifar10.files[0].md5, "c32a1d4ab5d03f1284b67883e8d87530");
+    assert_eq!(cifar10.files[0].bytes, 170_052_171);
+}
