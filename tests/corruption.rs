@@ -55,7 +55,10 @@ fn nine_tenths_of_corrupted_labels_change() {
 #[test]
 fn labels_are_drawn_once_and_independently_of_the_images_label() {
     let labels: Vec<u16> = (0..20_000).map(|i| i % 10).collect();
-    assert_eq!(partially_corrupted(&labels, 10, 0.5, 4).unwrap(), partially_corrupted(&labels, 10, 0.5, 4).unwrap());
+    assert_eq!(
+        partially_corrupted(&labels, 10, 0.5, 4).unwrap(),
+        partially_corrupted(&labels, 10, 0.5, 4).unwrap()
+    );
     assert_ne!(random_labels(20_000, 10, 4), random_labels(20_000, 10, 5));
     // More corruption keeps what was corrupted before.
     let half = partially_corrupted(&labels, 10, 0.5, 4).unwrap();
@@ -153,7 +156,8 @@ fn gaussian_images_match_mean_and_variance_and_are_not_rounded() {
         let Pixels::Floats(noise) = &noise.train else { panic!("noise is not rounded to bytes") };
         for channel in 0..3 {
             let pick = |values: &dyn Fn(usize) -> f64| {
-                let all: Vec<f64> = (0..400 * 1024).map(|i| values(i / 1024 * 3072 + channel * 1024 + i % 1024)).collect();
+                let all: Vec<f64> =
+                    (0..400 * 1024).map(|i| values(i / 1024 * 3072 + channel * 1024 + i % 1024)).collect();
                 let mean = all.iter().sum::<f64>() / all.len() as f64;
                 (mean, (all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt())
             };

@@ -111,7 +111,10 @@ fn refuses_damaged_cifar_files_with_file_record_and_offset() {
         fs::write(path, bytes).unwrap();
     }
     let cases: &[(Damage, &[&str])] = &[
-        (|f| set(f.join("data_batch_2.bin"), 3073, 10), &["data_batch_2.bin", "record 1 at byte 3073", "label 10"]),
+        (
+            |f| set(f.join("data_batch_2.bin"), 3073, 10),
+            &["data_batch_2.bin", "record 1 at byte 3073", "label 10"],
+        ),
         (|f| set(f.join("test_batch.bin"), 0, 255), &["test_batch.bin", "record 0 at byte 0", "label 255"]),
         (
             |f| {
@@ -120,7 +123,10 @@ fn refuses_damaged_cifar_files_with_file_record_and_offset() {
             },
             &["data_batch_5.bin", "record 2 at byte 6146", "cut short: 3072 of 3073"],
         ),
-        (|f| fs::write(f.join("data_batch_1.bin"), [3]).unwrap(), &["data_batch_1.bin", "record 0", "1 of 3073"]),
+        (
+            |f| fs::write(f.join("data_batch_1.bin"), [3]).unwrap(),
+            &["data_batch_1.bin", "record 0", "1 of 3073"],
+        ),
         (|f| fs::write(f.join("data_batch_3.bin"), []).unwrap(), &["data_batch_3.bin", "empty"]),
         (|f| fs::remove_file(f.join("data_batch_4.bin")).unwrap(), &["data_batch_4.bin"]),
         (|f| fs::remove_file(f.join("test_batch.bin")).unwrap(), &["test_batch.bin"]),
@@ -131,7 +137,10 @@ fn refuses_damaged_cifar_files_with_file_record_and_offset() {
             },
             &["test_batch.bin", "not a regular file"],
         ),
-        (|f| fs::write(f.join("batches.meta.txt"), "cat\ndog\n").unwrap(), &["batches.meta.txt", "2 class names"]),
+        (
+            |f| fs::write(f.join("batches.meta.txt"), "cat\ndog\n").unwrap(),
+            &["batches.meta.txt", "2 class names"],
+        ),
         (|f| fs::write(f.join("batches.meta.txt"), [0xff, 0xfe]).unwrap(), &["batches.meta.txt", "UTF-8"]),
     ];
     for (damage, words) in cases {
@@ -207,7 +216,11 @@ fn refuses_hostile_mnist_files_without_believing_their_headers() {
         (&images, idx(0x0803, &[u32::MAX, 28, 28], &pixels), "4294967295 items"),
         (&images, idx(0x0803, &[1_000_000, 28, 28], &pixels), "the file has 2352"),
         (&images, idx(0x0803, &[3, u32::MAX, u32::MAX], &pixels), "images of 4294967295x4294967295"),
-        (&images, idx(0x0803, &[3, 28, 28], &pixels[1..]), "need 2352 bytes after the header, the file has 2351"),
+        (
+            &images,
+            idx(0x0803, &[3, 28, 28], &pixels[1..]),
+            "need 2352 bytes after the header, the file has 2351",
+        ),
         (&images, idx(0x0803, &[3, 28, 28], &vec![0; 3 * 784 + 1]), "the file has more"),
         (&images, idx(0x0803, &[2, 28, 28], &pixels[784..]), "3 labels for the 2 images"),
         (&labels, idx(0x0801, &[3], &[1, 10, 2]), "label 1 at byte 9 is 10"),
@@ -236,7 +249,8 @@ fn chooses_the_named_then_rethink_data_then_the_cache_then_shapes10() {
     let (named, cache) = (root.path().join("named"), root.path().join("cache"));
     fs::create_dir_all(&named).unwrap();
     fs::create_dir_all(&cache).unwrap();
-    let places = |n: bool, c: bool| Places { named: n.then(|| named.clone()), cache: c.then(|| cache.clone()) };
+    let places =
+        |n: bool, c: bool| Places { named: n.then(|| named.clone()), cache: c.then(|| cache.clone()) };
     let folder = |choice: rethink::Result<data::Choice>| match choice.unwrap().source {
         Source::Folder(_, folder) => folder,
         Source::Shapes10 => PathBuf::from("shapes10"),
@@ -602,11 +616,17 @@ fn serve(
     let mut body = body.clone();
     let total = body.len();
     let ignore = matches!(fault, Fault::IgnoreRange | Fault::Endless | Fault::Page);
-    let from = range.filter(|_| !ignore).map(|r| r["bytes=".len()..].trim_end_matches('-').parse::<usize>().unwrap());
+    let from = range
+        .filter(|_| !ignore)
+        .map(|r| r["bytes=".len()..].trim_end_matches('-').parse::<usize>().unwrap());
     let mut head = match (fault, from) {
         (Fault::Status(status), _) => format!("HTTP/1.1 {status} Refused\r\n"),
-        (Fault::WrongRange, _) => format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes 1-{}/{total}\r\n", total - 1),
-        (_, Some(from)) => format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{}/{total}\r\n", total - 1),
+        (Fault::WrongRange, _) => {
+            format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes 1-{}/{total}\r\n", total - 1)
+        }
+        (_, Some(from)) => {
+            format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{}/{total}\r\n", total - 1)
+        }
         (_, None) => "HTTP/1.1 200 OK\r\n".to_string(),
     };
     body.drain(..from.unwrap_or(0));
@@ -717,22 +737,24 @@ fn goes_on_after_faults_that_pass() {
         (vec![Fault::Garbage], vec![None, None]),
         (vec![Fault::Truncate(50_000), Fault::IgnoreRange], vec![None, tail(50_000)]),
         // Started over and cut shorter than before.
-        (vec![Fault::Truncate(50_000), Fault::Status(503), Fault::Truncate(10_000)], vec![
-            None,
-            tail(50_000),
-            tail(50_000),
-            tail(60_000),
-        ]),
+        (
+            vec![Fault::Truncate(50_000), Fault::Status(503), Fault::Truncate(10_000)],
+            vec![None, tail(50_000), tail(50_000), tail(60_000)],
+        ),
         (vec![Fault::Truncate(50_000), Fault::WrongRange], vec![None, tail(50_000), None]),
         (vec![Fault::Truncate(50_000), Fault::Status(416)], vec![None, tail(50_000), None]),
         // More faults than `tries`, each after some progress.
-        (vec![Fault::Truncate(20_000); 5], (0..6).map(|i| (i > 0).then(|| format!("bytes={}-", 20_000 * i))).collect()),
+        (
+            vec![Fault::Truncate(20_000); 5],
+            (0..6).map(|i| (i > 0).then(|| format!("bytes={}-", 20_000 * i))).collect(),
+        ),
     ];
     for (faults, ranges) in cases {
         let name = format!("{faults:?}");
         let server = Server::start(archive(&[], ""), faults);
         let root = tempfile::tempdir().unwrap();
-        fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap_or_else(|e| panic!("{name}: {e}"));
+        fetch_into(&server.remote("cifar10"), root.path(), PATIENCE)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_whole(root.path());
         assert_eq!(server.ranges(), ranges, "{name}");
     }

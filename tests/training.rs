@@ -52,19 +52,31 @@ fn three_steps_equal_pytorch() {
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay };
         for at in 0..3 {
             let outcome = network.train_step(images.clone(), &labels, step).unwrap();
-            close(&format!("{name}, loss of step {at}"), outcome.loss.into(), expected["losses"][at].as_f64().unwrap());
+            close(
+                &format!("{name}, loss of step {at}"),
+                outcome.loss.into(),
+                expected["losses"][at].as_f64().unwrap(),
+            );
         }
         for (number, p) in network.parameters().iter().enumerate() {
             for k in 0..5 {
                 let value = f64::from(p.values[k * p.values.len() / 5]);
-                close(&format!("{name}, {}[{k}/5]", p.name), value, expected["picked"][number][k].as_f64().unwrap());
+                close(
+                    &format!("{name}, {}[{k}/5]", p.name),
+                    value,
+                    expected["picked"][number][k].as_f64().unwrap(),
+                );
             }
             let norm = p.values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
             close(&format!("{name}, norm of {}", p.name), norm, expected["norms"][number].as_f64().unwrap());
         }
         let logits = network.logits(images[..2352].to_vec()).unwrap();
         for (class, logit) in logits.iter().enumerate() {
-            close(&format!("{name}, logit {class}"), f64::from(*logit), expected["logits"][class].as_f64().unwrap());
+            close(
+                &format!("{name}, logit {class}"),
+                f64::from(*logit),
+                expected["logits"][class].as_f64().unwrap(),
+            );
         }
         assert_eq!(network.parameter_count() as u64, expected["parameters"].as_u64().unwrap());
     }
@@ -99,18 +111,22 @@ fn gradients_equal_finite_differences() {
     };
     for tensor in 0..start.len() {
         // Along the gradient itself, where the difference is largest against rounding.
-        let gradient: Vec<f64> = start[tensor].values.iter().zip(&moved[tensor].values)
-            .map(|(a, b)| f64::from(a - b) / f64::from(rate)).collect();
+        let gradient: Vec<f64> = start[tensor]
+            .values
+            .iter()
+            .zip(&moved[tensor].values)
+            .map(|(a, b)| f64::from(a - b) / f64::from(rate))
+            .collect();
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let along = |sign: f64| {
             let mut shifted = start.clone();
             for (v, g) in shifted[tensor].values.iter_mut().zip(&gradient) {
-                *v += (sign * 0.02 * g / norm) as f32;
+                *v += (sign * 0.002 * g / norm) as f32;
             }
             shifted
         };
         let (up, down) = (along(1.0), along(-1.0));
-        let slope = (loss(&mut network, &up) - loss(&mut network, &down)) / 0.04;
+        let slope = (loss(&mut network, &up) - loss(&mut network, &down)) / 0.004;
         let error = (slope - norm).abs() / norm;
         assert!(error < 2e-2, "{}: slope {slope}, gradient's norm {norm}", start[tensor].name);
     }
@@ -135,7 +151,9 @@ fn initial_weights_follow_glorot_and_their_seed() {
 fn bad_batches_are_errors() {
     let mut network = network(ModelKind::Mlp1x512);
     let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
-    let error = |result: rethink::Result<_>| result.map(|_: rethink::models::StepOutcome| ()).unwrap_err().to_string();
+    let error = |result: rethink::Result<_>| {
+        result.map(|_: rethink::models::StepOutcome| ()).unwrap_err().to_string()
+    };
     assert!(error(network.train_step(vec![0.0; 100], &[1], step)).contains("batch of images"));
     assert!(error(network.train_step(vec![0.0; 2352], &[1, 2], step)).contains("training step"));
     assert!(error(network.train_step(vec![0.0; 2352], &[10], step)).contains("label 10 of 10"));
@@ -151,6 +169,7 @@ fn config(data: &Dataset, corruption: Corruption) -> RunConfig {
     let mut config = setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default());
     config.data = data.id(300, 100);
     config.hyper.epochs = 6;
+    config.log_every = 3;
     config
 }
 
@@ -168,7 +187,11 @@ fn equal_configurations_give_equal_frames_on_any_number_of_threads() {
         for threads in [1, 2, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let again = pool.install(|| trained(&config, &data));
-            assert_eq!(digest(&first.rows), digest(&again.rows), "{threads} threads, random crop {random_crop}");
+            assert_eq!(
+                digest(&first.rows),
+                digest(&again.rows),
+                "{threads} threads, random crop {random_crop}"
+            );
             assert_eq!(first.parameters, again.parameters);
         }
     }
@@ -295,11 +318,14 @@ fn the_store_keeps_a_run_whole_and_computes_it_once() {
     let store = Store::new(folder.path().join("runs"));
     assert!(store.all().unwrap().is_empty());
     let mut epochs = 0;
-    let run = store.run(&config, &data, Scale::Smoke, &mut |e| epochs += u32::from(matches!(e, Event::Epoch(_)))).unwrap();
+    let run = store
+        .run(&config, &data, Scale::Smoke, &mut |e| epochs += u32::from(matches!(e, Event::Epoch(_))))
+        .unwrap();
     assert_eq!(epochs, run.record.epochs);
     let written = std::fs::metadata(store.path(&config.key())).unwrap().modified().unwrap();
     let mut found = false;
-    let again = store.run(&config, &data, Scale::Smoke, &mut |e| found = matches!(e, Event::Found(_))).unwrap();
+    let again =
+        store.run(&config, &data, Scale::Smoke, &mut |e| found = matches!(e, Event::Found(_))).unwrap();
     assert!(found);
     assert_eq!(written, std::fs::metadata(store.path(&config.key())).unwrap().modified().unwrap());
     assert_eq!(again.record, run.record);

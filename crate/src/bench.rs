@@ -87,10 +87,12 @@ struct Peer {
 impl Peer {
     fn start(python: &Path) -> Result<(Peer, String)> {
         let program = python.display().to_string();
-        let failed = |problem: String| Error::Program {
+        let failed = |problem: String| {
+            Error::Program {
             program: program.clone(),
             problem,
             remedy: "name a Python with PyTorch, such as one made by `python3 -m venv DIR && DIR/bin/pip install torch`".into(),
+        }
         };
         let mut child = Command::new(python)
             .args(["-c", include_str!("bench_peer.py"), &rayon::current_num_threads().to_string()])
@@ -145,7 +147,9 @@ pub fn measure(peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Rat
     let mut peer = peer.map(Peer::start).transpose()?;
     let threads = rayon::current_num_threads();
     say(&match &peer {
-        Some((_, greeting)) => format!("rethink, {threads} threads, in turns with {greeting}; batch {BATCH}, float32"),
+        Some((_, greeting)) => {
+            format!("rethink, {threads} threads, in turns with {greeting}; batch {BATCH}, float32")
+        }
         None => format!("rethink, {threads} threads; batch {BATCH}, float32"),
     });
     let mut rates = Vec::new();

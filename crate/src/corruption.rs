@@ -154,7 +154,10 @@ pub struct Corrupted {
 /// Errors: [`Error::Argument`] for `p` outside 0 to 1.
 pub fn partially_corrupted(labels: &[u16], classes: usize, p: f64, seed: u64) -> Result<Vec<u16>> {
     if !(0.0..=1.0).contains(&p) {
-        return Err(Error::argument("partially corrupted labels", format!("probability {p} is not in 0 to 1")));
+        return Err(Error::argument(
+            "partially corrupted labels",
+            format!("probability {p} is not in 0 to 1"),
+        ));
     }
     let mut rng = stream(seed, Draw::Labels, 0);
     Ok(labels

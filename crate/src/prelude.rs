@@ -3,9 +3,11 @@
 pub use crate::config::{Hyper, Init, RunConfig, Scale, Seeds};
 pub use crate::corruption::Corruption;
 pub use crate::data::{self, Dataset};
+pub use crate::figures::{self, Drawing, Note};
 pub use crate::models::ModelKind;
-pub use crate::recipe;
+pub use crate::recipe::{self, Product};
 pub use crate::store::{Run, Store};
 pub use crate::study::Study;
+pub use crate::tables::Table;
 pub use crate::{Error, Result};
-pub use polars::prelude::{DataFrame};
+pub use polars::prelude::DataFrame;

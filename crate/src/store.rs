@@ -104,7 +104,11 @@ impl Store {
         }
         let run = read(&path)?;
         if run.record.config != *config {
-            return Err(Error::format("read the run", &path, "it holds another configuration than its name says"));
+            return Err(Error::format(
+                "read the run",
+                &path,
+                "it holds another configuration than its name says",
+            ));
         }
         Ok(Some(run))
     }
@@ -204,7 +208,8 @@ pub fn digest(rows: &[Row]) -> String {
     for r in rows {
         hash.update(r.step.to_le_bytes());
         hash.update(r.epoch.to_le_bytes());
-        let values = [Some(r.loss), Some(r.batch_accuracy), r.train_accuracy, r.test_accuracy, Some(r.learning_rate)];
+        let values =
+            [Some(r.loss), Some(r.batch_accuracy), r.train_accuracy, r.test_accuracy, Some(r.learning_rate)];
         for value in values {
             hash.update(bits(value).to_le_bytes());
         }
@@ -213,7 +218,9 @@ pub fn digest(rows: &[Row]) -> String {
 }
 
 fn frame(rows: &[Row]) -> Result<DataFrame> {
-    let column = |name: &str, value: fn(&Row) -> f64| Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>());
+    let column = |name: &str, value: fn(&Row) -> f64| {
+        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
+    };
     let optional = |name: &str, value: fn(&Row) -> Option<f64>| {
         Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
     };
@@ -250,7 +257,8 @@ pub fn read(path: &Path) -> Result<Run> {
     let malformed = |e: PolarsError| Error::format(operation, path, e.to_string());
     let metadata = reader.get_metadata().map_err(malformed)?.key_value_metadata().clone().unwrap_or_default();
     let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
-    let json = json.ok_or_else(|| Error::format(operation, path, "it has no record: not a run of rethink"))?;
+    let json =
+        json.ok_or_else(|| Error::format(operation, path, "it has no record: not a run of rethink"))?;
     let record = serde_json::from_str(json).map_err(|e| Error::format(operation, path, e.to_string()))?;
     Ok(Run { record, frame: reader.finish().map_err(malformed)? })
 }

@@ -1,11 +1,12 @@
 //! What a notebook, or the command line, holds while it works: a data set, a scale, a store of runs
 //! and the folder that figures go to.
 
+use crate::Result;
 use crate::config::{RunConfig, Scale};
 use crate::data::{self, Dataset};
-use crate::recipe::{self, Recipe, Verdict};
+use crate::figures::Note;
+use crate::recipe::{self, Product, Recipe, Verdict};
 use crate::store::{Event, Record, Run, Store};
-use crate::Result;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -80,6 +81,23 @@ impl Study {
     pub fn runs(&self, id: &str) -> Result<Vec<Run>> {
         let recipe = recipe::find(id)?;
         self.train_all(&(recipe.runs)(&self.data, self.scale), &mut |line| println!("{line}"))
+    }
+
+    /// The figure or table of recipe `id`: its runs trained or found, every format saved in
+    /// [`Study::folder`], and the product returned for the cell to show.
+    ///
+    /// Errors: as for [`Study::runs`], and those of drawing and saving.
+    pub fn show(&self, id: &str) -> Result<Product> {
+        let recipe = recipe::find(id)?;
+        let runs = self.runs(id)?;
+        let product = (recipe.make)(&runs, &self.note(&runs))?;
+        product.save(&self.folder())?;
+        Ok(product)
+    }
+
+    /// What is printed under a figure and recorded beside it.
+    pub fn note(&self, runs: &[Run]) -> Note {
+        Note { scale_line: self.scale_line(runs), provenance: self.provenance(runs) }
     }
 
     /// The paper's finding beside ours.
@@ -165,6 +183,16 @@ impl Study {
             .map(|r| serde_json::json!({ "key": r.record.config.key(), "record": r.record }))
             .collect();
         serde_json::json!({ "data": self.data.title, "scale": self.scale, "runs": runs })
+    }
+}
+
+impl std::fmt::Display for Study {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let reduced = if self.scale == Scale::Paper { "" } else { " (not the paper's)" };
+        writeln!(f, "data:  {}", self.why)?;
+        writeln!(f, "       {:?}", self.data)?;
+        writeln!(f, "scale: {}{reduced}", self.scale)?;
+        write!(f, "into:  {}", self.folder().display())
     }
 }
 

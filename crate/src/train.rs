@@ -148,7 +148,8 @@ struct DataSizes {
 /// Checks the configuration against the data, before anything is spent.
 fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     let operation = "training run";
-    let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } = config.hyper;
+    let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } =
+        config.hyper;
     let (train, test) = (config.data.train, config.data.test);
     let problem = if config.data.fingerprint != data.fingerprint {
         format!("configured for {}, given {data:?}", config.data.title)
@@ -157,7 +158,10 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     } else if batch_size == 0 || epochs == 0 || decay_every == 0 {
         format!("batch size {batch_size}, {epochs} epochs, decay every {decay_every}: none may be 0")
     } else if config.log_every == 0 || config.eval_every == 0 {
-        format!("a row every {} steps, a test every {} epochs: none may be 0", config.log_every, config.eval_every)
+        format!(
+            "a row every {} steps, a test every {} epochs: none may be 0",
+            config.log_every, config.eval_every
+        )
     } else if !(learning_rate > 0.0 && learning_rate.is_finite() && decay > 0.0 && decay <= 1.0) {
         format!("learning rate {learning_rate} (above 0), decay {decay} (above 0, at most 1)")
     } else if !((0.0..1.0).contains(&momentum) && weight_decay >= 0.0 && weight_decay.is_finite()) {
@@ -219,7 +223,8 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         } else {
             Vec::new()
         };
-        let rate = hyper.learning_rate * hyper.decay.powi(((at.epoch - 1) as usize / hyper.decay_every) as i32);
+        let rate =
+            hyper.learning_rate * hyper.decay.powi(((at.epoch - 1) as usize / hyper.decay_every) as i32);
         let step = SgdStep {
             learning_rate: rate as f32,
             momentum: hyper.momentum as f32,
@@ -328,7 +333,9 @@ impl Checkpoint {
 
     fn log(&self, at: &Position) -> Result<()> {
         let path = self.folder.join("log.csv");
-        let mut text = String::from("step,epoch,loss,batch_accuracy,train_accuracy,test_accuracy,learning_rate,seconds\n");
+        let mut text = String::from(
+            "step,epoch,loss,batch_accuracy,train_accuracy,test_accuracy,learning_rate,seconds\n",
+        );
         let optional = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
         for r in &at.rows {
             text += &format!(
@@ -358,7 +365,8 @@ impl Checkpoint {
             let remedy = format!("{problem}; remove {} to start this run again", self.folder.display());
             Error::format(operation, &path, remedy)
         };
-        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
+        let (_, header) =
+            safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
         if metadata.get("key") != Some(&self.key) {
             return Err(malformed("it belongs to another run".into()));

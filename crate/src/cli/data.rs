@@ -48,18 +48,29 @@ pub fn list(json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["", "name", "train", "test", "where", "what"]);
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(["", "name", "train", "test", "where", "what"]);
     for row in &rows {
         let number = |key: &str| row[key].as_u64().map_or("-".into(), |n| data::thousands(n as usize));
         let place = match (row["folder"].as_str(), row["place"].as_str()) {
             (Some(folder), _) => folder.to_string(),
             (None, Some(place)) => place.to_string(),
-            _ if row["fetchable"] == true => format!("not here: rethink data fetch {}", row["name"].as_str().unwrap_or("")),
+            _ if row["fetchable"] == true => {
+                format!("not here: rethink data fetch {}", row["name"].as_str().unwrap_or(""))
+            }
             _ => "not here".to_string(),
         };
         let mark = if row["default"] == true { "*" } else { "" };
         let text = |key: &str| row[key].as_str().unwrap_or("").to_string();
-        table.add_row([mark.to_string(), text("name"), number("train"), number("test"), place, text("about")]);
+        table.add_row([
+            mark.to_string(),
+            text("name"),
+            number("train"),
+            number("test"),
+            place,
+            text("about"),
+        ]);
     }
     println!("{table}");
     match default {
@@ -110,7 +121,8 @@ fn verify_one(folder: &Path) -> Result<()> {
         for &label in &split.labels {
             count[usize::from(label)] += 1;
         }
-        let [least, most] = [count.iter().min(), count.iter().max()].map(|c| data::thousands(*c.unwrap_or(&0)));
+        let [least, most] =
+            [count.iter().min(), count.iter().max()].map(|c| data::thousands(*c.unwrap_or(&0)));
         println!("  {title}: {} images, {least} to {most} a class", data::thousands(split.len()));
     }
     println!("  {}; fingerprint {}\n  {}", data.title, data.fingerprint, verified.verdict);

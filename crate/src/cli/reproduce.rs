@@ -2,7 +2,6 @@
 //! ends with the paper's findings beside ours.
 
 use super::runs::terminal_table;
-use crate::config::Scale;
 use crate::recipe::{self, Recipe};
 use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, Study};
 use crate::{Error, Result, files, jupyter};
@@ -27,12 +26,10 @@ pub fn chosen(only: &[String]) -> Result<Vec<Recipe>> {
 pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
     let recipes = chosen(only)?;
     let root = jupyter::root()?;
-    println!("data:  {}", study.why);
-    println!("scale: {}{}", study.scale, if study.scale == Scale::Paper { "" } else { " (not the paper's)" });
     fs::create_dir_all(study.folder()).map_err(Error::io("create the folder", study.folder()))?;
     let out = study.out.canonicalize().map_err(Error::io("find the folder", &study.out))?;
     let study = &Study { out, ..study.clone() };
-    println!("into:  {}", study.folder().display());
+    println!("{study}");
 
     let code = code_fingerprint(&root)?;
     let mut environment = None;

@@ -112,7 +112,10 @@ fn line(run: &Run) -> serde_json::Value {
 /// A table for the terminal: as wide as it needs where output is not a terminal.
 pub(crate) fn terminal_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
     table
 }
 
@@ -121,8 +124,9 @@ fn percent(value: Option<f64>) -> String {
 }
 
 fn records(runs: &[Run]) -> Table {
-    let mut table =
-        terminal_table(&["key", "data", "n", "run", "scale", "epochs", "ended", "train %", "test %", "seconds"]);
+    let mut table = terminal_table(&[
+        "key", "data", "n", "run", "scale", "epochs", "ended", "train %", "test %", "seconds",
+    ]);
     for Run { record, .. } in runs {
         let Record { config, scale, epochs, ending, train_accuracy, test_accuracy, seconds, .. } = record;
         table.add_row(vec![
@@ -170,7 +174,10 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
     }
     if comparisons.is_empty() {
         let problem = format!("no run in {} answers to a number of the paper", store.folder().display());
-        return Err(Error::Missing { what: problem, remedy: "run `rethink reproduce` or `rethink sweep table1`".into() });
+        return Err(Error::Missing {
+            what: problem,
+            remedy: "run `rethink reproduce` or `rethink sweep table1`".into(),
+        });
     }
     let header = ["item", "data", "n", "scale", "epochs", "seeds", "paper", "ours", "difference"];
     let mut table = terminal_table(&header);

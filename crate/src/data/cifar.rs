@@ -93,7 +93,8 @@ fn class_names(folder: &Path) -> Result<Vec<String>> {
     }
     let text = String::from_utf8(read_regular(&path, OPERATION, 1 << 20)?)
         .map_err(|_| Error::format(OPERATION, &path, "class names that are not UTF-8"))?;
-    let names: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
+    let names: Vec<String> =
+        text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
     if names.len() != 10 {
         let problem = format!("{} class names, expected 10, one a line", names.len());
         return Err(Error::format(OPERATION, &path, problem));
@@ -133,8 +134,11 @@ fn read_records(path: &Path, classes: usize) -> Result<Vec<u8>> {
     }
     for (record, label) in bytes.iter().step_by(RECORD).enumerate() {
         if usize::from(*label) >= classes {
-            let problem =
-                format!("record {record} at byte {}: label {label}, expected 0 to {}", record * RECORD, classes - 1);
+            let problem = format!(
+                "record {record} at byte {}: label {label}, expected 0 to {}",
+                record * RECORD,
+                classes - 1
+            );
             return Err(Error::format(OPERATION, path, problem));
         }
     }

@@ -75,7 +75,8 @@ pub fn cache() -> Option<PathBuf> {
 ///
 /// Errors: [`Error::Argument`] for a data set that is not published so.
 pub fn source(name: &str) -> Result<Remote> {
-    let file = |(name, bytes, md5): (&str, u64, &str)| RemoteFile { name: name.into(), bytes, md5: md5.into() };
+    let file =
+        |(name, bytes, md5): (&str, u64, &str)| RemoteFile { name: name.into(), bytes, md5: md5.into() };
     let (known, base, files) = match name {
         "cifar10" => (
             super::CIFAR10,
@@ -298,8 +299,7 @@ fn attempt(
         Failure::Lasting(Error::Network { operation: OPERATION, url: url.to_string(), problem })
     };
     let io = |e: std::io::Error| Failure::Lasting(Error::io("write", partial)(e));
-    let mut out =
-        OpenOptions::new().create(true).truncate(false).write(true).open(partial).map_err(io)?;
+    let mut out = OpenOptions::new().create(true).truncate(false).write(true).open(partial).map_err(io)?;
     let mut offset = out.metadata().map_err(io)?.len();
     if offset > file.bytes {
         out.set_len(0).map_err(io)?;
@@ -332,7 +332,9 @@ fn attempt(
             out.set_len(0).map_err(io)?;
             return Err(Failure::Passing(format!("the server has nothing after byte {offset}")));
         }
-        status @ (408 | 429 | 500..=599) => return Err(Failure::Passing(format!("the server answers {status}"))),
+        status @ (408 | 429 | 500..=599) => {
+            return Err(Failure::Passing(format!("the server answers {status}")));
+        }
         status => return Err(lasting(format!("the server answers {status}"))),
     }
     let offered = header("content-length").and_then(|n| n.parse::<u64>().ok());
@@ -447,7 +449,11 @@ impl Progress {
         if self.bar.is_hidden() && tenth > self.tenth.replace(tenth) {
             let (start, offset) = self.started.get();
             let rate = received.saturating_sub(offset) as f64 / start.elapsed().as_secs_f64().max(1e-3) / 1e6;
-            self.say(&format!("{} % of {} bytes, {rate:.1} MB/s", tenth * 10, thousands(self.bytes as usize)));
+            self.say(&format!(
+                "{} % of {} bytes, {rate:.1} MB/s",
+                tenth * 10,
+                thousands(self.bytes as usize)
+            ));
         }
     }
 

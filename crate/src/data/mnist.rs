@@ -11,8 +11,12 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The four files without `.gz`: training images and labels, test images and labels.
-pub const FILES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+pub const FILES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
 /// MD5 of the four official `.gz` files, in the order of [`FILES`].
 pub const OFFICIAL_MD5: [&str; 4] = [
     "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -42,10 +46,8 @@ pub fn is_here(folder: &Path) -> bool {
 /// number, images that are not 28x28, fewer or more bytes than the header says, numbers of images and labels
 /// that differ, a label above 9.
 pub fn read(folder: &Path) -> Result<Dataset> {
-    let (train, test) = rayon::join(
-        || read_split(folder, FILES[0], FILES[1]),
-        || read_split(folder, FILES[2], FILES[3]),
-    );
+    let (train, test) =
+        rayon::join(|| read_split(folder, FILES[0], FILES[1]), || read_split(folder, FILES[2], FILES[3]));
     let (train, test) = (train?, test?);
     let title = if train.len() < 60_000 {
         format!("MNIST ({} images)", super::thousands(train.len()))
@@ -87,7 +89,11 @@ fn open(path: &Path) -> Result<Box<dyn Read>> {
         return Err(Error::format(OPERATION, path, "not a regular file"));
     }
     let file = BufReader::new(file);
-    Ok(if path.extension().is_some_and(|e| e == "gz") { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+    Ok(if path.extension().is_some_and(|e| e == "gz") {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    })
 }
 
 /// Checks the header and returns the first dimension. `side`: the file has three dimensions and the
@@ -114,7 +120,8 @@ fn header(path: &Path, file: &mut dyn Read, side: Option<usize>) -> Result<usize
     if let Some(side) = side {
         let (rows, columns) = (word("number of rows at byte 8")?, word("number of columns at byte 12")?);
         if [rows, columns] != [side as u32; 2] {
-            let problem = format!("images of {rows}x{columns} by the header at byte 8, expected {side}x{side}");
+            let problem =
+                format!("images of {rows}x{columns} by the header at byte 8, expected {side}x{side}");
             return Err(Error::format(OPERATION, path, problem));
         }
     }

@@ -108,7 +108,9 @@ impl Dataset {
         let sheet_height = rows * cell_height * zoom;
         let mut rgb = vec![255; sheet_width * sheet_height * 3];
         let mut filled = vec![0; self.classes.len()];
-        for (image, &label) in self.train.images.chunks_exact(channels * height * width).zip(&self.train.labels) {
+        for (image, &label) in
+            self.train.images.chunks_exact(channels * height * width).zip(&self.train.labels)
+        {
             let column = usize::from(label);
             let row = filled[column];
             if row == rows {
@@ -117,7 +119,9 @@ impl Dataset {
             filled[column] += 1;
             for y in 0..height * zoom {
                 for x in 0..width * zoom {
-                    let to = ((row * cell_height + 1) * zoom + y) * sheet_width + (column * cell_width + 1) * zoom + x;
+                    let to = ((row * cell_height + 1) * zoom + y) * sheet_width
+                        + (column * cell_width + 1) * zoom
+                        + x;
                     for c in 0..3 {
                         // A grey image has one plane for all three colours.
                         let plane = c.min(channels - 1);
@@ -165,6 +169,30 @@ pub struct Sheet {
     pub width: usize,
     /// Pixels.
     pub height: usize,
+}
+
+impl Sheet {
+    /// As a PNG file.
+    ///
+    /// Errors: [`Error::Drawing`].
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let operation = "draw the contact sheet";
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        let mut writer = encoder.write_header().map_err(Error::drawing(operation))?;
+        writer.write_image_data(&self.rgb).map_err(Error::drawing(operation))?;
+        writer.finish().map_err(Error::drawing(operation))?;
+        Ok(bytes)
+    }
+
+    /// Called by the notebook kernel.
+    pub fn evcxr_display(&self) {
+        match self.png() {
+            Ok(bytes) => evcxr_runtime::mime_type("image/png").bytes(&bytes),
+            Err(error) => println!("{error}"),
+        }
+    }
 }
 
 /// A format that a folder can hold.
@@ -334,7 +362,9 @@ impl Places {
         if let Some(named) = &self.named {
             let only = Places { named: self.named.clone(), cache: None };
             return match KNOWN.iter().find_map(|k| only.find(k).map(|(_, f)| (k, f))) {
-                Some((known, folder)) => Ok(Choice::folder(known.name, known.format, folder, Place::Named.title())),
+                Some((known, folder)) => {
+                    Ok(Choice::folder(known.name, known.format, folder, Place::Named.title()))
+                }
                 None => Err(Error::Missing {
                     what: format!("no data set in RETHINK_DATA={}", named.display()),
                     remedy: format!(
@@ -463,7 +493,9 @@ pub fn verify(folder: &Path) -> Result<Verified> {
     };
     let data = format.read(folder)?;
     let paths: Vec<PathBuf> = match format {
-        Format::Cifar => cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]).map(|f| folder.join(f)).collect(),
+        Format::Cifar => {
+            cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]).map(|f| folder.join(f)).collect()
+        }
         Format::Mnist => mnist::FILES.iter().filter_map(|f| mnist::find(folder, f)).collect(),
     };
     let mut files = Vec::new();
@@ -500,7 +532,9 @@ fn check_sums(sums: &Path, files: &[(String, u64, String)]) -> Result<()> {
         };
         if expected != sha {
             let path = sums.with_file_name(name);
-            let problem = format!("its SHA-256 is {sha}, {SUMS_FILE} has {expected}: it has changed since it was fetched");
+            let problem = format!(
+                "its SHA-256 is {sha}, {SUMS_FILE} has {expected}: it has changed since it was fetched"
+            );
             return Err(Error::format(operation, path, problem));
         }
     }

@@ -41,7 +41,8 @@ pub fn generate(train: usize, test: usize, seed: u64) -> Result<Dataset> {
         }
     }
     let classes = CLASSES.iter().map(|c| c.to_string()).collect();
-    let title = if seed == SEED { "shapes10 (embedded)".to_string() } else { format!("shapes10 (seed {seed})") };
+    let title =
+        if seed == SEED { "shapes10 (embedded)".to_string() } else { format!("shapes10 (seed {seed})") };
     Dataset::new("shapes10", title, classes, [3, SIDE, SIDE], split(train, seed, 0), split(test, seed, 1))
 }
 
@@ -337,7 +338,8 @@ impl Scene {
         let bright = draw.chance(BRIGHT_ON_DARK);
 
         let value = if bright { draw.between(0.75, 1.0) } else { draw.between(0.15, 0.42) };
-        let second = (value + if bright { -draw.between(0.1, 0.32) } else { draw.between(0.1, 0.25) }).clamp(0.0, 1.0);
+        let second =
+            (value + if bright { -draw.between(0.1, 0.32) } else { draw.between(0.1, 0.25) }).clamp(0.0, 1.0);
         let saturation = draw.between(0.35, 0.95);
         let shape = Paint {
             colours: [
@@ -405,8 +407,7 @@ impl Scene {
 
     fn colour_at(&self, p: Point) -> Rgb {
         let mut rgb = self.ground.at(p);
-        let brightness =
-            1.0 + (self.slope[0] * (p[0] - 16.0) + self.slope[1] * (p[1] - 16.0)) * (1.0 / 16.0);
+        let brightness = 1.0 + (self.slope[0] * (p[0] - 16.0) + self.slope[1] * (p[1] - 16.0)) * (1.0 / 16.0);
         rgb = rgb.map(|c| c * brightness);
         for &(centre, radius, tint) in &self.clutter {
             let d = length([p[0] - centre[0], p[1] - centre[1]]) - radius;

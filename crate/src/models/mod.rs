@@ -58,7 +58,8 @@ impl ModelKind {
     /// Errors: [`Error::Argument`] for sizes that the architecture is not built for.
     pub fn build(self, channels: usize, classes: usize, init: Init, seed: u64) -> Result<Box<dyn Network>> {
         if classes != mlp::CLASSES {
-            let problem = format!("{} has {} outputs, the data has {classes} classes", self.title(), mlp::CLASSES);
+            let problem =
+                format!("{} has {} outputs, the data has {classes} classes", self.title(), mlp::CLASSES);
             return Err(Error::argument("build the model", problem));
         }
         const GREY: usize = CROP * CROP;
@@ -346,10 +347,14 @@ impl TensorVisitor<f32, Cpu> for Write<'_> {
     ) -> Result<Option<Tensor<S, f32, Cpu>>> {
         let shape: Vec<usize> = tensor.shape().concrete().into_iter().collect();
         let given = self.parameters.get(self.at);
-        let Some(given) = given.filter(|p| p.name == name && p.shape == shape && p.values.len() == shape.iter().product::<usize>())
-        else {
+        let Some(given) = given.filter(|p| {
+            p.name == name && p.shape == shape && p.values.len() == shape.iter().product::<usize>()
+        }) else {
             let found = given.map_or("nothing".into(), |p| format!("{} {:?}", p.name, p.shape));
-            return Err(Error::argument("restore the weights", format!("expected {name} {shape:?}, found {found}")));
+            return Err(Error::argument(
+                "restore the weights",
+                format!("expected {name} {shape:?}, found {found}"),
+            ));
         };
         if let Some(values) = elements_mut(tensor) {
             values.copy_from_slice(&given.values);

@@ -3,8 +3,8 @@
 use super::{Matrix, elements, product};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::{
-    Const, Cpu, CpuError, Device, Dtype, HasShape, PutTape, Rank1, Rank2, ReshapeTo, SplitTape, Storage, Tape,
-    Tensor, TensorFromVec,
+    Const, Cpu, CpuError, Device, Dtype, HasShape, PutTape, Rank1, Rank2, ReshapeTo, SplitTape, Storage,
+    Tape, Tensor, TensorFromVec,
 };
 
 /// Weights and biases, seen by dfdx's counting, building and optimisers. Built as zeros; the model

@@ -2,10 +2,11 @@
 //!
 //! Expected at paper scale: all five go to zero; true labels first, random labels last.
 
-use super::{Recipe, Verdict, setting};
+use super::{Product, Recipe, Verdict, setting};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
+use crate::figures::{self, Note};
 use crate::models::ModelKind;
 use crate::store::Run;
 use crate::{Error, Result, paper};
@@ -17,6 +18,7 @@ pub const RECIPE: Recipe = Recipe {
     title: "Figure 1a: learning curves",
     notebook: "01-fitting-random-labels.ipynb",
     runs,
+    make,
     verdict,
 };
 
@@ -72,6 +74,10 @@ pub fn steps_to_fit(run: &Run) -> Option<u32> {
     let loss = run.frame.column("loss").ok()?.f64().ok()?;
     let step = run.frame.column("step").ok()?.u32().ok()?;
     loss.iter().zip(step.iter()).find(|(loss, _)| loss.is_some_and(|l| l <= FITTED_LOSS))?.1
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    Ok(Product::Figure(figures::fig1a::draw(&frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

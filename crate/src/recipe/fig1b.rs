@@ -3,10 +3,11 @@
 //!
 //! Expected at paper scale: rises with the corruption, by a small constant factor.
 
-use super::{Recipe, Verdict, fig1c, repeats, setting};
+use super::{Product, Recipe, Verdict, fig1c, repeats, setting};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
+use crate::figures::{self, Note};
 use crate::models::ModelKind;
 use crate::store::Run;
 use crate::{Error, Result, paper};
@@ -18,6 +19,7 @@ pub const RECIPE: Recipe = Recipe {
     title: "Figure 1b: time to fit",
     notebook: "02-partially-corrupted-labels.ipynb",
     runs,
+    make,
     verdict,
 };
 
@@ -74,10 +76,17 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         Column::new("epochs_to_fit".into(), runs.iter().map(Run::fitted_at).collect::<Vec<_>>()),
         Column::new("relative".into(), runs.iter().map(relative).collect::<Vec<_>>()),
         Column::new("test_error".into(), runs.iter().map(fig1c::test_error).collect::<Vec<_>>()),
-        Column::new("train_accuracy".into(), runs.iter().map(|r| r.record.train_accuracy).collect::<Vec<_>>()),
+        Column::new(
+            "train_accuracy".into(),
+            runs.iter().map(|r| r.record.train_accuracy).collect::<Vec<_>>(),
+        ),
         Column::new("chance".into(), vec![0.9; runs.len()]),
     ];
     DataFrame::new(runs.len(), columns).map_err(Error::frame("figure 1b's frame"))
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    Ok(Product::Figure(figures::fig1b::draw(&frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

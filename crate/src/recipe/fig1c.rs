@@ -2,10 +2,11 @@
 //!
 //! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes.
 
-use super::{Recipe, Verdict, fig1b};
+use super::{Product, Recipe, Verdict, fig1b};
+use crate::figures::{self, Note};
 use crate::models::ModelKind;
-use crate::paper;
 use crate::store::Run;
+use crate::{Result, paper};
 
 /// The recipe; its frame is [`fig1b::frame`].
 pub const RECIPE: Recipe = Recipe {
@@ -13,12 +14,17 @@ pub const RECIPE: Recipe = Recipe {
     title: "Figure 1c: test error",
     notebook: "02-partially-corrupted-labels.ipynb",
     runs: fig1b::runs,
+    make,
     verdict,
 };
 
 /// Share of wrongly classified test images, 0 to 1; `None` for a diverged run.
 pub fn test_error(run: &Run) -> Option<f64> {
     run.record.test_accuracy.map(|accuracy| 1.0 - accuracy)
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    Ok(Product::Figure(figures::fig1c::draw(&fig1b::frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

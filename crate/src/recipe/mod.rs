@@ -12,10 +12,13 @@ pub mod table1;
 use crate::config::{Hyper, Init, RunConfig, SCHEMA, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
+use crate::figures::{Drawing, Note};
 use crate::models::ModelKind;
 use crate::paper::CIFAR_TRAIN;
 use crate::store::Run;
+use crate::tables::Table;
 use crate::{Error, Result};
+use std::path::{Path, PathBuf};
 
 /// A figure or table of the paper.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +31,39 @@ pub struct Recipe {
     pub notebook: &'static str,
     /// The runs it is made of.
     pub runs: fn(&Dataset, Scale) -> Vec<RunConfig>,
+    /// The figure or table of those runs.
+    pub make: fn(&[Run], &Note) -> Result<Product>,
     /// The paper's finding, and ours from those runs.
     pub verdict: fn(&[Run]) -> Verdict,
+}
+
+/// What a recipe ends in. As the last value of a notebook's cell, it is shown.
+#[derive(Clone, Debug)]
+pub enum Product {
+    /// A figure.
+    Figure(Drawing),
+    /// A table.
+    Table(Table),
+}
+
+impl Product {
+    /// Writes every format into `folder`, each file whole or not at all; returns their paths.
+    ///
+    /// Errors: [`Error::Io`] naming the file, [`Error::Drawing`].
+    pub fn save(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        match self {
+            Product::Figure(drawing) => drawing.save(folder),
+            Product::Table(table) => table.save(folder),
+        }
+    }
+
+    /// Called by the notebook kernel.
+    pub fn evcxr_display(&self) {
+        match self {
+            Product::Figure(drawing) => drawing.evcxr_display(),
+            Product::Table(table) => table.evcxr_display(),
+        }
+    }
 }
 
 /// The paper's finding beside ours, in a few words each.

@@ -4,13 +4,15 @@
 //! Expected at paper scale: every model fits its training set, random labels too; all test far above
 //! chance without any regulariser, and at chance after random labels.
 
-use super::{MLP_WEIGHT_DECAY, Recipe, Verdict, mean_and_deviation, repeats, setting};
+use super::{MLP_WEIGHT_DECAY, Product, Recipe, Verdict, mean_and_deviation, repeats, setting};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
+use crate::figures::Note;
 use crate::models::ModelKind;
 use crate::paper::{TABLE_1, Table1Row};
 use crate::store::Run;
+use crate::tables::{Align, Table};
 use crate::{Error, Result};
 use polars::prelude::*;
 
@@ -20,6 +22,7 @@ pub const RECIPE: Recipe = Recipe {
     title: "Table 1: training and test accuracy",
     notebook: "03-regularization.ipynb",
     runs,
+    make,
     verdict,
 };
 
@@ -86,6 +89,22 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         Column::new("seeds".into(), rows.iter().map(|(r, _)| of(r).len() as u32).collect::<Vec<_>>()),
     ];
     DataFrame::new(rows.len(), columns).map_err(Error::frame("table 1's frame"))
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    let mut table = Table::from_frame(&frame(runs)?, RECIPE.id, RECIPE.title, 2)?;
+    for (name, align) in table.header.iter().zip(&mut table.align) {
+        if name.starts_with("train") || name.starts_with("test") {
+            *align = Align::Right;
+        }
+    }
+    table.notes = vec![note.scale_line.clone()];
+    table.notes.push(format!(
+        "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. Weight \
+         decay {MLP_WEIGHT_DECAY:e}; the paper states no coefficient."
+    ));
+    table.provenance = note.provenance.clone();
+    Ok(Product::Table(table))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {
