@@ -530,11 +530,13 @@ enum Fault {
     Garbage,
 }
 
+type Requests = Mutex<Vec<(String, Option<String>)>>;
+
 struct Server {
     base: String,
     files: Vec<(String, Vec<u8>)>,
     /// Path and Range header of each request so far.
-    requests: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    requests: Arc<Requests>,
     faults: Arc<Mutex<VecDeque<Fault>>>,
 }
 
@@ -586,7 +588,7 @@ impl Server {
 fn serve(
     mut stream: TcpStream,
     files: &[(String, Vec<u8>)],
-    requests: &Mutex<Vec<(String, Option<String>)>>,
+    requests: &Requests,
     faults: &Mutex<VecDeque<Fault>>,
 ) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());

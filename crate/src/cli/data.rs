@@ -100,10 +100,10 @@ pub fn verify(folder: &Path) -> Result<()> {
     }
     let mut failed: Option<Error> = None;
     for folder in inside {
-        if let Err(error) = verify_one(&folder) {
-            if let Some(earlier) = failed.replace(error) {
-                println!("{earlier}");
-            }
+        if let Err(error) = verify_one(&folder)
+            && let Some(earlier) = failed.replace(error)
+        {
+            println!("{earlier}");
         }
     }
     failed.map_or(Ok(()), Err)

@@ -121,8 +121,8 @@ pub fn fetch(name: &str) -> Result<PathBuf> {
 ///
 /// Errors: [`Error::Network`] when the server cannot be reached, refuses, sends something else
 /// or stops sending; what has been received stays for the next call, except where the checksum is wrong.
-/// [`Error::Format`] for an archive that does not hold the data set, [`Error::Io`], [`Error::Program`] while another
-/// process downloads the same.
+/// [`Error::Format`] for an archive that does not hold the data set, [`Error::Io`],
+/// [`Error::Program`] while another process downloads the same.
 pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<PathBuf> {
     let target = root.join(&remote.folder);
     if target.exists() && super::verify(&target).is_ok() {
@@ -234,7 +234,8 @@ fn download(base: &str, file: &RemoteFile, work: &Path, patience: Patience) -> R
         failures += 1;
         if failures >= patience.tries {
             return Err(network(format!(
-                "{problem}; given up after {failures} attempts with {} of {} bytes, which the next call goes on from",
+                "{problem}; given up after {failures} attempts with {} of {} bytes, \
+                 which the next call goes on from",
                 thousands(now as usize),
                 thousands(file.bytes as usize)
             )));
@@ -247,7 +248,8 @@ fn download(base: &str, file: &RemoteFile, work: &Path, patience: Patience) -> R
     if md5 != file.md5 {
         fs::remove_file(&partial).map_err(Error::io("remove", &partial))?;
         return Err(network(format!(
-            "the MD5 of what was received is {md5}, the official one {}; it has been deleted, the next call starts afresh",
+            "the MD5 of what was received is {md5}, the official one {}; it has been deleted, \
+             the next call starts afresh",
             file.md5
         )));
     }

@@ -368,7 +368,8 @@ impl Places {
                 None => Err(Error::Missing {
                     what: format!("no data set in RETHINK_DATA={}", named.display()),
                     remedy: format!(
-                        "it should hold one of the folders {}; unset it to use what `rethink data fetch` has fetched, or the embedded shapes10",
+                        "it should hold one of the folders {}; unset it to use what `rethink data fetch` \
+                         has fetched, or the embedded shapes10",
                         KNOWN.map(|k| k.folder).join(", ")
                     ),
                 }),
@@ -487,7 +488,8 @@ pub fn verify(folder: &Path) -> Result<Verified> {
     let Some(format) = Format::of(folder) else {
         return Err(Error::Missing {
             what: format!("{} holds no known data set", folder.display()),
-            remedy: "a folder with data_batch_1.bin (CIFAR-10 binary) or train-images-idx3-ubyte, plain or .gz (MNIST idx)"
+            remedy: "name a folder with data_batch_1.bin (CIFAR-10 binary) or train-images-idx3-ubyte, \
+                     plain or .gz (MNIST idx)"
                 .into(),
         });
     };
@@ -558,7 +560,7 @@ pub(crate) fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

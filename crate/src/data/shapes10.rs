@@ -1,7 +1,30 @@
 //! The embedded default data set: ten shapes drawn by a program, so that everything runs without a
 //! download.
 //!
-//! DOC
+//! Each image shows one shape (the class) on a background. Position, size, rotation, stretch and
+//! shear of the shape vary; so do the colours and textures of both (plain, stripes, checks, dots, clouds), the
+//! light, the shadow, discs that lie behind the shape, and the sensor's noise. As in photographs, colour
+//! and texture tell something about the class, not all: 35 % of a class's images have the hue that it
+//! favours, and 35 % the texture; the others have any.
+//!
+//! # How hard it is
+//!
+//! Test accuracy in % (mean and range over initial weights and orders) after 20 epochs of SGD with momentum
+//! 0.9, on pixels prepared as in appendix A of the paper (28x28 centre crop, per-image whitening). The small
+//! conv net has three 3x3 convolutions of 16, 32 and 64 channels. Measured with PyTorch 2.8.0 by
+//! `tests/fixtures/shapes10_difficulty.py`, on the first n images of the default set:
+//!
+//! | model | n = 2,000, 3 seeds | n = 2,000, random labels, 3 seeds | n = 10,000, 1 seed |
+//! | --- | --- | --- | --- |
+//! | linear | 30.0 (29.6 to 30.6) | 11.3 (10.0 to 12.5) | 32.1 |
+//! | MLP 1x512 | 53.3 (53.2 to 53.5) | 10.2 (8.5 to 11.2) | 76.3 |
+//! | small conv net | 81.0 (80.4 to 81.8) | 10.6 (9.3 to 12.7) | CONV |
+//!
+//! # The same on every machine
+//!
+//! The images come from ChaCha8 streams by additions, multiplications, divisions, square roots and
+//! roundings of 32-bit floats, which IEEE 754 fixes bit for bit; the system's trigonometric functions,
+//! which differ between machines, are not used. `tests/data.rs` pins the fingerprint.
 
 use super::{Dataset, Split};
 use crate::{Error, Result};
@@ -22,7 +45,8 @@ pub const CLASSES: [&str; 10] =
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
 
-/// The default set: [`TRAIN`] and [`TEST`] images with seed [`SEED`]. About a second on two cores.
+/// The default set: [`TRAIN`] and [`TEST`] images with seed [`SEED`]. About 1.4 seconds of one core's time,
+/// shared among the threads.
 pub fn dataset() -> Dataset {
     generate(TRAIN, TEST, SEED).expect("the default sizes are valid")
 }
