@@ -1,7 +1,7 @@
 """Starts a notebook kernel: evcxr in a folder of its own, on the workspace's lock file and build folder.
 
     launch.py ROOT BUILD EVCXR CONNECTION_FILE    become the kernel that Jupyter asked for
-    launch.py ROOT BUILD EVCXR --build            compile what a kernel will need, and say so
+    launch.py ROOT BUILD EVCXR --build [OPTION]   compile what a kernel will need; options are cargo's
 
 ROOT is the workspace, BUILD its folder for intermediate artifacts, EVCXR the evcxr_jupyter program.
 evcxr compiles each cell as a crate `ctx`. On its own it would build every dependency again, in a new
@@ -103,7 +103,7 @@ def main():
         shutil.copyfile(root / "Cargo.lock", folder / "Cargo.lock")
         env["CARGO_TARGET_DIR"] = "target"
         os.chdir(folder)
-        os.execve(tools / "cargo", ["cargo", "build"], env)
+        os.execve(tools / "cargo", ["cargo", "build", *sys.argv[5:]], env)
 
     folder, lock = claim(root / ".rethink" / "kernels")
     shutil.rmtree(folder, ignore_errors=True)
