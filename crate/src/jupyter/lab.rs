@@ -1,16 +1,16 @@
 //! JupyterLab on the notebooks, with the kernel.
 
-use crate::jupyter::{self, kernel, setup};
+use crate::jupyter::{kernel, setup};
 use crate::{Error, Result};
+use std::path::Path;
 
-/// Sets up what is missing and opens JupyterLab on the workspace's notebooks: on this machine's loopback
+/// Sets up what is missing and opens JupyterLab on `root`'s notebooks: on this machine's loopback
 /// address, behind the token that JupyterLab prints. `args` go to JupyterLab (`--no-browser`, `--port`).
 /// Returns when JupyterLab ends.
 ///
-/// Errors: those of [`jupyter::root`] and [`setup::ensure`]; [`Error::Program`] when JupyterLab does not
-/// run or ends badly.
-pub fn lab(args: &[String]) -> Result<()> {
-    let environment = setup::ensure(&jupyter::root()?)?;
+/// Errors: those of [`setup::ensure`]; [`Error::Program`] when JupyterLab does not run or ends badly.
+pub fn lab(root: &Path, args: &[String]) -> Result<()> {
+    let environment = setup::ensure(root)?;
     setup::standard_library_sources(&environment)?;
     let failed = |problem: String| Error::Program {
         program: "JupyterLab".into(),
