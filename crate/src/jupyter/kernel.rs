@@ -14,12 +14,14 @@ pub const DISPLAY_NAME: &str = "Rust (rethink)";
 
 /// The programs that run in Python or the shell, as they are written under `.rethink/jupyter`:
 /// name, contents, whether it is executable.
-const PROGRAMS: [(&str, &str, bool); 5] = [
+const PROGRAMS: [(&str, &str, bool); 7] = [
     ("launch.py", include_str!("launch.py"), false),
     ("run.py", include_str!("run.py"), false),
     ("nbval_strict.py", include_str!("nbval_strict.py"), false),
-    ("tools/cargo", include_str!("tools/cargo"), true),
-    ("tools/rustup", include_str!("tools/rustup"), true),
+    ("tools/bin/cargo", include_str!("tools/bin/cargo"), true),
+    ("tools/bin/rustup", include_str!("tools/bin/rustup"), true),
+    ("tools/metadata.py", include_str!("tools/metadata.py"), false),
+    ("tools/evcxr/evcxr.toml", include_str!("tools/evcxr/evcxr.toml"), false),
 ];
 
 /// Writes the programs and the kernel spec, each only where it differs.
@@ -28,11 +30,9 @@ pub(crate) fn install(environment: &Environment) -> Result<()> {
     for (name, text, executable) in PROGRAMS {
         write_changed(&home.join(name), text.as_bytes(), executable)?;
     }
-    // evcxr's settings are these, not the user's; and see launch.py for `no-rust-src`.
-    for folder in ["tools/evcxr", "tools/no-rust-src/core"] {
-        let folder = home.join(folder);
-        fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
-    }
+    // What launch.py shows for the standard library's sources.
+    let folder = home.join("tools/no-rust-src/core");
+    fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
 
     let spec = environment.venv().join("share/jupyter/kernels").join(NAME);
     let argv: Vec<_> = [

@@ -11,6 +11,7 @@ use std::path::Path;
 /// Errors: those of [`setup::ensure`]; [`Error::Program`] when JupyterLab does not run or ends badly.
 pub fn lab(root: &Path, args: &[String]) -> Result<()> {
     let environment = setup::ensure(root)?;
+    setup::standard_library_sources(&environment)?;
     let failed = |problem: String| Error::Program {
         program: "JupyterLab".into(),
         problem,
@@ -24,6 +25,7 @@ pub fn lab(root: &Path, args: &[String]) -> Result<()> {
         .arg("--LabApp.default_url=/lab/tree/notebooks")
         .arg(format!("--MappingKernelManager.default_kernel_name={}", kernel::NAME))
         .args(args)
+        .env("RETHINK_KERNEL_STD", "1")
         .current_dir(&environment.root)
         .status()
         .map_err(|e| failed(e.to_string()))?;

@@ -1,7 +1,7 @@
 """Starts a notebook kernel: evcxr in a folder of its own, on the workspace's lock file and build folder.
 
     launch.py ROOT BUILD EVCXR CONNECTION_FILE    become the kernel that Jupyter asked for
-    launch.py ROOT BUILD EVCXR --build            compile what a kernel will need, and say so
+    launch.py ROOT BUILD EVCXR --build [OPTION]   compile what a kernel will need; options are cargo's
 
 ROOT is the workspace, BUILD its folder for intermediate artifacts, EVCXR the evcxr_jupyter program.
 evcxr compiles each cell as a crate `ctx`. On its own it would build every dependency again, in a new
@@ -68,9 +68,13 @@ def environment(root, build, tools):
     asked = [rustc, "--print=target-libdir"]
     libraries = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     env.update(
-        PATH=f"{tools}{os.pathsep}{env.get('PATH', '')}",
+        PATH=f"{tools / 'bin'}{os.pathsep}{env.get('PATH', '')}",
+        # Where rust-analyzer looks for cargo first.
+        CARGO_HOME=str(tools),
         RETHINK_ROOT=str(root),
         RETHINK_KERNEL_CARGO=cargo,
+        RETHINK_KERNEL_CARGO_HOME=os.environ.get("CARGO_HOME", ""),
+        RETHINK_KERNEL_PYTHON=sys.executable,
         RETHINK_KERNEL_RUSTC=rustc,
         RETHINK_KERNEL_LIBRARIES=libraries,
         RETHINK_KERNEL_TOOLS=str(tools),
@@ -79,10 +83,10 @@ def environment(root, build, tools):
         RETHINK_KERNEL_RUSTFLAGS=os.environ.get("RUSTFLAGS", ""),
         EVCXR_CONFIG_DIR=str(tools / "evcxr"),
     )
-    # evcxr reads the standard library's sources for the types of variables. Where they are not
-    # installed it would ask rustup for them at every start; an empty folder is answer enough.
-    library = Path(libraries).parent.parent / "src/rust/library"
-    if not library.exists() and "RUST_SRC_PATH" not in env:
+    # From the standard library's sources, where rustup has installed them, evcxr finds the types of more
+    # variables (of a Vec; after a `?`), and needs 8 s of processor time more. So it is shown an empty
+    # folder, unless `rethink lab` asks.
+    if env.get("RETHINK_KERNEL_STD") != "1":
         env["RUST_SRC_PATH"] = str(tools / "no-rust-src")
     return env
 
@@ -103,7 +107,7 @@ def main():
         shutil.copyfile(root / "Cargo.lock", folder / "Cargo.lock")
         env["CARGO_TARGET_DIR"] = "target"
         os.chdir(folder)
-        os.execve(tools / "cargo", ["cargo", "build"], env)
+        os.execve(tools / "bin" / "cargo", ["cargo", "build", *sys.argv[5:]], env)
 
     folder, lock = claim(root / ".rethink" / "kernels")
     shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,13 @@
 //! its own versions. `launch.py` starts it on the workspace's `Cargo.lock`, and `tools/cargo` builds each
 //! cell with the workspace's release profile in the workspace's build folder: the libraries that the
 //! command line was linked from are the libraries that a cell is linked from. Only the crate `rethink`
-//! itself is compiled twice, since cargo tells a member of a workspace from a dependency by path.
+//! itself is compiled twice, since cargo tells a member of a workspace from a dependency by path. And
+//! `tools/metadata.py` spares the rust-analyzer inside evcxr the sources of 350 packages.
+//!
+//! What that leaves to know: a variable that lasts needs its type written (`let runs: Vec<Run> = ...`)
+//! where the type is not plain from this crate's sources, except in `rethink lab`; and evcxr reports a
+//! panic or a `?` that returned an error on a cell's standard error only, so [`run`] and the notebooks'
+//! test take a cell that writes there to have failed.
 
 pub mod kernel;
 pub mod lab;

@@ -87,7 +87,6 @@ pub fn ensure(root: &Path) -> Result<Environment> {
     let evcxr = evcxr(&folder)?;
     let environment = Environment { root, python, evcxr, build };
     kernel::install(&environment)?;
-    standard_library_sources(&folder)?;
     libraries(&environment)?;
     Ok(environment)
 }
@@ -249,19 +248,17 @@ fn recorded_version(bin: &Path) -> Option<String> {
     line.split_whitespace().next().map(str::to_string)
 }
 
-/// Asks rustup once for the standard library's sources, from which evcxr finds out the types of
-/// variables. Without them, a variable needs its type written down: a loss, not a failure.
-fn standard_library_sources(folder: &Path) -> Result<()> {
-    let mark = folder.join("rust-src-asked");
+/// Asks rustup once for the standard library's sources, from which evcxr finds the types of variables.
+/// Without them, a variable needs its type written down: a loss, not a failure.
+pub(crate) fn standard_library_sources(environment: &Environment) -> Result<()> {
+    let mark = Environment::folder(&environment.root).join("rust-src-asked");
     if mark.exists() {
         return Ok(());
     }
     let mut command = Command::new("rustup");
-    command.args(["component", "add", "rust-src"]).stdin(Stdio::null());
-    if let Err(problem) =
-        run(command, "adding rust-src, from which the kernel tells variables' types", |_| String::new())
-    {
-        eprintln!("  not added, so a variable's type has to be written in the cell: {problem}");
+    command.args(["component", "add", "rust-src"]);
+    if let Err(problem) = run(command, "adding rust-src, to find the types of variables", |_| String::new()) {
+        eprintln!("without rust-src, a `let` in a cell needs its type written: {problem}");
     }
     files::write_whole(&mark, b"")
 }

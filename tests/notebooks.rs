@@ -1,0 +1,315 @@
+//! The notebooks run in the real kernel, and what fails in them is told.
+//!
+//! The first test of a fresh clone sets up the kernel and the Python environment (minutes).
+
+use rethink::jupyter::{self, Environment, kernel, run};
+use rethink_tests::{rethink_bin, root};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+fn environment() -> &'static Environment {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| jupyter::ensure(root()).unwrap_or_else(|e| panic!("set-up: {e}")))
+}
+
+fn notebooks() -> Vec<PathBuf> {
+    let folder = root().join("notebooks");
+    let mut found: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "ipynb"))
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "no notebooks in {}", folder.display());
+    found
+}
+
+fn cells(notebook: &Path) -> Vec<Value> {
+    let text = fs::read(notebook).expect("a readable notebook");
+    let json: Value = serde_json::from_slice(&text).expect("a notebook is JSON");
+    assert_eq!(json["metadata"]["kernelspec"]["name"], kernel::NAME, "{}", notebook.display());
+    let cells = json["cells"].as_array().expect("a notebook has cells").clone();
+    cells.into_iter().filter(|cell| cell["cell_type"] == "code").collect()
+}
+
+/// A cell's text: nbformat lets it be a string or a list of lines.
+fn source(cell: &Value) -> String {
+    match &cell["source"] {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().to_string(),
+    }
+}
+
+/// Writes a notebook of these code cells.
+fn notebook_of(folder: &Path, name: &str, cells: &[&str]) -> PathBuf {
+    let cells: Vec<Value> = cells
+        .iter()
+        .enumerate()
+        .map(|(i, source)| {
+            json!({"cell_type": "code", "id": format!("cell-{i}"), "metadata": {}, "source": source,
+                   "outputs": [], "execution_count": null})
+        })
+        .collect();
+    let json = json!({
+        "cells": cells, "nbformat": 4, "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"}},
+    });
+    let path = folder.join(name);
+    fs::write(&path, json.to_string()).expect("a writable temporary folder");
+    path
+}
+
+/// What nbval found: test name to the failure's text, `None` where it passed.
+fn nbval(notebooks: &[PathBuf], out: &Path) -> BTreeMap<String, Option<String>> {
+    let report = out.join("report.xml");
+    let said = environment()
+        .python()
+        .args([
+            "-m",
+            "pytest",
+            "-p",
+            "nbval_strict",
+            "--nbval-lax",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            "--color=no",
+        ])
+        .args(["--nbval-kernel-startup-timeout=600", "--nbval-cell-timeout=1800"])
+        .arg(format!("--rootdir={}", root().display()))
+        .arg(format!("--junitxml={}", report.display()))
+        .args(notebooks)
+        .env("PYTHONPATH", environment().home())
+        .env("RETHINK_SCALE", "smoke")
+        .env("RETHINK_DATASET", "shapes10")
+        .env("RETHINK_OUT", out)
+        .current_dir(root())
+        .output()
+        .expect("the environment's Python runs");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    let xml = fs::read_to_string(&report).unwrap_or_else(|e| panic!("nbval wrote no report: {e}\n{said}"));
+
+    // <testcase classname=".." name=".." time=".." /> or <testcase ..><failure message="..">..</testcase>
+    let mut cases = BTreeMap::new();
+    for case in xml.split("<testcase ").skip(1) {
+        let attribute = |name: &str| {
+            let rest =
+                case.split_once(&format!("{name}=\"")).unwrap_or_else(|| panic!("no {name}: {case}")).1;
+            rest.split('"').next().unwrap_or_default().to_string()
+        };
+        let failed = ["<failure", "<error", "<skipped"].iter().any(|tag| case.contains(tag));
+        let name = format!("{} {}", attribute("classname"), attribute("name"));
+        let twice = cases.insert(name, failed.then(|| case.to_string()));
+        assert!(twice.is_none(), "two cells of one name:\n{xml}");
+    }
+    cases
+}
+
+#[test]
+fn notebooks_are_committed_without_outputs() {
+    for notebook in notebooks() {
+        let name = notebook.display();
+        let cells = cells(&notebook);
+        assert!(
+            source(&cells[0]).contains(":dep rethink = { path = \"../crate\" }"),
+            "{name}: first code cell"
+        );
+        for (i, cell) in cells.iter().enumerate() {
+            assert_eq!(cell["outputs"], json!([]), "{name}: outputs of code cell {}", i + 1);
+            assert!(cell["execution_count"].is_null(), "{name}: execution count of code cell {}", i + 1);
+        }
+    }
+}
+
+#[test]
+fn every_cell_of_every_notebook_runs() {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let notebooks = notebooks();
+    let before: Vec<_> = notebooks.iter().map(|n| fs::read(n).expect("a readable notebook")).collect();
+    let cases = nbval(&notebooks, out.path());
+    let failures: Vec<_> =
+        cases.iter().filter_map(|(n, f)| f.as_ref().map(|f| format!("{n}: {f}"))).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    let expected: usize = notebooks.iter().map(|n| cells(n).len()).sum();
+    assert_eq!(cases.len(), expected, "every code cell is a test of nbval's: {:?}", cases.keys());
+    for (notebook, before) in notebooks.iter().zip(before) {
+        assert!(fs::read(notebook).expect("a readable notebook") == before, "{} changed", notebook.display());
+    }
+}
+
+/// evcxr answers "ok" to the first two; plain nbval would pass them.
+#[test]
+fn nbval_sees_errors_and_panics() {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let notebook = notebook_of(
+        out.path(),
+        "failing.ipynb",
+        &["Err::<(), String>(\"no such thing\".into())?;", "panic!(\"out of range\");", "let one: i32 = 1;"],
+    );
+    let cases = nbval(&[notebook], out.path());
+    let texts: Vec<_> = cases.values().map(|f| f.as_deref().unwrap_or("passed")).collect();
+    assert_eq!(texts.len(), 3, "{cases:?}");
+    assert!(texts[0].contains("no such thing"), "{}", texts[0]);
+    assert!(texts[1].contains("out of range"), "{}", texts[1]);
+    assert_eq!(texts[2], "passed");
+}
+
+#[test]
+fn a_run_reports_cells_and_lines_and_writes_the_copy() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let notebook = notebook_of(
+        folder.path(),
+        "good.ipynb",
+        &[
+            "let name: String = std::env::var(\"RETHINK_TEST\")?;",
+            "for i in 0..2 { println!(\"{name} {i}\"); }\n7 * 6",
+        ],
+    );
+    let copy = folder.path().join("out/good.ipynb");
+    let mut lines = Vec::new();
+    let envs = [("RETHINK_TEST".to_string(), "epoch".to_string())];
+    run::notebook(environment(), &notebook, &envs, &copy, &mut |line| lines.push(line.to_string()))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let expected = [
+        "[1/2] let name: String = std::env::var(\"RETHINK_TEST\")?;",
+        "[2/2] for i in 0..2 { println!(\"{name} {i}\"); }",
+        "  epoch 0",
+        "  epoch 1",
+    ];
+    assert_eq!(lines, expected);
+    let executed = cells(&copy);
+    assert_eq!(executed[1]["execution_count"], 2);
+    let result = executed[1]["outputs"]
+        .as_array()
+        .expect("outputs")
+        .iter()
+        .find(|o| o["output_type"] == "execute_result");
+    assert_eq!(source(&json!({"source": result.expect("a result")["data"]["text/plain"]})), "42");
+}
+
+/// Cells that fail, and what the error has to say: a compiler's message, a returned error, a panic, a
+/// kernel process that is gone.
+#[test]
+fn a_failing_cell_is_named_with_what_it_said() {
+    let failing = [
+        ("let b: i32 = a + \"x\";", "cannot add `&str` to `i32`"),
+        ("Err::<(), String>(\"no such thing\".into())?;", "no such thing"),
+        ("panic!(\"out of range\");", "out of range"),
+        ("std::process::exit(3)", "exit status: 3"),
+    ];
+    for (i, (cell, expected)) in failing.into_iter().enumerate() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let notebook =
+            notebook_of(folder.path(), "bad.ipynb", &["let a: i32 = 1;", cell, "println!(\"unreached\")"]);
+        let copy = folder.path().join("copy.ipynb");
+        // A copy of an earlier run does not stay as if it were this run's.
+        fs::write(&copy, "{}").expect("a writable temporary folder");
+        let mut lines = Vec::new();
+        let error =
+            run::notebook(environment(), &notebook, &[], &copy, &mut |line| lines.push(line.to_string()))
+                .expect_err(cell)
+                .to_string();
+        for part in ["bad.ipynb", "cell 2", cell, expected, "copy.failed.ipynb"] {
+            assert!(error.contains(part), "case {i}: no {part:?} in {error}");
+        }
+        assert!(!error.contains('\x1b'), "colours in {error:?}");
+        assert!(!lines.iter().any(|l| l.contains("unreached")), "{lines:?}");
+        assert!(!copy.exists());
+        assert!(folder.path().join("copy.failed.ipynb").is_file());
+    }
+}
+
+#[test]
+fn a_broken_notebook_is_told_before_a_kernel_starts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("half.ipynb");
+    fs::write(&path, "{\"cells\": [").expect("a writable temporary folder");
+    let copy = folder.path().join("copy.ipynb");
+    let error =
+        run::notebook(environment(), &path, &[], &copy, &mut |_| {}).expect_err("half a file").to_string();
+    assert!(error.contains("half.ipynb") && error.contains("not a notebook"), "{error}");
+    assert!(error.contains("git checkout"), "{error}");
+    let absent = run::notebook(environment(), &folder.path().join("none.ipynb"), &[], &copy, &mut |_| {});
+    assert!(absent.expect_err("no file").to_string().contains("none.ipynb"));
+}
+
+/// Cells are linked from the very files that the command line is linked from.
+#[test]
+fn the_kernel_compiles_no_library_again() {
+    let polars = |messages: &[u8]| -> String {
+        String::from_utf8_lossy(messages)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|m| m["reason"] == "compiler-artifact" && m["target"]["name"] == "polars_core")
+            .expect("polars-core is among the artifacts")["filenames"][0]
+            .to_string()
+    };
+    rethink_bin();
+    let environment = environment();
+    let build = |mut command: Command| {
+        let said = command.output().expect("cargo runs");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        polars(&said.stdout)
+    };
+    let mut cell = environment.python();
+    cell.arg("-I").arg(environment.home().join("launch.py"));
+    cell.args([&environment.root, &environment.build, &environment.evcxr])
+        .args(["--build", "--message-format=json"]);
+    let mut workspace = Command::new(env!("CARGO"));
+    workspace.args(["build", "--release", "--package=rethink", "--message-format=json"]).current_dir(root());
+    assert_eq!(build(cell), build(workspace));
+}
+
+/// A workspace that has nothing set up; its crate is this one's.
+#[cfg(unix)]
+fn bare_workspace() -> tempfile::TempDir {
+    let bare = tempfile::tempdir().expect("a temporary folder");
+    for name in ["Cargo.toml", "Cargo.lock"] {
+        fs::copy(root().join(name), bare.path().join(name)).expect("a writable temporary folder");
+    }
+    for name in ["crate", "tests", "notebooks"] {
+        std::os::unix::fs::symlink(root().join(name), bare.path().join(name)).expect("a link");
+    }
+    bare
+}
+
+#[cfg(unix)]
+fn lab_fails(bare: &Path, envs: &[(&str, &str)]) -> String {
+    let said = Command::new(rethink_bin())
+        .arg("lab")
+        .env("RETHINK_ROOT", bare)
+        .envs(envs.iter().copied())
+        .current_dir(bare)
+        .output()
+        .expect("rethink runs");
+    assert_eq!(said.status.code(), Some(1));
+    String::from_utf8_lossy(&said.stderr).into_owned()
+}
+
+#[cfg(unix)]
+#[test]
+fn missing_python_and_missing_network_say_what_to_do() {
+    let bare = bare_workspace();
+    let said = lab_fails(bare.path(), &[("RETHINK_PYTHON", "/nonexistent/python3")]);
+    assert!(said.contains("error: Python 3.9 or later") && said.contains("/nonexistent/python3"), "{said}");
+    assert!(said.contains("RETHINK_PYTHON"), "{said}");
+
+    // Nothing listens on port 9; no cache and no folder of packages helps out.
+    let offline = [
+        ("PIP_INDEX_URL", "http://127.0.0.1:9/simple"),
+        ("PIP_FIND_LINKS", ""),
+        ("PIP_NO_CACHE_DIR", "1"),
+        ("PIP_RETRIES", "0"),
+        ("PIP_CONFIG_FILE", "/dev/null"),
+    ];
+    for _ in 0..2 {
+        // The second time too: the unfinished environment is not taken for a whole one.
+        let said = lab_fails(bare.path(), &offline);
+        assert!(said.contains("installing JupyterLab"), "{said}");
+        assert!(said.contains("network"), "{said}");
+    }
+}
