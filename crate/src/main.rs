@@ -165,6 +165,7 @@ impl What {
 }
 
 fn main() -> ExitCode {
+    quiet_when_the_reader_leaves();
     let command = Command::parse();
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(threads) = command.threads {
@@ -179,6 +180,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `rethink list | head` is no defect: printing to a closed pipe ends the program without a message.
+fn quiet_when_the_reader_leaves() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let closed = panic.payload_as_str().is_some_and(|text| text.contains("Broken pipe"));
+        if closed {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
 }
 
 fn perform(action: Action) -> Result<()> {

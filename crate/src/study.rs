@@ -5,7 +5,7 @@ use crate::Result;
 use crate::config::{RunConfig, Scale};
 use crate::data::{self, Dataset};
 use crate::figures::Note;
-use crate::recipe::{self, Product, Recipe, Verdict};
+use crate::recipe::{self, Product, Verdict};
 use crate::store::{Event, Record, Run, Store};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -103,7 +103,8 @@ impl Study {
     /// The paper's finding beside ours.
     ///
     /// Errors: as for [`Study::runs`].
-    pub fn verdict(&self, recipe: &Recipe) -> Result<Verdict> {
+    pub fn verdict(&self, id: &str) -> Result<Verdict> {
+        let recipe = recipe::find(id)?;
         let runs = self.train_all(&(recipe.runs)(&self.data, self.scale), &mut |_| {})?;
         Ok((recipe.verdict)(&runs))
     }

@@ -129,7 +129,7 @@ fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> R
     let header = ["item", "data", "scale", "seconds", "paper", "ours"];
     let mut table = terminal_table(&header);
     for recipe in recipes {
-        let verdict = study.verdict(recipe)?;
+        let verdict = study.verdict(recipe.id)?;
         // Two items of one notebook share its time.
         let shared = recipes.iter().filter(|r| r.notebook == recipe.notebook).count() as f64;
         table.add_row(vec![
