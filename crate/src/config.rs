@@ -95,6 +95,17 @@ pub enum Init {
     FanIn,
 }
 
+impl FromStr for Init {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Init> {
+        match text {
+            "glorot" => Ok(Init::Glorot),
+            "fan-in" => Ok(Init::FanIn),
+            _ => Err(Error::argument("initial weights", format!("{text:?} is none of glorot, fan-in"))),
+        }
+    }
+}
+
 /// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hyper {

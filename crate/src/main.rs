@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use rethink::cli::runs::{self, RunChoice};
-use rethink::config::Scale;
+use rethink::config::{Init, Scale};
 use rethink::corruption::Corruption;
 use rethink::models::ModelKind;
 use rethink::study::Study;
@@ -56,6 +56,9 @@ enum Action {
         /// Factor on the learning rate
         #[arg(long, value_name = "X")]
         decay: Option<f64>,
+        /// Initial weights: glorot or fan-in
+        #[arg(long, value_name = "NAME")]
+        init: Option<Init>,
         /// L2 coefficient
         #[arg(long, value_name = "X", default_value_t = 0.0)]
         weight_decay: f64,
@@ -205,6 +208,7 @@ fn perform(action: Action) -> Result<()> {
             batch_size,
             learning_rate,
             decay,
+            init,
             weight_decay,
             random_crop,
             keep_going,
@@ -220,6 +224,7 @@ fn perform(action: Action) -> Result<()> {
                 batch_size,
                 learning_rate,
                 decay,
+                init,
                 weight_decay,
                 random_crop,
                 keep_going,

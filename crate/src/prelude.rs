@@ -9,5 +9,4 @@ pub use crate::recipe::{self, Product};
 pub use crate::store::{Run, Store};
 pub use crate::study::Study;
 pub use crate::tables::Table;
-pub use crate::{Error, Result};
 pub use polars::prelude::DataFrame;

@@ -1,6 +1,6 @@
 //! `rethink run`, `sweep`, `list` and `compare`: the run store from the command line.
 
-use crate::config::{RunConfig, Scale, Seeds};
+use crate::config::{Init, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::models::ModelKind;
 use crate::paper::Table1Row;
@@ -30,6 +30,8 @@ pub struct RunChoice {
     pub learning_rate: Option<f64>,
     /// Factor on the learning rate.
     pub decay: Option<f64>,
+    /// Initial weights.
+    pub init: Option<Init>,
     /// L2 coefficient.
     pub weight_decay: f64,
     /// Train on random crops.
@@ -50,6 +52,7 @@ impl RunChoice {
         hyper.batch_size = self.batch_size.unwrap_or(hyper.batch_size);
         hyper.learning_rate = self.learning_rate.unwrap_or(hyper.learning_rate);
         hyper.decay = self.decay.unwrap_or(hyper.decay);
+        hyper.init = self.init.unwrap_or(hyper.init);
         hyper.weight_decay = self.weight_decay;
         hyper.random_crop = self.random_crop;
         hyper.stop_when_fitted = !self.keep_going;
