@@ -4,11 +4,12 @@ evcxr answers "ok" after a panic and after a `?` that returned an error, and nbv
 `-p nbval_strict`, a cell that wrote to standard error fails.
 """
 
+import re
 from queue import Empty
 
 from nbval.plugin import IPyNbCell
 
-plain = IPyNbCell.runtest
+plain, colourful = IPyNbCell.runtest, IPyNbCell.raise_cell_error
 
 
 def strict(self):
@@ -26,4 +27,8 @@ def strict(self):
         self.raise_cell_error("The cell wrote to standard error", "".join(said))
 
 
-IPyNbCell.runtest = strict
+def without_colours(self, message, *texts):
+    colourful(self, message, *(re.sub(r"\x1b\[[0-9;]*m", "", text) for text in texts))
+
+
+IPyNbCell.runtest, IPyNbCell.raise_cell_error = strict, without_colours
