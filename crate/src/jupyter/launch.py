@@ -12,7 +12,6 @@ so that polars, plotters and dfdx are the ones that the command line was linked 
 
 import fcntl
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -31,19 +30,6 @@ def which(tool):
     if not found:
         sys.exit(f"rethink kernel: no `{tool}` on PATH; install Rust from https://rustup.rs")
     return found
-
-
-def profile(root):
-    """ROOT's [profile.release] as cargo options: equal settings are what makes artifacts shared."""
-    options, section = [], ""
-    for line in (root / "Cargo.toml").read_text(encoding="utf-8").splitlines():
-        line = line.split("#")[0].strip()
-        if line.startswith("["):
-            section = line.strip("[] ")
-        elif section == "profile.release" and "=" in line:
-            key, value = (part.strip() for part in line.split("=", 1))
-            options.append(f"--config=profile.release.{key}={value}")
-    return options
 
 
 def claim(kernels):
@@ -79,7 +65,6 @@ def environment(root, build, tools):
         RETHINK_KERNEL_LIBRARIES=libraries,
         RETHINK_KERNEL_TOOLS=str(tools),
         RETHINK_KERNEL_BUILD=str(build),
-        RETHINK_KERNEL_PROFILE=" ".join(profile(root)),
         RETHINK_KERNEL_RUSTFLAGS=os.environ.get("RUSTFLAGS", ""),
         EVCXR_CONFIG_DIR=str(tools / "evcxr"),
     )
@@ -98,14 +83,13 @@ def main():
     if sys.argv[4] == "--build":
         folder = root / ".rethink" / "kernels" / "build"
         (folder / "src").mkdir(parents=True, exist_ok=True)
-        (folder / "src" / "lib.rs").write_text("")
-        crate = re.sub(r'(["\\])', r"\\\1", str(root / "crate"))
+        (folder / "src" / "lib.rs").touch()
+        crate = str(root / "crate").replace("\\", "\\\\").replace('"', '\\"')
         (folder / "Cargo.toml").write_text(
             '[package]\nname = "ctx"\nversion = "1.0.0"\nedition = "2024"\n'
             f'[dependencies]\nrethink = {{ path = "{crate}" }}\n'
         )
-        shutil.copyfile(root / "Cargo.lock", folder / "Cargo.lock")
-        env["CARGO_TARGET_DIR"] = "target"
+        shutil.rmtree(folder / "mirror", ignore_errors=True)
         os.chdir(folder)
         os.execve(tools / "bin" / "cargo", ["cargo", "build", *sys.argv[5:]], env)
 
