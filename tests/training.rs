@@ -169,7 +169,7 @@ fn config(data: &Dataset, corruption: Corruption) -> RunConfig {
     let mut config = setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default());
     config.data = data.id(300, 100);
     config.hyper.epochs = 6;
-    config.log_every = 3;
+    config.log_every = 5;
     config
 }
 

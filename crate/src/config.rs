@@ -109,7 +109,7 @@ impl FromStr for Init {
 /// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hyper {
-    /// Images a step. Not stated in the paper; 128 in faithful reproductions.
+    /// Images a step. Not stated in the paper; 128 in most reproductions.
     pub batch_size: usize,
     /// Initial learning rate: 0.1 for Inception, 0.01 for Alexnet and MLPs.
     pub learning_rate: f64,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// Where a result comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +36,15 @@ impl Provenance {
     }
 }
 
-/// The commit of the source tree this program was built from, as it is now.
-fn revision() -> String {
+/// The commit of the source tree this program was built from, as it was when first asked for:
+/// [`crate::study::Study::new`] asks before anything is trained, so that a long run does not record
+/// changes made while it ran.
+pub fn revision() -> String {
+    static REVISION: OnceLock<String> = OnceLock::new();
+    REVISION.get_or_init(find_revision).clone()
+}
+
+fn find_revision() -> String {
     let git = |args: &[&str]| {
         let out = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(args).output().ok()?;
         out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::config::{RunConfig, Scale};
 use crate::data::{self, Dataset};
 use crate::figures::Note;
+use crate::provenance;
 use crate::recipe::{self, Product, Verdict};
 use crate::store::{Event, Record, Run, Store};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ impl Study {
     ///
     /// Errors: those of [`data::choose`].
     pub fn new(name: Option<&str>, scale: Scale, out: impl Into<PathBuf>) -> Result<Study> {
+        provenance::revision();
         let (data, why) = data::choose(name)?;
         let named = name.unwrap_or(&data.name);
         let is_path = named.contains(std::path::MAIN_SEPARATOR) || named.starts_with('.');

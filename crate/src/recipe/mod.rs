@@ -126,7 +126,7 @@ pub fn setting(
     let id = data.id(size.train, size.test);
     // One decay an epoch of 50,000 images; a smaller set keeps about as many steps between decays.
     let decay_every = ((CIFAR_TRAIN as f64 / id.train as f64).round() as usize).max(1);
-    let batch_size = 128;
+    let batch_size = model.batch_size();
     let steps = id.train.div_ceil(batch_size);
     RunConfig {
         schema: SCHEMA,
