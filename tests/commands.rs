@@ -1,0 +1,174 @@
+//! The program as a user calls it.
+
+use rethink_tests::rethink_bin;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn rethink(arguments: &[&str]) -> Output {
+    let mut command = Command::new(rethink_bin());
+    // What the machine has must not decide what a test sees.
+    command.args(arguments).env_remove("RETHINK_DATA").env("XDG_CACHE_HOME", "/nonexistent");
+    command.output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("a line of JSON")).collect()
+}
+
+fn run(out: &Path, threads: &str, more: &[&str]) -> Value {
+    let out = out.to_str().unwrap();
+    let mut arguments = vec!["run", "--model", "mlp1x512", "--scale", "smoke", "--out", out, "--json"];
+    arguments.extend(["--data", "shapes10", "--threads", threads]);
+    arguments.extend(more);
+    lines(&rethink(&arguments)).remove(0)
+}
+
+#[test]
+fn the_same_run_twice_and_on_one_and_two_threads_gives_identical_frames() {
+    let digests: Vec<Value> = ["1", "2", "2"]
+        .map(|threads| {
+            let out = tempfile::tempdir().unwrap();
+            let record = run(out.path(), threads, &["--corruption", "partial-labels:0.3", "--random-crop"]);
+            record["record"]["digest"].clone()
+        })
+        .to_vec();
+    assert!(digests[0].as_str().is_some_and(|d| d.len() == 64));
+    assert_eq!(digests[0], digests[1]);
+    assert_eq!(digests[1], digests[2]);
+}
+
+#[test]
+fn runs_are_listed_compared_and_not_repeated() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().to_str().unwrap();
+    let nothing = rethink(&["compare", "--out", path]);
+    assert!(!nothing.status.success());
+    assert!(text(&nothing.stderr).contains("rethink reproduce"), "{}", text(&nothing.stderr));
+    assert_eq!(text(&rethink(&["list", "--out", path]).stdout).lines().count(), 1);
+
+    let first = run(out.path(), "2", &[]);
+    let second = run(out.path(), "2", &[]);
+    assert_eq!(first, second, "found, seconds and all");
+    run(out.path(), "2", &["--corruption", "random-labels", "--repeat", "1"]);
+    assert_eq!(lines(&rethink(&["list", "--out", path, "--json"])).len(), 2);
+
+    let compared = lines(&rethink(&["compare", "--out", path, "--json"]));
+    // Training and test accuracy of the rows of true and of random labels.
+    assert_eq!(compared.len(), 4, "{compared:?}");
+    let train = compared.iter().find(|c| c["item"] == "table 1, MLP 1x512, train %").unwrap();
+    assert_eq!((train["paper"].as_f64(), train["n"].as_u64()), (Some(100.0), Some(200)));
+    assert_eq!(train["ours"].as_f64().unwrap(), 100.0 * first["record"]["train_accuracy"].as_f64().unwrap());
+    let shown = text(&rethink(&["compare", "--out", path]).stdout);
+    assert!(shown.contains("50.51") && shown.contains("shapes10"), "{shown}");
+}
+
+#[test]
+fn a_record_holds_what_the_run_was() {
+    let out = tempfile::tempdir().unwrap();
+    let record = run(out.path(), "1", &["--weight-decay", "0.001", "--epochs", "3", "--train", "100"]);
+    let config = &record["record"]["config"];
+    assert_eq!(config["data"]["name"], "shapes10");
+    assert_eq!(config["data"]["fingerprint"].as_str().unwrap().len(), 64);
+    assert_eq!((config["data"]["train"].as_u64(), config["hyper"]["epochs"].as_u64()), (Some(100), Some(3)));
+    assert_eq!(config["hyper"]["weight_decay"].as_f64(), Some(0.001));
+    assert_eq!(config["seeds"], serde_json::json!({ "data": 1, "init": 2, "order": 3 }));
+    let provenance = &record["record"]["provenance"];
+    for field in ["rethink", "revision", "host", "device"] {
+        assert!(provenance[field].as_str().is_some_and(|v| !v.is_empty()), "{field}");
+    }
+    assert_eq!(provenance["threads"], 1);
+    assert!(record["record"]["seconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn bad_arguments_say_what_is_accepted() {
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().to_str().unwrap();
+    for (arguments, part) in [
+        (vec!["run", "--model", "resnet"], "mlp1x512, mlp3x512"),
+        (vec!["run", "--model", "mlp1x512", "--scale", "huge"], "smoke, small, paper"),
+        (vec!["run", "--model", "mlp1x512", "--corruption", "partial-labels:7"], "not in 0 to 1"),
+        (vec!["run", "--model", "mlp1x512", "--data", "imagenet"], "imagenet"),
+        (vec!["run", "--model", "mlp1x512", "--data", "cifar10"], "rethink data fetch cifar10"),
+        (vec!["run", "--model", "mlp1x512", "--data", "shapes10", "--train", "0"], "0 training"),
+        (vec!["run", "--model", "mlp1x512", "--data", "shapes10", "--learning-rate", "nan"], "learning rate"),
+        (vec!["run", "--model", "mlp1x512", "--data", "shapes10", "--batch-size", "0"], "batch size 0"),
+        (vec!["sweep", "fig9"], "fig1a, fig1b, fig1c, table1"),
+        (vec!["reproduce", "--only", "fig1a,fig9"], "fig1a, fig1b, fig1c, table1"),
+        (vec!["bench", "--peer", "/nonexistent/python"], "PyTorch"),
+    ] {
+        let mut all = arguments.clone();
+        if !["bench"].contains(&arguments[0]) {
+            all.extend(["--out", out]);
+        }
+        let output = rethink(&all);
+        let message = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        assert!(message.contains(part), "{arguments:?} says {message:?}, not {part:?}");
+        assert!(!message.contains("panicked"), "{message}");
+    }
+}
+
+#[test]
+fn an_unwritable_folder_is_an_error_that_names_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let below = file.path().join("figures");
+    let output = rethink(&[
+        "run",
+        "--model",
+        "mlp1x512",
+        "--data",
+        "shapes10",
+        "--scale",
+        "smoke",
+        "--out",
+        below.to_str().unwrap(),
+    ]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains(below.to_str().unwrap()), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed() {
+    let arguments = ["--corruption", "random-labels", "--keep-going", "--epochs", "400"];
+    let whole = tempfile::tempdir().unwrap();
+    let expected = run(whole.path(), "1", &arguments);
+    let out = tempfile::tempdir().unwrap();
+    let mut all =
+        vec!["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"];
+    all.extend(["--out", out.path().to_str().unwrap()]);
+    all.extend(arguments);
+    let mut child =
+        Command::new(rethink_bin()).args(&all).stderr(std::process::Stdio::null()).spawn().unwrap();
+    // Until it has begun to log; then `kill -9`.
+    let runs = out.path().join("runs");
+    let logged = || {
+        let partial = std::fs::read_dir(&runs).ok()?.flatten().find(|e| e.path().is_dir())?;
+        std::fs::metadata(partial.path().join("log.csv")).ok()
+    };
+    while logged().is_none() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        lines(&rethink(&["list", "--json", "--out", out.path().to_str().unwrap()])).is_empty(),
+        "killed in time"
+    );
+    let resumed = run(out.path(), "1", &arguments);
+    assert_eq!(resumed["record"]["digest"], expected["record"]["digest"]);
+}
+
+#[test]
+fn bench_measures_every_model() {
+    let rates = lines(&rethink(&["bench", "--json"]));
+    let models: Vec<&str> = rates.iter().filter_map(|r| r["model"].as_str()).collect();
+    assert_eq!(models, ["mlp1x512", "mlp3x512"]);
+    assert!(rates.iter().all(|r| r["ours"].as_f64().is_some_and(|v| v > 0.0) && r["ratio"].is_null()));
+}
