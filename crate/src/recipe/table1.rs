@@ -12,6 +12,7 @@ use crate::figures::Note;
 use crate::models::ModelKind;
 use crate::paper::{TABLE_1, Table1Row};
 use crate::store::Run;
+use crate::study::thousands;
 use crate::tables::{Align, Table};
 use crate::{Error, Result};
 use polars::prelude::*;
@@ -61,7 +62,7 @@ pub fn belongs(row: &Table1Row, run: &Run) -> bool {
 }
 
 /// A line a row of the paper: `model`, `parameters`, `crop`, `weight decay`, `labels`, `train (paper)`,
-/// `train`, `test (paper)`, `test` (all but `parameters` text, accuracies in per cent, ours as mean ±
+/// `train`, `test (paper)`, `test` (text, accuracies in per cent, ours as mean ±
 /// standard deviation over seeds), `seeds` (u32).
 ///
 /// Errors: [`Error::Frame`].
@@ -78,7 +79,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
     };
     let columns = vec![
         text("model", &|r| r.model.into()),
-        Column::new("parameters".into(), rows.iter().map(|(r, _)| r.parameters).collect::<Vec<_>>()),
+        text("parameters", &|r| thousands(r.parameters as usize)),
         text("crop", &|r| yes(r.random_crop).into()),
         text("weight decay", &|r| yes(r.weight_decay).into()),
         text("labels", &|r| if r.random_labels { "random" } else { "true" }.into()),
@@ -94,7 +95,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
     let mut table = Table::from_frame(&frame(runs)?, RECIPE.id, RECIPE.title, 2)?;
     for (name, align) in table.header.iter().zip(&mut table.align) {
-        if name.starts_with("train") || name.starts_with("test") {
+        if ["train", "test", "parameters"].iter().any(|numbers| name.starts_with(numbers)) {
             *align = Align::Right;
         }
     }
