@@ -260,6 +260,7 @@ fn the_kernel_compiles_no_library_again() {
     cell.args([&environment.root, &environment.build, &environment.evcxr])
         .args(["--build", "--message-format=json"]);
     let mut workspace = Command::new(env!("CARGO"));
+    jupyter::setup::outside_cargo(&mut workspace);
     workspace.args(["build", "--release", "--package=rethink", "--message-format=json"]).current_dir(root());
     assert_eq!(build(cell), build(workspace));
 }

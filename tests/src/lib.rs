@@ -1,5 +1,6 @@
 //! Helpers of the tests by area.
 
+use rethink::jupyter::setup::outside_cargo;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -16,7 +17,9 @@ pub fn rethink_bin() -> &'static Path {
         // TARGET/PROFILE/deps/this-test
         let test = std::env::current_exe().expect("a running test has a path");
         let target = test.ancestors().nth(3).expect("cargo puts tests three folders deep");
-        let status = Command::new(env!("CARGO"))
+        let mut cargo = Command::new(env!("CARGO"));
+        outside_cargo(&mut cargo);
+        let status = cargo
             .args(["build", "--release", "--package", "rethink", "--target-dir"])
             .arg(target)
             .current_dir(root())

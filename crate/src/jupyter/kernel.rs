@@ -14,12 +14,13 @@ pub const DISPLAY_NAME: &str = "Rust (rethink)";
 
 /// The programs that run in Python or the shell, as they are written under `.rethink/jupyter`:
 /// name, contents, whether it is executable.
-const PROGRAMS: [(&str, &str, bool); 7] = [
+const PROGRAMS: [(&str, &str, bool); 8] = [
     ("launch.py", include_str!("launch.py"), false),
     ("run.py", include_str!("run.py"), false),
     ("nbval_strict.py", include_str!("nbval_strict.py"), false),
     ("tools/bin/cargo", include_str!("tools/bin/cargo"), true),
     ("tools/bin/rustup", include_str!("tools/bin/rustup"), true),
+    ("tools/mirror.py", include_str!("tools/mirror.py"), false),
     ("tools/metadata.py", include_str!("tools/metadata.py"), false),
     ("tools/evcxr/evcxr.toml", include_str!("tools/evcxr/evcxr.toml"), false),
 ];

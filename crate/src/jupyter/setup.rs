@@ -62,7 +62,20 @@ impl Environment {
             .env("PYTHONNOUSERSITE", "1")
             .env_remove("PYTHONPATH")
             .env_remove("PYTHONHOME");
+        outside_cargo(&mut command);
         command
+    }
+}
+
+/// Takes from the command's environment what cargo has put there for the program that it runs
+/// (`CARGO_MANIFEST_DIR`, `CARGO_PKG_NAME`, ...). Build scripts watch some of these: a cargo that inherits
+/// them compiles TLS and all that needs it anew, and so does the next one without them.
+pub fn outside_cargo(command: &mut Command) {
+    let starts = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|n| n == "OUT_DIR" || starts.iter().any(|s| n.starts_with(s))) {
+            command.env_remove(name);
+        }
     }
 }
 
@@ -103,6 +116,7 @@ fn lock(path: &Path) -> Result<File> {
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.stdin(Stdio::null());
+    outside_cargo(&mut command);
     command
 }
 
