@@ -97,8 +97,9 @@ fn nbval(notebooks: &[PathBuf], out: &Path) -> BTreeMap<String, Option<String>> 
     let mut cases = BTreeMap::new();
     for case in xml.split("<testcase ").skip(1) {
         let attribute = |name: &str| {
-            let rest =
-                case.split_once(&format!("{name}=\"")).unwrap_or_else(|| panic!("no {name}: {case}")).1;
+            // With a space before it: `classname` ends in `name`.
+            let (case, start) = (format!(" {case}"), format!(" {name}=\""));
+            let rest = case.split_once(&start).unwrap_or_else(|| panic!("no {name}: {case}")).1;
             rest.split('"').next().unwrap_or_default().to_string()
         };
         let failed = ["<failure", "<error", "<skipped"].iter().any(|tag| case.contains(tag));
