@@ -140,6 +140,33 @@ fn every_cell_of_every_notebook_runs() {
     for (notebook, before) in notebooks.iter().zip(before) {
         assert!(fs::read(notebook).expect("a readable notebook") == before, "{} changed", notebook.display());
     }
+    versions_are_the_locks();
+}
+
+/// Every library that the cells just run were built from is one of Cargo.lock's.
+fn versions_are_the_locks() {
+    let packages = |lock: &Path| -> Vec<String> {
+        let text = fs::read_to_string(lock).unwrap_or_else(|e| panic!("{}: {e}", lock.display()));
+        text.split("[[package]]")
+            .skip(1)
+            .map(|p| p.lines().filter(|l| l.starts_with("name") || l.starts_with("version")).collect())
+            .collect()
+    };
+    let locked = packages(&root().join("Cargo.lock"));
+    let kernels = fs::read_dir(root().join(".rethink/kernels")).expect("kernels have run");
+    let mut seen = 0;
+    for kernel in kernels {
+        let lock = kernel.expect("a readable folder").path().join("mirror/Cargo.lock");
+        if !lock.is_file() {
+            continue;
+        }
+        let used = packages(&lock);
+        seen += usize::from(used.iter().any(|p| p.contains("polars-core")));
+        let strange: Vec<_> =
+            used.iter().filter(|p| !p.contains("name = \"ctx\"") && !locked.contains(p)).collect();
+        assert!(strange.is_empty(), "{}: not in Cargo.lock: {strange:?}", lock.display());
+    }
+    assert!(seen > 0, "no kernel's lock file has polars in it");
 }
 
 /// evcxr answers "ok" to the first two; plain nbval would pass them.

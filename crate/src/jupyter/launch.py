@@ -96,7 +96,6 @@ def main():
     folder, lock = claim(root / ".rethink" / "kernels")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    shutil.copyfile(root / "Cargo.lock", folder / "Cargo.lock")
     env["EVCXR_TMPDIR"] = str(folder)
     try:
         os.execve(evcxr, [evcxr, "--control_file", sys.argv[4]], env)

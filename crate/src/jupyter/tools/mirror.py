@@ -32,5 +32,6 @@ if not mirror.exists():
     mirror.mkdir()
     (mirror / "crate").symlink_to(root / "crate")
     (mirror / "src").symlink_to(Path("..") / "src")
-    (mirror / "Cargo.lock").write_bytes((root / "Cargo.lock").read_bytes())
+# At every change of the dependencies: cargo has struck out what the last ones did not need.
+(mirror / "Cargo.lock").write_bytes((root / "Cargo.lock").read_bytes())
 (mirror / "Cargo.toml").write_text("\n".join([*shared, package, dependencies]), encoding="utf-8")
