@@ -15,7 +15,7 @@ pub fn lab(root: &Path, args: &[String]) -> Result<()> {
     let failed = |problem: String| Error::Program {
         program: "JupyterLab".into(),
         problem,
-        remedy: "correct what it says above; removing .rethink/venv sets it up anew".into(),
+        remedy: "correct what it says above (its options go behind `rethink lab`, as `--port=8889`)".into(),
     };
     let status = environment
         .python()
