@@ -203,8 +203,9 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
 }
 
 fn comparisons(runs: &[Run]) -> Vec<Comparison> {
-    type Value = fn(&Run) -> Option<f64>;
-    let values: [(&str, Value, fn(&Table1Row) -> f64); 2] = [
+    type Ours = fn(&Run) -> Option<f64>;
+    type Papers = fn(&Table1Row) -> f64;
+    let values: [(&str, Ours, Papers); 2] = [
         ("train %", |r| r.record.train_accuracy, |row| row.train),
         ("test %", |r| r.record.test_accuracy, |row| row.test),
     ];

@@ -45,7 +45,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             run.insert(steps[row].to_bits(), loss);
         }
     }
-    let finite = || runs.values().flat_map(|run| alive(run));
+    let finite = || runs.values().flat_map(alive);
     let last = finite().fold(0.0f64, |m, p| m.max(p.0));
     if finite().next().is_none() {
         return Err(Error::argument(DRAW, "the frame holds no finite loss"));
