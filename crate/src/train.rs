@@ -265,9 +265,11 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         let last = at.epoch as usize >= hyper.epochs || diverged;
         let network = network.as_mut();
         // The whole training set costs as much as half an epoch: it is measured when the batches say
-        // that it may be fitted, and at the end.
+        // that it may be fitted (once it was, as often as the test set), and at the end.
         let nearly = epoch_correct as f64 >= 0.98 * n as f64;
-        let measured = (last || nearly)
+        let was_fitted = at.rows.iter().any(|row| row.train_accuracy == Some(1.0));
+        let test_due = (at.epoch as usize).is_multiple_of(config.eval_every);
+        let measured = (last || nearly && (test_due || !was_fitted))
             .then(|| resident.accuracy(network, &resident.train, &resident.train_labels))
             .transpose()?;
         let fitted = measured == Some(1.0);
@@ -278,7 +280,7 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         } else if last {
             at.ending = Some(Ending::Completed);
         }
-        let tested = (at.ending.is_some() || (at.epoch as usize).is_multiple_of(config.eval_every))
+        let tested = (at.ending.is_some() || test_due)
             .then(|| resident.accuracy(network, &resident.test, &resident.test_labels))
             .transpose()?;
         at.seconds = before + started.elapsed().as_secs_f64();

@@ -147,7 +147,8 @@ pub fn setting(
         },
         seeds,
         log_every: steps.min(100),
-        eval_every: 1,
+        // A reduced training set is no larger than its test set.
+        eval_every: decay_every.min(5),
     }
 }
 
