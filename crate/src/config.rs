@@ -1,6 +1,7 @@
 //! What a run is: every choice that can change its numbers, and the key made of them.
 
 use crate::corruption::Corruption;
+use crate::data::hex;
 use crate::models::ModelKind;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -161,6 +162,6 @@ impl RunConfig {
     /// configuration's JSON.
     pub fn key(&self) -> String {
         let json = serde_json::to_vec(self).expect("a configuration of plain values is JSON");
-        Sha256::digest(&json).iter().take(8).map(|b| format!("{b:02x}")).collect()
+        hex(&Sha256::digest(&json)[..8])
     }
 }

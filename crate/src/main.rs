@@ -2,9 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use rethink::cli::runs::{self, RunChoice};
-use rethink::config::{Init, Scale};
-use rethink::corruption::Corruption;
-use rethink::models::ModelKind;
+use rethink::config::Scale;
 use rethink::study::Study;
 use rethink::{Result, cli, jupyter};
 use std::path::PathBuf;
@@ -34,43 +32,8 @@ enum Action {
     },
     /// Train one run, unless the store has it
     Run {
-        /// mlp1x512 or mlp3x512
-        #[arg(long, value_name = "NAME")]
-        model: ModelKind,
-        /// true-labels, partial-labels:P, random-labels, shuffled-pixels, random-pixels, gaussian or
-        /// gaussian:overall
-        #[arg(long, value_name = "NAME", default_value = "true-labels")]
-        corruption: Corruption,
-        /// Most epochs
-        #[arg(long, value_name = "N")]
-        epochs: Option<usize>,
-        /// Use only the first N training images
-        #[arg(long, value_name = "N")]
-        train: Option<usize>,
-        /// Images a step
-        #[arg(long, value_name = "N")]
-        batch_size: Option<usize>,
-        /// Initial learning rate
-        #[arg(long, value_name = "X")]
-        learning_rate: Option<f64>,
-        /// Factor on the learning rate
-        #[arg(long, value_name = "X")]
-        decay: Option<f64>,
-        /// Initial weights: glorot or fan-in
-        #[arg(long, value_name = "NAME")]
-        init: Option<Init>,
-        /// L2 coefficient
-        #[arg(long, value_name = "X", default_value_t = 0.0)]
-        weight_decay: f64,
-        /// Train on random 28x28 crops
-        #[arg(long)]
-        random_crop: bool,
-        /// Go on to the last epoch when the training set is fitted
-        #[arg(long)]
-        keep_going: bool,
-        /// Number of the repetition: other seeds for data, weights and order
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        repeat: u64,
+        #[command(flatten)]
+        choice: RunChoice,
         /// Print the record as a line of JSON
         #[arg(long)]
         json: bool,
@@ -200,38 +163,7 @@ fn quiet_when_the_reader_leaves() {
 fn perform(action: Action) -> Result<()> {
     match action {
         Action::Reproduce { only, what } => cli::reproduce::reproduce(&only, &what.study()?),
-        Action::Run {
-            model,
-            corruption,
-            epochs,
-            train,
-            batch_size,
-            learning_rate,
-            decay,
-            init,
-            weight_decay,
-            random_crop,
-            keep_going,
-            repeat,
-            json,
-            what,
-        } => {
-            let choice = RunChoice {
-                model,
-                corruption,
-                epochs,
-                train,
-                batch_size,
-                learning_rate,
-                decay,
-                init,
-                weight_decay,
-                random_crop,
-                keep_going,
-                repeat,
-            };
-            runs::run(&what.study()?, &choice, json)
-        }
+        Action::Run { choice, json, what } => runs::run(&what.study()?, &choice, json),
         Action::Sweep { recipe, json, what } => runs::sweep(&what.study()?, &recipe, json),
         Action::List { out, json } => runs::list(&out, json),
         Action::Compare { out, json } => runs::compare(&out, json),

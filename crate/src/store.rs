@@ -5,7 +5,7 @@
 //! overwritten.
 
 use crate::config::{RunConfig, Scale};
-use crate::data::Dataset;
+use crate::data::{Dataset, hex};
 use crate::provenance::Provenance;
 use crate::train::{Ending, Progress, Row, Trained, train};
 use crate::{Error, Result, files};
@@ -214,7 +214,7 @@ pub fn digest(rows: &[Row]) -> String {
             hash.update(bits(value).to_le_bytes());
         }
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 fn frame(rows: &[Row]) -> Result<DataFrame> {

@@ -2,6 +2,7 @@
 //! ends with the paper's findings beside ours.
 
 use super::runs::terminal_table;
+use crate::data::hex;
 use crate::recipe::{self, Recipe};
 use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, Study};
 use crate::{Error, Result, files, jupyter};
@@ -78,7 +79,7 @@ impl Execution {
             notebook,
             executed: folder.join(name),
             mark: folder.join(name).with_extension("executed"),
-            fingerprint: hash.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+            fingerprint: hex(&hash.finalize()),
             figures: study.folder(),
         })
     }
@@ -122,7 +123,7 @@ fn code_fingerprint(root: &Path) -> Result<String> {
         hash.update(path.to_string_lossy().as_bytes());
         hash.update(fs::read(&path).map_err(Error::io("read", &path))?);
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> Result<()> {

@@ -14,31 +14,44 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What `rethink run` is told; `None` keeps the recipe's choice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct RunChoice {
-    /// Architecture.
+    /// mlp1x512 or mlp3x512
+    #[arg(long, value_name = "NAME")]
     pub model: ModelKind,
-    /// Modification of the data.
+    /// true-labels, partial-labels:P, random-labels, shuffled-pixels, random-pixels, gaussian or
+    /// gaussian:overall
+    #[arg(long, value_name = "NAME", default_value = "true-labels")]
     pub corruption: Corruption,
-    /// Most epochs.
+    /// Most epochs
+    #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// First so many training images.
+    /// Use only the first N training images
+    #[arg(long, value_name = "N")]
     pub train: Option<usize>,
-    /// Images a step.
+    /// Images a step
+    #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// Initial learning rate.
+    /// Initial learning rate
+    #[arg(long, value_name = "X")]
     pub learning_rate: Option<f64>,
-    /// Factor on the learning rate.
+    /// Factor on the learning rate
+    #[arg(long, value_name = "X")]
     pub decay: Option<f64>,
-    /// Initial weights.
+    /// Initial weights: glorot or fan-in
+    #[arg(long, value_name = "NAME")]
     pub init: Option<Init>,
-    /// L2 coefficient.
+    /// L2 coefficient
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub weight_decay: f64,
-    /// Train on random crops.
+    /// Train on random 28x28 crops
+    #[arg(long)]
     pub random_crop: bool,
-    /// Go on to the last epoch after 100 % training accuracy.
+    /// Go on to the last epoch when the training set is fitted
+    #[arg(long)]
     pub keep_going: bool,
-    /// Three seeds from one number.
+    /// Number of the repetition: other seeds for data, weights and order
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub repeat: u64,
 }
 
