@@ -7,7 +7,7 @@ use crate::config::Init;
 use crate::models::{ModelKind, Network};
 use crate::optim::SgdStep;
 use crate::preprocess::CROP;
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::io::{BufRead, BufReader, Write};
@@ -60,18 +60,20 @@ impl Trainer {
     fn run(&mut self, steps: usize) -> Result<f64> {
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
         let start = Instant::now();
-        for index in 0..steps {
-            let first = index * BATCH % IMAGES;
-            // A stride that is no power of two: rows come from all over, as in a shuffled epoch.
-            let order = (first..first + BATCH).map(|i| i * 2741 % IMAGES);
-            let mut images = Vec::with_capacity(BATCH * IMAGE);
-            let mut labels = Vec::with_capacity(BATCH);
-            for i in order {
-                images.extend_from_slice(&self.images[i * IMAGE..(i + 1) * IMAGE]);
-                labels.push(self.labels[i]);
+        threads::awake(|| -> Result<()> {
+            for index in 0..steps {
+                let first = index * BATCH % IMAGES;
+                // A stride that is no power of two: rows come from all over, as in a shuffled epoch.
+                let from = |i: usize| (first + i) * 2741 % IMAGES;
+                let mut images = vec![0.0; BATCH * IMAGE];
+                threads::each_chunk(&mut images, IMAGE, |i, to| {
+                    to.copy_from_slice(&self.images[from(i) * IMAGE..][..IMAGE]);
+                });
+                let labels: Vec<u16> = (0..BATCH).map(|i| self.labels[from(i)]).collect();
+                self.network.train_step(images, &labels, step)?;
             }
-            self.network.train_step(images, &labels, step)?;
-        }
+            Ok(())
+        })?;
         Ok(start.elapsed().as_secs_f64())
     }
 }

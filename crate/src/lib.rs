@@ -12,6 +12,7 @@
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
 //! | [`optim`] | SGD with momentum and weight decay | appendix A |
 //! | [`config`] | what a run is: every choice that can change its numbers | |
+//! | [`threads`] | work shared out among threads | |
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
 //! | [`store`] | finished runs, one Parquet file each | |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
@@ -48,6 +49,7 @@ pub mod recipe;
 pub mod store;
 pub mod study;
 pub mod tables;
+pub mod threads;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -6,9 +6,12 @@
 //! clears the gradient while it is in the cache.
 
 use crate::ops::elements_mut;
+use crate::ops::factored::Collected;
+use crate::threads;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// Coefficients of one update.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,9 +39,11 @@ impl Sgd {
         &mut self,
         model: &mut M,
         gradients: &mut Gradients<f32, Cpu>,
+        mut factored: Collected,
         step: SgdStep,
     ) -> Result<(), CpuError> {
-        let mut visitor = Update { velocity: &mut self.velocity, gradients, step, at: 0 };
+        let velocity = &mut self.velocity;
+        let mut visitor = Update { velocity, gradients, factored: &mut factored, step, at: 0 };
         M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut visitor })?;
         Ok(())
     }
@@ -47,6 +52,7 @@ impl Sgd {
 struct Update<'a> {
     velocity: &'a mut Vec<Vec<f32>>,
     gradients: &'a mut Gradients<f32, Cpu>,
+    factored: &'a mut Collected,
     step: SgdStep,
     at: usize,
 }
@@ -68,6 +74,8 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         if !options.do_gradient_update {
             return Ok(None);
         }
+        let factors = self.factored.take(parameter);
+        let shape = *parameter.shape();
         let gradient = self.gradients.get_or_alloc_mut(&*parameter)?;
         let Some(weights) = elements_mut(parameter) else { return Ok(None) };
         if self.velocity.len() == self.at {
@@ -75,18 +83,52 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         }
         let velocity = &mut self.velocity[self.at];
         self.at += 1;
-        let SgdStep { learning_rate, momentum, weight_decay } = self.step;
-        weights
-            .par_chunks_mut(CHUNK)
-            .zip(velocity.par_chunks_mut(CHUNK))
-            .zip(gradient.par_chunks_mut(CHUNK))
-            .for_each(|((weights, velocity), gradient)| {
-                for ((w, v), g) in weights.iter_mut().zip(velocity).zip(gradient) {
-                    *v = (*g + weight_decay * *w) + momentum * *v;
-                    *w -= *v * learning_rate;
-                    *g = 0.0;
-                }
+        let step = self.step;
+        let factors = match factors {
+            Some(factors) if factors.shared => {
+                factors.ready().add_to(gradient);
+                None
+            }
+            other => other,
+        };
+        let Some(factors) = factors else {
+            let chunks = weights.par_chunks_mut(CHUNK).zip(velocity.par_chunks_mut(CHUNK));
+            threads::each_item(
+                chunks.zip(gradient.par_chunks_mut(CHUNK)),
+                |((weights, velocity), gradient)| {
+                    step.apply(weights, velocity, gradient);
+                    gradient.fill(0.0);
+                },
+            );
+            return Ok(None);
+        };
+        let rows = shape.concrete()[0];
+        let cols = weights.len() / rows;
+        let at_once = (CHUNK / cols).clamp(1, rows);
+        let made = factors.ready();
+        let chunks = weights.par_chunks_mut(at_once * cols).zip(velocity.par_chunks_mut(at_once * cols));
+        threads::each_item(chunks.enumerate(), |(i, (weights, velocity))| {
+            ROWS.with_borrow_mut(|gradient| {
+                gradient.resize(weights.len(), 0.0);
+                made.rows(i * at_once..(i * at_once + weights.len() / cols), gradient);
+                step.apply(weights, velocity, gradient);
             });
+        });
         Ok(None)
+    }
+}
+
+thread_local! {
+    /// Rows of a gradient, between their making and their use.
+    static ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+impl SgdStep {
+    fn apply(self, weights: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
+        let SgdStep { learning_rate, momentum, weight_decay } = self;
+        for ((w, v), g) in weights.iter_mut().zip(velocity).zip(gradient) {
+            *v = (*g + weight_decay * *w) + momentum * *v;
+            *w -= *v * learning_rate;
+        }
     }
 }

@@ -6,11 +6,10 @@ use crate::data::Dataset;
 use crate::models::{Network, Parameter, count_correct};
 use crate::optim::SgdStep;
 use crate::preprocess::{CROP, Pixels};
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, threads};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs;
@@ -116,8 +115,8 @@ impl Resident {
     /// The training images `order`, gathered side by side; random crops where the run asks for them.
     fn batch(&self, order: &[u32], corners: &[(u8, u8)]) -> (Vec<f32>, Vec<u16>) {
         let mut images = vec![0.0; order.len() * self.image];
-        images.par_chunks_mut(self.image).zip(order).for_each(|(out, &index)| {
-            let index = index as usize;
+        threads::each_chunk(&mut images, self.image, |at, out| {
+            let index = order[at] as usize;
             match &self.crops {
                 Some(Crops { shape, pixels }) => {
                     let (top, left) = corners[index];
@@ -132,11 +131,13 @@ impl Resident {
     fn accuracy(&self, network: &dyn Network, images: &[f32], labels: &[u16]) -> Result<f64> {
         const AT_ONCE: usize = 500;
         let mut correct = 0;
-        for (images, labels) in images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE)) {
-            let scores = network.logits(images.to_vec())?;
-            correct += count_correct(&scores, labels, scores.len() / labels.len());
-        }
-        Ok(correct as f64 / labels.len() as f64)
+        threads::awake(|| {
+            for (images, labels) in images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE)) {
+                let scores = network.logits(images.to_vec())?;
+                correct += count_correct(&scores, labels, scores.len() / labels.len());
+            }
+            Ok(correct as f64 / labels.len() as f64)
+        })
     }
 }
 
@@ -232,36 +233,39 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         };
         let (mut loss, mut correct, mut seen, mut batches) = (0.0, 0, 0, 0);
         let (mut epoch_correct, mut diverged) = (0, false);
-        for (index, order) in order.chunks(hyper.batch_size).enumerate() {
-            let (images, labels) = resident.batch(order, &corners);
-            let outcome = network.train_step(images, &labels, step)?;
-            at.step += 1;
-            loss += f64::from(outcome.loss);
-            correct += outcome.correct;
-            epoch_correct += outcome.correct;
-            seen += labels.len();
-            batches += 1;
-            diverged = !outcome.loss.is_finite();
-            let left = steps - index - 1;
-            // The epoch's end closes the last interval, which is never shorter than half.
-            let interval_full = batches >= config.log_every && left >= config.log_every.div_ceil(2);
-            if interval_full || left == 0 || diverged {
-                at.rows.push(Row {
-                    step: at.step,
-                    epoch: at.epoch,
-                    loss: loss / f64::from(batches as u32),
-                    batch_accuracy: correct as f64 / seen as f64,
-                    train_accuracy: None,
-                    test_accuracy: None,
-                    learning_rate: rate,
-                    seconds: before + started.elapsed().as_secs_f64(),
-                });
-                (loss, correct, seen, batches) = (0.0, 0, 0, 0);
+        threads::awake(|| -> Result<()> {
+            for (index, order) in order.chunks(hyper.batch_size).enumerate() {
+                let (images, labels) = resident.batch(order, &corners);
+                let outcome = network.train_step(images, &labels, step)?;
+                at.step += 1;
+                loss += f64::from(outcome.loss);
+                correct += outcome.correct;
+                epoch_correct += outcome.correct;
+                seen += labels.len();
+                batches += 1;
+                diverged = !outcome.loss.is_finite();
+                let left = steps - index - 1;
+                // The epoch's end closes the last interval, which is never shorter than half.
+                let interval_full = batches >= config.log_every && left >= config.log_every.div_ceil(2);
+                if interval_full || left == 0 || diverged {
+                    at.rows.push(Row {
+                        step: at.step,
+                        epoch: at.epoch,
+                        loss: loss / f64::from(batches as u32),
+                        batch_accuracy: correct as f64 / seen as f64,
+                        train_accuracy: None,
+                        test_accuracy: None,
+                        learning_rate: rate,
+                        seconds: before + started.elapsed().as_secs_f64(),
+                    });
+                    (loss, correct, seen, batches) = (0.0, 0, 0, 0);
+                }
+                if diverged {
+                    break;
+                }
             }
-            if diverged {
-                break;
-            }
-        }
+            Ok(())
+        })?;
         let last = at.epoch as usize >= hyper.epochs || diverged;
         let network = network.as_mut();
         // The whole training set costs as much as half an epoch: it is measured when the batches say

@@ -1,14 +1,31 @@
 """A pytest plugin that makes nbval see the failures that evcxr reports only on standard error.
 
 evcxr answers "ok" after a panic and after a `?` that returned an error, and nbval believes it. With
-`-p nbval_strict`, a cell that wrote to standard error fails.
+`-p nbval_strict`, a cell that wrote to standard error fails. A kernel that dies at its start is started
+again: Jupyter chooses its ports, and another process can take one before the kernel does.
 """
 
 import re
 from queue import Empty
 
+import nbval.kernel
 from nbval.plugin import IPyNbCell
 
+STARTS = 4
+
+start_once = nbval.kernel.start_new_kernel
+
+
+def start(*args, **kwargs):
+    for number in range(STARTS):
+        try:
+            return start_once(*args, **kwargs)
+        except RuntimeError as error:
+            if "died" not in str(error) or number + 1 == STARTS:
+                raise
+
+
+nbval.kernel.start_new_kernel = start
 plain, colourful = IPyNbCell.runtest, IPyNbCell.raise_cell_error
 
 
@@ -18,7 +35,7 @@ def strict(self):
     # Standard error travels apart from the answer and can come after it.
     while True:
         try:
-            late = self.parent.get_kernel_message(timeout=0.2)
+            late = self.parent.get_kernel_message(timeout=0.3)
         except Empty:
             break
         if late["msg_type"] == "stream" and late["content"]["name"] == "stderr":

@@ -17,13 +17,19 @@ import os
 import re
 import sys
 from pathlib import Path
+from queue import Empty
 
 import nbformat
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.util import ensure_async
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# Jupyter chooses a kernel's ports, and another process can take one before the kernel does.
+STARTS = 4
+# Standard error travels apart from a cell's answer; this long after it, it is waited for, in seconds.
+LATE, LATE_AT_END = 0.3, 1.0
 BACKTRACE = re.compile(r"^(stack backtrace:|\s+\d+: |\s+at |note: )")
 
 
@@ -42,6 +48,16 @@ class Runner(NotebookClient):
 
     number = 0
 
+    async def async_start_new_kernel_client(self):
+        for start in range(STARTS):
+            try:
+                return await super().async_start_new_kernel_client()
+            except RuntimeError as error:
+                if "died" not in str(error) or start + 1 == STARTS:
+                    raise
+                self.create_kernel_manager()
+                await self.async_start_new_kernel()
+
     def begin(self, cell, cell_index):
         self.number += 1
         first = next((line for line in cell.source.splitlines() if line.strip()), "")
@@ -54,7 +70,15 @@ class Runner(NotebookClient):
                 say(line=line)
         return super().process_message(msg, cell, cell_index)
 
-    def end(self, cell, cell_index, execute_reply):
+    async def end(self, cell, cell_index, execute_reply):
+        wait = LATE if self.number < self.count else LATE_AT_END
+        while True:
+            try:
+                late = await ensure_async(self.kc.iopub_channel.get_msg(timeout=wait))
+            except Empty:
+                break
+            if late["msg_type"] == "stream":
+                self.process_message(late, cell, cell_index)
         errors = [o for o in cell.outputs if o.output_type == "error"]
         if errors:
             # evcxr draws the error below the source line; one without a place has its text alone.

@@ -3,7 +3,7 @@
 pub mod mlp;
 
 use crate::config::Init;
-use crate::ops::{elements, elements_mut};
+use crate::ops::{elements, elements_mut, factored};
 use crate::optim::{Sgd, SgdStep};
 use crate::preprocess::CROP;
 use crate::{Error, Result};
@@ -122,7 +122,7 @@ pub struct Parameter {
 }
 
 /// A network and its optimiser, whatever its layers are.
-pub trait Network: Send {
+pub trait Network: Send + Sync {
     /// One step of SGD on a batch of `n` whitened images (`n x C x 28 x 28`).
     ///
     /// Errors: [`Error::Shape`] for a batch of another size, [`Error::Tensor`] for lack of memory.
@@ -169,7 +169,12 @@ struct Trained<M, const I: usize> {
 
 fn boxed<M, const I: usize>(init: Init, seed: u64) -> Result<Box<dyn Network>>
 where
-    M: Forward<I> + TensorCollection<f32, Cpu, To<f32, Cpu> = M> + BuildModule<Cpu, f32> + Send + 'static,
+    M: Forward<I>
+        + TensorCollection<f32, Cpu, To<f32, Cpu> = M>
+        + BuildModule<Cpu, f32>
+        + Send
+        + Sync
+        + 'static,
 {
     let device = Cpu::default();
     let mut model = M::try_build(&device).map_err(Error::tensor("build the model"))?;
@@ -190,7 +195,7 @@ impl<M: Forward<I>, const I: usize> Trained<M, I> {
     }
 }
 
-impl<M: Forward<I> + Send, const I: usize> Network for Trained<M, I> {
+impl<M: Forward<I> + Send + Sync, const I: usize> Network for Trained<M, I> {
     fn train_step(&mut self, images: Vec<f32>, labels: &[u16], step: SgdStep) -> Result<StepOutcome> {
         let operation = "training step";
         let images = self.batch(images)?;
@@ -215,8 +220,9 @@ impl<M: Forward<I> + Send, const I: usize> Network for Trained<M, I> {
         let correct = elements(&scores).map_or(0, |scores| count_correct(scores, labels, mlp::CLASSES));
         let loss = cross_entropy_with_logits_loss(scores, targets);
         let value = loss.array();
-        let mut gradients = loss.try_backward().map_err(Error::tensor(operation))?;
-        self.sgd.update(&mut self.model, &mut gradients, step).map_err(Error::tensor(operation))?;
+        let (gradients, factored) = factored::collect(|| loss.try_backward());
+        let mut gradients = gradients.map_err(Error::tensor(operation))?;
+        self.sgd.update(&mut self.model, &mut gradients, factored, step).map_err(Error::tensor(operation))?;
         gradients.drop_non_leafs();
         self.gradients = Some(gradients);
         Ok(StepOutcome { loss: value, correct })

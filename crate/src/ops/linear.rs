@@ -1,6 +1,9 @@
 //! A fully connected layer, with the ReLU that follows it, as one operation on the tape.
 
-use super::{Matrix, elements, product};
+use super::elements;
+use super::factored::{Factors, offer};
+use super::gemm::{Matrix, product};
+use crate::threads;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::{
     Const, Cpu, CpuError, Device, Dtype, HasShape, PutTape, Rank1, Rank2, ReshapeTo, SplitTape, Storage,
@@ -32,6 +35,10 @@ impl<const I: usize, const O: usize, E: Dtype, D: Device<E>> TensorCollection<E,
         )
     }
 }
+
+/// Rows, and columns, that a thread takes at a time where it is a matter of memory alone.
+const ROWS: usize = 16;
+const COLS: usize = 128;
 
 /// Whether an operation computes the gradient of its input. The first layer of a network need not:
 /// nobody asks for the gradient of an image, and it costs as much as the layer's forward pass.
@@ -73,14 +80,16 @@ pub fn linear<const I: usize, const O: usize, T: Tape<f32, Cpu>>(
     }
     let bias = layer.bias.clone();
     if let Some(bias) = elements(&bias) {
-        for row in out.chunks_exact_mut(O) {
-            for (y, b) in row.iter_mut().zip(bias) {
-                *y += b;
-                if activation == Activation::Relu {
-                    *y = y.max(0.0);
+        threads::each_chunk(&mut out, ROWS * O, |_, rows| {
+            for row in rows.chunks_exact_mut(O) {
+                for (y, b) in row.iter_mut().zip(bias) {
+                    *y += b;
+                    if activation == Activation::Relu {
+                        *y = y.max(0.0);
+                    }
                 }
             }
-        }
+        });
     }
     let y = device.try_tensor_from_vec(out, (n, Const::<O>))?;
 
@@ -88,31 +97,32 @@ pub fn linear<const I: usize, const O: usize, T: Tape<f32, Cpu>>(
         let (x_ghost, w_ghost, b_ghost, y_ghost) = (x.ghost(), weight.ghost(), bias.ghost(), y.ghost());
         let y_kept = (activation == Activation::Relu).then(|| y.clone());
         tape.add_backward_op(move |grads| {
-            // Taken out of the map while other gradients are written, and put back.
+            // Taken out of the map while other gradients are written.
             let mut dy = std::mem::take(&mut **grads.get_or_alloc_mut(&y_ghost)?);
             if let Some(ys) = y_kept.as_ref().and_then(elements) {
-                for (d, y) in dy.iter_mut().zip(ys) {
-                    if *y <= 0.0 {
-                        *d = 0.0;
+                threads::each_chunk(&mut dy, ROWS * O, |i, dy| {
+                    for (d, y) in dy.iter_mut().zip(&ys[i * ROWS * O..]) {
+                        *d = if *y > 0.0 { *d } else { 0.0 };
                     }
-                }
+                });
             }
             let db = grads.get_or_alloc_mut(&b_ghost)?;
-            for row in dy.chunks_exact(O) {
-                for (b, d) in db.iter_mut().zip(row) {
-                    *b += d;
+            threads::each_chunk(db, COLS, |i, db| {
+                for row in dy.chunks_exact(O) {
+                    for (b, d) in db.iter_mut().zip(&row[i * COLS..]) {
+                        *b += d;
+                    }
                 }
+            });
+            if let (InputGradient::Needed, Some(ws)) = (input_gradient, elements(&weight)) {
+                let dx = grads.get_or_alloc_mut(&x_ghost)?;
+                product(dx, Matrix::new(&dy, n, O), Matrix::new(ws, O, I), true);
             }
-            if let (Some(xs), Some(ws)) = (elements(&x), elements(&weight)) {
-                let dys = Matrix::new(&dy, n, O);
-                let dw = grads.get_or_alloc_mut(&w_ghost)?;
-                product(dw, dys.t(), Matrix::new(xs, n, I), true);
-                if input_gradient == InputGradient::Needed {
-                    let dx = grads.get_or_alloc_mut(&x_ghost)?;
-                    product(dx, dys, Matrix::new(ws, O, I), true);
-                }
+            let factors = Factors { dy, x: Box::new(x.clone()), n, shared: false };
+            if let Some(factors) = offer(&weight, factors) {
+                factors.ready().add_to(grads.get_or_alloc_mut(&w_ghost)?);
+                **grads.get_or_alloc_mut(&y_ghost)? = factors.dy;
             }
-            **grads.get_or_alloc_mut(&y_ghost)? = dy;
             Ok(())
         });
     }

@@ -1,8 +1,10 @@
-//! Layers as operations on dfdx's tape, built on matrix products that use the whole processor.
+//! Layers as operations on dfdx's tape, built on matrix products that use the whole processor ([`gemm`]).
 //!
 //! dfdx 0.13 records a forward operation's gradient with [`Tape::add_backward_op`]; that, and the
 //! two borrowing functions below, is all that an operation from outside the crate needs.
 
+pub mod factored;
+pub mod gemm;
 pub mod linear;
 
 use dfdx::prelude::*;
@@ -24,6 +26,18 @@ pub fn elements_mut<S: Shape>(tensor: &mut Tensor<S, f32, Cpu>) -> Option<&mut [
     let (length, first) = contiguous(tensor)?;
     // SAFETY: as in `elements`; indexing mutably has made this tensor the only owner.
     Some(unsafe { std::slice::from_raw_parts_mut(&mut tensor[first], length) })
+}
+
+/// A contiguous tensor's elements, whatever its shape.
+pub trait Flat: Send + Sync {
+    /// The elements in row-major order; none of a view.
+    fn flat(&self) -> &[f32];
+}
+
+impl<S: Shape> Flat for Tensor<S, f32, Cpu> {
+    fn flat(&self) -> &[f32] {
+        elements(self).unwrap_or_default()
+    }
 }
 
 /// The number of elements and the index of the first, if elements lie row after row without gaps.
@@ -49,72 +63,4 @@ fn contiguous<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Option<(usize, S:
         }
     }
     Some((length, first))
-}
-
-/// Row-major `rows x cols` matrix, or its transpose, as an operand of [`product`].
-#[derive(Clone, Copy)]
-pub struct Matrix<'a> {
-    data: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: isize,
-    col_stride: isize,
-}
-
-impl<'a> Matrix<'a> {
-    /// A view of `rows * cols` elements stored row after row.
-    ///
-    /// # Panics
-    /// When `data` has another length: that is a defect of the caller, not an input.
-    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Matrix<'a> {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
-        Matrix { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
-    }
-
-    /// The transpose, without moving anything.
-    pub fn t(self) -> Matrix<'a> {
-        Matrix {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
-    }
-}
-
-/// `out = left * right`, or `out += left * right` with `add`; `out` is row-major.
-///
-/// Runs on the current rayon pool. Threads divide the rows and columns of `out`, never the sum, so
-/// the result does not depend on their number.
-pub fn product(out: &mut [f32], left: Matrix, right: Matrix, add: bool) {
-    let (rows, inner, cols) = (left.rows, left.cols, right.cols);
-    assert_eq!(inner, right.rows, "product of {rows}x{inner} and {}x{cols}", right.rows);
-    assert_eq!(out.len(), rows * cols, "product into a {rows}x{cols} matrix");
-    let threads = gemm::Parallelism::Rayon(rayon::current_num_threads());
-    // SAFETY: the strides are those of `Matrix::new` over slices of exactly rows * cols elements,
-    // and `out` is borrowed mutably, so it overlaps neither operand.
-    unsafe {
-        gemm::gemm(
-            rows,
-            cols,
-            inner,
-            out.as_mut_ptr(),
-            1,
-            cols as isize,
-            add,
-            left.data.as_ptr(),
-            left.col_stride,
-            left.row_stride,
-            right.data.as_ptr(),
-            right.col_stride,
-            right.row_stride,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            threads,
-        );
-    }
 }

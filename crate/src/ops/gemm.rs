@@ -1,0 +1,468 @@
+//! Products of f32 matrices, blocked for the registers and caches of the processor.
+//!
+//! One kernel: a tile of a few rows by two vectors of columns stays in registers while the inner
+//! dimension runs. An element of the result is one chain of fused multiply-adds in the order of the
+//! inner dimension, whatever the tile, the vectors' width or the number of threads: the same bits come from
+//! one thread and from many, from AVX2 and from AVX-512.
+//!
+//! Why not a library: at the sizes of a training step the gemm crate reached 20 to 60 % of this on
+//! two threads, faer 60 to 90 %, and the convolutions need the kernel itself (notes/speed.md).
+
+use crate::threads;
+use pulp::{Arch, Simd, WithSimd};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::Mutex;
+
+/// Row-major `rows x cols` matrix, or its transpose, as an operand of [`product`].
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A view of `rows * cols` elements stored row after row.
+    ///
+    /// # Panics
+    /// When `data` has another length: that is a defect of the caller, not an input.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Matrix<'a> {
+        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
+        Matrix { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// The transpose, without moving anything.
+    pub fn t(self) -> Matrix<'a> {
+        Matrix {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// `out = left * right`, or `out += left * right` with `add`; `out` is row-major.
+pub fn product(out: &mut [f32], left: Matrix, right: Matrix, add: bool) {
+    let (rows, inner, cols) = (left.rows, left.cols, right.cols);
+    assert_eq!(out.len(), rows * cols, "product into a {rows}x{cols} matrix");
+    // The right operand is packed from its rows. Where neither operand lies so, the smaller one is turned.
+    let swapped = right.col_stride != 1 && left.row_stride != 1 && rows < cols;
+    if swapped && inner > 0 {
+        let mut turned = Scratch::new(rows * cols);
+        if add {
+            transpose(out, cols, turned.as_mut());
+        }
+        Packed::new(left.t()).product(turned.as_mut(), right.t(), add);
+        transpose(turned.as_ref(), rows, out);
+    } else {
+        Packed::new(right).product(out, left, add);
+    }
+}
+
+/// Steps of the inner dimension between two visits to the result: a panel of them fits the first cache, all panels the second.
+const INNER: usize = 384;
+/// Columns of the widest panel: two vectors of AVX-512.
+const MOST_COLS: usize = 32;
+/// Elements a step of a packed tile of the left operand: the rows of the tallest tile, and two unused.
+const HEIGHT: usize = 16;
+/// Panels from which on it pays to pack the left operand.
+const PACKED_FROM: usize = 8;
+/// Multiply-adds below which a second thread is not worth its call.
+const ALONE: usize = 1 << 17;
+
+/// Rows of the tallest tile that stays in registers, beside two vectors of the right operand and one
+/// of the left.
+const fn most_rows<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 14 } else { 6 }
+}
+
+/// A right operand, laid out for the kernel.
+pub struct Packed {
+    arch: Arch,
+    inner: usize,
+    cols: usize,
+    /// Columns of a panel, two vectors; the last one is filled up with zeros.
+    width: usize,
+    /// The panels in order, each of `inner` steps.
+    memory: Scratch,
+}
+
+impl Packed {
+    /// Lays `right` out, on all threads.
+    pub fn new(right: Matrix) -> Packed {
+        let (inner, cols) = (right.rows, right.cols);
+        let arch = Arch::new();
+        let width = 2 * arch.dispatch(Lanes);
+        let panels = cols.div_ceil(width);
+        let mut memory = Scratch::new(panels * inner * width);
+        if panels * inner > 0 {
+            let parts = if inner * cols < ALONE / 16 { 1 } else { 4 * threads::count() };
+            // From rows: some rows of all panels, so that rows are read from end to end.
+            // From columns: some steps of one panel.
+            let by_rows = right.col_stride == 1;
+            let wanted = if by_rows { parts } else { parts.div_ceil(panels) };
+            let piece = inner.div_ceil(wanted);
+            let pieces = inner.div_ceil(piece);
+            let places = Shared(memory.as_mut().as_mut_ptr());
+            let pack_piece = |i: usize| {
+                let steps = |i: usize| i * piece..((i + 1) * piece).min(inner);
+                let (panels, steps) = if by_rows {
+                    (0..panels, steps(i))
+                } else {
+                    (i / pieces..i / pieces + 1, steps(i % pieces))
+                };
+                arch.dispatch(Pack { from: right, panels, steps, width, to: places });
+            };
+            let pieces = if by_rows { pieces } else { panels * pieces };
+            if parts == 1 {
+                (0..pieces).for_each(pack_piece);
+            } else {
+                threads::each(pieces, pack_piece);
+            }
+        }
+        Packed { arch, inner, cols, width, memory }
+    }
+
+    /// `out = left * self`, or `out += left * self` with `add`, on all threads.
+    pub fn product(&self, out: &mut [f32], left: Matrix, add: bool) {
+        let rows = self.check(out, left, 0..left.rows);
+        let panels = self.cols.div_ceil(self.width);
+        let parts = if rows * self.cols * self.inner < ALONE { 1 } else { 4 * threads::count() };
+        let out = Shared(out.as_mut_ptr());
+        let block = |rows, panels| self.arch.dispatch(Block { right: self, left, rows, panels, out, add });
+        if parts == 1 {
+            block(0..rows, 0..panels);
+        } else if panels >= parts {
+            threads::each(parts, |i| block(0..rows, i * panels / parts..(i + 1) * panels / parts));
+        } else {
+            let parts = parts.min(rows.div_ceil(HEIGHT));
+            threads::each(parts, |i| block(i * rows / parts..(i + 1) * rows / parts, 0..panels));
+        }
+    }
+
+    /// Some rows of `left * self`, to `out`, on this thread.
+    pub fn product_rows(&self, out: &mut [f32], left: Matrix, rows: Range<usize>) {
+        self.check(out, left, rows.clone());
+        // As if the block's first row were the result's.
+        let out = Shared(out.as_mut_ptr().wrapping_sub(rows.start * self.cols));
+        let panels = 0..self.cols.div_ceil(self.width);
+        self.arch.dispatch(Block { right: self, left, rows, panels, out, add: false });
+    }
+
+    fn check(&self, out: &[f32], left: Matrix, rows: Range<usize>) -> usize {
+        let (inner, cols) = (self.inner, self.cols);
+        assert_eq!(left.cols, inner, "product of {}x{} and {inner}x{cols}", left.rows, left.cols);
+        assert!(rows.end <= left.rows, "rows {rows:?} of {}", left.rows);
+        assert_eq!(out.len(), rows.len() * cols, "product into a {}x{cols} matrix", rows.len());
+        rows.len()
+    }
+}
+
+/// Memory that several threads write, each at places of its own.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+// SAFETY: a pointer is only dereferenced where its user shows that nobody else has the place.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn at(self, index: usize) -> *mut f32 {
+        self.0.wrapping_add(index)
+    }
+}
+
+/// The vector instructions' number of f32.
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+/// A block of the result: some rows, and the columns of some panels.
+struct Block<'a> {
+    right: &'a Packed,
+    left: Matrix<'a>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    out: Shared,
+    add: bool,
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Packed { inner, cols: all_cols, .. } = *self.right;
+        let (width, from_panels) = (2 * S::F32_LANES, self.right.memory.as_ref());
+        let Matrix { data, row_stride, col_stride, .. } = self.left;
+        if inner == 0 && !self.add {
+            for row in self.rows.clone() {
+                for panel in self.panels.clone() {
+                    for col in panel * width..((panel + 1) * width).min(all_cols) {
+                        // SAFETY: inside this block, which no other thread writes.
+                        unsafe { *self.out.at(row * all_cols + col) = 0.0 };
+                    }
+                }
+            }
+        }
+        let tiles = self.rows.len().div_ceil(most_rows::<S>());
+        let mut packed = [0.0; INNER * HEIGHT];
+        for first in (0..inner).step_by(INNER) {
+            let steps = INNER.min(inner - first);
+            let mut row = self.rows.start;
+            // Rows outside, panels inside: the other way round, every tile of the result would lie on
+            // other pages of memory.
+            for number in 0..tiles {
+                // Tiles of equal height, or one less: the last is never a sliver.
+                let height = (self.rows.end - row).div_ceil(tiles - number);
+                let left = if self.panels.len() >= PACKED_FROM {
+                    let to = &mut packed[..steps * HEIGHT];
+                    pack(self.left.t(), row..row + height, first..first + steps, HEIGHT, to);
+                    Left { from: to.as_ptr(), row_stride: 1, col_stride: HEIGHT }
+                } else {
+                    let from = data[row * row_stride + first * col_stride..].as_ptr();
+                    Left { from, row_stride, col_stride }
+                };
+                for panel in self.panels.clone() {
+                    let right = from_panels[(panel * inner + first) * width..].as_ptr();
+                    let to = (self.out.at(row * all_cols + panel * width), all_cols);
+                    let cols = (all_cols - panel * width).min(width);
+                    let add = self.add || first > 0;
+                    // SAFETY: the rows and steps are inside the left operand, the panel inside the packed
+                    // ones, and the tile inside this block, which no other thread writes.
+                    macro_rules! of_height { ($($m:literal)*) => { match height {
+                        $($m => unsafe { tile::<S, $m>(simd, steps, left, right, to, cols, add) },)*
+                        _ => unreachable!("at most {} rows", most_rows::<S>()),
+                    } } }
+                    if const { S::REGISTER_COUNT >= 32 } {
+                        of_height!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+                    } else {
+                        of_height!(1 2 3 4 5 6);
+                    }
+                }
+                row += height;
+            }
+        }
+    }
+}
+
+/// A tile's left operand where it lies: rows or steps of it are neighbours in memory.
+#[derive(Clone, Copy)]
+struct Left {
+    from: *const f32,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+/// `M` rows by two vectors of columns, of which `cols` are wanted: `inner` steps along `left` and down the
+/// packed panel `right`. The result is stored to `to` (a place and the rows' distance), or added to
+/// what is there.
+///
+/// # Safety
+/// `left` has `M` rows of `inner` steps, `right` `inner` steps of two vectors, `to` `M` rows of `cols`
+/// elements that nobody else uses meanwhile.
+#[inline(always)]
+unsafe fn tile<S: Simd, const M: usize>(
+    simd: S,
+    inner: usize,
+    left: Left,
+    right: *const f32,
+    (to, to_stride): (*mut f32, usize),
+    cols: usize,
+    add: bool,
+) {
+    let lanes = S::F32_LANES;
+    // A tile over the edge is made aside.
+    let mut aside = [[const { MaybeUninit::<f32>::uninit() }; MOST_COLS]; M];
+    let whole = cols == 2 * lanes;
+    let (at, stride) = if whole { (to, to_stride) } else { (aside.as_mut_ptr().cast(), MOST_COLS) };
+    let mut sum = [[simd.splat_f32s(0.0); 2]; M];
+    // SAFETY: the caller's promises; `aside` has `M` rows of a panel's width, written before it is read
+    // but for columns that are not wanted.
+    unsafe {
+        if add {
+            if !whole {
+                std::ptr::write_bytes(at, 0, M * MOST_COLS);
+                for i in 0..M {
+                    std::ptr::copy_nonoverlapping(to.add(i * to_stride), at.add(i * stride), cols);
+                }
+            }
+            for (i, sum) in sum.iter_mut().enumerate() {
+                sum[0] = at.add(i * stride).cast::<S::f32s>().read_unaligned();
+                sum[1] = at.add(i * stride + lanes).cast::<S::f32s>().read_unaligned();
+            }
+        }
+        let (mut from, mut right) = (left.from, right);
+        macro_rules! step {
+            ($offset:expr) => {
+                let b = right.cast::<S::f32s>().read_unaligned();
+                let c = right.add(lanes).cast::<S::f32s>().read_unaligned();
+                for (i, sum) in sum.iter_mut().enumerate() {
+                    let a = simd.splat_f32s(*from.add($offset(i)));
+                    sum[0] = simd.mul_add_f32s(a, b, sum[0]);
+                    sum[1] = simd.mul_add_f32s(a, c, sum[1]);
+                }
+                right = right.add(2 * lanes);
+            };
+        }
+        if left.row_stride == 1 {
+            for _ in 0..inner {
+                step!(|i: usize| i);
+                from = from.wrapping_add(left.col_stride);
+            }
+        } else {
+            // Four steps from one set of addresses: computing them takes as long as a step.
+            for _ in 0..inner / 4 {
+                step!(|i: usize| i * left.row_stride);
+                step!(|i: usize| i * left.row_stride + left.col_stride);
+                step!(|i: usize| i * left.row_stride + 2 * left.col_stride);
+                step!(|i: usize| i * left.row_stride + 3 * left.col_stride);
+                from = from.wrapping_add(4 * left.col_stride);
+            }
+            for _ in 0..inner % 4 {
+                step!(|i: usize| i * left.row_stride);
+                from = from.wrapping_add(left.col_stride);
+            }
+        }
+        for (i, sum) in sum.iter().enumerate() {
+            at.add(i * stride).cast::<S::f32s>().write_unaligned(sum[0]);
+            at.add(i * stride + lanes).cast::<S::f32s>().write_unaligned(sum[1]);
+        }
+        if !whole {
+            for i in 0..M {
+                std::ptr::copy_nonoverlapping(at.add(i * stride), to.add(i * to_stride), cols);
+            }
+        }
+    }
+}
+
+/// Some steps of some panels of a right operand.
+struct Pack<'a> {
+    from: Matrix<'a>,
+    panels: Range<usize>,
+    steps: Range<usize>,
+    width: usize,
+    to: Shared,
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Pack { from, width, .. } = self;
+        // A few rows at a time: they are still in the cache when the next panel comes.
+        const ROWS: usize = 16;
+        for first in self.steps.clone().step_by(ROWS) {
+            let steps = first..(first + ROWS).min(self.steps.end);
+            for panel in self.panels.clone() {
+                let at = self.to.at((panel * from.rows + first) * width);
+                // SAFETY: these steps of this panel are inside the memory and nobody else's.
+                let to = unsafe { std::slice::from_raw_parts_mut(at, steps.len() * width) };
+                let cols = panel * width..((panel + 1) * width).min(from.cols);
+                pack(from, cols, steps.clone(), width, to);
+            }
+        }
+    }
+}
+
+/// Columns `cols` of the rows `steps` of `from`: `width` elements a step, zeros after the last column.
+#[inline(always)]
+fn pack(from: Matrix, cols: Range<usize>, steps: Range<usize>, width: usize, to: &mut [f32]) {
+    let count = cols.len();
+    if from.col_stride == 1 {
+        for (to, step) in to.chunks_exact_mut(width).zip(steps) {
+            let row = &from.data[step * from.row_stride + cols.start..][..count];
+            to[..count].copy_from_slice(row);
+            to[count..].fill(0.0);
+        }
+        return;
+    }
+    // Against the grain: by squares, so that neither side leaves the cache half read.
+    const SIDE: usize = 16;
+    for (first, to) in steps.step_by(SIDE).zip(to.chunks_mut(SIDE * width)) {
+        let depth = to.len() / width;
+        for j in (0..count).step_by(SIDE) {
+            let many = SIDE.min(count - j);
+            let mut square = [[0.0f32; SIDE]; SIDE];
+            for (i, row) in square[..many].iter_mut().enumerate() {
+                let start = (cols.start + j + i) * from.col_stride + first * from.row_stride;
+                row[..depth].copy_from_slice(&from.data[start..start + depth]);
+            }
+            for (step, to) in to.chunks_exact_mut(width).enumerate() {
+                for (to, row) in to[j..j + many].iter_mut().zip(&square) {
+                    *to = row[step];
+                }
+            }
+        }
+        for to in to.chunks_exact_mut(width) {
+            to[count..].fill(0.0);
+        }
+    }
+}
+
+/// `to` becomes the transpose of `from`, whose rows have `cols` elements.
+fn transpose(from: &[f32], cols: usize, to: &mut [f32]) {
+    let rows = from.len() / cols;
+    let part = cols.div_ceil(4 * threads::count());
+    threads::each_chunk(to, part * rows, |i, to| {
+        let steps = i * part..i * part + to.len() / rows;
+        pack(Matrix::new(from, rows, cols).t(), 0..rows, steps, rows, to);
+    });
+}
+
+/// Memory kept from call to call: the system's fresh pages cost more than what is done with them.
+struct Scratch {
+    memory: Vec<f32>,
+    skip: usize,
+    length: usize,
+}
+
+static KEPT: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+
+/// Elements of a cache line, at whose start vectors are best read.
+const LINE: usize = 16;
+
+impl Scratch {
+    /// What was in it is still there.
+    fn new(length: usize) -> Scratch {
+        let mut memory = KEPT.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default();
+        if memory.len() < length + LINE {
+            memory.resize(length + LINE, 0.0);
+        }
+        let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        Scratch { memory, skip, length }
+    }
+}
+
+impl AsRef<[f32]> for Scratch {
+    fn as_ref(&self) -> &[f32] {
+        &self.memory[self.skip..self.skip + self.length]
+    }
+}
+
+impl AsMut<[f32]> for Scratch {
+    fn as_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.skip..self.skip + self.length]
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Ok(mut kept) = KEPT.lock() {
+            kept.push(std::mem::take(&mut self.memory));
+        }
+    }
+}
