@@ -247,7 +247,7 @@ fn evcxr(folder: &Path) -> Result<PathBuf> {
         .arg(folder)
         .arg("--target-dir")
         .arg(&target);
-    run(install, "compiling the kernel, evcxr_jupyter 0.22.0 (about six minutes on two cores)", |said| {
+    run(install, "compiling the kernel, evcxr_jupyter 0.22.0 (about twelve minutes on two cores)", |said| {
         remedy(said, "cargo needs 2 GB while it compiles")
     })?;
     // Only space is lost if this fails.

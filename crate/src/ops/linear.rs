@@ -85,7 +85,8 @@ pub fn linear<const I: usize, const O: usize, T: Tape<f32, Cpu>>(
                 for (y, b) in row.iter_mut().zip(bias) {
                     *y += b;
                     if activation == Activation::Relu {
-                        *y = y.max(0.0);
+                        // Not `max`: that would turn a NaN, the mark of divergence, into a zero.
+                        *y = if *y < 0.0 { 0.0 } else { *y };
                     }
                 }
             }
@@ -102,7 +103,7 @@ pub fn linear<const I: usize, const O: usize, T: Tape<f32, Cpu>>(
             if let Some(ys) = y_kept.as_ref().and_then(elements) {
                 threads::each_chunk(&mut dy, ROWS * O, |i, dy| {
                     for (d, y) in dy.iter_mut().zip(&ys[i * ROWS * O..]) {
-                        *d = if *y > 0.0 { *d } else { 0.0 };
+                        *d = if *y <= 0.0 { 0.0 } else { *d };
                     }
                 });
             }
