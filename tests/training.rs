@@ -6,17 +6,14 @@ use rethink::config::{Init, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::models::{ModelKind, Network, Parameter};
+use rethink::ops::Pass;
 use rethink::optim::SgdStep;
 use rethink::recipe::setting;
 use rethink::store::{Event, Store, digest};
 use rethink::train::{Ending, Progress, Trained, train};
+use rethink_tests::formula;
 use serde_json::Value;
 use std::time::Duration;
-
-fn formula(count: usize, multiplier: usize, scale: f64) -> Vec<f32> {
-    let value = |i: usize| ((i * multiplier + 13) % 1009) as f64 / 1009.0 * 2.0 * scale - scale;
-    (0..count).map(|i| value(i) as f32).collect()
-}
 
 fn close(name: &str, ours: f64, expected: f64) {
     let error = (ours - expected).abs() / expected.abs().max(1e-2);
@@ -51,7 +48,8 @@ fn three_steps_equal_pytorch() {
         let labels: Vec<u16> = (0..16).map(|i| i * 7 % 10).collect();
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay };
         for at in 0..3 {
-            let outcome = network.train_step(images.clone(), &labels, step).unwrap();
+            let outcome =
+                network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
             close(
                 &format!("{name}, loss of step {at}"),
                 outcome.loss.into(),
@@ -97,7 +95,7 @@ fn gradients_equal_finite_differences() {
     let start = network.parameters();
     let rate = 1e-3;
     let step = SgdStep { learning_rate: rate, momentum: 0.0, weight_decay: 0.0 };
-    network.train_step(images.clone(), &labels, step).unwrap();
+    network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
     let moved = network.parameters();
     let loss = |network: &mut Box<dyn Network>, parameters: &[Parameter]| {
         network.restore(parameters, Vec::new()).unwrap();
@@ -154,11 +152,20 @@ fn bad_batches_are_errors() {
     let error = |result: rethink::Result<_>| {
         result.map(|_: rethink::models::StepOutcome| ()).unwrap_err().to_string()
     };
-    assert!(error(network.train_step(vec![0.0; 100], &[1], step)).contains("batch of images"));
-    assert!(error(network.train_step(vec![0.0; 2352], &[1, 2], step)).contains("training step"));
-    assert!(error(network.train_step(vec![0.0; 2352], &[10], step)).contains("label 10 of 10"));
-    assert!(ModelKind::Mlp1x512.build(2, 10, Init::Glorot, 0).is_err());
-    assert!(ModelKind::Mlp1x512.build(3, 7, Init::Glorot, 0).is_err());
+    assert!(
+        error(network.train_step(vec![0.0; 100], &[1], step, Pass::training_step(0, 0)))
+            .contains("batch of images")
+    );
+    assert!(
+        error(network.train_step(vec![0.0; 2352], &[1, 2], step, Pass::training_step(0, 0)))
+            .contains("training step")
+    );
+    assert!(
+        error(network.train_step(vec![0.0; 2352], &[10], step, Pass::training_step(0, 0)))
+            .contains("label 10 of 10")
+    );
+    assert!(ModelKind::Mlp1x512.build(0, 10, Init::Glorot, 0).is_err());
+    assert!(ModelKind::Mlp1x512.build(3, 0, Init::Glorot, 0).is_err());
 }
 
 fn data() -> Dataset {

@@ -3,8 +3,8 @@
 //!
 //! Machines are noisy: the two sides take short turns, and medians are compared.
 
-use crate::config::Init;
 use crate::models::{ModelKind, Network};
+use crate::ops::Pass;
 use crate::optim::SgdStep;
 use crate::preprocess::CROP;
 use crate::{Error, Result, threads};
@@ -15,9 +15,12 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-/// Images a step, as in the recipes.
+/// Images a step of the networks for CIFAR-10.
 pub const BATCH: usize = 128;
+/// Of those, images that batches are taken from.
 const IMAGES: usize = 4096;
+/// Images a step of Inception V3, at 299x299 pixels and 1,000 classes.
+const BATCH_V3: usize = 8;
 const TURNS: usize = 9;
 /// Seconds that one side's turn takes, about.
 const TURN: f64 = 1.0;
@@ -42,35 +45,44 @@ impl Rate {
 
 struct Trainer {
     network: Box<dyn Network>,
+    image: usize,
     images: Vec<f32>,
     labels: Vec<u16>,
+    batch: usize,
 }
-
-const IMAGE: usize = 3 * CROP * CROP;
 
 impl Trainer {
     fn new(model: ModelKind) -> Result<Trainer> {
+        let (side, classes, batch, count) = match model {
+            ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => (299, 1000, BATCH_V3, 4 * BATCH_V3),
+            _ => (CROP, 10, BATCH, IMAGES),
+        };
+        let image = 3 * side * side;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let images = (0..IMAGES * IMAGE).map(|_| rng.random_range(-1.7..1.7)).collect();
-        let labels = (0..IMAGES).map(|_| rng.random_range(0..10)).collect();
-        Ok(Trainer { network: model.build(3, 10, Init::Glorot, 0)?, images, labels })
+        let images = (0..count * image).map(|_| rng.random_range(-1.7..1.7)).collect();
+        let labels = (0..count).map(|_| rng.random_range(0..classes)).collect();
+        let network = model.build_for([side, side, 3], classes.into(), 1.0, model.init(), 0)?;
+        Ok(Trainer { network, image, images, labels, batch })
     }
 
     /// Seconds for `steps` steps, gathering the batches included.
     fn run(&mut self, steps: usize) -> Result<f64> {
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+        let Trainer { image, batch, .. } = *self;
+        let count = self.labels.len();
         let start = Instant::now();
         threads::awake(|| -> Result<()> {
             for index in 0..steps {
-                let first = index * BATCH % IMAGES;
+                let first = index * batch % count;
                 // A stride that is no power of two: rows come from all over, as in a shuffled epoch.
-                let from = |i: usize| (first + i) * 2741 % IMAGES;
-                let mut images = vec![0.0; BATCH * IMAGE];
-                threads::each_chunk(&mut images, IMAGE, |i, to| {
-                    to.copy_from_slice(&self.images[from(i) * IMAGE..][..IMAGE]);
+                let from = |i: usize| (first + i) * 2741 % count;
+                let mut images = vec![0.0; batch * image];
+                threads::each_chunk(&mut images, image, |i, to| {
+                    to.copy_from_slice(&self.images[from(i) * image..][..image]);
                 });
-                let labels: Vec<u16> = (0..BATCH).map(|i| self.labels[from(i)]).collect();
-                self.network.train_step(images, &labels, step)?;
+                let labels: Vec<u16> = (0..batch).map(|i| self.labels[from(i)]).collect();
+                let pass = Pass::training_step(0, index as u64);
+                self.network.train_step(images, &labels, step, pass)?;
             }
             Ok(())
         })?;
@@ -97,7 +109,11 @@ impl Peer {
         }
         };
         let mut child = Command::new(python)
-            .args(["-c", include_str!("bench_peer.py"), &rayon::current_num_threads().to_string()])
+            .args([
+                "-c",
+                concat!(include_str!("models/torch_models.py"), "\n", include_str!("bench_peer.py")),
+                &rayon::current_num_threads().to_string(),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -142,29 +158,32 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Measures every model. `say` gets a line of what is measured against what.
+/// Measures `models`. `say` gets a line of what is measured against what.
 ///
 /// Errors: [`Error::Program`] where `peer` is no Python with PyTorch.
-pub fn measure(peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Rate>> {
+pub fn measure(models: &[ModelKind], peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Rate>> {
     let mut peer = peer.map(Peer::start).transpose()?;
     let threads = rayon::current_num_threads();
     say(&match &peer {
         Some((_, greeting)) => {
-            format!("rethink, {threads} threads, in turns with {greeting}; batch {BATCH}, float32")
+            format!(
+                "rethink, {threads} threads, in turns with {greeting}; batch {BATCH} ({BATCH_V3} of 299x299), float32"
+            )
         }
-        None => format!("rethink, {threads} threads; batch {BATCH}, float32"),
+        None => format!("rethink, {threads} threads; batch {BATCH} ({BATCH_V3} of 299x299), float32"),
     });
     let mut rates = Vec::new();
-    for model in ModelKind::ALL {
+    for &model in models {
         let mut trainer = Trainer::new(model)?;
-        trainer.run(3)?;
-        let once = trainer.run(10)? / 10.0;
+        let batch = trainer.batch;
+        trainer.run(1)?;
+        let once = trainer.run(2)? / 2.0;
         let steps = ((TURN / once) as usize).max(2);
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
-            ours.push((steps * BATCH) as f64 / trainer.run(steps)?);
+            ours.push((steps * batch) as f64 / trainer.run(steps)?);
             if let Some((peer, _)) = &mut peer {
-                theirs.push((steps * BATCH) as f64 / peer.run(model, steps)?);
+                theirs.push((steps * batch) as f64 / peer.run(model, steps)?);
             }
         }
         rates.push(Rate { model, ours: median(ours), peer: (!theirs.is_empty()).then(|| median(theirs)) });

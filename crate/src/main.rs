@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use rethink::cli::runs::{self, RunChoice};
 use rethink::config::Scale;
+use rethink::models::ModelKind;
 use rethink::study::Study;
 use rethink::{Result, cli, jupyter};
 use std::path::PathBuf;
@@ -75,6 +76,9 @@ enum Action {
     },
     /// Images per second of training, for every model
     Bench {
+        /// Only these models, separated by commas
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+        only: Vec<ModelKind>,
         /// A Python that has PyTorch: measured in turns with it
         #[arg(long, value_name = "PYTHON")]
         peer: Option<PathBuf>,
@@ -170,7 +174,7 @@ fn perform(action: Action) -> Result<()> {
         Action::Data { action: DataAction::List { json } } => cli::data::list(json),
         Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),
-        Action::Bench { peer, json } => cli::bench::bench(peer.as_deref(), json),
+        Action::Bench { only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
         Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
     }
 }

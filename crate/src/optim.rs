@@ -27,7 +27,7 @@ pub struct SgdStep {
 /// The optimiser's memory: a velocity for every parameter, in the order the model names them.
 #[derive(Clone, Debug, Default)]
 pub struct Sgd {
-    /// One entry a parameter tensor; filled at the first update.
+    /// One entry a parameter tensor, an empty one for a running statistic; filled at the first update.
     pub velocity: Vec<Vec<f32>>,
 }
 
@@ -71,7 +71,15 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         options: TensorOptions<S, f32, Cpu>,
         parameter: &mut Tensor<S, f32, Cpu>,
     ) -> Result<Option<Tensor<S, f32, Cpu>>, CpuError> {
+        if parameter.shape().num_elements() == 0 {
+            return Ok(None);
+        }
         if !options.do_gradient_update {
+            // A running statistic: nothing moves it here, but the order of the velocities is the parameters'.
+            if self.velocity.len() == self.at {
+                self.velocity.push(Vec::new());
+            }
+            self.at += 1;
             return Ok(None);
         }
         let factors = self.factored.take(parameter);

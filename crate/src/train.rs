@@ -4,6 +4,7 @@
 use crate::config::{Hyper, RunConfig};
 use crate::data::Dataset;
 use crate::models::{Network, Parameter, count_correct};
+use crate::ops::Pass;
 use crate::optim::SgdStep;
 use crate::preprocess::{CROP, Pixels};
 use crate::{Error, Result, files, threads};
@@ -129,7 +130,7 @@ impl Resident {
     }
 
     fn accuracy(&self, network: &dyn Network, images: &[f32], labels: &[u16]) -> Result<f64> {
-        const AT_ONCE: usize = 500;
+        const AT_ONCE: usize = 250;
         let mut correct = 0;
         threads::awake(|| {
             for (images, labels) in images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE)) {
@@ -183,7 +184,12 @@ struct Position {
     ending: Option<Ending>,
 }
 
-/// Streams of the order seed, an epoch each, so that a resumed run draws what it would have drawn.
+/// Streams of the order seed: orders, an epoch each; random crops, an epoch each; a layer's draws, a step each. A
+/// resumed run draws what it would have drawn.
+const ORDER: u64 = 0;
+const CROPS: u64 = 1;
+const DRAWS: u64 = 2;
+
 fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(what << 40 | u64::from(epoch));
@@ -201,7 +207,10 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
     let resident = Resident::new(config, data)?;
     let hyper = &config.hyper;
     let [channels, height, width] = data.shape;
-    let mut network = config.model.build(channels, data.classes.len(), hyper.init, config.seeds.init)?;
+    let mut network = {
+        let (input, classes) = ([CROP, CROP, channels], data.classes.len());
+        config.model.build_for(input, classes, config.width, hyper.init, config.seeds.init)?
+    };
     let mut at = Position::default();
     let checkpoint = progress.folder.as_ref().map(|f| Checkpoint { folder: f.clone(), key: config.key() });
     if let Some(found) = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten() {
@@ -216,9 +225,9 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         let before = at.seconds;
         at.epoch += 1;
         let mut order: Vec<u32> = (0..n as u32).collect();
-        order.shuffle(&mut epoch_stream(config.seeds.order, 0, at.epoch));
+        order.shuffle(&mut epoch_stream(config.seeds.order, ORDER, at.epoch));
         let corners: Vec<(u8, u8)> = if hyper.random_crop {
-            let mut rng = epoch_stream(config.seeds.order, 1, at.epoch);
+            let mut rng = epoch_stream(config.seeds.order, CROPS, at.epoch);
             let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
             (0..n).map(|_| (up_to(height), up_to(width))).collect()
         } else {
@@ -236,7 +245,8 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         threads::awake(|| -> Result<()> {
             for (index, order) in order.chunks(hyper.batch_size).enumerate() {
                 let (images, labels) = resident.batch(order, &corners);
-                let outcome = network.train_step(images, &labels, step)?;
+                let pass = Pass::training_step(config.seeds.order, DRAWS << 40 | u64::from(at.step));
+                let outcome = network.train_step(images, &labels, step, pass)?;
                 at.step += 1;
                 loss += f64::from(outcome.loss);
                 correct += outcome.correct;
@@ -397,7 +407,7 @@ pub fn write_tensors(
     for (index, p) in parameters.iter().enumerate() {
         // safetensors sorts by name; the number keeps the order.
         tensors.push((format!("{index:03}.{}", p.name), p.shape.clone(), bytes(&p.values)));
-        if let Some(v) = velocity.get(index) {
+        if let Some(v) = velocity.get(index).filter(|v| !v.is_empty()) {
             tensors.push((format!("velocity.{index:03}.{}", p.name), p.shape.clone(), bytes(v)));
         }
     }
@@ -414,15 +424,19 @@ fn read_tensors(bytes: &[u8]) -> std::result::Result<(Vec<Parameter>, Vec<Vec<f3
     let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let mut tensors = file.tensors();
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    let (mut parameters, mut velocity) = (Vec::new(), Vec::new());
+    let (mut parameters, mut velocity) = (Vec::new(), Vec::<Vec<f32>>::new());
     for (name, view) in tensors {
         if view.dtype() != safetensors::Dtype::F32 {
             return Err(format!("tensor {name} is of type {:?}", view.dtype()));
         }
         let (chunks, _) = view.data().as_chunks::<4>();
         let values: Vec<f32> = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        if name.starts_with("velocity.") {
-            velocity.push(values);
+        if let Some(rest) = name.strip_prefix("velocity.") {
+            // Numbered as the parameters are, which all have come before: running statistics have none.
+            let index = rest.split_once('.').and_then(|(number, _)| number.parse().ok());
+            velocity.resize(parameters.len(), Vec::new());
+            let slot = index.and_then(|i: usize| velocity.get_mut(i));
+            *slot.ok_or_else(|| format!("tensor {name} belongs to no parameter"))? = values;
         } else {
             let name = name.split_once('.').map_or(name.as_str(), |(_, rest)| rest).to_string();
             parameters.push(Parameter { name, shape: view.shape().to_vec(), values });

@@ -29,3 +29,31 @@ pub fn rethink_bin() -> &'static Path {
         target.join("release").join(format!("rethink{}", std::env::consts::EXE_SUFFIX))
     })
 }
+
+/// Numbers between minus and plus `scale`, the same as `formula` in fixtures/summary.py.
+pub fn formula(count: usize, multiplier: usize, scale: f64) -> Vec<f32> {
+    let value = |i: usize| ((i * multiplier + 13) % 1009) as f64 / 1009.0 * 2.0 * scale - scale;
+    (0..count).map(|i| value(i) as f32).collect()
+}
+
+/// Whether `values` are those that `summary` in fixtures/summary.py has kept: their norm within `tolerance` of
+/// it, and 16 values within `tolerance` of the values' root mean square (or of themselves, where they are larger).
+pub fn compare(values: &[f32], expected: &serde_json::Value, tolerance: f64) -> Result<(), String> {
+    let number = |v: &serde_json::Value| v.as_f64().ok_or(format!("{v} is no number"));
+    if expected["count"].as_u64() != Some(values.len() as u64) {
+        return Err(format!("{} values, PyTorch has {}", values.len(), expected["count"]));
+    }
+    let norm = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let wanted = number(&expected["norm"])?;
+    let unit = wanted / (values.len() as f64).sqrt();
+    if (norm - wanted).abs() > tolerance * wanted {
+        return Err(format!("norm {norm}, PyTorch has {wanted}"));
+    }
+    for k in 0..16 {
+        let (ours, wanted) = (f64::from(values[k * values.len() / 16]), number(&expected["picked"][k])?);
+        if (ours - wanted).abs() > tolerance * wanted.abs().max(unit) {
+            return Err(format!("value {k}/16: {ours}, PyTorch has {wanted} (root mean square {unit})"));
+        }
+    }
+    Ok(())
+}

@@ -1,13 +1,15 @@
 //! `rethink bench`.
 
 use super::runs::terminal_table;
+use crate::models::ModelKind;
 use crate::{Result, bench};
 use serde_json::json;
 use std::path::Path;
 
-/// Measures every model, and prints a table or a line of JSON each.
-pub fn bench(peer: Option<&Path>, json: bool) -> Result<()> {
-    let rates = bench::measure(peer, &mut |line| eprintln!("{line}"))?;
+/// Measures `models`, or every one where none is named, and prints a table or a line of JSON each.
+pub fn bench(models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()> {
+    let models = if models.is_empty() { &ModelKind::ALL } else { models };
+    let rates = bench::measure(models, peer, &mut |line| eprintln!("{line}"))?;
     if json {
         for rate in &rates {
             let (model, ratio) = (rate.model.name(), rate.ratio());

@@ -16,9 +16,12 @@ use std::path::Path;
 /// What `rethink run` is told; `None` keeps the recipe's choice.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunChoice {
-    /// mlp1x512 or mlp3x512
+    /// inception, inception-no-bn, alexnet, mlp3x512, mlp1x512, inception-v3 or inception-v3-aux
     #[arg(long, value_name = "NAME")]
     pub model: ModelKind,
+    /// Factor on the channels and units of every hidden layer
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub width: f64,
     /// true-labels, partial-labels:P, random-labels, shuffled-pixels, random-pixels, gaussian or
     /// gaussian:overall
     #[arg(long, value_name = "NAME", default_value = "true-labels")]
@@ -38,7 +41,7 @@ pub struct RunChoice {
     /// Factor on the learning rate
     #[arg(long, value_name = "X")]
     pub decay: Option<f64>,
-    /// Initial weights: glorot or fan-in
+    /// Initial weights: glorot, fan-in or tutorial
     #[arg(long, value_name = "NAME")]
     pub init: Option<Init>,
     /// L2 coefficient
@@ -60,6 +63,7 @@ impl RunChoice {
     pub fn configure(&self, study: &Study) -> RunConfig {
         let seeds = Seeds::repeat(self.repeat);
         let mut config = recipe::setting(&study.data, study.scale, self.model, self.corruption, seeds);
+        config.width = self.width;
         let hyper = &mut config.hyper;
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.batch_size = self.batch_size.unwrap_or(hyper.batch_size);

@@ -7,7 +7,7 @@
 //! not ask gets gradients in dfdx's `Gradients` as ever.
 
 use super::gemm::{Matrix, Packed};
-use super::{Flat, elements};
+use super::{Flat, address};
 use dfdx::prelude::{Cpu, Shape, Tensor};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ impl Gradient<'_> {
 
     /// Writes some rows of the gradient, one after the other.
     pub fn rows(&self, rows: std::ops::Range<usize>, out: &mut [f32]) {
-        self.x.product_rows(out, self.dy, rows);
+        self.x.product_rows(out, self.dy, rows, false);
     }
 }
 
@@ -59,13 +59,8 @@ pub struct Collected(HashMap<usize, Factors>);
 impl Collected {
     /// Takes what was collected for `weight`.
     pub fn take<S: Shape>(&mut self, weight: &Tensor<S, f32, Cpu>) -> Option<Factors> {
-        self.0.remove(&key(weight)?)
+        self.0.remove(&address(weight))
     }
-}
-
-/// dfdx keeps a tensor's number to itself; where its elements lie is as good while it lives.
-fn key<S: Shape>(weight: &Tensor<S, f32, Cpu>) -> Option<usize> {
-    Some(elements(weight)?.as_ptr().addr())
 }
 
 thread_local! {
@@ -81,8 +76,8 @@ pub fn collect<R>(backward: impl FnOnce() -> R) -> (R, Collected) {
 
 /// Hands factors to whoever collects them; gives them back where nobody does.
 pub(super) fn offer<S: Shape>(weight: &Tensor<S, f32, Cpu>, factors: Factors) -> Option<Factors> {
-    COLLECTING.with_borrow_mut(|collecting| match (collecting, key(weight)) {
-        (Some(Collected(map)), Some(key)) => match map.entry(key) {
+    COLLECTING.with_borrow_mut(|collecting| match collecting {
+        Some(Collected(map)) => match map.entry(address(weight)) {
             Entry::Vacant(entry) => {
                 entry.insert(factors);
                 None
@@ -92,6 +87,6 @@ pub(super) fn offer<S: Shape>(weight: &Tensor<S, f32, Cpu>, factors: Factors) ->
                 Some(factors)
             }
         },
-        _ => Some(factors),
+        None => Some(factors),
     })
 }

@@ -34,6 +34,15 @@ impl<'a> Matrix<'a> {
         Matrix { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
+    /// A view of rows of `cols` elements, `stride` elements apart.
+    ///
+    /// # Panics
+    /// When `data` ends before the last row does.
+    pub fn strided(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Matrix<'a> {
+        assert!(cols <= stride && (rows == 0 || data.len() >= (rows - 1) * stride + cols));
+        Matrix { data, rows, cols, row_stride: stride, col_stride: 1 }
+    }
+
     /// The transpose, without moving anything.
     pub fn t(self) -> Matrix<'a> {
         Matrix {
@@ -95,13 +104,22 @@ pub struct Packed {
 impl Packed {
     /// Lays `right` out, on all threads.
     pub fn new(right: Matrix) -> Packed {
+        Packed::on(right, 4 * threads::count())
+    }
+
+    /// Lays `right` out, on this thread.
+    pub fn alone(right: Matrix) -> Packed {
+        Packed::on(right, 1)
+    }
+
+    fn on(right: Matrix, parts: usize) -> Packed {
         let (inner, cols) = (right.rows, right.cols);
         let arch = Arch::new();
         let width = 2 * arch.dispatch(Lanes);
         let panels = cols.div_ceil(width);
         let mut memory = Scratch::new(panels * inner * width);
         if panels * inner > 0 {
-            let parts = if inner * cols < ALONE / 16 { 1 } else { 4 * threads::count() };
+            let parts = if inner * cols < ALONE / 16 { 1 } else { parts };
             // From rows: some rows of all panels, so that rows are read from end to end.
             // From columns: some steps of one panel.
             let by_rows = right.col_stride == 1;
@@ -134,7 +152,9 @@ impl Packed {
         let panels = self.cols.div_ceil(self.width);
         let parts = if rows * self.cols * self.inner < ALONE { 1 } else { 4 * threads::count() };
         let out = Shared(out.as_mut_ptr());
-        let block = |rows, panels| self.arch.dispatch(Block { right: self, left, rows, panels, out, add });
+        let (right, out_stride) = (self.right(), self.cols);
+        let block =
+            |rows, panels| self.arch.dispatch(Block { right, left, rows, panels, out, out_stride, add });
         if parts == 1 {
             block(0..rows, 0..panels);
         } else if panels >= parts {
@@ -145,13 +165,20 @@ impl Packed {
         }
     }
 
-    /// Some rows of `left * self`, to `out`, on this thread.
-    pub fn product_rows(&self, out: &mut [f32], left: Matrix, rows: Range<usize>) {
+    /// Some rows of `left * self`, to `out` (or added to it), on this thread.
+    pub fn product_rows(&self, out: &mut [f32], left: Matrix, rows: Range<usize>, add: bool) {
         self.check(out, left, rows.clone());
-        // As if the block's first row were the result's.
-        let out = Shared(out.as_mut_ptr().wrapping_sub(rows.start * self.cols));
-        let panels = 0..self.cols.div_ceil(self.width);
-        self.arch.dispatch(Block { right: self, left, rows, panels, out, add: false });
+        product_alone(out, self.cols, left, rows, self.right(), add);
+    }
+
+    fn right(&self) -> Right<'_> {
+        Right {
+            data: self.memory.as_ref(),
+            inner: self.inner,
+            cols: self.cols,
+            step: self.width,
+            panel: self.inner * self.width,
+        }
     }
 
     fn check(&self, out: &[f32], left: Matrix, rows: Range<usize>) -> usize {
@@ -163,16 +190,66 @@ impl Packed {
     }
 }
 
+/// A right operand of the kernel: `inner` steps of `cols` columns.
+#[derive(Clone, Copy)]
+pub struct Right<'a> {
+    data: &'a [f32],
+    inner: usize,
+    cols: usize,
+    /// Elements from a step to the next.
+    step: usize,
+    /// Elements from a panel to the next.
+    panel: usize,
+}
+
+/// Elements that have to be readable behind the last row of a [`Right::rows`]: the kernel reads whole
+/// vectors.
+pub const SLACK: usize = MOST_COLS;
+
+impl<'a> Right<'a> {
+    /// Row-major `inner x cols` as it lies, with [`SLACK`] elements behind it whose values do not matter.
+    ///
+    /// # Panics
+    /// When `data` is shorter: a defect of the caller.
+    pub fn rows(data: &'a [f32], inner: usize, cols: usize) -> Right<'a> {
+        assert!(data.len() >= inner * cols + SLACK, "{inner}x{cols} and slack in {}", data.len());
+        let width = 2 * Arch::new().dispatch(Lanes);
+        Right { data, inner, cols, step: cols, panel: width }
+    }
+}
+
+/// Rows `rows` of `left * right`, to `out` (or added to it), on this thread. `out` has rows of `out_stride`
+/// elements, the first of which are written.
+///
+/// # Panics
+/// When sizes do not fit: a defect of the caller.
+pub fn product_alone(
+    out: &mut [f32],
+    out_stride: usize,
+    left: Matrix,
+    rows: Range<usize>,
+    right: Right,
+    add: bool,
+) {
+    assert!(left.cols == right.inner && rows.end <= left.rows && right.cols <= out_stride);
+    assert!(rows.is_empty() || out.len() >= (rows.len() - 1) * out_stride + right.cols);
+    // As if the block's first row were the result's.
+    let out = Shared(out.as_mut_ptr().wrapping_sub(rows.start * out_stride));
+    let arch = Arch::new();
+    let panels = 0..right.cols.div_ceil(2 * arch.dispatch(Lanes));
+    arch.dispatch(Block { right, left, rows, panels, out, out_stride, add });
+}
+
 /// Memory that several threads write, each at places of its own.
 #[derive(Clone, Copy)]
-struct Shared(*mut f32);
+pub(super) struct Shared(pub(super) *mut f32);
 // SAFETY: a pointer is only dereferenced where its user shows that nobody else has the place.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn at(self, index: usize) -> *mut f32 {
+    pub(super) fn at(self, index: usize) -> *mut f32 {
         self.0.wrapping_add(index)
     }
 }
@@ -191,11 +268,12 @@ impl WithSimd for Lanes {
 
 /// A block of the result: some rows, and the columns of some panels.
 struct Block<'a> {
-    right: &'a Packed,
+    right: Right<'a>,
     left: Matrix<'a>,
     rows: Range<usize>,
     panels: Range<usize>,
     out: Shared,
+    out_stride: usize,
     add: bool,
 }
 
@@ -204,21 +282,28 @@ impl WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Packed { inner, cols: all_cols, .. } = *self.right;
-        let (width, from_panels) = (2 * S::F32_LANES, self.right.memory.as_ref());
+        let Right { data: from_panels, inner, cols: all_cols, step, panel: panel_stride } = self.right;
+        let width = 2 * S::F32_LANES;
         let Matrix { data, row_stride, col_stride, .. } = self.left;
         if inner == 0 && !self.add {
             for row in self.rows.clone() {
                 for panel in self.panels.clone() {
                     for col in panel * width..((panel + 1) * width).min(all_cols) {
                         // SAFETY: inside this block, which no other thread writes.
-                        unsafe { *self.out.at(row * all_cols + col) = 0.0 };
+                        unsafe { *self.out.at(row * self.out_stride + col) = 0.0 };
                     }
                 }
             }
         }
         let tiles = self.rows.len().div_ceil(most_rows::<S>());
-        let mut packed = [0.0; INNER * HEIGHT];
+        let packs = self.panels.len() >= PACKED_FROM;
+        let mut room;
+        let packed: &mut [f32] = if packs {
+            room = [0.0; INNER * HEIGHT];
+            &mut room
+        } else {
+            &mut []
+        };
         for first in (0..inner).step_by(INNER) {
             let steps = INNER.min(inner - first);
             let mut row = self.rows.start;
@@ -227,7 +312,7 @@ impl WithSimd for Block<'_> {
             for number in 0..tiles {
                 // Tiles of equal height, or one less: the last is never a sliver.
                 let height = (self.rows.end - row).div_ceil(tiles - number);
-                let left = if self.panels.len() >= PACKED_FROM {
+                let left = if packs {
                     let to = &mut packed[..steps * HEIGHT];
                     pack(self.left.t(), row..row + height, first..first + steps, HEIGHT, to);
                     Left { from: to.as_ptr(), row_stride: 1, col_stride: HEIGHT }
@@ -236,12 +321,12 @@ impl WithSimd for Block<'_> {
                     Left { from, row_stride, col_stride }
                 };
                 for panel in self.panels.clone() {
-                    let right = from_panels[(panel * inner + first) * width..].as_ptr();
-                    let to = (self.out.at(row * all_cols + panel * width), all_cols);
+                    let right = (from_panels[panel * panel_stride + first * step..].as_ptr(), step);
+                    let to = (self.out.at(row * self.out_stride + panel * width), self.out_stride);
                     let cols = (all_cols - panel * width).min(width);
                     let add = self.add || first > 0;
-                    // SAFETY: the rows and steps are inside the left operand, the panel inside the packed
-                    // ones, and the tile inside this block, which no other thread writes.
+                    // SAFETY: the rows and steps are inside the left operand, the panel inside the right
+                    // one, and the tile inside this block, which no other thread writes.
                     macro_rules! of_height { ($($m:literal)*) => { match height {
                         $($m => unsafe { tile::<S, $m>(simd, steps, left, right, to, cols, add) },)*
                         _ => unreachable!("at most {} rows", most_rows::<S>()),
@@ -267,8 +352,8 @@ struct Left {
 }
 
 /// `M` rows by two vectors of columns, of which `cols` are wanted: `inner` steps along `left` and down the
-/// packed panel `right`. The result is stored to `to` (a place and the rows' distance), or added to
-/// what is there.
+/// panel `right` (a place and the steps' distance). The result is stored to `to` (a place and the rows'
+/// distance), or added to what is there.
 ///
 /// # Safety
 /// `left` has `M` rows of `inner` steps, `right` `inner` steps of two vectors, `to` `M` rows of `cols`
@@ -278,7 +363,7 @@ unsafe fn tile<S: Simd, const M: usize>(
     simd: S,
     inner: usize,
     left: Left,
-    right: *const f32,
+    (right, right_step): (*const f32, usize),
     (to, to_stride): (*mut f32, usize),
     cols: usize,
     add: bool,
@@ -314,7 +399,7 @@ unsafe fn tile<S: Simd, const M: usize>(
                     sum[0] = simd.mul_add_f32s(a, b, sum[0]);
                     sum[1] = simd.mul_add_f32s(a, c, sum[1]);
                 }
-                right = right.add(2 * lanes);
+                right = right.wrapping_add(right_step);
             };
         }
         if left.row_stride == 1 {
@@ -424,7 +509,7 @@ fn transpose(from: &[f32], cols: usize, to: &mut [f32]) {
 }
 
 /// Memory kept from call to call: the system's fresh pages cost more than what is done with them.
-struct Scratch {
+pub(super) struct Scratch {
     memory: Vec<f32>,
     skip: usize,
     length: usize,
@@ -437,8 +522,16 @@ const LINE: usize = 16;
 
 impl Scratch {
     /// What was in it is still there.
-    fn new(length: usize) -> Scratch {
-        let mut memory = KEPT.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default();
+    pub(super) fn new(length: usize) -> Scratch {
+        // The smallest that is large enough, so that large ones stay for those who need them.
+        let fitting = KEPT.lock().ok().and_then(|mut kept| {
+            let fits = |(i, memory): (usize, &Vec<f32>)| {
+                (memory.len() >= length + LINE).then_some((memory.len(), i))
+            };
+            let (_, at) = kept.iter().enumerate().filter_map(fits).min()?;
+            Some(kept.swap_remove(at))
+        });
+        let mut memory = fitting.unwrap_or_default();
         if memory.len() < length + LINE {
             memory.resize(length + LINE, 0.0);
         }

@@ -1,31 +1,40 @@
 //! A fully connected layer, with the ReLU that follows it, as one operation on the tape.
 
-use super::elements;
+use super::activation::{self, Activation};
 use super::factored::{Factors, offer};
 use super::gemm::{Matrix, product};
-use crate::threads;
+use super::{Size, add_to, elements, take_gradient};
+use crate::{Error, Result};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::{
-    Const, Cpu, CpuError, Device, Dtype, HasShape, PutTape, Rank1, Rank2, ReshapeTo, SplitTape, Storage,
-    Tape, Tensor, TensorFromVec,
+    Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor, TensorFromVec,
 };
 
-/// Weights and biases, seen by dfdx's counting, building and optimisers. Built as zeros; the model
-/// draws its initial values itself, from a seed of its own.
+/// Weights and biases, seen by dfdx's counting, optimisers and safetensors.
 #[derive(Clone, Debug)]
-pub struct Linear<const I: usize, const O: usize, E: Dtype, D: Storage<E>> {
+pub struct Linear<E: Dtype, D: Storage<E>> {
     /// `O x I`.
-    pub weight: Tensor<Rank2<O, I>, E, D>,
+    pub weight: Tensor<(Size, Size), E, D>,
     /// `O`.
-    pub bias: Tensor<Rank1<O>, E, D>,
+    pub bias: Tensor<(Size,), E, D>,
 }
 
-impl<const I: usize, const O: usize, E: Dtype, D: Device<E>> TensorCollection<E, D> for Linear<I, O, E, D> {
-    type To<E2: Dtype, D2: Device<E2>> = Linear<I, O, E2, D2>;
+impl<E: Dtype, D: Device<E>> Linear<E, D> {
+    /// All zeros: the model draws its initial values itself, from a seed of its own.
+    ///
+    /// Errors: dfdx's, when memory is short.
+    pub fn zeros(device: &D, inputs: usize, outputs: usize) -> std::result::Result<Linear<E, D>, D::Err> {
+        let weight = device.try_zeros_like(&(Size(outputs), Size(inputs)))?;
+        Ok(Linear { weight, bias: device.try_zeros_like(&(Size(outputs),))? })
+    }
+}
+
+impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Linear<E, D> {
+    type To<E2: Dtype, D2: Device<E2>> = Linear<E2, D2>;
 
     fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
         visitor: &mut V,
-    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+    ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
         visitor.visit_fields(
             (
                 Self::tensor("weight", |l| &l.weight, |l| &mut l.weight, TensorOptions::reset_to_zeros()),
@@ -35,10 +44,6 @@ impl<const I: usize, const O: usize, E: Dtype, D: Device<E>> TensorCollection<E,
         )
     }
 }
-
-/// Rows, and columns, that a thread takes at a time where it is a matter of memory alone.
-const ROWS: usize = 16;
-const COLS: usize = 128;
 
 /// Whether an operation computes the gradient of its input. The first layer of a network need not:
 /// nobody asks for the gradient of an image, and it costs as much as the layer's forward pass.
@@ -50,79 +55,47 @@ pub enum InputGradient {
     Skipped,
 }
 
-/// What follows the sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// max(x, 0).
-    Relu,
-}
-
 /// `x W' + b`, then the activation. `x` is `n x I`, the result `n x O`.
 ///
-/// Errors: dfdx's, when memory is short.
-pub fn linear<const I: usize, const O: usize, T: Tape<f32, Cpu>>(
-    layer: &Linear<I, O, f32, Cpu>,
-    x: Tensor<(usize, Const<I>), f32, Cpu, T>,
+/// Errors: [`Error::Shape`] where `x` has another width; [`Error::Tensor`] when memory is short.
+pub fn linear<T: Tape<f32, Cpu>>(
+    layer: &Linear<f32, Cpu>,
+    x: Tensor<(usize, usize), f32, Cpu, T>,
     activation: Activation,
     input_gradient: InputGradient,
-) -> Result<Tensor<(usize, Const<O>), f32, Cpu, T>, CpuError> {
+) -> Result<Tensor<(usize, usize), f32, Cpu, T>> {
+    let operation = "fully connected layer";
+    let ((n, width), (Size(o), Size(i))) = (*x.shape(), *layer.weight.shape());
+    if width != i {
+        return Err(Error::Shape { operation, expected: vec![n, i], got: vec![n, width] });
+    }
     // Before the tape is taken off: for a view this is an operation with a gradient of its own.
-    let (x, mut tape) = x.try_contiguous()?.split_tape();
-    let n = x.shape().0;
-    let device = x.device().clone();
+    let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = layer.weight.clone();
-
-    let mut out = vec![0.0; n * O];
+    let mut out = vec![0.0; n * o];
     if let (Some(xs), Some(ws)) = (elements(&x), elements(&weight)) {
-        product(&mut out, Matrix::new(xs, n, I), Matrix::new(ws, O, I).t(), false);
+        product(&mut out, Matrix::new(xs, n, i), Matrix::new(ws, o, i).t(), false);
     }
-    let bias = layer.bias.clone();
-    if let Some(bias) = elements(&bias) {
-        threads::each_chunk(&mut out, ROWS * O, |_, rows| {
-            for row in rows.chunks_exact_mut(O) {
-                for (y, b) in row.iter_mut().zip(bias) {
-                    *y += b;
-                    if activation == Activation::Relu {
-                        // Not `max`: that would turn a NaN, the mark of divergence, into a zero.
-                        *y = if *y < 0.0 { 0.0 } else { *y };
-                    }
-                }
-            }
-        });
-    }
-    let y = device.try_tensor_from_vec(out, (n, Const::<O>))?;
+    activation::finish(&mut out, o, elements(&layer.bias), activation);
+    let y = x.device().try_tensor_from_vec(out, (n, o)).map_err(Error::tensor(operation))?;
 
     if T::OWNS_TAPE {
-        let (x_ghost, w_ghost, b_ghost, y_ghost) = (x.ghost(), weight.ghost(), bias.ghost(), y.ghost());
+        let (x_ghost, w_ghost, y_ghost) = (x.ghost(), weight.ghost(), y.ghost());
+        let b_ghost = layer.bias.ghost();
         let y_kept = (activation == Activation::Relu).then(|| y.clone());
-        tape.add_backward_op(move |grads| {
-            // Taken out of the map while other gradients are written.
-            let mut dy = std::mem::take(&mut **grads.get_or_alloc_mut(&y_ghost)?);
+        tape.add_backward_op(move |gradients| {
+            let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
             if let Some(ys) = y_kept.as_ref().and_then(elements) {
-                threads::each_chunk(&mut dy, ROWS * O, |i, dy| {
-                    for (d, y) in dy.iter_mut().zip(&ys[i * ROWS * O..]) {
-                        *d = if *y <= 0.0 { 0.0 } else { *d };
-                    }
-                });
+                activation::stop(&mut dy, ys);
             }
-            let db = grads.get_or_alloc_mut(&b_ghost)?;
-            threads::each_chunk(db, COLS, |i, db| {
-                for row in dy.chunks_exact(O) {
-                    for (b, d) in db.iter_mut().zip(&row[i * COLS..]) {
-                        *b += d;
-                    }
-                }
-            });
+            add_to(gradients.get_or_alloc_mut(&b_ghost)?, &activation::column_sums(&dy, o));
             if let (InputGradient::Needed, Some(ws)) = (input_gradient, elements(&weight)) {
-                let dx = grads.get_or_alloc_mut(&x_ghost)?;
-                product(dx, Matrix::new(&dy, n, O), Matrix::new(ws, O, I), true);
+                let dx = gradients.get_or_alloc_mut(&x_ghost)?;
+                product(dx, Matrix::new(&dy, n, o), Matrix::new(ws, o, i), true);
             }
-            let factors = Factors { dy, x: Box::new(x.clone()), n, shared: false };
+            let factors = Factors { dy, x: Box::new(x), n, shared: false };
             if let Some(factors) = offer(&weight, factors) {
-                factors.ready().add_to(grads.get_or_alloc_mut(&w_ghost)?);
-                **grads.get_or_alloc_mut(&y_ghost)? = factors.dy;
+                factors.ready().add_to(gradients.get_or_alloc_mut(&w_ghost)?);
             }
             Ok(())
         });

@@ -3,11 +3,106 @@
 //! dfdx 0.13 records a forward operation's gradient with [`Tape::add_backward_op`]; that, and the
 //! two borrowing functions below, is all that an operation from outside the crate needs.
 
+pub mod activation;
+pub mod concat;
+pub mod conv;
+pub mod conv_norm;
+pub mod dropout;
 pub mod factored;
 pub mod gemm;
 pub mod linear;
+pub mod lrn;
+pub mod norm;
+pub mod pool;
+mod winograd;
 
 use dfdx::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::collections::HashMap;
+
+/// Images stored pixel by pixel: `n x H x W x C`.
+pub type Image<T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, Cpu, T>;
+
+/// One row of numbers an image: `n x inputs`.
+pub type Rows<T = NoneTape> = Tensor<(usize, usize), f32, Cpu, T>;
+
+/// A size that is known when a network is built. dfdx lets a module's tensors have sizes known to the
+/// compiler alone ([`ConstShape`]); this one passes for such, so that widths are chosen at run time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size(pub usize);
+
+impl Dim for Size {
+    fn size(&self) -> usize {
+        self.0
+    }
+
+    fn from_size(size: usize) -> Option<Size> {
+        Some(Size(size))
+    }
+}
+
+impl ConstDim for Size {
+    /// What dfdx's own building would make: nothing. Networks here have constructors.
+    const SIZE: usize = 0;
+}
+
+/// One pass of a batch through a network: what layers need that behave otherwise in training.
+pub struct Pass {
+    training: bool,
+    draws: ChaCha8Rng,
+    /// By the address of a running statistic: what this batch had.
+    notes: HashMap<usize, Vec<f32>>,
+}
+
+impl Pass {
+    /// Batch norm uses running statistics, dropout does nothing.
+    pub fn evaluation() -> Pass {
+        Pass { training: false, draws: ChaCha8Rng::seed_from_u64(0), notes: HashMap::new() }
+    }
+
+    /// Batch norm uses the batch's statistics, dropout draws from the stream `step` of `seed`.
+    pub fn training_step(seed: u64, step: u64) -> Pass {
+        let mut draws = ChaCha8Rng::seed_from_u64(seed);
+        draws.set_stream(step);
+        Pass { training: true, draws, notes: HashMap::new() }
+    }
+
+    pub(crate) fn training(&self) -> bool {
+        self.training
+    }
+
+    pub(crate) fn draws(&mut self) -> &mut ChaCha8Rng {
+        &mut self.draws
+    }
+
+    fn note(&mut self, address: usize, values: Vec<f32>) {
+        self.notes.insert(address, values);
+    }
+
+    /// What the batch had for the running statistic `tensor`.
+    pub(crate) fn noted<S: Shape>(&self, tensor: &Tensor<S, f32, Cpu>) -> Option<&[f32]> {
+        self.notes.get(&address(tensor)).map(Vec::as_slice)
+    }
+}
+
+/// Where a tensor's elements lie: as good as a name while it lives. dfdx keeps its own number to itself.
+fn address<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> usize {
+    elements(tensor).map_or(0, |e| e.as_ptr().addr())
+}
+
+/// Takes the gradient of an operation's result out of the map: it is needed once, and its memory again.
+fn take_gradient(gradient: &mut Vec<f32>) -> Vec<f32> {
+    std::mem::take(gradient)
+}
+
+/// `to += from`, on all threads.
+fn add_to(to: &mut [f32], from: &[f32]) {
+    const CHUNK: usize = 32 * 1024;
+    crate::threads::each_chunk(to, CHUNK, |i, to| {
+        to.iter_mut().zip(&from[i * CHUNK..]).for_each(|(t, f)| *t += f);
+    });
+}
 
 /// The elements of a contiguous CPU tensor, in row-major order, without a copy.
 ///

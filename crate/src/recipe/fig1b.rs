@@ -44,7 +44,7 @@ fn corruption(p: f64) -> Corruption {
 /// Figures 1b and 1c are made of the same runs.
 pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     let mut configs = Vec::new();
-    for model in ModelKind::ALL {
+    for model in ModelKind::MLPS {
         for repeat in 0..repeats(scale) {
             for &p in levels(scale) {
                 configs.push(setting(data, scale, model, corruption(p), Seeds::repeat(repeat)));
@@ -106,5 +106,5 @@ fn verdict(runs: &[Run]) -> Verdict {
         let times = if values.is_empty() { "not fitted".into() } else { format!("{mean:.1}x") };
         format!("{} {times}", m.title())
     };
-    Verdict { paper, ours: format!("p = 1: {}", ModelKind::ALL.map(model).join(", ")) }
+    Verdict { paper, ours: format!("p = 1: {}", ModelKind::MLPS.map(model).join(", ")) }
 }

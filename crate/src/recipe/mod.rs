@@ -9,7 +9,7 @@ pub mod fig1b;
 pub mod fig1c;
 pub mod table1;
 
-use crate::config::{Hyper, Init, RunConfig, SCHEMA, Scale, Seeds};
+use crate::config::{Hyper, RunConfig, SCHEMA, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::figures::{Drawing, Note};
@@ -132,6 +132,7 @@ pub fn setting(
         schema: SCHEMA,
         data: id,
         model,
+        width: 1.0,
         corruption,
         hyper: Hyper {
             batch_size,
@@ -140,7 +141,7 @@ pub fn setting(
             decay: 0.95,
             decay_every,
             weight_decay: 0.0,
-            init: Init::Glorot,
+            init: model.init(),
             random_crop: false,
             epochs: size.epochs,
             stop_when_fitted: true,

@@ -29,7 +29,7 @@ pub const RECIPE: Recipe = Recipe {
 
 /// The rows whose model this crate has, with that model.
 pub fn rows() -> Vec<(&'static Table1Row, ModelKind)> {
-    let model = |row: &Table1Row| ModelKind::ALL.into_iter().find(|m| m.title() == row.model);
+    let model = |row: &Table1Row| ModelKind::MLPS.into_iter().find(|m| m.title() == row.model);
     TABLE_1.iter().filter_map(|row| Some((row, model(row)?))).collect()
 }
 

@@ -1,0 +1,404 @@
+//! A network as a list of layers: the one description that builds it, runs it, counts it and draws it.
+
+use crate::ops::activation::Activation;
+use crate::ops::concat::concat;
+use crate::ops::conv::{Conv2d, Window, conv2d};
+use crate::ops::conv_norm::conv_norm;
+use crate::ops::dropout::dropout;
+use crate::ops::linear::{InputGradient, Linear, linear};
+use crate::ops::lrn::local_response_norm;
+use crate::ops::norm::BatchNorm;
+use crate::ops::pool::{global_mean, max_pool, mean_pool};
+use crate::ops::{Image, Pass, Rows, elements};
+use crate::{Error, Result, threads};
+use dfdx::nn::modules::Repeated;
+use dfdx::nn::tensor_collection::*;
+use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, SplitTape, Storage, Tape};
+use dfdx::prelude::{ReshapeTo, TensorFromVec};
+
+/// A layer of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Layer {
+    /// Convolution and ReLU, between them batch normalisation with a shift (the paper's "Conv module"), or a
+    /// bias where it is not `normalised`.
+    Conv {
+        /// How the window moves.
+        window: Window,
+        /// Filters.
+        outputs: usize,
+        /// Batch normalisation, or a bias.
+        normalised: bool,
+    },
+    /// Every output a weighted sum of every input, with biases.
+    Linear {
+        /// Units.
+        outputs: usize,
+        /// What follows.
+        activation: Activation,
+    },
+    /// The largest pixel under the window.
+    MaxPool(Window),
+    /// The mean of the pixels under the window.
+    MeanPool(Window),
+    /// The mean of all pixels.
+    GlobalMean,
+    /// Local response normalisation.
+    LocalResponseNorm,
+    /// Leaves elements out in training; each is kept with this probability.
+    Dropout(f32),
+    /// Lists of layers that see the same input; their channels are put side by side.
+    Branches(Vec<Vec<Layer>>),
+    /// A second classifier beside the network, whose loss counts too, [`AUXILIARY`] times, in training.
+    Auxiliary(Vec<Layer>),
+}
+
+/// Weight of an auxiliary classifier's loss (Szegedy et al. 2016; TF-Slim).
+pub const AUXILIARY: f32 = 0.4;
+
+/// Height, width, channels.
+pub type Size3 = [usize; 3];
+
+impl Layer {
+    /// What the layer makes of an image of height, width and channels `from`.
+    ///
+    /// Errors: [`Error::Shape`] where a window is larger than the image, or branches end with different sizes;
+    /// [`Error::Argument`] for layers without outputs.
+    pub fn output(&self, from: Size3) -> Result<Size3> {
+        let operation = "plan the network";
+        let [height, width, channels] = from;
+        let under = |window: &Window, channels: usize| match window.output(height, width) {
+            Some((height, width)) => Ok([height, width, channels]),
+            None => {
+                let expected = vec![window.kernel.0, window.kernel.1];
+                Err(Error::Shape { operation, expected, got: vec![height, width] })
+            }
+        };
+        match self {
+            Layer::Conv { outputs: 0, .. } | Layer::Linear { outputs: 0, .. } => {
+                Err(Error::argument(operation, format!("{self:?} has no outputs")))
+            }
+            Layer::Conv { window, outputs, .. } => under(window, *outputs),
+            Layer::MaxPool(window) | Layer::MeanPool(window) => under(window, channels),
+            Layer::Linear { outputs, .. } => Ok([1, 1, *outputs]),
+            Layer::GlobalMean => Ok([1, 1, channels]),
+            Layer::LocalResponseNorm | Layer::Dropout(_) => Ok(from),
+            Layer::Auxiliary(layers) => output(layers, from).map(|_| from),
+            Layer::Branches(branches) => {
+                let mut all: Option<Size3> = None;
+                for branch in branches {
+                    let [h, w, c] = output(branch, from)?;
+                    let sum = all.get_or_insert([h, w, 0]);
+                    if sum[..2] != [h, w] {
+                        return Err(Error::Shape { operation, expected: sum[..2].to_vec(), got: vec![h, w] });
+                    }
+                    sum[2] += c;
+                }
+                all.ok_or_else(|| Error::argument(operation, "no branches"))
+            }
+        }
+    }
+}
+
+/// What a list of layers makes of an image.
+///
+/// Errors: as for [`Layer::output`].
+pub fn output(layers: &[Layer], from: Size3) -> Result<Size3> {
+    layers.iter().try_fold(from, |from, layer| layer.output(from))
+}
+
+/// Convolutions and fully connected layers in a list, those inside others included.
+pub fn count(layers: &[Layer]) -> (usize, usize) {
+    layers.iter().fold((0, 0), |(convs, linears), layer| {
+        let (c, l) = match layer {
+            Layer::Conv { .. } => (1, 0),
+            Layer::Linear { .. } => (0, 1),
+            Layer::Auxiliary(layers) => count(layers),
+            Layer::Branches(branches) => {
+                branches.iter().map(|b| count(b)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+            }
+            _ => (0, 0),
+        };
+        (convs + c, linears + l)
+    })
+}
+
+/// `channels * width`, rounded, at least 1: the sizes of a reduced network.
+pub fn scaled(channels: usize, width: f64) -> usize {
+    ((channels as f64 * width).round() as usize).max(1)
+}
+
+/// A convolution with the shift that follows it: batch normalisation's, or a bias.
+#[derive(Clone, Debug)]
+pub struct ConvModule<E: Dtype, D: Storage<E>> {
+    /// Weights.
+    pub conv: Conv2d<E, D>,
+    /// Shift and running statistics; statistics of no channels where nothing is normalised.
+    pub norm: BatchNorm<E, D>,
+}
+
+impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for ConvModule<E, D> {
+    type To<E2: Dtype, D2: Device<E2>> = ConvModule<E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        visitor.visit_fields(
+            (
+                Self::module("conv", |m| &m.conv, |m| &mut m.conv),
+                Self::module("norm", |m| &m.norm, |m| &mut m.norm),
+            ),
+            |(conv, norm)| ConvModule { conv, norm },
+        )
+    }
+}
+
+/// A network after a plan with `CONVS` convolutions and `LINEARS` fully connected layers. (dfdx visits a
+/// type's tensors without seeing a value of it, so their number is part of the type.)
+#[derive(Clone, Debug)]
+pub struct Planned<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Storage<E>> {
+    convs: Repeated<ConvModule<E, D>, CONVS>,
+    linears: Repeated<Linear<E, D>, LINEARS>,
+    plan: Vec<Layer>,
+    /// Of the images.
+    input: Size3,
+}
+
+impl<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Device<E>> TensorCollection<E, D>
+    for Planned<CONVS, LINEARS, E, D>
+{
+    type To<E2: Dtype, D2: Device<E2>> = Planned<CONVS, LINEARS, E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        visitor.visit_fields(
+            (
+                Self::module("convs", |m| &m.convs, |m| &mut m.convs),
+                Self::module("linears", |m| &m.linears, |m| &mut m.linears),
+            ),
+            // Whoever makes a network of another kind gives it the plan again.
+            |(convs, linears)| Planned { convs, linears, plan: Vec::new(), input: [0; 3] },
+        )
+    }
+}
+
+impl<const CONVS: usize, const LINEARS: usize> Planned<CONVS, LINEARS, f32, Cpu> {
+    /// With weights of zero, for images of height, width and channels `input`.
+    ///
+    /// Errors: [`Error::Argument`] where the plan has other numbers of layers than the type; those of
+    /// [`Layer::output`]; [`Error::Tensor`] when memory is short.
+    pub fn new(device: &Cpu, plan: Vec<Layer>, input: Size3) -> Result<Self> {
+        let operation = "build the network";
+        if count(&plan) != (CONVS, LINEARS) {
+            let (convs, linears) = count(&plan);
+            let problem = format!(
+                "{convs} convolutions and {linears} fully connected layers planned, built for {CONVS} and {LINEARS}"
+            );
+            return Err(Error::argument(operation, problem));
+        }
+        let (mut convs, mut linears) = (Vec::new(), Vec::new());
+        make(device, &plan, input, &mut convs, &mut linears)?;
+        let (convs, linears) = (Repeated { modules: convs }, Repeated { modules: linears });
+        Ok(Planned { convs, linears, plan, input })
+    }
+
+    /// The layers.
+    pub fn plan(&self) -> &[Layer] {
+        &self.plan
+    }
+
+    /// Height, width and channels of the images.
+    pub fn input(&self) -> Size3 {
+        self.input
+    }
+
+    /// `n x classes` scores of images (`n x (C * H * W)`, channel by channel), and those of the auxiliary classifier
+    /// in training, made on the same tape.
+    ///
+    /// Errors: [`Error::Shape`] for images of another size; [`Error::Tensor`] when memory is short.
+    pub fn forward<T: Tape<f32, Cpu>>(
+        &self,
+        images: Rows<T>,
+        pass: &mut Pass,
+    ) -> Result<(Rows<T>, Option<Rows>)> {
+        let (n, size) = *images.shape();
+        if size != self.input.iter().product::<usize>() {
+            let expected = vec![n, self.input[2], self.input[0], self.input[1]];
+            return Err(Error::Shape { operation: "forward pass", expected, got: vec![n, size] });
+        }
+        let x = match self.plan.first() {
+            Some(Layer::Linear { .. }) => Value::Rows(images),
+            _ => Value::Image(by_pixel(images, self.input)?),
+        };
+        let (convs, linears) = (&self.convs.modules, &self.linears.modules);
+        let mut walk = Walk { convs, linears, pass, first: true, auxiliary: None };
+        let scores = walk.layers(&self.plan, x)?.rows()?;
+        Ok((scores, walk.auxiliary))
+    }
+}
+
+fn make(
+    device: &Cpu,
+    layers: &[Layer],
+    mut from: Size3,
+    convs: &mut Vec<ConvModule<f32, Cpu>>,
+    linears: &mut Vec<Linear<f32, Cpu>>,
+) -> Result<()> {
+    let failed = "build the network";
+    for layer in layers {
+        let to = layer.output(from)?;
+        match layer {
+            Layer::Conv { window, outputs, normalised } => {
+                let conv =
+                    Conv2d::zeros(device, *window, from[2], *outputs).map_err(Error::tensor(failed))?;
+                let norm = if *normalised {
+                    BatchNorm::new(device, *outputs)
+                } else {
+                    BatchNorm::shift_only(device, *outputs)
+                };
+                convs.push(ConvModule { conv, norm: norm.map_err(Error::tensor(failed))? });
+            }
+            Layer::Linear { outputs, .. } => {
+                let inputs: usize = from.iter().product();
+                linears.push(Linear::zeros(device, inputs, *outputs).map_err(Error::tensor(failed))?);
+            }
+            Layer::Branches(branches) => {
+                for branch in branches {
+                    make(device, branch, from, convs, linears)?;
+                }
+            }
+            Layer::Auxiliary(layers) => make(device, layers, from, convs, linears)?,
+            _ => (),
+        }
+        from = to;
+    }
+    Ok(())
+}
+
+/// From channel by channel to pixel by pixel. Images have no gradient.
+fn by_pixel<T: Tape<f32, Cpu>>(images: Rows<T>, [height, width, channels]: Size3) -> Result<Image<T>> {
+    let operation = "order of the pixels";
+    let n = images.shape().0;
+    let (images, tape) = images.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
+    let from = elements(&images).unwrap_or_default();
+    let pixels = height * width;
+    let mut to = vec![0.0; from.len()];
+    threads::each_chunk(&mut to, pixels * channels, |image, to| {
+        let from = &from[image * pixels * channels..][..to.len()];
+        for (channel, from) in from.chunks_exact(pixels).enumerate() {
+            to.iter_mut().skip(channel).step_by(channels).zip(from).for_each(|(to, from)| *to = *from);
+        }
+    });
+    let shape = (n, height, width, channels);
+    let images = images.device().try_tensor_from_vec(to, shape).map_err(Error::tensor(operation))?;
+    Ok(images.put_tape(tape))
+}
+
+enum Value<T> {
+    Image(Image<T>),
+    Rows(Rows<T>),
+}
+
+impl<T: Tape<f32, Cpu>> Value<T> {
+    fn image(self) -> Result<Image<T>> {
+        match self {
+            Value::Image(image) => Ok(image),
+            Value::Rows(rows) => {
+                let (n, size) = *rows.shape();
+                rows.try_reshape_like(&(n, 1, 1, size)).map_err(Error::tensor("rows to pixels"))
+            }
+        }
+    }
+
+    fn rows(self) -> Result<Rows<T>> {
+        match self {
+            Value::Rows(rows) => Ok(rows),
+            Value::Image(image) => {
+                let (n, height, width, channels) = *image.shape();
+                let shape = (n, height * width * channels);
+                image.try_reshape_like(&shape).map_err(Error::tensor("pixels to rows"))
+            }
+        }
+    }
+}
+
+/// A way through the plan: the modules that are still to come.
+struct Walk<'a> {
+    convs: &'a [ConvModule<f32, Cpu>],
+    linears: &'a [Linear<f32, Cpu>],
+    pass: &'a mut Pass,
+    /// Whether nothing with weights has been passed: nobody asks for the images' gradient.
+    first: bool,
+    auxiliary: Option<Rows>,
+}
+
+impl Walk<'_> {
+    fn layers<T: Tape<f32, Cpu>>(&mut self, layers: &[Layer], x: Value<T>) -> Result<Value<T>> {
+        layers.iter().try_fold(x, |x, layer| self.layer(layer, x))
+    }
+
+    fn input_gradient(&mut self) -> InputGradient {
+        if std::mem::take(&mut self.first) { InputGradient::Skipped } else { InputGradient::Needed }
+    }
+
+    fn layer<T: Tape<f32, Cpu>>(&mut self, layer: &Layer, x: Value<T>) -> Result<Value<T>> {
+        Ok(match layer {
+            Layer::Conv { normalised, .. } => {
+                let (x, input_gradient) = (x.image()?, self.input_gradient());
+                let Some((module, rest)) = self.convs.split_first() else { return Err(short()) };
+                self.convs = rest;
+                let ConvModule { conv, norm } = module;
+                Value::Image(if *normalised {
+                    conv_norm(conv, norm, x, input_gradient, self.pass)?
+                } else {
+                    conv2d(conv, Some(&norm.shift), x, Activation::Relu, input_gradient)?
+                })
+            }
+            Layer::Linear { activation, .. } => {
+                let (x, input_gradient) = (x.rows()?, self.input_gradient());
+                let Some((module, rest)) = self.linears.split_first() else { return Err(short()) };
+                self.linears = rest;
+                Value::Rows(linear(module, x, *activation, input_gradient)?)
+            }
+            Layer::MaxPool(window) => Value::Image(max_pool(x.image()?, *window)?),
+            Layer::MeanPool(window) => Value::Image(mean_pool(x.image()?, *window)?),
+            Layer::GlobalMean => Value::Rows(global_mean(x.image()?)?),
+            Layer::LocalResponseNorm => Value::Image(local_response_norm(x.image()?)?),
+            Layer::Dropout(kept) => match x {
+                Value::Image(x) => Value::Image(dropout(x, *kept, self.pass)?),
+                Value::Rows(x) => Value::Rows(dropout(x, *kept, self.pass)?),
+            },
+            Layer::Branches(branches) => {
+                let (x, mut tape) = x.image()?.split_tape();
+                let mut parts: Vec<Image> = Vec::new();
+                let first = self.first;
+                for branch in branches {
+                    self.first = first;
+                    let made = self.layers(branch, Value::Image(x.clone().put_tape(tape)))?;
+                    let (part, rest) = made.image()?.split_tape();
+                    parts.push(part);
+                    tape = rest;
+                }
+                Value::Image(concat(&parts, tape)?)
+            }
+            Layer::Auxiliary(layers) if self.pass.training() => {
+                let (x, tape) = x.image()?.split_tape();
+                let made = self.layers(layers, Value::Image(x.clone().put_tape(tape)))?;
+                let (scores, tape) = made.rows()?.split_tape();
+                self.auxiliary = Some(scores);
+                Value::Image(x.put_tape(tape))
+            }
+            Layer::Auxiliary(layers) => {
+                let (convs, linears) = count(layers);
+                self.convs = self.convs.get(convs..).unwrap_or_default();
+                self.linears = self.linears.get(linears..).unwrap_or_default();
+                x
+            }
+        })
+    }
+}
+
+/// Of a network that was made without its plan.
+fn short() -> Error {
+    Error::argument("forward pass", "the plan has more layers than the network")
+}

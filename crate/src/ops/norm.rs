@@ -1,0 +1,261 @@
+//! Batch normalisation over all but the channels (Ioffe and Szegedy 2015), with the ReLU that follows it.
+//!
+//! As TF-Slim has it, and the paper's Inception: a shift but no scale unless asked for, epsilon 0.001.
+
+use super::activation::{Activation, ROWS, total};
+use super::{Image, Pass, Size, address, elements, take_gradient};
+use crate::{Error, Result, threads};
+use dfdx::nn::tensor_collection::*;
+use dfdx::prelude::TensorFromVec;
+use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
+use pulp::Arch;
+
+/// Added to a variance before its root is taken.
+pub const EPSILON: f32 = 1e-3;
+/// Share of a running statistic that is kept at a step. TF-Slim's 0.999 and 0.9997 need thousands of
+/// steps before the network can be tested; the small scales have hundreds in all.
+pub const KEPT: f32 = 0.9;
+
+/// A shift a channel, and the running statistics that stand in for the batch's in evaluation.
+#[derive(Clone, Debug)]
+pub struct BatchNorm<E: Dtype, D: Storage<E>> {
+    /// `C`; the paper's beta.
+    pub shift: Tensor<(Size,), E, D>,
+    /// `C`: running mean.
+    pub mean: Tensor<(Size,), E, D>,
+    /// `C`: running variance.
+    pub variance: Tensor<(Size,), E, D>,
+}
+
+impl<E: Dtype, D: Device<E>> BatchNorm<E, D> {
+    /// A shift and no statistics: a bias, where nothing is normalised.
+    ///
+    /// Errors: dfdx's, when memory is short.
+    pub fn shift_only(device: &D, channels: usize) -> std::result::Result<BatchNorm<E, D>, D::Err> {
+        let none = (Size(0),);
+        Ok(BatchNorm {
+            shift: device.try_zeros_like(&(Size(channels),))?,
+            mean: device.try_zeros_like(&none)?,
+            variance: device.try_zeros_like(&none)?,
+        })
+    }
+
+    /// No shift; a running mean of 0 and variance of 1.
+    ///
+    /// Errors: dfdx's, when memory is short.
+    pub fn new(device: &D, channels: usize) -> std::result::Result<BatchNorm<E, D>, D::Err> {
+        let shape = (Size(channels),);
+        Ok(BatchNorm {
+            shift: device.try_zeros_like(&shape)?,
+            mean: device.try_zeros_like(&shape)?,
+            variance: device.try_ones_like(&shape)?,
+        })
+    }
+}
+
+impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for BatchNorm<E, D> {
+    type To<E2: Dtype, D2: Device<E2>> = BatchNorm<E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        let zeros = TensorOptions::detached(|t| t.try_fill_with_zeros());
+        let ones = TensorOptions::detached(|t| t.try_fill_with_ones());
+        visitor.visit_fields(
+            (
+                Self::tensor("shift", |l| &l.shift, |l| &mut l.shift, TensorOptions::reset_to_zeros()),
+                Self::tensor("mean", |l| &l.mean, |l| &mut l.mean, zeros),
+                Self::tensor("variance", |l| &l.variance, |l| &mut l.variance, ones),
+            ),
+            |(shift, mean, variance)| BatchNorm { shift, mean, variance },
+        )
+    }
+}
+
+/// What the normalisation of one batch does to a channel: `(x - mean) * deviation * scale + shift`.
+pub(super) struct Channels {
+    mean: Vec<f32>,
+    /// 1 / sqrt(variance + epsilon).
+    deviation: Vec<f32>,
+    scale: Option<Vec<f32>>,
+    /// `a x + b`, the same in two operations.
+    a: Vec<f32>,
+    b: Vec<f32>,
+    relu: bool,
+    /// Whether mean and deviation are the batch's own, and so depend on `x`.
+    own: bool,
+}
+
+impl Channels {
+    /// From the batch itself in training, which is noted in `pass`; from the running statistics in evaluation.
+    pub fn new(
+        layer: &BatchNorm<f32, Cpu>,
+        scale: Option<&[f32]>,
+        x: &[f32],
+        activation: Activation,
+        pass: &mut Pass,
+    ) -> Channels {
+        let shift = elements(&layer.shift).unwrap_or_default();
+        let (mean, variance) = if pass.training() {
+            let (mean, variance) = statistics(x, shift.len());
+            pass.note(address(&layer.mean), mean.clone());
+            // The running variance is the unbiased one, as in TensorFlow's and PyTorch's.
+            let n = (x.len() / shift.len().max(1)) as f32;
+            let unbiased = variance.iter().map(|v| v * n / (n - 1.0).max(1.0)).collect();
+            pass.note(address(&layer.variance), unbiased);
+            (mean, variance)
+        } else {
+            let running = |t| elements(t).unwrap_or_default().to_vec();
+            (running(&layer.mean), running(&layer.variance))
+        };
+        let deviation: Vec<f32> = variance.iter().map(|v| 1.0 / (v + EPSILON).sqrt()).collect();
+        let scale = scale.map(<[f32]>::to_vec);
+        let a: Vec<f32> = match &scale {
+            Some(scale) => deviation.iter().zip(scale).map(|(d, s)| d * s).collect(),
+            None => deviation.clone(),
+        };
+        let b = shift.iter().zip(&mean).zip(&a).map(|((s, m), a)| s - m * a).collect();
+        Channels { mean, deviation, scale, a, b, relu: activation == Activation::Relu, own: pass.training() }
+    }
+
+    /// The normalised `x`.
+    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
+        let c = self.a.len();
+        let mut y = vec![0.0; x.len()];
+        let arch = Arch::new();
+        threads::each_chunk(&mut y, ROWS * c, |i, y| {
+            let x = &x[i * ROWS * c..][..y.len()];
+            arch.dispatch(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                        for (((y, x), a), b) in y.iter_mut().zip(x).zip(&self.a).zip(&self.b) {
+                            let value = a * x + b;
+                            *y = if self.relu && value < 0.0 { 0.0 } else { value };
+                        }
+                    }
+                },
+            );
+        });
+        y
+    }
+
+    /// Turns the gradient of the result into the gradient of `x`, in place. Returns the gradients of shift and scale.
+    pub fn gradient(&self, x: &[f32], dy: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
+        let c = self.a.len();
+        let rows = (x.len() / c.max(1)) as f32;
+        let arch = Arch::new();
+        let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
+        {
+            // Past the ReLU on the way: both sums are of what comes through.
+            let sums = super::gemm::Shared(parts.as_mut_ptr());
+            threads::each_chunk(dy, ROWS * c, |i, dy| {
+                let x = &x[i * ROWS * c..][..dy.len()];
+                // SAFETY: every part has two sums a channel of its own, inside `parts`.
+                let sums = unsafe { std::slice::from_raw_parts_mut(sums.at(i * 2 * c), 2 * c) };
+                let (plain, weighted) = sums.split_at_mut(c);
+                arch.dispatch(
+                    #[inline(always)]
+                    || {
+                        for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                            for k in 0..c {
+                                let through = !self.relu || self.a[k] * x[k] + self.b[k] > 0.0;
+                                let d = if through { dy[k] } else { 0.0 };
+                                dy[k] = d;
+                                plain[k] += d;
+                                weighted[k] += d * ((x[k] - self.mean[k]) * self.deviation[k]);
+                            }
+                        }
+                    },
+                );
+            });
+        }
+        let sums = total(&parts, 2 * c);
+        let (shift, scale) = sums.split_at(c);
+        let share = if self.own { 1.0 / rows } else { 0.0 };
+        let per_row: Vec<(f32, f32)> = shift.iter().zip(scale).map(|(s, w)| (s * share, w * share)).collect();
+        threads::each_chunk(dy, ROWS * c, |i, dy| {
+            let x = &x[i * ROWS * c..][..dy.len()];
+            arch.dispatch(
+                #[inline(always)]
+                || {
+                    for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                        for k in 0..c {
+                            let normal = (x[k] - self.mean[k]) * self.deviation[k];
+                            dy[k] = self.a[k] * (dy[k] - per_row[k].0 - normal * per_row[k].1);
+                        }
+                    }
+                },
+            );
+        });
+        let scale = if self.scale.is_some() { scale.to_vec() } else { Vec::new() };
+        (shift.to_vec(), scale)
+    }
+}
+
+/// Mean and variance (of the batch: over n) of each of `c` channels.
+fn statistics(x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
+    let rows = (x.len() / c.max(1)) as f32;
+    // Sums are of differences from the first pixel: with a mean far from zero, squares would cancel.
+    let Some(pivot) = x.get(..c) else { return (vec![0.0; c], vec![1.0; c]) };
+    let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
+    let arch = Arch::new();
+    threads::each_chunk(&mut parts, 2 * c, |i, sums| {
+        let x = &x[i * ROWS * c..x.len().min((i + 1) * ROWS * c)];
+        let (plain, squares) = sums.split_at_mut(c);
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for x in x.chunks_exact(c) {
+                    for k in 0..c {
+                        let d = x[k] - pivot[k];
+                        plain[k] += d;
+                        squares[k] += d * d;
+                    }
+                }
+            },
+        );
+    });
+    let sums = total(&parts, 2 * c);
+    let (plain, squares) = sums.split_at(c);
+    let mean = plain.iter().zip(pivot).map(|(s, p)| p + s / rows).collect();
+    let variance = plain.iter().zip(squares).map(|(s, q)| (q / rows - (s / rows).powi(2)).max(0.0)).collect();
+    (mean, variance)
+}
+
+/// Batch normalisation of `x` (`n x H x W x C`), then the activation. `scale` has a factor a channel.
+///
+/// Errors: [`Error::Shape`] where the channels are not the layer's; [`Error::Tensor`] when memory is short.
+pub fn batch_norm<T: Tape<f32, Cpu>>(
+    layer: &BatchNorm<f32, Cpu>,
+    scale: Option<&Tensor<(Size,), f32, Cpu>>,
+    x: Image<T>,
+    activation: Activation,
+    pass: &mut Pass,
+) -> Result<Image<T>> {
+    let operation = "batch normalisation";
+    let shape = *x.shape();
+    let channels = layer.shift.shape().0.0;
+    if shape.3 != channels || scale.is_some_and(|s| s.shape().0.0 != channels) {
+        return Err(Error::Shape { operation, expected: vec![channels], got: vec![shape.3] });
+    }
+    let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
+    let xs = elements(&x).unwrap_or_default();
+    let made = Channels::new(layer, scale.and_then(elements), xs, activation, pass);
+    let y = x.device().try_tensor_from_vec(made.apply(xs), shape).map_err(Error::tensor(operation))?;
+    if T::OWNS_TAPE {
+        let (x_ghost, shift_ghost, y_ghost) = (x.ghost(), layer.shift.ghost(), y.ghost());
+        let scale_ghost = scale.map(|s| s.ghost());
+        tape.add_backward_op(move |gradients| {
+            let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
+            let (shift, scale) = made.gradient(elements(&x).unwrap_or_default(), &mut dy);
+            super::add_to(gradients.get_or_alloc_mut(&shift_ghost)?, &shift);
+            if let Some(ghost) = &scale_ghost {
+                super::add_to(gradients.get_or_alloc_mut(ghost)?, &scale);
+            }
+            super::add_to(gradients.get_or_alloc_mut(&x_ghost)?, &dy);
+            Ok(())
+        });
+    }
+    Ok(y.put_tape(tape))
+}

@@ -1,0 +1,252 @@
+//! The networks: their sizes, their first weights, and whole training steps.
+//!
+//! `fixtures/conv_step.json` was made with PyTorch by `fixtures/conv_step.py`.
+
+use rethink::config::Init;
+use rethink::models::plan::{self, Layer};
+use rethink::models::{ModelKind, Network, Parameter, boxed};
+use rethink::ops::Pass;
+use rethink::optim::SgdStep;
+use rethink_tests::{compare, formula};
+use serde_json::Value;
+
+#[test]
+fn parameter_counts_are_the_papers() {
+    let count = |model: ModelKind| model.build(3, 10, model.init(), 0).unwrap().parameter_count();
+    assert_eq!(count(ModelKind::Inception), 1_649_402);
+    assert_eq!(count(ModelKind::InceptionNoBn), 1_649_402);
+    assert_eq!(count(ModelKind::Alexnet), 1_387_786);
+    assert_eq!(count(ModelKind::Mlp3x512), 1_735_178);
+    assert_eq!(count(ModelKind::Mlp1x512), 1_209_866);
+    let v3 = ModelKind::InceptionV3.build_for([299, 299, 3], 1000, 1.0, Init::Glorot, 0).unwrap();
+    // torchvision's inception_v3 has 23,834,568 without its auxiliary head; 17,216 of them are batch norm's
+    // scales, which TF-Slim's does without.
+    assert_eq!(v3.parameter_count(), 23_834_568 - 17_216);
+}
+
+#[test]
+fn sizes_inside_the_networks_are_the_papers() {
+    let plan = ModelKind::Inception.plan([28, 28, 3], 10, 1.0).unwrap();
+    let mut at = [28, 28, 3];
+    let mut sizes = Vec::new();
+    for layer in &plan {
+        at = layer.output(at).unwrap();
+        sizes.push((at[0], at[2]));
+    }
+    let expected = [
+        (28, 96),
+        (28, 64),
+        (28, 80),
+        (14, 160),
+        (14, 160),
+        (14, 160),
+        (14, 160),
+        (14, 144),
+        (7, 240),
+        (7, 336),
+        (7, 336),
+        (1, 336),
+        (1, 10),
+    ];
+    assert_eq!(sizes, expected);
+    let plan = ModelKind::InceptionV3.plan([299, 299, 3], 1000, 1.0).unwrap();
+    let mixed: Vec<[usize; 3]> =
+        (7..=17).map(|i| plan::output(&plan[..=i], [299, 299, 3]).unwrap()).collect();
+    assert_eq!(mixed[0], [35, 35, 256]);
+    assert_eq!(mixed[3], [17, 17, 768]);
+    assert_eq!(mixed[8], [8, 8, 1280]);
+    assert_eq!(mixed[10], [8, 8, 2048]);
+    assert!(ModelKind::InceptionV3.plan([75, 75, 3], 10, 0.25).is_ok());
+    assert!(ModelKind::InceptionV3Aux.plan([75, 75, 3], 10, 0.25).is_ok());
+    let error = ModelKind::InceptionV3.plan([74, 74, 3], 10, 1.0).unwrap_err().to_string();
+    assert!(error.contains("expected shape [3, 3]"), "{error}");
+    for (classes, width) in [(0, 1.0), (10, 0.0), (10, f64::NAN), (10, 17.0)] {
+        assert!(ModelKind::Alexnet.plan([28, 28, 3], classes, width).is_err());
+    }
+}
+
+#[test]
+fn a_narrow_network_is_narrow_in_every_layer() {
+    let half = ModelKind::Inception.build_for([28, 28, 3], 10, 0.5, Init::Glorot, 0).unwrap();
+    let whole = ModelKind::Inception.build(3, 10, Init::Glorot, 0).unwrap();
+    for (h, w) in half.parameters().iter().zip(whole.parameters()) {
+        if h.name.ends_with("conv.weight") && h.shape[2] != 3 {
+            assert_eq!([2 * h.shape[2], 2 * h.shape[3]], w.shape[2..], "{}", h.name);
+        }
+    }
+}
+
+/// Fills a network as `fill` in fixtures/conv_step.py does.
+fn fill(network: &mut Box<dyn Network>, shift: f32) {
+    let filled: Vec<Parameter> = network
+        .parameters()
+        .into_iter()
+        .enumerate()
+        .map(|(number, p)| {
+            let fan_in = match p.shape[..] {
+                [h, w, c, _] => h * w * c,
+                [_, inputs] => inputs,
+                _ => 0,
+            };
+            let scale = if fan_in > 0 { (6.0 / fan_in as f64).sqrt() } else { 0.1 };
+            if p.name.ends_with("mean") || p.name.ends_with("variance") {
+                return p;
+            }
+            let mut values = formula(p.values.len(), 7919 + 2 * number, scale);
+            if p.name.ends_with("norm.shift") {
+                let signs = [shift, shift, shift, -shift].into_iter().cycle();
+                values.iter_mut().zip(signs).for_each(|(v, s)| *v += s);
+            }
+            Parameter { values, ..p }
+        })
+        .collect();
+    network.restore(&filled, Vec::new()).unwrap();
+}
+
+/// Without dropout, whose draws are nobody else's, and without batch normalisation where that is asked for.
+fn changed(layers: Vec<Layer>, normalised: bool) -> Vec<Layer> {
+    let all = |lists: Vec<Vec<Layer>>| lists.into_iter().map(|l| changed(l, normalised)).collect();
+    let one = |layer| match layer {
+        Layer::Dropout(_) => None,
+        Layer::Conv { window, outputs, normalised: was } => {
+            Some(Layer::Conv { window, outputs, normalised: was && normalised })
+        }
+        Layer::Branches(branches) => Some(Layer::Branches(all(branches))),
+        Layer::Auxiliary(layers) => Some(Layer::Auxiliary(changed(layers, normalised))),
+        other => Some(other),
+    };
+    layers.into_iter().filter_map(one).collect()
+}
+
+/// Two steps against PyTorch's in float64: losses, every gradient, weights and running statistics.
+fn steps_equal_pytorch(
+    name: &str,
+    mut network: Box<dyn Network>,
+    (side, batch, classes): (usize, usize, usize),
+    shift: f32,
+) {
+    let fixtures: Value = serde_json::from_str(include_str!("fixtures/conv_step.json")).unwrap();
+    let expected = &fixtures[name];
+    assert_eq!(network.parameter_count() as u64, expected["parameters"].as_u64().unwrap());
+    fill(&mut network, shift);
+    let images = formula(batch * 3 * side * side, 6007, 1.7);
+    let labels: Vec<u16> = (0..batch).map(|i| (i * 7 % classes) as u16).collect();
+    let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+    for at in 0..2 {
+        let pass = Pass::training_step(0, at);
+        let loss = f64::from(network.train_step(images.clone(), &labels, step, pass).unwrap().loss);
+        let wanted = expected["losses"][at as usize].as_f64().unwrap();
+        assert!((loss / wanted - 1.0).abs() < 1e-4, "{name}, step {at}: loss {loss}, PyTorch has {wanted}");
+        if at == 0 {
+            // From rest, the velocity of the first step is the gradient.
+            for (number, (p, gradient)) in network.parameters().iter().zip(network.velocity()).enumerate() {
+                if !gradient.is_empty() {
+                    compare(gradient, &expected["gradients"][number], 1e-4)
+                        .unwrap_or_else(|problem| panic!("{name}, gradient of {}: {problem}", p.name));
+                }
+            }
+        }
+    }
+    for (number, p) in network.parameters().iter().enumerate() {
+        compare(&p.values, &expected["tensors"][number], 1e-4)
+            .unwrap_or_else(|problem| panic!("{name}, {}: {problem}", p.name));
+    }
+    let logits = network.logits(images[..3 * side * side].to_vec()).unwrap();
+    close_scores(name, &logits, &expected["logits"], 1e-3);
+}
+
+/// Within `tolerance` of the root mean square of all scores.
+fn close_scores(name: &str, ours: &[f32], expected: &Value, tolerance: f64) {
+    let wanted: Vec<f64> = expected.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    assert_eq!(ours.len(), wanted.len());
+    let unit = wanted.iter().map(|v| v * v).sum::<f64>().sqrt() / (wanted.len() as f64).sqrt();
+    for (class, (ours, wanted)) in ours.iter().zip(&wanted).enumerate() {
+        let error = (f64::from(*ours) - wanted).abs() / unit;
+        assert!(error < tolerance, "{name}, score of class {class}: {ours}, PyTorch has {wanted}");
+    }
+}
+
+#[test]
+fn steps_of_the_small_networks_equal_pytorch() {
+    for (model, batch, shift) in
+        [(ModelKind::Inception, 8, 3.0), (ModelKind::InceptionNoBn, 4, 0.0), (ModelKind::Alexnet, 8, 0.0)]
+    {
+        let network = model.build(3, 10, model.init(), 0).unwrap();
+        steps_equal_pytorch(model.name(), network, (28, batch, 10), shift);
+    }
+}
+
+#[test]
+fn steps_of_inception_v3_without_norm_equal_pytorch() {
+    let input = [107, 107, 3];
+    let plan = changed(ModelKind::InceptionV3Aux.plan(input, 20, 0.125).unwrap(), false);
+    let network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
+    steps_equal_pytorch("inception-v3-aux", network, (107, 4, 20), 0.0);
+}
+
+#[test]
+fn passes_of_inception_v3_equal_pytorch() {
+    let fixtures: Value = serde_json::from_str(include_str!("fixtures/conv_step.json")).unwrap();
+    let expected = &fixtures["inception-v3"];
+    let (side, batch, classes) = (139, 8, 20);
+    let input = [side, side, 3];
+    let plan = changed(ModelKind::InceptionV3Aux.plan(input, classes, 1.0).unwrap(), true);
+    let mut network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
+    fill(&mut network, 0.0);
+    let images = formula(batch * 3 * side * side, 6007, 1.7);
+    let logits = network.logits(images[..3 * side * side].to_vec()).unwrap();
+    close_scores("inception-v3", &logits, &expected["logits"], 1e-4);
+    let labels: Vec<u16> = (0..batch).map(|i| (i * 7 % classes) as u16).collect();
+    let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+    let loss = network.train_step(images, &labels, step, Pass::training_step(0, 0)).unwrap().loss;
+    let wanted = expected["loss"].as_f64().unwrap();
+    assert!((f64::from(loss) / wanted - 1.0).abs() < 1e-3, "loss {loss}, PyTorch has {wanted}");
+}
+
+#[test]
+fn steps_are_the_same_on_any_number_of_threads() {
+    for model in [ModelKind::Inception, ModelKind::Alexnet] {
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut network = model.build_for([28, 28, 3], 10, 0.5, model.init(), 3).unwrap();
+                let images = formula(6 * 2352, 6007, 1.7);
+                let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-3 };
+                for at in 0..2 {
+                    network
+                        .train_step(images.clone(), &[0, 1, 2, 3, 4, 5], step, Pass::training_step(0, at))
+                        .unwrap();
+                }
+                (network.parameters(), network.logits(images).unwrap())
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3] {
+            assert!(run(threads) == one, "{model} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn alexnet_starts_as_the_tutorials() {
+    let parameters = ModelKind::Alexnet.build(3, 10, Init::Tutorial, 1).unwrap().parameters();
+    let deviation = |values: &[f32]| {
+        (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+    };
+    // A normal cut off at two standard deviations has 0.8796 of its deviation.
+    for (number, name, expected) in [
+        (0, "convs.0.conv.weight", 0.05),
+        (2, "convs.1.conv.weight", 0.05),
+        (4, "linears.0.weight", 0.04),
+        (6, "linears.1.weight", 0.04),
+        (8, "linears.2.weight", 1.0 / 192.0),
+    ] {
+        let p = &parameters[number];
+        assert_eq!(p.name, name);
+        assert!((deviation(&p.values) / (0.8796 * expected) - 1.0).abs() < 0.05, "{name}");
+        assert!(p.values.iter().all(|v| f64::from(v.abs()) <= 2.0 * expected + 1e-6), "{name}");
+    }
+    for (number, expected) in [(1, 0.0), (3, 0.1), (5, 0.1), (7, 0.1), (9, 0.0)] {
+        assert!(parameters[number].values.iter().all(|v| *v == expected), "{}", parameters[number].name);
+    }
+}

@@ -1,0 +1,272 @@
+//! The operations on dfdx's tape, forward and backward.
+//!
+//! `fixtures/ops.json` was made with PyTorch by `fixtures/ops.py`.
+
+use dfdx::prelude::*;
+use rethink::ops::activation::Activation;
+use rethink::ops::concat::concat;
+use rethink::ops::conv::{Conv2d, Padding, Window, conv2d};
+use rethink::ops::conv_norm::conv_norm;
+use rethink::ops::dropout::dropout;
+use rethink::ops::gemm::{Matrix, product};
+use rethink::ops::linear::InputGradient;
+use rethink::ops::lrn::local_response_norm;
+use rethink::ops::norm::{BatchNorm, batch_norm};
+use rethink::ops::pool::{global_mean, max_pool, mean_pool};
+use rethink::ops::{Image, Pass, Rows, Size, elements, elements_mut};
+use rethink_tests::{compare, formula};
+use serde_json::Value;
+
+/// Of the norm, and of a value against the root mean square of all.
+const TOLERANCE: f64 = 1e-4;
+
+fn fixtures() -> Value {
+    serde_json::from_str(include_str!("fixtures/ops.json")).unwrap()
+}
+
+fn image(n: usize, h: usize, w: usize, c: usize, scale: f64) -> Image {
+    Cpu::default().tensor_from_vec(formula(n * h * w * c, 6007, scale), (n, h, w, c))
+}
+
+fn fill<S: Shape>(tensor: &mut Tensor<S, f32, Cpu>, multiplier: usize, base: f32, scale: f64) {
+    let values = elements_mut(tensor).unwrap();
+    let from = formula(values.len(), multiplier, scale);
+    values.iter_mut().zip(from).for_each(|(v, f)| *v = base + f);
+}
+
+/// The gradients of the sum of `y` times a formula of its index.
+fn backward<S: Shape>(y: Tensor<S, f32, Cpu, OwnedTape<f32, Cpu>>) -> Gradients<f32, Cpu> {
+    let count = y.shape().num_elements();
+    let weights = Cpu::default().tensor_from_vec(formula(count, 4447, 1.0), *y.shape());
+    (y * weights).sum::<Rank0, _>().backward()
+}
+
+fn check(case: &Value, what: &str, values: &[f32], name: &str) {
+    if let Err(problem) = compare(values, &case[what], TOLERANCE) {
+        panic!("{name}, {what}: {problem}");
+    }
+}
+
+fn gradient<S: Shape>(gradients: &Gradients<f32, Cpu>, tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
+    gradients.get(tensor).as_vec()
+}
+
+#[test]
+fn convolutions_equal_pytorch() {
+    let fixtures = fixtures();
+    use Padding::{Same, Valid};
+    for (name, (n, h, w, c, o), kernel, stride, padding, relu) in [
+        ("conv 1x1", (3, 5, 6, 20, 33), (1, 1), 1, Same, true),
+        ("conv 1x1 stride 2", (2, 7, 6, 20, 16), (1, 1), 2, Same, false),
+        ("conv 3x3 few channels", (2, 9, 8, 3, 20), (3, 3), 1, Same, true),
+        ("conv 3x3 same", (3, 14, 13, 24, 33), (3, 3), 1, Same, true),
+        ("conv 3x3 valid", (2, 11, 9, 40, 18), (3, 3), 1, Valid, false),
+        ("conv 3x3 stride 2 same, even", (2, 14, 12, 17, 20), (3, 3), 2, Same, true),
+        ("conv 3x3 stride 2 same, odd", (2, 7, 9, 17, 20), (3, 3), 2, Same, true),
+        ("conv 3x3 stride 2 valid", (2, 10, 9, 17, 20), (3, 3), 2, Valid, true),
+        ("conv 5x5 same", (2, 9, 10, 7, 20), (5, 5), 1, Same, true),
+        ("conv 1x7", (2, 9, 10, 18, 20), (1, 7), 1, Same, true),
+        ("conv 7x1", (2, 9, 10, 18, 20), (7, 1), 1, Same, true),
+        ("conv 1x3", (2, 4, 4, 18, 20), (1, 3), 1, Same, true),
+        ("conv 3x1", (2, 4, 4, 18, 20), (3, 1), 1, Same, true),
+    ] {
+        let device = Cpu::default();
+        let window = Window { kernel, stride: (stride, stride), padding };
+        let mut layer = Conv2d::zeros(&device, window, c, o).unwrap();
+        fill(&mut layer.weight, 7919, 0.0, 0.3);
+        let mut bias: Tensor<(Size,), f32, Cpu> = device.zeros_like(&(Size(o),));
+        fill(&mut bias, 3001, 0.0, 0.5);
+        let activation = if relu { Activation::Relu } else { Activation::None };
+        let x = image(n, h, w, c, 1.7);
+        let y = conv2d(&layer, Some(&bias), x.leaky_trace(), activation, InputGradient::Needed).unwrap();
+        let case = &fixtures[name];
+        check(case, "y", elements(&y).unwrap(), name);
+        let gradients = backward(y);
+        check(case, "dx", &gradient(&gradients, &x), name);
+        check(case, "dweight", &gradient(&gradients, &layer.weight), name);
+        check(case, "dbias", &gradient(&gradients, &bias), name);
+    }
+}
+
+fn norm_layer(channels: usize) -> BatchNorm<f32, Cpu> {
+    let mut layer = BatchNorm::new(&Cpu::default(), channels).unwrap();
+    fill(&mut layer.shift, 3001, 0.0, 0.5);
+    fill(&mut layer.mean, 1003, 0.0, 0.4);
+    fill(&mut layer.variance, 1503, 1.0, 0.4);
+    layer
+}
+
+#[test]
+fn batch_norm_equals_pytorch() {
+    let fixtures = fixtures();
+    for (name, training, scaled, relu) in [
+        ("norm", true, false, true),
+        ("norm, scaled", true, true, false),
+        ("norm, evaluation", false, false, true),
+    ] {
+        let layer = norm_layer(24);
+        let mut scale: Tensor<(Size,), f32, Cpu> = Cpu::default().zeros_like(&(Size(24),));
+        fill(&mut scale, 2003, 1.0, 0.5);
+        let activation = if relu { Activation::Relu } else { Activation::None };
+        let x = image(3, 5, 6, 24, 1.7);
+        let mut pass = if training { Pass::training_step(0, 0) } else { Pass::evaluation() };
+        let given = scaled.then_some(&scale);
+        let y = batch_norm(&layer, given, x.leaky_trace(), activation, &mut pass).unwrap();
+        let case = &fixtures[name];
+        check(case, "y", elements(&y).unwrap(), name);
+        let gradients = backward(y);
+        check(case, "dx", &gradient(&gradients, &x), name);
+        check(case, "dshift", &gradient(&gradients, &layer.shift), name);
+        if scaled {
+            check(case, "dscale", &gradient(&gradients, &scale), name);
+        }
+    }
+}
+
+#[test]
+fn fused_convolution_and_norm_equal_the_two() {
+    let device = Cpu::default();
+    for (kernel, stride) in [(3, 1), (1, 1), (3, 2)] {
+        let window = Window::square(kernel, stride, Padding::Same);
+        let mut conv = Conv2d::zeros(&device, window, 20, 24).unwrap();
+        fill(&mut conv.weight, 7919, 0.0, 0.3);
+        let norm = norm_layer(24);
+        let x = image(3, 9, 8, 20, 1.7);
+        let (mut one, mut two) = (Pass::training_step(0, 0), Pass::training_step(0, 0));
+        let fused = conv_norm(&conv, &norm, x.leaky_trace(), InputGradient::Needed, &mut one).unwrap();
+        let middle = conv2d(&conv, None, x.leaky_trace(), Activation::None, InputGradient::Needed).unwrap();
+        let apart = batch_norm(&norm, None, middle, Activation::Relu, &mut two).unwrap();
+        assert_eq!(elements(&fused).unwrap(), elements(&apart).unwrap());
+        let (fused, apart) = (backward(fused), backward(apart));
+        assert_eq!(gradient(&fused, &x), gradient(&apart, &x));
+        assert_eq!(gradient(&fused, &conv.weight), gradient(&apart, &conv.weight));
+        assert_eq!(gradient(&fused, &norm.shift), gradient(&apart, &norm.shift));
+    }
+}
+
+#[test]
+fn pooling_and_response_norm_equal_pytorch() {
+    let fixtures = fixtures();
+    use Padding::{Same, Valid};
+    for (name, h, w, window, max) in [
+        ("max 3x3 stride 2 same", 14, 9, Window::square(3, 2, Same), true),
+        ("max 3x3 stride 2 valid", 9, 10, Window::square(3, 2, Valid), true),
+        ("mean 3x3 same", 7, 6, Window::square(3, 1, Same), false),
+        ("mean 5x5 stride 3 valid", 11, 8, Window::square(5, 3, Valid), false),
+    ] {
+        let x = image(2, h, w, 20, 1.7);
+        let y = if max { max_pool(x.leaky_trace(), window) } else { mean_pool(x.leaky_trace(), window) };
+        let y = y.unwrap();
+        check(&fixtures[name], "y", elements(&y).unwrap(), name);
+        check(&fixtures[name], "dx", &gradient(&backward(y), &x), name);
+    }
+    let x = image(2, 7, 6, 20, 1.7);
+    let y = global_mean(x.leaky_trace()).unwrap();
+    check(&fixtures["mean of all"], "y", elements(&y).unwrap(), "mean of all");
+    check(&fixtures["mean of all"], "dx", &gradient(&backward(y), &x), "mean of all");
+    let x = image(2, 3, 4, 30, 68.0);
+    let y = local_response_norm(x.leaky_trace()).unwrap();
+    check(&fixtures["lrn"], "y", elements(&y).unwrap(), "lrn");
+    check(&fixtures["lrn"], "dx", &gradient(&backward(y), &x), "lrn");
+}
+
+#[test]
+fn of_equal_pixels_one_wins() {
+    let x: Image = Cpu::default().tensor_from_vec(vec![1.0; 2 * 5 * 5 * 3], (2, 5, 5, 3));
+    let y = max_pool(x.leaky_trace(), Window::square(3, 2, Padding::Valid)).unwrap();
+    let windows = y.shape().num_elements() as f32;
+    let dx = gradient(&y.sum::<Rank0, _>().backward(), &x);
+    // The first pixel under a window gets all of it: whole numbers, as many as there are windows.
+    assert!(dx.iter().all(|v| v.fract() == 0.0));
+    assert_eq!(dx.iter().sum::<f32>(), windows);
+    assert_eq!(dx[..3], [1.0; 3]);
+}
+
+#[test]
+fn channels_side_by_side() {
+    let (a, b) = (image(2, 3, 4, 5, 1.0), image(2, 3, 4, 2, 2.0));
+    let (a_traced, tape) = a.leaky_trace().split_tape();
+    let y = concat(&[a_traced, b.clone()], tape).unwrap();
+    assert_eq!(*y.shape(), (2, 3, 4, 7));
+    for pixel in 0..24 {
+        let row = &elements(&y).unwrap()[pixel * 7..][..7];
+        assert_eq!(row[..5], elements(&a).unwrap()[pixel * 5..][..5]);
+        assert_eq!(row[5..], elements(&b).unwrap()[pixel * 2..][..2]);
+    }
+    let weights = formula(24 * 7, 4447, 1.0);
+    let gradients = backward(y);
+    let (da, db) = (gradient(&gradients, &a), gradient(&gradients, &b));
+    for pixel in 0..24 {
+        assert_eq!(da[pixel * 5..][..5], weights[pixel * 7..][..5]);
+        assert_eq!(db[pixel * 2..][..2], weights[pixel * 7 + 5..][..2]);
+    }
+    assert!(
+        concat(&[a, image(2, 4, 4, 1, 1.0)], NoneTape).unwrap_err().to_string().contains("expected shape")
+    );
+    assert!(concat(&[], NoneTape).is_err());
+}
+
+#[test]
+fn dropout_keeps_its_share_and_the_mean() {
+    let x: Rows = Cpu::default().ones_like(&(200, 300));
+    let y = dropout(x.leaky_trace(), 0.8, &mut Pass::training_step(1, 7)).unwrap();
+    let values = elements(&y).unwrap().to_vec();
+    assert!(values.iter().all(|&v| v == 0.0 || v == 1.25));
+    let kept = values.iter().filter(|v| **v > 0.0).count() as f64 / 60_000.0;
+    // Five standard deviations of the share.
+    assert!((kept - 0.8).abs() < 5.0 * (0.16f64 / 60_000.0).sqrt(), "{kept} are kept");
+    assert_eq!(gradient(&y.sum::<Rank0, _>().backward(), &x), values, "the gradient goes the same way");
+    let again = |step| {
+        let y = dropout(x.clone(), 0.8, &mut Pass::training_step(1, step)).unwrap();
+        elements(&y).unwrap().to_vec()
+    };
+    assert_eq!(again(7), values, "a step's draws are its own");
+    assert_ne!(again(8), values);
+    let same = dropout(x.clone(), 0.8, &mut Pass::evaluation()).unwrap();
+    assert_eq!(elements(&same).unwrap(), elements(&x).unwrap());
+    assert!(dropout(x, 0.0, &mut Pass::evaluation()).is_err());
+}
+
+#[test]
+fn products_of_odd_shapes_are_exact_in_order() {
+    // Sums of small whole numbers: any order of addition gives the same.
+    for (m, k, n) in
+        [(1, 1, 1), (13, 7, 5), (14, 384, 32), (15, 385, 33), (70, 401, 97), (257, 3, 260), (3, 900, 2)]
+    {
+        let left: Vec<f32> = (0..m * k).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+        let right: Vec<f32> = (0..k * n).map(|i| (i * 5 % 13) as f32 - 6.0).collect();
+        let turn = |from: &[f32], rows: usize, cols: usize| -> Vec<f32> {
+            (0..rows * cols).map(|i| from[i % rows * cols + i / rows]).collect()
+        };
+        let mut expected = vec![0.0f32; m * n];
+        for (i, e) in expected.iter_mut().enumerate() {
+            *e = (0..k).map(|p| left[i / n * k + p] * right[p * n + i % n]).sum();
+        }
+        let (left_turned, right_turned) = (turn(&left, m, k), turn(&right, k, n));
+        for (l, r) in [
+            (Matrix::new(&left, m, k), Matrix::new(&right, k, n)),
+            (Matrix::new(&left_turned, k, m).t(), Matrix::new(&right, k, n)),
+            (Matrix::new(&left, m, k), Matrix::new(&right_turned, n, k).t()),
+            (Matrix::new(&left_turned, k, m).t(), Matrix::new(&right_turned, n, k).t()),
+        ] {
+            let mut out = vec![f32::NAN; m * n];
+            product(&mut out, l, r, false);
+            assert_eq!(out, expected, "{m}x{k} times {k}x{n}");
+            product(&mut out, l, r, true);
+            assert!(out.iter().zip(&expected).all(|(o, e)| *o == 2.0 * e), "added, {m}x{k} times {k}x{n}");
+        }
+    }
+}
+
+#[test]
+fn wrong_sizes_are_errors() {
+    let device = Cpu::default();
+    let conv = Conv2d::zeros(&device, Window::square(3, 1, Padding::Valid), 4, 5).unwrap();
+    let call = |x: Image| conv2d(&conv, None, x, Activation::None, InputGradient::Needed);
+    assert!(call(image(1, 2, 5, 4, 1.0)).unwrap_err().to_string().contains("got [2, 5]"));
+    assert!(call(image(1, 5, 5, 3, 1.0)).unwrap_err().to_string().contains("got [3]"));
+    assert!(max_pool(image(1, 2, 2, 1, 1.0), Window::square(3, 2, Padding::Valid)).is_err());
+    let norm = norm_layer(5);
+    let pass = &mut Pass::evaluation();
+    assert!(batch_norm(&norm, None, image(1, 2, 2, 4, 1.0), Activation::None, pass).is_err());
+}
