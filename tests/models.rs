@@ -77,7 +77,7 @@ fn a_narrow_network_is_narrow_in_every_layer() {
 }
 
 /// Fills a network as `fill` in fixtures/conv_step.py does.
-fn fill(network: &mut Box<dyn Network>, shift: f32) {
+fn fill(network: &mut Box<dyn Network>, shift: f32, factor: f64) {
     let filled: Vec<Parameter> = network
         .parameters()
         .into_iter()
@@ -88,7 +88,7 @@ fn fill(network: &mut Box<dyn Network>, shift: f32) {
                 [_, inputs] => inputs,
                 _ => 0,
             };
-            let scale = if fan_in > 0 { (6.0 / fan_in as f64).sqrt() } else { 0.1 };
+            let scale = if fan_in > 0 { factor * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
             if p.name.ends_with("mean") || p.name.ends_with("variance") {
                 return p;
             }
@@ -123,12 +123,12 @@ fn steps_equal_pytorch(
     name: &str,
     mut network: Box<dyn Network>,
     (side, batch, classes): (usize, usize, usize),
-    shift: f32,
+    (shift, factor): (f32, f64),
 ) {
     let fixtures: Value = serde_json::from_str(include_str!("fixtures/conv_step.json")).unwrap();
     let expected = &fixtures[name];
     assert_eq!(network.parameter_count() as u64, expected["parameters"].as_u64().unwrap());
-    fill(&mut network, shift);
+    fill(&mut network, shift, factor);
     let images = formula(batch * 3 * side * side, 6007, 1.7);
     let labels: Vec<u16> = (0..batch).map(|i| (i * 7 % classes) as u16).collect();
     let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
@@ -168,11 +168,13 @@ fn close_scores(name: &str, ours: &[f32], expected: &Value, tolerance: f64) {
 
 #[test]
 fn steps_of_the_small_networks_equal_pytorch() {
-    for (model, batch, shift) in
-        [(ModelKind::Inception, 8, 3.0), (ModelKind::InceptionNoBn, 4, 0.0), (ModelKind::Alexnet, 8, 0.0)]
-    {
+    for (model, batch, fill) in [
+        (ModelKind::Inception, 8, (1.5, 1.0)),
+        (ModelKind::InceptionNoBn, 4, (0.3, 0.7)),
+        (ModelKind::Alexnet, 8, (0.0, 1.0)),
+    ] {
         let network = model.build(3, 10, model.init(), 0).unwrap();
-        steps_equal_pytorch(model.name(), network, (28, batch, 10), shift);
+        steps_equal_pytorch(model.name(), network, (28, batch, 10), fill);
     }
 }
 
@@ -181,7 +183,7 @@ fn steps_of_inception_v3_without_norm_equal_pytorch() {
     let input = [107, 107, 3];
     let plan = changed(ModelKind::InceptionV3Aux.plan(input, 20, 0.125).unwrap(), false);
     let network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
-    steps_equal_pytorch("inception-v3-aux", network, (107, 4, 20), 0.0);
+    steps_equal_pytorch("inception-v3-aux", network, (107, 4, 20), (0.0, 1.0));
 }
 
 #[test]
@@ -192,7 +194,7 @@ fn passes_of_inception_v3_equal_pytorch() {
     let input = [side, side, 3];
     let plan = changed(ModelKind::InceptionV3Aux.plan(input, classes, 1.0).unwrap(), true);
     let mut network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
-    fill(&mut network, 0.0);
+    fill(&mut network, 0.0, 1.0);
     let images = formula(batch * 3 * side * side, 6007, 1.7);
     let logits = network.logits(images[..3 * side * side].to_vec()).unwrap();
     close_scores("inception-v3", &logits, &expected["logits"], 1e-4);

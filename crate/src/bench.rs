@@ -7,7 +7,7 @@ use crate::models::{ModelKind, Network};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
 use crate::preprocess::CROP;
-use crate::{Error, Result, threads};
+use crate::{Error, Result, ops, threads};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::io::{BufRead, BufReader, Write};
@@ -34,6 +34,10 @@ pub struct Rate {
     pub ours: f64,
     /// PyTorch's, median over the turns.
     pub peer: Option<f64>,
+    /// The most memory that our process held while it trained this model, in bytes; Linux alone tells.
+    pub ours_memory: Option<u64>,
+    /// The same of PyTorch's process.
+    pub peer_memory: Option<u64>,
 }
 
 impl Rate {
@@ -138,11 +142,14 @@ impl Peer {
         }
     }
 
-    fn run(&mut self, model: ModelKind, steps: usize) -> Result<f64> {
+    /// Seconds for `steps` steps, and the most memory so far since the model was built.
+    fn run(&mut self, model: ModelKind, steps: usize) -> Result<(f64, Option<u64>)> {
         // A failure to write shows as a missing answer.
         let _ = writeln!(self.input, "{model} {steps}");
         let answer = self.line()?;
-        answer.parse().map_err(|_| Error::argument("benchmark", format!("PyTorch's side said {answer:?}")))
+        let (seconds, memory) = answer.split_once(' ').unwrap_or((&answer, ""));
+        let said = || Error::argument("benchmark", format!("PyTorch's side said {answer:?}"));
+        Ok((seconds.parse().map_err(|_| said())?, memory.parse().ok()))
     }
 }
 
@@ -151,6 +158,19 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Has the system count this process's peak of memory from now on.
+fn forget_peak() {
+    // Where there is no such file, `peak` has no answer either.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most memory that this process has held since [`forget_peak`], in bytes.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -174,19 +194,24 @@ pub fn measure(models: &[ModelKind], peer: Option<&Path>, say: &mut dyn FnMut(&s
     });
     let mut rates = Vec::new();
     for &model in models {
+        ops::release_memory();
+        forget_peak();
         let mut trainer = Trainer::new(model)?;
         let batch = trainer.batch;
         trainer.run(1)?;
         let once = trainer.run(2)? / 2.0;
         let steps = ((TURN / once) as usize).max(2);
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut ours, mut theirs, mut peer_memory) = (Vec::new(), Vec::new(), None);
         for _ in 0..TURNS {
             ours.push((steps * batch) as f64 / trainer.run(steps)?);
             if let Some((peer, _)) = &mut peer {
-                theirs.push((steps * batch) as f64 / peer.run(model, steps)?);
+                let (seconds, memory) = peer.run(model, steps)?;
+                theirs.push((steps * batch) as f64 / seconds);
+                peer_memory = memory;
             }
         }
-        rates.push(Rate { model, ours: median(ours), peer: (!theirs.is_empty()).then(|| median(theirs)) });
+        let peer = (!theirs.is_empty()).then(|| median(theirs));
+        rates.push(Rate { model, ours: median(ours), peer, ours_memory: peak(), peer_memory });
     }
     Ok(rates)
 }

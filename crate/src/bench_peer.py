@@ -1,8 +1,8 @@
 """The peer of `rethink bench`: the same models, batches and updates in PyTorch, eager, float32.
 
 Runs behind the text of models/torch_models.py. Reads lines "MODEL STEPS" from standard input and answers each
-with the seconds that STEPS training steps took. Every model is built once, at its first line; two steps
-of each are not counted.
+with the seconds that STEPS training steps took, and the most memory (bytes) since the model was built, where
+Linux tells it. Every model is built once, at its first line; two steps of each are not counted.
 """
 import sys
 import time
@@ -33,6 +33,22 @@ class Trainer:
         return time.perf_counter() - start
 
 
+def forget_peak():
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def peak():
+    try:
+        with open("/proc/self/status") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return ""
+
+
 def main():
     torch.set_num_threads(int(sys.argv[1]))
     name = trainer = None
@@ -41,8 +57,9 @@ def main():
         wanted, steps = line.split()
         if wanted != name:
             trainer = None  # the last model's memory first
+            forget_peak()
             name, trainer = wanted, Trainer(wanted)
-        print(trainer.run(int(steps)), flush=True)
+        print(trainer.run(int(steps)), peak(), flush=True)
 
 
 main()

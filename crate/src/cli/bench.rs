@@ -12,19 +12,33 @@ pub fn bench(models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()
     let rates = bench::measure(models, peer, &mut |line| eprintln!("{line}"))?;
     if json {
         for rate in &rates {
-            let (model, ratio) = (rate.model.name(), rate.ratio());
-            println!("{}", json!({ "model": model, "ours": rate.ours, "peer": rate.peer, "ratio": ratio }));
+            println!(
+                "{}",
+                json!({ "model": rate.model.name(), "ours": rate.ours, "peer": rate.peer, "ratio": rate.ratio(),
+                        "ours_memory": rate.ours_memory, "peer_memory": rate.peer_memory })
+            );
         }
         return Ok(());
     }
-    let mut table = terminal_table(&["model", "rethink, images/s", "PyTorch, images/s", "ratio"]);
+    let header = [
+        "model",
+        "rethink, images/s",
+        "PyTorch, images/s",
+        "ratio",
+        "rethink, peak MiB",
+        "PyTorch, peak MiB",
+    ];
+    let mut table = terminal_table(&header);
     for rate in &rates {
         let optional = |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
+        let mebibytes = |v: Option<u64>| v.map_or("-".into(), |v| (v >> 20).to_string());
         table.add_row(vec![
             rate.model.title().to_string(),
-            format!("{:.0}", rate.ours),
-            optional(rate.peer, 0),
+            optional(Some(rate.ours), if rate.ours < 100.0 { 2 } else { 0 }),
+            optional(rate.peer, if rate.ours < 100.0 { 2 } else { 0 }),
             optional(rate.ratio(), 2),
+            mebibytes(rate.ours_memory),
+            mebibytes(rate.peer_memory),
         ]);
     }
     println!("{table}");

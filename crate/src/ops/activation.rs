@@ -13,7 +13,7 @@ pub enum Activation {
 }
 
 /// Rows that are summed up in f32 before their sums are added in f64; a thread's share.
-pub(super) const ROWS: usize = 512;
+pub(super) const ROWS: usize = 64;
 /// Rows of a thread's share where nothing is summed: fewer, for the short matrices of linear layers.
 const FEW: usize = 16;
 

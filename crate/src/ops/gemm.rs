@@ -6,7 +6,7 @@
 //! one thread and from many, from AVX2 and from AVX-512.
 //!
 //! Why not a library: at the sizes of a training step the gemm crate reached 20 to 60 % of this on
-//! two threads, faer 60 to 90 %, and the convolutions need the kernel itself (notes/speed.md).
+//! two threads, faer 60 to 90 %, and the convolutions need the kernel itself (crate/notes/speed.md).
 
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};
@@ -516,6 +516,13 @@ pub(super) struct Scratch {
 }
 
 static KEPT: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+
+/// Gives the memory that is kept between operations back to the system.
+pub(super) fn release() {
+    if let Ok(mut kept) = KEPT.lock() {
+        *kept = Vec::new();
+    }
+}
 
 /// Elements of a cache line, at whose start vectors are best read.
 const LINE: usize = 16;

@@ -14,6 +14,7 @@ pub mod linear;
 pub mod lrn;
 pub mod norm;
 pub mod pool;
+mod simd;
 mod winograd;
 
 use dfdx::prelude::*;
@@ -84,6 +85,12 @@ impl Pass {
     pub(crate) fn noted<S: Shape>(&self, tensor: &Tensor<S, f32, Cpu>) -> Option<&[f32]> {
         self.notes.get(&address(tensor)).map(Vec::as_slice)
     }
+}
+
+/// Gives the memory that operations keep for the next one back to the system: before another network is trained,
+/// or after the last.
+pub fn release_memory() {
+    gemm::release();
 }
 
 /// Where a tensor's elements lie: as good as a name while it lives. dfdx keeps its own number to itself.

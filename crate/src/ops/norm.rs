@@ -3,12 +3,13 @@
 //! As TF-Slim has it, and the paper's Inception: a shift but no scale unless asked for, epsilon 0.001.
 
 use super::activation::{Activation, ROWS, total};
+use super::simd::{load, store};
 use super::{Image, Pass, Size, address, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
 use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Added to a variance before its root is taken.
 pub const EPSILON: f32 = 1e-3;
@@ -118,6 +119,18 @@ impl Channels {
         Channels { mean, deviation, scale, a, b, relu: activation == Activation::Relu, own: pass.training() }
     }
 
+    /// `a x + b` of the channels from `k` on.
+    #[inline(always)]
+    fn value<S: Simd>(&self, s: S, x: S::f32s, k: usize) -> S::f32s {
+        s.add_f32s(s.mul_f32s(load(s, &self.a, k), x), load(s, &self.b, k))
+    }
+
+    /// `x`, normalised.
+    #[inline(always)]
+    fn normal<S: Simd>(&self, s: S, x: S::f32s, k: usize) -> S::f32s {
+        s.mul_f32s(s.sub_f32s(x, load(s, &self.mean, k)), load(s, &self.deviation, k))
+    }
+
     /// The normalised `x`.
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let c = self.a.len();
@@ -125,17 +138,7 @@ impl Channels {
         let arch = Arch::new();
         threads::each_chunk(&mut y, ROWS * c, |i, y| {
             let x = &x[i * ROWS * c..][..y.len()];
-            arch.dispatch(
-                #[inline(always)]
-                || {
-                    for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                        for (((y, x), a), b) in y.iter_mut().zip(x).zip(&self.a).zip(&self.b) {
-                            let value = a * x + b;
-                            *y = if self.relu && value < 0.0 { 0.0 } else { value };
-                        }
-                    }
-                },
-            );
+            arch.dispatch(Apply { of: self, x, y });
         });
         y
     }
@@ -154,42 +157,132 @@ impl Channels {
                 // SAFETY: every part has two sums a channel of its own, inside `parts`.
                 let sums = unsafe { std::slice::from_raw_parts_mut(sums.at(i * 2 * c), 2 * c) };
                 let (plain, weighted) = sums.split_at_mut(c);
-                arch.dispatch(
-                    #[inline(always)]
-                    || {
-                        for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                            for k in 0..c {
-                                let through = !self.relu || self.a[k] * x[k] + self.b[k] > 0.0;
-                                let d = if through { dy[k] } else { 0.0 };
-                                dy[k] = d;
-                                plain[k] += d;
-                                weighted[k] += d * ((x[k] - self.mean[k]) * self.deviation[k]);
-                            }
-                        }
-                    },
-                );
+                arch.dispatch(Sums { of: self, x, dy, plain, weighted });
             });
         }
         let sums = total(&parts, 2 * c);
         let (shift, scale) = sums.split_at(c);
         let share = if self.own { 1.0 / rows } else { 0.0 };
-        let per_row: Vec<(f32, f32)> = shift.iter().zip(scale).map(|(s, w)| (s * share, w * share)).collect();
+        let share_of = |sums: &[f32]| sums.iter().map(|s| s * share).collect::<Vec<f32>>();
+        let (mean_plain, mean_weighted) = (share_of(shift), share_of(scale));
         threads::each_chunk(dy, ROWS * c, |i, dy| {
             let x = &x[i * ROWS * c..][..dy.len()];
-            arch.dispatch(
-                #[inline(always)]
-                || {
-                    for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                        for k in 0..c {
-                            let normal = (x[k] - self.mean[k]) * self.deviation[k];
-                            dy[k] = self.a[k] * (dy[k] - per_row[k].0 - normal * per_row[k].1);
-                        }
-                    }
-                },
-            );
+            arch.dispatch(Gradient { of: self, x, dy, plain: &mean_plain, weighted: &mean_weighted });
         });
         let scale = if self.scale.is_some() { scale.to_vec() } else { Vec::new() };
         (shift.to_vec(), scale)
+    }
+}
+
+/// The result for some pixels.
+struct Apply<'a> {
+    of: &'a Channels,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Apply { of, x, y } = self;
+        let (c, zero) = (of.a.len(), s.splat_f32s(0.0));
+        for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            for k in (0..c).step_by(S::F32_LANES) {
+                let value = of.value(s, load(s, x, k), k);
+                // Not `max`: that would turn a NaN, the mark of divergence, into a zero.
+                let low = s.less_than_f32s(value, zero);
+                store(s, y, k, if of.relu { s.select_f32s(low, zero, value) } else { value });
+            }
+        }
+    }
+}
+
+/// Stops the gradient `dy` of some pixels at the ReLU, and adds it to the sums of their channels: as it is, and
+/// times the normalised `x`.
+struct Sums<'a> {
+    of: &'a Channels,
+    x: &'a [f32],
+    dy: &'a mut [f32],
+    plain: &'a mut [f32],
+    weighted: &'a mut [f32],
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Sums { of, x, dy, plain, weighted } = self;
+        let (c, zero) = (of.a.len(), s.splat_f32s(0.0));
+        for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            for k in (0..c).step_by(S::F32_LANES) {
+                let x = load(s, x, k);
+                let mut d = load(s, dy, k);
+                if of.relu {
+                    d = s.select_f32s(s.less_than_f32s(zero, of.value(s, x, k)), d, zero);
+                    store(s, dy, k, d);
+                }
+                let sum = s.add_f32s(load(s, plain, k), d);
+                store(s, plain, k, sum);
+                let sum = s.add_f32s(load(s, weighted, k), s.mul_f32s(d, of.normal(s, x, k)));
+                store(s, weighted, k, sum);
+            }
+        }
+    }
+}
+
+/// The gradient of some pixels' `x`, in place of that of the normalised ones: `plain` and `weighted` are the means of
+/// [`Sums`].
+struct Gradient<'a> {
+    of: &'a Channels,
+    x: &'a [f32],
+    dy: &'a mut [f32],
+    plain: &'a [f32],
+    weighted: &'a [f32],
+}
+
+impl WithSimd for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Gradient { of, x, dy, plain, weighted } = self;
+        let c = of.a.len();
+        for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            for k in (0..c).step_by(S::F32_LANES) {
+                let along = s.mul_f32s(of.normal(s, load(s, x, k), k), load(s, weighted, k));
+                let d = s.sub_f32s(s.sub_f32s(load(s, dy, k), load(s, plain, k)), along);
+                store(s, dy, k, s.mul_f32s(load(s, &of.a, k), d));
+            }
+        }
+    }
+}
+
+/// Adds some pixels' differences from `pivot`, and their squares, to the sums of their channels.
+struct Moments<'a> {
+    x: &'a [f32],
+    pivot: &'a [f32],
+    plain: &'a mut [f32],
+    squares: &'a mut [f32],
+}
+
+impl WithSimd for Moments<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Moments { x, pivot, plain, squares } = self;
+        for x in x.chunks_exact(pivot.len()) {
+            for k in (0..pivot.len()).step_by(S::F32_LANES) {
+                let d = s.sub_f32s(load(s, x, k), load(s, pivot, k));
+                let sum = s.add_f32s(load(s, plain, k), d);
+                store(s, plain, k, sum);
+                let sum = s.add_f32s(load(s, squares, k), s.mul_f32s(d, d));
+                store(s, squares, k, sum);
+            }
+        }
     }
 }
 
@@ -203,18 +296,7 @@ fn statistics(x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
     threads::each_chunk(&mut parts, 2 * c, |i, sums| {
         let x = &x[i * ROWS * c..x.len().min((i + 1) * ROWS * c)];
         let (plain, squares) = sums.split_at_mut(c);
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for x in x.chunks_exact(c) {
-                    for k in 0..c {
-                        let d = x[k] - pivot[k];
-                        plain[k] += d;
-                        squares[k] += d * d;
-                    }
-                }
-            },
-        );
+        arch.dispatch(Moments { x, pivot, plain, squares });
     });
     let sums = total(&parts, 2 * c);
     let (plain, squares) = sums.split_at(c);

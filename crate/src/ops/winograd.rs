@@ -6,10 +6,11 @@
 //! result is transformed back (`Y = A' M A`). The gradients are the same bilinear form turned round: of
 //! the input, the convolution with flipped weights; of the weights, `G' [sum of V (A dY A')] G`.
 //! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", sections 4.1 and 4.3;
-//! interpolation points 0, 1, -1, 2, -2 and infinity.
+//! interpolation points 0, 3/4, -3/4, 3/2, -3/2 and infinity.
 
 use super::conv::Geometry;
 use super::gemm::{Matrix, Right, SLACK, Scratch, Shared, product_alone};
+use super::simd::{load, store};
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
@@ -99,72 +100,55 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     transform_weight_gradient(transformed.as_ref(), c, o, dw);
 }
 
+/// Interpolation points beside 0 and infinity are these two and their negatives. The usual 1 and 2 have twice
+/// the rounding error; squares and products of these are exact, too.
+const P: f32 = 0.75;
+const Q: f32 = 1.5;
+const P2: f32 = P * P;
+const Q2: f32 = Q * Q;
+
 #[inline(always)]
 fn input_1d<S: Simd>(s: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
     let k = |v: f32| s.splat_f32s(v);
-    let a = s.mul_add_f32s(k(-4.0), d[2], d[4]);
-    let b = s.mul_add_f32s(k(-4.0), d[1], d[3]);
-    let c = s.sub_f32s(d[4], d[2]);
-    let e = s.sub_f32s(d[3], d[1]);
+    let (even_p, odd_p) = (s.mul_add_f32s(k(-Q2), d[2], d[4]), s.mul_add_f32s(k(-Q2), d[1], d[3]));
+    let (even_q, odd_q) = (s.mul_add_f32s(k(-P2), d[2], d[4]), s.mul_add_f32s(k(-P2), d[1], d[3]));
     [
-        s.mul_add_f32s(k(4.0), d[0], s.mul_add_f32s(k(-5.0), d[2], d[4])),
-        s.add_f32s(a, b),
-        s.sub_f32s(a, b),
-        s.mul_add_f32s(k(2.0), e, c),
-        s.mul_add_f32s(k(-2.0), e, c),
-        s.mul_add_f32s(k(4.0), d[1], s.mul_add_f32s(k(-5.0), d[3], d[5])),
+        s.mul_add_f32s(k(P2 * Q2), d[0], s.mul_add_f32s(k(-P2 - Q2), d[2], d[4])),
+        s.mul_add_f32s(k(P), odd_p, even_p),
+        s.mul_add_f32s(k(-P), odd_p, even_p),
+        s.mul_add_f32s(k(Q), odd_q, even_q),
+        s.mul_add_f32s(k(-Q), odd_q, even_q),
+        s.mul_add_f32s(k(P2 * Q2), d[1], s.mul_add_f32s(k(-P2 - Q2), d[3], d[5])),
     ]
 }
 
 #[inline(always)]
 fn output_1d<S: Simd>(s: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
     let k = |v: f32| s.splat_f32s(v);
-    let (near, near_odd) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
-    let (far, far_odd) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
+    let (even_p, odd_p) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
+    let (even_q, odd_q) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
     [
-        s.add_f32s(m[0], s.add_f32s(near, far)),
-        s.mul_add_f32s(k(2.0), far_odd, near_odd),
-        s.mul_add_f32s(k(4.0), far, near),
-        s.add_f32s(m[5], s.mul_add_f32s(k(8.0), far_odd, near_odd)),
+        s.add_f32s(m[0], s.add_f32s(even_p, even_q)),
+        s.mul_add_f32s(k(Q), odd_q, s.mul_f32s(k(P), odd_p)),
+        s.mul_add_f32s(k(Q2), even_q, s.mul_f32s(k(P2), even_p)),
+        s.mul_add_f32s(k(Q * Q2), odd_q, s.mul_add_f32s(k(P * P2), odd_p, m[5])),
     ]
 }
 
 #[inline(always)]
 fn output_gradient_1d<S: Simd>(s: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
     let k = |v: f32| s.splat_f32s(v);
-    let (even, odd) = (s.add_f32s(y[0], y[2]), s.add_f32s(y[1], y[3]));
-    let far = s.mul_add_f32s(k(4.0), y[2], y[0]);
-    let far_odd = s.mul_add_f32s(k(8.0), y[3], s.mul_f32s(k(2.0), y[1]));
+    let (even_p, even_q) = (s.mul_add_f32s(k(P2), y[2], y[0]), s.mul_add_f32s(k(Q2), y[2], y[0]));
+    let odd_p = s.mul_add_f32s(k(P * P2), y[3], s.mul_f32s(k(P), y[1]));
+    let odd_q = s.mul_add_f32s(k(Q * Q2), y[3], s.mul_f32s(k(Q), y[1]));
     [
         y[0],
-        s.add_f32s(even, odd),
-        s.sub_f32s(even, odd),
-        s.add_f32s(far, far_odd),
-        s.sub_f32s(far, far_odd),
+        s.add_f32s(even_p, odd_p),
+        s.sub_f32s(even_p, odd_p),
+        s.add_f32s(even_q, odd_q),
+        s.sub_f32s(even_q, odd_q),
         y[3],
     ]
-}
-
-/// A vector of `slice` from element `c` on, zeros after its end.
-#[inline(always)]
-fn load<S: Simd>(s: S, slice: &[f32], c: usize) -> S::f32s {
-    if c + S::F32_LANES <= slice.len() {
-        // SAFETY: just compared; every bit pattern is an f32.
-        unsafe { slice.as_ptr().add(c).cast::<S::f32s>().read_unaligned() }
-    } else {
-        s.partial_load_f32s(&slice[c..])
-    }
-}
-
-/// Writes what fits of a vector to `slice` from element `c` on.
-#[inline(always)]
-fn store<S: Simd>(s: S, slice: &mut [f32], c: usize, value: S::f32s) {
-    if c + S::F32_LANES <= slice.len() {
-        // SAFETY: just compared.
-        unsafe { slice.as_mut_ptr().add(c).cast::<S::f32s>().write_unaligned(value) }
-    } else {
-        s.partial_store_f32s(&mut slice[c..], value);
-    }
 }
 
 /// `V`: `36 x tiles x channels`.
@@ -366,18 +350,22 @@ fn transform_weight_gradient(du: &[f32], c: usize, o: usize, dw: &mut [f32]) {
     });
 }
 
+/// What the weights' transform divides by at 0, at plus or minus [`P`], and at plus or minus [`Q`]: the
+/// product of a point's distances from the others.
+const AT_0: f32 = P2 * Q2;
+const AT_P: f32 = 2.0 * P2 * (P2 - Q2);
+const AT_Q: f32 = 2.0 * Q2 * (Q2 - P2);
+
 #[inline(always)]
 fn weights_1d([g0, g1, g2]: [f32; 3]) -> [f32; 6] {
-    let (even, far) = ((g0 + g2) / 6.0, g0 / 24.0 + g2 / 6.0);
-    [g0 / 4.0, -even - g1 / 6.0, g1 / 6.0 - even, far + g1 / 12.0, far - g1 / 12.0, g2]
+    let (even_p, odd_p) = ((g0 + P2 * g2) / AT_P, P * g1 / AT_P);
+    let (even_q, odd_q) = ((g0 + Q2 * g2) / AT_Q, Q * g1 / AT_Q);
+    [g0 / AT_0, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, g2]
 }
 
 #[inline(always)]
 fn weight_gradient_1d(u: [f32; 6]) -> [f32; 3] {
-    let (near, far) = (u[1] + u[2], u[3] + u[4]);
-    [
-        u[0] / 4.0 - near / 6.0 + far / 24.0,
-        (u[2] - u[1]) / 6.0 + (u[3] - u[4]) / 12.0,
-        (far - near) / 6.0 + u[5],
-    ]
+    let (even_p, odd_p) = ((u[1] + u[2]) / AT_P, (u[1] - u[2]) / AT_P);
+    let (even_q, odd_q) = ((u[3] + u[4]) / AT_Q, (u[3] - u[4]) / AT_Q);
+    [u[0] / AT_0 + even_p + even_q, P * odd_p + Q * odd_q, P2 * even_p + Q2 * even_q + u[5]]
 }
