@@ -91,7 +91,7 @@ fn bad_arguments_say_what_is_accepted() {
     let out = tempfile::tempdir().unwrap();
     let out = out.path().to_str().unwrap();
     for (arguments, part) in [
-        (vec!["run", "--model", "resnet"], "mlp1x512, mlp3x512"),
+        (vec!["run", "--model", "resnet"], "alexnet, mlp3x512, mlp1x512"),
         (vec!["run", "--model", "mlp1x512", "--scale", "huge"], "smoke, small, paper"),
         (vec!["run", "--model", "mlp1x512", "--corruption", "partial-labels:7"], "not in 0 to 1"),
         (vec!["run", "--model", "mlp1x512", "--data", "imagenet"], "imagenet"),
