@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | [`data`] | data sets and where they are found: CIFAR-10, MNIST, the embedded `shapes10` | appendix A |
 //! | [`corruption`] | the six modifications of labels and images | section 2.1 |
+//! | [`augment`] | flips, rotations, colours: random changes of training images | section 3, table 4 |
 //! | [`preprocess`] | scaling, crops, per-image whitening | appendix A |
 //! | [`models`] | the architectures, one file each | appendix A, figure 3 |
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
@@ -29,6 +30,7 @@
 //! A notebook starts with `use rethink::prelude::*;`. Generic code stays inside: everything that
 //! a cell calls has concrete types, so that cells compile in about a second.
 
+pub mod augment;
 pub mod bench;
 pub mod cli;
 pub mod config;

@@ -208,6 +208,12 @@ pub fn describe(config: &RunConfig) -> String {
     if config.hyper.weight_decay > 0.0 {
         text += &format!(", weight decay {}", config.hyper.weight_decay);
     }
+    if !config.hyper.augment.is_off() {
+        text += &format!(", {}", config.hyper.augment.describe());
+    }
+    if config.width != 1.0 {
+        text += &format!(", width {}", config.width);
+    }
     text + &format!(", seed {}", config.seeds.init)
 }
 

@@ -1,6 +1,7 @@
 //! `rethink run`, `sweep`, `list` and `compare`: the run store from the command line.
 
-use crate::config::{Init, RunConfig, Scale, Seeds};
+use crate::augment::Augmentation;
+use crate::config::{DecayOn, Init, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::models::ModelKind;
 use crate::paper::Table1Row;
@@ -47,9 +48,30 @@ pub struct RunChoice {
     /// L2 coefficient
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub weight_decay: f64,
+    /// What weight decay acts on: all, or fc (weights of fully connected hidden layers)
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub weight_decay_on: DecayOn,
     /// Train on random 28x28 crops
     #[arg(long)]
     pub random_crop: bool,
+    /// Exchange left and right of a training image with probability 1/2
+    #[arg(long)]
+    pub flip: bool,
+    /// Turn training images by up to so many degrees, 0 to 180
+    #[arg(long, value_name = "DEGREES", default_value_t = 0.0)]
+    pub rotation: f64,
+    /// Add up to this to a training image's values, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub brightness: f64,
+    /// Multiply its saturation by 1 - X to 1 + X, X from 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub saturation: f64,
+    /// Move its hue by up to this part of the circle of colours, 0 to 0.5
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub hue: f64,
+    /// Multiply its contrast by 1 - X to 1 + X, X from 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub contrast: f64,
     /// Go on to the last epoch when the training set is fitted
     #[arg(long)]
     pub keep_going: bool,
@@ -71,7 +93,10 @@ impl RunChoice {
         hyper.decay = self.decay.unwrap_or(hyper.decay);
         hyper.init = self.init.unwrap_or(hyper.init);
         hyper.weight_decay = self.weight_decay;
+        hyper.weight_decay_on = self.weight_decay_on;
         hyper.random_crop = self.random_crop;
+        let RunChoice { flip, rotation, brightness, saturation, hue, contrast, .. } = *self;
+        hyper.augment = Augmentation { flip, rotation, brightness, saturation, hue, contrast };
         hyper.stop_when_fitted = !self.keep_going;
         if let Some(train) = self.train {
             config.data.train = train;

@@ -9,7 +9,8 @@ pub mod fig1b;
 pub mod fig1c;
 pub mod table1;
 
-use crate::config::{Hyper, RunConfig, SCHEMA, Scale, Seeds};
+use crate::augment::Augmentation;
+use crate::config::{DecayOn, Hyper, RunConfig, SCHEMA, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::figures::{Drawing, Note};
@@ -141,8 +142,10 @@ pub fn setting(
             decay: 0.95,
             decay_every,
             weight_decay: 0.0,
+            weight_decay_on: DecayOn::All,
             init: model.init(),
             random_crop: false,
+            augment: Augmentation::default(),
             epochs: size.epochs,
             stop_when_fitted: true,
         },
