@@ -196,6 +196,7 @@ fn an_augmented_run_is_the_same_resumed_and_on_any_number_of_threads() {
             let mut on_epoch = |_: &_| {};
             let progress = Progress {
                 folder: Some(folder.path().to_path_buf()),
+                events: None,
                 checkpoint_every: Duration::ZERO,
                 on_epoch: &mut on_epoch,
                 leave_after: Some(leaves + 1),

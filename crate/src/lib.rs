@@ -15,9 +15,11 @@
 //! | [`config`] | what a run is: every choice that can change its numbers | |
 //! | [`threads`] | work shared out among threads | |
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
+//! | [`tensorboard`] | curves while a run goes | |
 //! | [`store`] | finished runs, one Parquet file each | |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
+//! | [`claims`] | the paper's sentences as checks over the store | sections 1 to 3 |
 //! | [`paper`] | the paper's own numbers | figures, tables |
 //! | [`figures`] | the theme, one drawing function a figure, export | figures |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
@@ -32,6 +34,7 @@
 
 pub mod augment;
 pub mod bench;
+pub mod claims;
 pub mod cli;
 pub mod config;
 pub mod corruption;
@@ -51,6 +54,7 @@ pub mod recipe;
 pub mod store;
 pub mod study;
 pub mod tables;
+pub mod tensorboard;
 pub mod threads;
 pub mod train;
 

@@ -8,6 +8,7 @@ use crate::models::{Network, Parameter, count_correct};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
 use crate::preprocess::{self, CROP, Pixels};
+use crate::tensorboard::Events;
 use crate::{Error, Result, files, threads};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -68,6 +69,8 @@ pub struct Trained {
 pub struct Progress<'a> {
     /// Folder of the checkpoint and the live log; none keeps nothing.
     pub folder: Option<PathBuf>,
+    /// Folder of the TensorBoard event file; none writes none.
+    pub events: Option<PathBuf>,
     /// Least time between two checkpoints (they come at an epoch's end).
     pub checkpoint_every: Duration,
     /// Called after every epoch.
@@ -79,7 +82,7 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Keeps nothing, tells `on_epoch`.
     pub fn quiet(on_epoch: &'a mut dyn FnMut(&Row)) -> Progress<'a> {
-        Progress { folder: None, checkpoint_every: Duration::MAX, on_epoch, leave_after: None }
+        Progress { folder: None, events: None, checkpoint_every: Duration::MAX, on_epoch, leave_after: None }
     }
 }
 
@@ -258,12 +261,14 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         network.restore(&found.parameters, found.velocity)?;
         at = found.position;
     }
+    let mut events = progress.events.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
     let n = resident.train_labels.len();
     let steps = n.div_ceil(hyper.batch_size);
     let mut saved = Instant::now();
     while at.ending.is_none() {
         let started = Instant::now();
         let before = at.seconds;
+        let rows_before = at.rows.len();
         at.epoch += 1;
         let mut order: Vec<u32> = (0..n as u32).collect();
         order.shuffle(&mut epoch_stream(config.seeds.order, ORDER, at.epoch));
@@ -346,6 +351,9 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         if let Some(row) = at.rows.last_mut() {
             (row.train_accuracy, row.test_accuracy, row.seconds) = (measured, tested, at.seconds);
             (progress.on_epoch)(row);
+        }
+        if let Some(events) = &mut events {
+            events.append(&at.rows[rows_before..])?;
         }
         let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
         if let Some(checkpoint) = &checkpoint {
