@@ -59,8 +59,13 @@ fn runs_are_listed_compared_and_not_repeated() {
     assert_eq!(lines(&rethink(&["list", "--out", path, "--json"])).len(), 2);
 
     let compared = lines(&rethink(&["compare", "--out", path, "--json"]));
-    // Training and test accuracy of the rows of true and of random labels.
-    assert_eq!(compared.len(), 4, "{compared:?}");
+    // Every cell of tables 1 and 4; measured are training and test accuracy on true and on random labels.
+    assert_eq!(compared.len(), 2 * 19 + 6, "{compared:?}");
+    let measured: Vec<&Value> = compared.iter().filter(|c| !c["ours"].is_null()).collect();
+    assert_eq!(measured.len(), 4, "{measured:?}");
+    let failed =
+        compared.iter().find(|c| c["item"].as_str().unwrap().starts_with("table 4, Alexnet")).unwrap();
+    assert!(failed["paper"].is_null() && failed["ours"].is_null(), "the paper's Alexnet failed to converge");
     let train = compared.iter().find(|c| c["item"] == "table 1, MLP 1x512, train %").unwrap();
     assert_eq!((train["paper"].as_f64(), train["n"].as_u64()), (Some(100.0), Some(200)));
     assert_eq!(train["ours"].as_f64().unwrap(), 100.0 * first["record"]["train_accuracy"].as_f64().unwrap());
@@ -174,4 +179,36 @@ fn bench_measures_the_models_that_are_named() {
     if cfg!(target_os = "linux") {
         assert!(rates.iter().all(|r| r["ours_memory"].as_u64().is_some_and(|v| v > 1 << 24)));
     }
+}
+
+#[test]
+fn claims_are_listed_with_verdicts_and_unknown_ones_refused() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().to_str().unwrap();
+    let empty = lines(&rethink(&["claims", "--json", "--out", path]));
+    assert!(empty.len() >= 20);
+    assert!(
+        empty.iter().all(|c| c["verdict"] == "not-yet-measured" && c["quote"].as_str().unwrap().len() > 20)
+    );
+    run(out.path(), "2", &["--corruption", "random-labels"]);
+    let only = ["claims", "--only", "random-labels-test-at-chance", "--out", path];
+    let shown = text(&rethink(&only).stdout);
+    assert!(
+        shown.contains("no better than random chance") && shown.contains("n = 200, scale smoke"),
+        "{shown}"
+    );
+    assert!(shown.contains("MLP 1x512: test "), "{shown}");
+    let refused = rethink(&["claims", "--only", "everything", "--out", path]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("random-labels-fitted"));
+}
+
+#[test]
+fn a_sweep_repeats_with_as_many_seeds_as_asked_for() {
+    let out = tempfile::tempdir().unwrap();
+    let arguments = ["sweep", "fig3", "--scale", "smoke", "--data", "shapes10", "--json", "--out"];
+    let mut all = arguments.to_vec();
+    all.push(out.path().to_str().unwrap());
+    assert!(lines(&rethink(&all)).is_empty(), "figure 3 has no runs");
+    let refused = rethink(&["sweep", "fig1a", "--seeds", "0", "--out", out.path().to_str().unwrap()]);
+    assert!(!refused.status.success());
 }

@@ -1,7 +1,8 @@
 //! Figures and tables: from synthetic frames shaped like real runs' to files that are read back.
 
 use polars::prelude::*;
-use rethink::figures::{Drawing, Note, PRINT_DPI, export, fig1a, fig1b, fig1c, theme};
+use rethink::figures::{Drawing, Note, PRINT_DPI, export, fig1a, fig1b, fig1c, fig2b, fig3, theme};
+use rethink::models::{ModelKind, plan};
 use rethink::tables::{Align, Table};
 use serde_json::json;
 use std::collections::HashSet;
@@ -739,4 +740,149 @@ fn cells_show_drawings_and_tables() {
     assert!(blocks[2].1.starts_with("iVBORw0KGgo"), "a PNG's first bytes in base64");
     assert_eq!(blocks[3].1.trim_end(), table().text().trim_end());
     assert_eq!(blocks[4].1.trim_end(), table().html().trim_end());
+}
+
+/// Accuracies of two models; with `lost`, the second one's run of seed 1 diverges in the middle.
+fn accuracy_frame(seeds: u64, lost: bool) -> DataFrame {
+    let (mut model, mut seed, mut step, mut epoch) = (vec![], vec![], vec![], vec![]);
+    let (mut loss, mut train, mut test) = (vec![], vec![], vec![]);
+    for (index, name) in ["Inception", "Inception w/o BatchNorm"].into_iter().enumerate() {
+        for s in 0..seeds {
+            for at in 1..=60u32 {
+                let x = f64::from(at) / 60.0;
+                let rise = 1.0 - (-x * [9.0, 4.0][index]).exp();
+                let jitter = [0.01, 0.05][index] * noise(u64::from(at) * 17 + s * 5 + index as u64);
+                let gone = lost && index == 1 && s == 1;
+                if gone && at > 30 {
+                    continue;
+                }
+                model.push(name);
+                seed.push(s);
+                step.push(at * 100);
+                epoch.push(at.div_ceil(2));
+                loss.push(if gone && at == 30 { f64::NAN } else { 2.3 * (1.0 - rise) });
+                train.push((rise + 0.01 * noise(u64::from(at) + s)).clamp(0.0, 1.0));
+                test.push((at % 2 == 0).then_some([0.86, 0.82][index] * rise.powf(0.7) + jitter));
+            }
+        }
+    }
+    df!("model" => model, "seed" => seed, "step" => step, "epoch" => epoch, "loss" => loss,
+        "batch_accuracy" => train, "test_accuracy" => test)
+    .expect("columns of one length")
+}
+
+/// No text leaves the drawing, is too small, or meets another.
+fn check_texts(drawing: &Drawing) {
+    let boxes = boxes(drawing);
+    for (i, (a, size, p)) in boxes.iter().enumerate() {
+        assert!(*size >= 6.0, "{a:?} at {size} pt");
+        let inside =
+            p[0] >= 0.0 && p[1] >= 0.0 && p[2] <= drawing.width * 72.0 && p[3] <= drawing.height * 72.0;
+        assert!(inside, "{a:?} at {p:?}");
+        for (b, _, q) in &boxes[i + 1..] {
+            let apart = p[2] <= q[0] || q[2] <= p[0] || p[3] <= q[1] || q[3] <= p[1];
+            assert!(apart, "{a:?} {p:?} meets {b:?} {q:?}");
+        }
+    }
+}
+
+#[test]
+fn figure_2b_shows_both_models_and_what_diverged() {
+    let (_keep, dir) = folder();
+    for (seeds, lost) in [(1, false), (3, true)] {
+        let drawing = fig2b::draw(&accuracy_frame(seeds, lost), &note()).unwrap();
+        let drawing = Drawing { id: format!("fig2b-{seeds}"), ..drawing };
+        drawing.save(&dir).unwrap();
+        check_texts(&drawing);
+        let texts = texts(&drawing.svg);
+        for name in ["test, Inception", "train, Inception", "test, Inception w/o BatchNorm", "accuracy"] {
+            assert!(texts.iter().any(|t| t == name), "{name}: {texts:?}");
+        }
+        assert_eq!(drawing.caption.contains("standard deviation"), seeds > 1);
+        let told = drawing.notes.iter().any(|n| n.contains("w/o BatchNorm: the loss of 1 of 3 seeds became"));
+        assert_eq!(told, lost, "{:?}", drawing.notes);
+        // Two epochs of two rows each: the curve has a point an epoch.
+        let (_, _, pixels, _) = decode(&drawing.png(150).unwrap());
+        for colour in [[0x00, 0x72, 0xB2], [0xD5, 0x5E, 0x00]] {
+            assert!(pixels.contains(&colour), "{colour:?}");
+        }
+    }
+    let again = |frame: &DataFrame| fig2b::draw(frame, &note()).unwrap().svg;
+    let frame = accuracy_frame(2, false);
+    // Legends keep the order in which models come first; rows within a model may be in any order.
+    let shuffled = frame.sort(["model", "loss"], SortMultipleOptions::default()).unwrap();
+    assert_eq!(again(&shuffled), again(&frame));
+}
+
+#[test]
+fn figure_2b_shades_up_to_the_best_so_far_and_averages_epochs() {
+    let frame = df!(
+        "model" => ["a"; 4], "seed" => [0u64; 4], "step" => [10u32, 30, 40, 60], "epoch" => [1u32, 1, 2, 2],
+        "loss" => [1.0, 1.0, 1.0, 1.0], "batch_accuracy" => [0.2, 0.8, 0.9, 0.9],
+        "test_accuracy" => [None, Some(0.75), None, Some(0.5)]
+    )
+    .unwrap();
+    let drawing = fig2b::draw(&frame, &note()).unwrap();
+    let document = roxmltree::Document::parse(&drawing.svg).unwrap();
+    let polygons: Vec<Vec<(f64, f64)>> = document
+        .descendants()
+        .filter(|n| n.has_tag_name("polygon"))
+        .map(|n| {
+            let points = n.attribute("points").unwrap().split_whitespace();
+            points
+                .map(|p| p.split_once(',').map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap())).unwrap())
+                .collect()
+        })
+        .collect();
+    let shade = polygons.iter().find(|p| p.len() >= 4).expect("a shaded area");
+    // From test accuracy 0.75 falling to 0.5 below, and level above: 0.75 at both ends.
+    let top = shade.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
+    let right = shade.iter().map(|p| p.0).fold(0.0, f64::max);
+    let at_right: Vec<f64> = shade.iter().filter(|p| p.0 == right).map(|p| p.1).collect();
+    assert!(at_right.contains(&top) && at_right.iter().any(|y| *y > top + 100.0), "{shade:?}");
+    assert!(fig2b::draw(&frame.head(Some(0)), &note()).is_err());
+}
+
+#[test]
+fn figure_3_is_drawn_from_the_plan_and_adds_up() {
+    let (_keep, dir) = folder();
+    let input = [28, 28, 3];
+    for (model, id, parameters) in [
+        (ModelKind::Inception, "fig3", 1_649_402),
+        (ModelKind::InceptionNoBn, "fig3-no-bn", 1_649_402),
+        (ModelKind::Alexnet, "fig3-alexnet", 1_387_786),
+    ] {
+        let layers = model.plan(input, 10, 1.0).unwrap();
+        let drawing = Drawing { id: id.into(), ..fig3::draw(&layers, input, &note()).unwrap() };
+        drawing.save(&dir).unwrap();
+        check_texts(&drawing);
+        assert!(contains(&drawing.pdf().unwrap(), "%PDF-"));
+        let total: u64 = drawing.frame.column("parameters").unwrap().u64().unwrap().iter().flatten().sum();
+        assert_eq!(total, parameters);
+        assert_eq!(total as usize, plan::parameters(&layers, input).unwrap());
+        assert_eq!(drawing.frame.height(), layers.len() + 1);
+    }
+    let layers = ModelKind::Inception.plan(input, 10, 1.0).unwrap();
+    let text = texts(&fig3::draw(&layers, input, &note()).unwrap().svg);
+    for words in [
+        "Conv module",
+        "Inception module",
+        "Downsample module",
+        "Conv 3x3/2 (a)",
+        "Max pool 3x3/2",
+        "Inception (176, 160)",
+        "Downsample (96)",
+        "28 x 28 x 96",
+        "14 x 14 x 144",
+        "7 x 7 x 336",
+        "Mean pool 7x7",
+        "batch norm (shift)",
+    ] {
+        assert!(text.iter().any(|t| t == words), "{words}: {text:?}");
+    }
+    // A change of the plan shows.
+    let narrow = ModelKind::Inception.plan(input, 10, 0.5).unwrap();
+    let text = texts(&fig3::draw(&narrow, input, &note()).unwrap().svg);
+    assert!(text.iter().any(|t| t == "Inception (88, 80)"), "{text:?}");
+    assert!(fig3::draw(&[], input, &note()).is_err());
 }

@@ -1,13 +1,15 @@
 //! Recipes: the configurations they ask for, and the frames and verdicts they make of runs.
 
-use rethink::config::{Init, RunConfig, Scale, Seeds};
+use rethink::augment::Augmentation;
+use rethink::config::{DecayOn, Init, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, Split};
 use rethink::figures::Note;
-use rethink::models::ModelKind;
-use rethink::paper::TABLE_1;
-use rethink::recipe::{self, Product, fig1a, fig1b, fig1c, table1};
+use rethink::models::{ModelKind, plan};
+use rethink::paper::{TABLE_1, TABLE_4};
+use rethink::recipe::{self, Product, fig1a, fig1b, fig1c, fig2b, table1, table4};
 use rethink::store::{Run, finish};
+use rethink::study::Study;
 use rethink::train::{Ending, Row, Trained};
 
 /// As many images as CIFAR-10, of one pixel's information.
@@ -36,20 +38,49 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
     finish(config, Scale::Smoke, &trained).unwrap()
 }
 
+/// A run whose loss became infinite.
+fn diverged(config: &RunConfig) -> Run {
+    let mut run = run(config, &[2.3, f64::INFINITY], 0.0, 0.1);
+    run.record.ending = Ending::Diverged;
+    run
+}
+
 #[test]
 fn paper_scale_is_the_papers() {
     let data = data(50_000, 10_000);
     for recipe in recipe::ALL {
         let configs = (recipe.runs)(&data, Scale::Paper);
-        assert!(!configs.is_empty());
+        assert_eq!(configs.is_empty(), recipe.id == "fig3", "{}", recipe.id);
         for config in configs {
-            assert_eq!((config.data.train, config.data.test), (50_000, 10_000));
+            assert_eq!((config.data.train, config.data.test, config.width), (50_000, 10_000, 1.0));
             let hyper = &config.hyper;
-            assert_eq!((hyper.learning_rate, hyper.momentum, hyper.decay), (0.01, 0.9, 0.95));
-            assert_eq!((hyper.decay_every, hyper.init), (1, Init::Glorot));
+            let (rate, batch, init) = match config.model {
+                ModelKind::Inception | ModelKind::InceptionNoBn => (0.1, 128, Init::Glorot),
+                ModelKind::Alexnet => (0.01, 128, Init::Tutorial),
+                _ => (0.01, 64, Init::Glorot),
+            };
+            assert_eq!((hyper.learning_rate, hyper.batch_size, hyper.init), (rate, batch, init));
+            let varied = recipe.id == "table4" && (hyper.random_crop || !hyper.augment.is_off());
+            assert_eq!((hyper.momentum, hyper.decay), (0.9, if varied { 0.999 } else { 0.95 }));
+            assert_eq!(hyper.decay_every, 1);
             assert!(hyper.epochs >= 64);
         }
     }
+}
+
+#[test]
+fn smoke_is_small_and_small_says_its_width() {
+    let data = data(3_000, 2_500);
+    for recipe in recipe::ALL {
+        for config in (recipe.runs)(&data, Scale::Smoke) {
+            let images = config.data.train * config.hyper.epochs;
+            assert!(images <= 2_400 && config.data.test <= 200, "{}: {images} images", recipe.id);
+            assert_eq!(config.width < 1.0, !ModelKind::MLPS.contains(&config.model));
+        }
+    }
+    let configs = (table1::RECIPE.runs)(&data, Scale::Small);
+    let sizes: Vec<usize> = configs.iter().map(|c| c.data.train).collect();
+    assert!(sizes.iter().all(|n| *n == sizes[0]), "table 1's rows can be compared: {sizes:?}");
 }
 
 #[test]
@@ -68,17 +99,141 @@ fn figure_1a_differs_in_nothing_but_the_corruption() {
 fn table_1_has_the_papers_rows_and_switches() {
     let data = data(2_000, 200);
     let configs = (table1::RECIPE.runs)(&data, Scale::Smoke);
-    assert_eq!(configs.len(), 6);
     let rows = table1::rows();
-    let mlps = TABLE_1.iter().filter(|row| row.model.starts_with("MLP")).count();
-    assert_eq!(rows.len(), mlps);
+    assert_eq!((configs.len(), rows.len()), (19, TABLE_1.len()));
     for ((row, model), config) in rows.iter().zip(&configs) {
-        assert_eq!(config.model, *model);
+        assert_eq!((config.model, config.model.title()), (*model, row.model));
         assert_eq!(config.hyper.weight_decay > 0.0, row.weight_decay);
+        let on_fc = row.weight_decay && *model == ModelKind::Alexnet;
+        assert_eq!(config.hyper.weight_decay_on == DecayOn::Fc, on_fc);
         assert_eq!(config.hyper.random_crop, row.random_crop);
         assert_eq!(config.corruption == Corruption::RandomLabels, row.random_labels);
-        assert_eq!(model.build(3, 10, Init::Glorot, 0).unwrap().parameter_count() as u32, row.parameters);
+        let plan = model.plan([28, 28, 3], 10, 1.0).unwrap();
+        assert_eq!(plan::parameters(&plan, [28, 28, 3]).unwrap() as u32, row.parameters);
     }
+}
+
+#[test]
+fn table_4_has_the_published_rows() {
+    let data = data(2_000, 600);
+    let configs = (table4::RECIPE.runs)(&data, Scale::Smoke);
+    assert_eq!(configs.len(), 6);
+    let switches = |c: &RunConfig| (c.hyper.weight_decay > 0.0, c.hyper.random_crop, c.hyper.augment);
+    let off = Augmentation::default();
+    let expected = [
+        (ModelKind::Inception, (true, false, off)),
+        (ModelKind::Alexnet, (true, false, off)),
+        (ModelKind::Mlp3x512, (true, false, off)),
+        (ModelKind::Mlp1x512, (true, false, off)),
+        (ModelKind::Inception, (false, true, off)),
+        (ModelKind::Inception, (false, false, Augmentation::TABLE_4)),
+    ];
+    for (config, (model, switched)) in configs.iter().zip(expected) {
+        assert_eq!((config.model, switches(config)), (model, switched));
+        assert_eq!(config.corruption, Corruption::RandomLabels);
+    }
+    // Each run belongs to its row alone.
+    let runs: Vec<Run> = configs.iter().map(|c| run(c, &[0.1], 0.5, 0.1)).collect();
+    for (i, row) in TABLE_4.iter().enumerate() {
+        let found: Vec<usize> = (0..6).filter(|&k| table4::belongs(row, &runs[k])).collect();
+        assert_eq!(found, [i]);
+    }
+    let plain = recipe::setting(
+        &data,
+        Scale::Smoke,
+        ModelKind::Inception,
+        Corruption::RandomLabels,
+        Seeds::repeat(0),
+    );
+    let plain = run(&plain, &[0.1], 1.0, 0.1);
+    assert!(!TABLE_4.iter().any(|row| table4::belongs(row, &plain)), "a run without regularisers");
+}
+
+#[test]
+fn table_4_says_what_failed_to_converge_and_what_diverged() {
+    let data = data(2_000, 600);
+    let configs = (table4::RECIPE.runs)(&data, Scale::Smoke);
+    let mut runs: Vec<Run> = configs.iter().map(|c| run(c, &[0.1], 1.0, 0.1)).collect();
+    runs[1] = run(&configs[1], &[2.3], 0.1, 0.1);
+    let verdict = (table4::RECIPE.verdict)(&runs);
+    assert_eq!(verdict.ours, "5 of 5 fit; Alexnet with weight decay fails to converge");
+    assert_eq!(verdict.ours, verdict.paper);
+    runs[4] = diverged(&configs[4]);
+    let frame = table4::frame(&runs).unwrap();
+    let column = |name: &str| -> Vec<String> {
+        let column = frame.column(name).unwrap().str().unwrap();
+        column.iter().map(|v| v.unwrap().to_string()).collect()
+    };
+    assert_eq!(column("train"), ["100.00", "10.00", "100.00", "100.00", "diverged", "100.00"]);
+    assert_eq!(column("train (paper)")[1], "failed to converge");
+    assert_eq!(column("ended"), ["fitted", "completed", "fitted", "fitted", "diverged", "fitted"]);
+    assert_eq!((table4::RECIPE.verdict)(&runs[..3]).ours, "runs are missing");
+}
+
+#[test]
+fn seeds_repeat_every_run_of_a_recipe() {
+    let data = data(2_000, 600);
+    let configs = (fig1b::RECIPE.runs)(&data, Scale::Small);
+    let three = recipe::with_seeds(&configs, 3);
+    let models: [u64; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512]
+        .map(|m| configs.iter().filter(|c| c.model == m).count() as u64 / recipe::repeats(Scale::Small, m));
+    assert_eq!(three.len() as u64, 3 * models.iter().sum::<u64>());
+    for repeat in 0..3 {
+        let of = three.iter().filter(|c| c.seeds == Seeds::repeat(repeat)).count();
+        assert_eq!(of, three.len() / 3);
+    }
+    assert_eq!(recipe::with_seeds(&configs, 1).len(), three.len() / 3);
+}
+
+#[test]
+fn figure_2b_knows_what_early_stopping_could_have_won() {
+    let data = data(2_000, 600);
+    let configs = (fig2b::RECIPE.runs)(&data, Scale::Small);
+    assert_eq!(configs.iter().map(|c| c.model).collect::<Vec<_>>(), fig2b::MODELS);
+    // The run on true labels is figure 1a's.
+    let keys: Vec<String> = (fig1a::RECIPE.runs)(&data, Scale::Small).iter().map(RunConfig::key).collect();
+    assert_eq!(keys.iter().filter(|k| **k == configs[0].key()).count(), 1);
+    let tests = |config: &RunConfig, tests: &[f64]| {
+        let row = |(i, test): (usize, &f64)| Row {
+            step: i as u32 + 1,
+            epoch: i as u32 + 1,
+            loss: 1.0,
+            batch_accuracy: 0.5,
+            train_accuracy: Some(0.5),
+            test_accuracy: Some(*test),
+            learning_rate: 0.1,
+            seconds: 1.0,
+        };
+        let rows = tests.iter().enumerate().map(row).collect();
+        let trained = Trained { rows, ending: Ending::Completed, parameters: Vec::new(), parameter_count: 1 };
+        finish(config, Scale::Small, &trained).unwrap()
+    };
+    let runs = [tests(&configs[0], &[0.5, 0.8, 0.77]), tests(&configs[1], &[0.2, 0.3, 0.7])];
+    assert!((fig2b::early_stopping_gain(&runs[0]).unwrap() - 0.03).abs() < 1e-12);
+    assert_eq!(fig2b::early_stopping_gain(&runs[1]), Some(0.0));
+    let verdict = (fig2b::RECIPE.verdict)(&runs).ours;
+    assert!(verdict.contains("+7.0 points") && verdict.contains("early stopping +3.0"), "{verdict}");
+    assert_eq!(fig2b::frame(&runs).unwrap().height(), 6);
+}
+
+#[test]
+fn the_scale_line_names_widths_that_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = Study::new(Some("shapes10"), Scale::Smoke, folder.path()).unwrap();
+    let of = |models: &[ModelKind]| {
+        let runs: Vec<Run> = models
+            .iter()
+            .map(|&m| {
+                let seeds = Seeds::repeat(0);
+                let config = recipe::setting(&study.data, Scale::Smoke, m, Corruption::TrueLabels, seeds);
+                run(&config, &[1.0], 0.5, 0.5)
+            })
+            .collect();
+        study.scale_line(&runs)
+    };
+    assert!(of(&[ModelKind::Mlp1x512]).contains("width 1, "));
+    let both = of(&[ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512]);
+    assert!(both.contains("width 0.125 (Inception, Alexnet), 1 (MLP 1x512)"), "{both}");
 }
 
 #[test]
@@ -89,9 +244,10 @@ fn recipes_share_the_runs_that_they_have_in_common() {
     };
     let (b, c, table) = (keys(fig1b::RECIPE.runs), keys(fig1c::RECIPE.runs), keys(table1::RECIPE.runs));
     assert_eq!(b, c);
-    // Without weight decay, two labellings of two models for each repetition.
+    // Without regularisers, two labellings of three models for each repetition.
     let shared = table.iter().filter(|key| b.contains(key)).count() as u64;
-    assert_eq!(shared, 4 * recipe::repeats(Scale::Small));
+    let repeats = fig1b::MODELS.iter().map(|&m| recipe::repeats(Scale::Small, m));
+    assert_eq!(shared, 2 * repeats.sum::<u64>());
     let mut distinct = b.clone();
     distinct.sort();
     distinct.dedup();
@@ -135,8 +291,10 @@ fn figure_1a_counts_steps_to_a_loss_of_a_tenth() {
     assert_eq!(fig1a::steps_to_fit(&slow), Some(30));
     assert_eq!(fig1a::steps_to_fit(&quick), Some(20));
     assert_eq!(fig1a::steps_to_fit(&never), None);
-    let verdict = (fig1a::RECIPE.verdict)(&[quick, slow, never]);
+    let verdict = (fig1a::RECIPE.verdict)(&[quick.clone(), slow, never]);
     assert_eq!(verdict.ours, "2 of 3 fit; random labels last, 30 steps");
+    let gone = (fig1a::RECIPE.verdict)(&[quick, diverged(&configs[1])]);
+    assert_eq!(gone.ours, "1 of 2 fit; true labels last, 20 steps");
 }
 
 #[test]

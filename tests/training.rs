@@ -236,6 +236,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
             let mut on_epoch = |_: &_| {};
             let progress = Progress {
                 folder: Some(folder.path().to_path_buf()),
+                events: None,
                 checkpoint_every: Duration::ZERO,
                 on_epoch: &mut on_epoch,
                 leave_after: Some(leaves + 1),
@@ -259,6 +260,7 @@ fn a_checkpoint_of_another_run_is_refused() {
         let mut on_epoch = |_: &_| {};
         let progress = Progress {
             folder: Some(folder.path().to_path_buf()),
+            events: None,
             checkpoint_every: Duration::ZERO,
             on_epoch: &mut on_epoch,
             leave_after: Some(2),
@@ -338,7 +340,7 @@ fn the_store_keeps_a_run_whole_and_computes_it_once() {
     assert_eq!(again.record, run.record);
     assert!(again.frame.equals_missing(&run.frame));
     let names: Vec<_> = std::fs::read_dir(store.folder()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 1, "only the finished run: {names:?}");
+    assert_eq!(names.len(), 2, "only the finished run and the events: {names:?}");
     let record = &run.record;
     assert_eq!(record.config.data.fingerprint, data.fingerprint);
     assert_eq!(record.parameters, 1_209_866);

@@ -1,5 +1,6 @@
 //! What a run is: every choice that can change its numbers, and the key made of them.
 
+use crate::augment::Augmentation;
 use crate::corruption::Corruption;
 use crate::data::hex;
 use crate::models::ModelKind;
@@ -114,6 +115,36 @@ impl FromStr for Init {
     }
 }
 
+/// Which parameters weight decay acts on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecayOn {
+    /// All: weights, biases, shifts.
+    #[default]
+    All,
+    /// The weights of the fully connected hidden layers, without biases and last layer: TensorFlow's CIFAR-10
+    /// tutorial, Alexnet's.
+    Fc,
+}
+
+impl DecayOn {
+    /// [`DecayOn::All`].
+    pub fn is_all(&self) -> bool {
+        *self == DecayOn::All
+    }
+}
+
+impl FromStr for DecayOn {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<DecayOn> {
+        match text {
+            "all" => Ok(DecayOn::All),
+            "fc" => Ok(DecayOn::Fc),
+            _ => Err(Error::argument("weight decay", format!("{text:?} is none of all, fc"))),
+        }
+    }
+}
+
 /// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hyper {
@@ -128,12 +159,18 @@ pub struct Hyper {
     /// Epochs between two applications of `decay`: 1 in the paper. Smaller data sets have shorter
     /// epochs; a reduced scale keeps the number of *steps* between decays near the paper's 391.
     pub decay_every: usize,
-    /// L2 coefficient added to the gradient of every weight; 0 switches it off.
+    /// L2 coefficient: so many times the weight is added to its gradient; 0 switches it off.
     pub weight_decay: f64,
+    /// What `weight_decay` acts on.
+    #[serde(default, skip_serializing_if = "DecayOn::is_all")]
+    pub weight_decay_on: DecayOn,
     /// How the weights start. Not stated in the paper.
     pub init: Init,
     /// Train on random 28x28 crops, test on the centre crop.
     pub random_crop: bool,
+    /// Other random changes of the training images.
+    #[serde(default, skip_serializing_if = "Augmentation::is_off")]
+    pub augment: Augmentation,
     /// At most this many epochs.
     pub epochs: usize,
     /// Stop at the end of the first epoch with 100 % training accuracy.

@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | [`data`] | data sets and where they are found: CIFAR-10, MNIST, the embedded `shapes10` | appendix A |
 //! | [`corruption`] | the six modifications of labels and images | section 2.1 |
+//! | [`augment`] | flips, rotations, colours: random changes of training images | section 3, table 4 |
 //! | [`preprocess`] | scaling, crops, per-image whitening | appendix A |
 //! | [`models`] | the architectures, one file each | appendix A, figure 3 |
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
@@ -14,9 +15,11 @@
 //! | [`config`] | what a run is: every choice that can change its numbers | |
 //! | [`threads`] | work shared out among threads | |
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
+//! | [`tensorboard`] | curves while a run goes | |
 //! | [`store`] | finished runs, one Parquet file each | |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
+//! | [`claims`] | the paper's sentences as checks over the store | sections 1 to 3 |
 //! | [`paper`] | the paper's own numbers | figures, tables |
 //! | [`figures`] | the theme, one drawing function a figure, export | figures |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
@@ -29,7 +32,9 @@
 //! A notebook starts with `use rethink::prelude::*;`. Generic code stays inside: everything that
 //! a cell calls has concrete types, so that cells compile in about a second.
 
+pub mod augment;
 pub mod bench;
+pub mod claims;
 pub mod cli;
 pub mod config;
 pub mod corruption;
@@ -49,6 +54,7 @@ pub mod recipe;
 pub mod store;
 pub mod study;
 pub mod tables;
+pub mod tensorboard;
 pub mod threads;
 pub mod train;
 

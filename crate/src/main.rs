@@ -25,7 +25,7 @@ struct Command {
 enum Action {
     /// Set up what is missing, run the notebooks, write figures and tables
     Reproduce {
-        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1)
+        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1, fig2b, fig3, table4)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         #[command(flatten)]
@@ -43,7 +43,7 @@ enum Action {
     },
     /// Train every run of a recipe that the store lacks
     Sweep {
-        /// fig1a, fig1b, fig1c or table1
+        /// fig1a, fig1b, fig1c, table1, fig2b or table4
         recipe: String,
         /// Print each record as a line of JSON
         #[arg(long)]
@@ -66,6 +66,18 @@ enum Action {
         #[arg(long, value_name = "DIR", default_value = "figures")]
         out: PathBuf,
         /// Print a line of JSON a number
+        #[arg(long)]
+        json: bool,
+    },
+    /// The paper's sentences as checks over the runs of the store: holds, fails, not yet measured
+    Claims {
+        /// Only these claims, separated by commas
+        #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+        only: Vec<String>,
+        /// Folder of figures, tables and runs
+        #[arg(long, value_name = "DIR", default_value = "figures")]
+        out: PathBuf,
+        /// Print a line of JSON a check
         #[arg(long)]
         json: bool,
     },
@@ -123,6 +135,9 @@ struct What {
     /// downloaded before, else the embedded shapes10]
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
+    /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: Option<u64>,
     /// Folder of figures, tables and runs
     #[arg(long, value_name = "DIR", default_value = "figures")]
     out: PathBuf,
@@ -130,7 +145,8 @@ struct What {
 
 impl What {
     fn study(&self) -> Result<Study> {
-        Study::new(self.data.as_deref(), self.scale, &self.out)
+        let study = Study::new(self.data.as_deref(), self.scale, &self.out)?;
+        Ok(Study { seeds: self.seeds, ..study })
     }
 }
 
@@ -171,6 +187,7 @@ fn perform(action: Action) -> Result<()> {
         Action::Sweep { recipe, json, what } => runs::sweep(&what.study()?, &recipe, json),
         Action::List { out, json } => runs::list(&out, json),
         Action::Compare { out, json } => runs::compare(&out, json),
+        Action::Claims { only, out, json } => cli::claims::claims(&only, &out, json),
         Action::Data { action: DataAction::List { json } } => cli::data::list(json),
         Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),

@@ -20,8 +20,18 @@ pub struct SgdStep {
     pub learning_rate: f32,
     /// Share of the last velocity that is kept.
     pub momentum: f32,
-    /// L2 coefficient on weights and biases.
+    /// L2 coefficient on what [`Sgd::decay`] names.
     pub weight_decay: f32,
+}
+
+/// What weight decay acts on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decay {
+    /// Every parameter.
+    #[default]
+    All,
+    /// The first so many matrices (the weights of fully connected layers), and nothing else.
+    Matrices(usize),
 }
 
 /// The optimiser's memory: a velocity for every parameter, in the order the model names them.
@@ -29,6 +39,8 @@ pub struct SgdStep {
 pub struct Sgd {
     /// One entry a parameter tensor, an empty one for a running statistic; filled at the first update.
     pub velocity: Vec<Vec<f32>>,
+    /// What weight decay acts on.
+    pub decay: Decay,
 }
 
 impl Sgd {
@@ -42,8 +54,10 @@ impl Sgd {
         mut factored: Collected,
         step: SgdStep,
     ) -> Result<(), CpuError> {
-        let velocity = &mut self.velocity;
-        let mut visitor = Update { velocity, gradients, factored: &mut factored, step, at: 0 };
+        let Sgd { velocity, decay } = self;
+        let decay = *decay;
+        let mut visitor =
+            Update { velocity, gradients, factored: &mut factored, step, decay, at: 0, matrices: 0 };
         M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut visitor })?;
         Ok(())
     }
@@ -54,7 +68,9 @@ struct Update<'a> {
     gradients: &'a mut Gradients<f32, Cpu>,
     factored: &'a mut Collected,
     step: SgdStep,
+    decay: Decay,
     at: usize,
+    matrices: usize,
 }
 
 /// Elements a thread takes at a time: small enough to share out, large enough to stream.
@@ -91,7 +107,14 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         }
         let velocity = &mut self.velocity[self.at];
         self.at += 1;
-        let step = self.step;
+        let mut step = self.step;
+        let is_matrix = shape.concrete().into_iter().count() == 2;
+        self.matrices += usize::from(is_matrix);
+        if let Decay::Matrices(first) = self.decay
+            && !(is_matrix && self.matrices <= first)
+        {
+            step.weight_decay = 0.0;
+        }
         let factors = match factors {
             Some(factors) if factors.shared => {
                 factors.ready().add_to(gradient);

@@ -75,6 +75,16 @@ impl Pixels {
         whiten(out);
     }
 
+    /// Image number `index`, whole, scaled to [0, 1] (Gaussian noise: about [0, 1]): `C x H x W`.
+    pub fn scaled(&self, index: usize, shape: [usize; 3]) -> Vec<f32> {
+        let size: usize = shape.iter().product();
+        let range = index * size..(index + 1) * size;
+        match self {
+            Pixels::Bytes(p) => p[range].iter().map(|&b| f32::from(b) / 255.0).collect(),
+            Pixels::Floats(p) => p[range].to_vec(),
+        }
+    }
+
     /// All `n` images, centre-cropped and whitened: `n x C x 28 x 28`.
     ///
     /// Errors: [`Error::Shape`] for images smaller than 28x28.

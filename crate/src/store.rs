@@ -1,7 +1,7 @@
 //! Finished runs: one Parquet file each, named by the key of its configuration.
 //!
 //! A file's rows are the run's frame; its key-value metadata holds the [`Record`] as JSON. A run in
-//! progress has a folder `KEY.partial` beside it. A finished run is never computed again and never
+//! progress has a folder `KEY.partial` beside it. Its curves as TensorBoard's event files lie in `tensorboard/`. A finished run is never computed again and never
 //! overwritten.
 
 use crate::config::{RunConfig, Scale};
@@ -57,6 +57,13 @@ impl Run {
     pub fn fitted_at(&self) -> Option<u32> {
         (self.record.ending == Ending::Fitted).then_some(self.record.epochs)
     }
+
+    /// The first step whose interval has an average loss of at most `loss`, in nats.
+    pub fn steps_to(&self, loss: f64) -> Option<u32> {
+        let losses = self.frame.column("loss").ok()?.f64().ok()?;
+        let steps = self.frame.column("step").ok()?.u32().ok()?;
+        losses.iter().zip(steps.iter()).find(|(l, _)| l.is_some_and(|l| l <= loss))?.1
+    }
 }
 
 /// A folder of runs.
@@ -92,6 +99,12 @@ impl Store {
     /// Where the run named `key` lies, or will.
     pub fn path(&self, key: &str) -> PathBuf {
         self.folder.join(format!("{key}.parquet"))
+    }
+
+    /// The folder of the TensorBoard event file of `config`, kept after the run.
+    pub fn events(&self, config: &RunConfig) -> PathBuf {
+        let name = format!("{}-{}-{}", config.model, config.corruption, config.key()).replace(':', "-");
+        self.folder.join("tensorboard").join(name)
     }
 
     /// The finished run of `config`, if there is one.
@@ -146,6 +159,7 @@ impl Store {
         let mut on_epoch = |row: &Row| on_event(Event::Epoch(row));
         let progress = Progress {
             folder: Some(partial.clone()),
+            events: Some(self.events(config)),
             checkpoint_every: Duration::from_secs(20),
             on_epoch: &mut on_epoch,
             leave_after: None,

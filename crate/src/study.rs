@@ -1,13 +1,16 @@
 //! What a notebook, or the command line, holds while it works: a data set, a scale, a store of runs
 //! and the folder that figures go to.
 
-use crate::Result;
 use crate::config::{RunConfig, Scale};
 use crate::data::{self, Dataset};
 use crate::figures::Note;
+use crate::models::{ModelKind, plan};
+use crate::preprocess::CROP;
 use crate::provenance;
-use crate::recipe::{self, Product, Verdict};
+use crate::recipe::{self, Product, Recipe, Verdict};
 use crate::store::{Event, Record, Run, Store};
+use crate::{Error, Result};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -17,6 +20,9 @@ pub const DATASET_VARIABLE: &str = "RETHINK_DATASET";
 pub const SCALE_VARIABLE: &str = "RETHINK_SCALE";
 /// The folder for figures, tables and runs.
 pub const OUT_VARIABLE: &str = "RETHINK_OUT";
+
+/// How many repetitions with other seeds; unset, the recipe's own number.
+pub const SEEDS_VARIABLE: &str = "RETHINK_SEEDS";
 
 /// A data set, a scale, and where results go.
 #[derive(Clone, Debug)]
@@ -30,6 +36,8 @@ pub struct Study {
     pub why: String,
     /// How much is run.
     pub scale: Scale,
+    /// How many repetitions with other seeds each run of a recipe has; `None`: as many as the recipe says.
+    pub seeds: Option<u64>,
     /// Where figures and tables go; runs lie in `runs/` below it.
     pub out: PathBuf,
 }
@@ -45,11 +53,11 @@ impl Study {
         let is_path = named.contains(std::path::MAIN_SEPARATOR) || named.starts_with('.');
         let folder = Path::new(named).canonicalize().ok().filter(|_| is_path);
         let named = folder.map_or(named.to_string(), |path| path.to_string_lossy().into_owned());
-        Ok(Study { data, named, why, scale, out: out.into() })
+        Ok(Study { data, named, why, scale, seeds: None, out: out.into() })
     }
 
     /// The study that the environment describes: `RETHINK_DATASET`, `RETHINK_SCALE` (`small` where
-    /// unset) and `RETHINK_OUT` (where unset, the project's `figures` folder when the working folder
+    /// unset), `RETHINK_SEEDS` (unset: the recipe's number) and `RETHINK_OUT` (where unset, the project's `figures` folder when the working folder
     /// is `notebooks`, else `figures`).
     ///
     /// Errors: those of [`Study::new`], [`crate::Error::Argument`] for an unknown scale.
@@ -62,7 +70,8 @@ impl Study {
             None if beside.is_dir() => beside.to_path_buf(),
             None => PathBuf::from("figures"),
         };
-        Study::new(set(DATASET_VARIABLE).as_deref(), scale, out)
+        let seeds = set(SEEDS_VARIABLE).map(|text| seeds(&text)).transpose()?;
+        Ok(Study { seeds, ..Study::new(set(DATASET_VARIABLE).as_deref(), scale, out)? })
     }
 
     /// Where the runs lie.
@@ -76,13 +85,19 @@ impl Study {
         self.out.join(format!("{}-{}", self.data.name, self.scale))
     }
 
+    /// The runs that a recipe is made of, with the study's repetitions.
+    pub fn configs(&self, recipe: &Recipe) -> Vec<RunConfig> {
+        let configs = (recipe.runs)(&self.data, self.scale);
+        self.seeds.map_or(configs.clone(), |seeds| recipe::with_seeds(&configs, seeds))
+    }
+
     /// The runs of recipe `id`: those in the store, and the others trained now, a line of progress
     /// every few seconds.
     ///
     /// Errors: [`crate::Error::Argument`] for an unknown recipe; those of [`Store::run`].
     pub fn runs(&self, id: &str) -> Result<Vec<Run>> {
         let recipe = recipe::find(id)?;
-        self.train_all(&(recipe.runs)(&self.data, self.scale), &mut |line| println!("{line}"))
+        self.train_all(&self.configs(recipe), &mut |line| println!("{line}"))
     }
 
     /// The figure or table of recipe `id`: its runs trained or found, every format saved in
@@ -107,7 +122,7 @@ impl Study {
     /// Errors: as for [`Study::runs`].
     pub fn verdict(&self, id: &str) -> Result<Verdict> {
         let recipe = recipe::find(id)?;
-        let runs = self.train_all(&(recipe.runs)(&self.data, self.scale), &mut |_| {})?;
+        let runs = self.train_all(&self.configs(recipe), &mut |_| {})?;
         Ok((recipe.verdict)(&runs))
     }
 
@@ -118,31 +133,39 @@ impl Study {
         let store = self.store();
         let mut runs = Vec::with_capacity(configs.len());
         let mut found = 0;
+        let mut forecast = Forecast::new(&store, configs);
         for (index, config) in configs.iter().enumerate() {
             let name = describe(config);
             let place = format!("[{}/{}]", index + 1, configs.len());
-            let started = Instant::now();
+            let mut started: Option<(Instant, u32)> = None;
             let (mut said, mut new) = (Instant::now(), true);
             let run = store.run(config, &self.data, self.scale, &mut |event| match event {
                 Event::Found(_) => new = false,
                 Event::Waiting => say(&format!("{place} {name}: another process is training it, waiting")),
                 Event::Epoch(row) => {
+                    // The first epoch seen may be one in the middle, after a checkpoint, and pays for the start.
+                    let (first, from) = *started.get_or_insert((Instant::now(), row.epoch));
+                    if row.epoch > from {
+                        let seconds = first.elapsed().as_secs_f64() / f64::from(row.epoch - from);
+                        forecast.running(config, row.epoch, seconds);
+                    }
                     if said.elapsed().as_secs() >= 5 {
                         said = Instant::now();
-                        let per_epoch = started.elapsed().as_secs_f64() / f64::from(row.epoch);
-                        let left = per_epoch * (config.hyper.epochs as f64 - f64::from(row.epoch));
                         say(&format!(
-                            "{place} {name}: epoch {} of {}, loss {:.4}, train {:.1} %, at most {left:.0} s left",
+                            "{place} {name}: epoch {} of {}, loss {:.4}, train {:.1} %{}",
                             row.epoch,
                             config.hyper.epochs,
                             row.loss,
-                            100.0 * row.batch_accuracy
+                            100.0 * row.batch_accuracy,
+                            forecast.left(&configs[index + 1..])
                         ));
                     }
                 }
             })?;
             if new {
-                say(&format!("{place} {}", summary(&run.record)));
+                forecast.finished(&run.record);
+                let left = forecast.left(&configs[index + 1..]);
+                say(&format!("{place} {}{left}", summary(&run.record)));
             } else {
                 found += 1;
             }
@@ -170,9 +193,10 @@ impl Study {
         seeds.dedup();
         let plural = if seeds.len() == 1 { "seed" } else { "seeds" };
         format!(
-            "{}, n = {}, width 1, at most {} epochs, {} {plural}, scale {}",
+            "{}, n = {}, width {}, at most {} epochs, {} {plural}, scale {}",
             self.data.title,
             range(&|c| c.data.train),
+            widths(&configs),
             range(&|c| c.hyper.epochs),
             seeds.len(),
             self.scale
@@ -199,6 +223,116 @@ impl std::fmt::Display for Study {
     }
 }
 
+/// "1", or the width of each model where they differ: "0.125 (Inception), 1 (MLP 1x512)".
+fn widths(configs: &[&RunConfig]) -> String {
+    let mut models: Vec<(f64, Vec<&str>)> = Vec::new();
+    for config in configs {
+        let title = config.model.title();
+        match models.iter_mut().find(|(width, _)| *width == config.width) {
+            Some((_, titles)) if titles.contains(&title) => {}
+            Some((_, titles)) => titles.push(title),
+            None => models.push((config.width, vec![title])),
+        }
+    }
+    match &models[..] {
+        [(width, _)] => width.to_string(),
+        _ => {
+            let parts = models.iter().map(|(width, titles)| format!("{width} ({})", titles.join(", ")));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// A number of repetitions: 1 to 1000.
+///
+/// Errors: [`crate::Error::Argument`].
+pub fn seeds(text: &str) -> Result<u64> {
+    let number = text.parse().ok().filter(|n| (1..=1000).contains(n));
+    number.ok_or_else(|| Error::argument("number of seeds", format!("{text:?} is not in 1 to 1000")))
+}
+
+/// How long the rest of a sweep takes, from what has been trained: seconds a multiply-add, by model where one has
+/// been seen, and the share of its epochs that a run takes.
+struct Forecast {
+    /// Runs that the store lacks, by key.
+    missing: HashSet<String>,
+    /// Seconds and multiply-adds of each model and width.
+    rates: HashMap<(ModelKind, u64), (f64, f64)>,
+    /// Epochs run and allowed.
+    epochs: (f64, f64),
+    /// Seconds left of the present run, if all its epochs are run.
+    present: Option<f64>,
+}
+
+impl Forecast {
+    fn new(store: &Store, configs: &[RunConfig]) -> Forecast {
+        let keys = configs.iter().map(RunConfig::key);
+        let missing = keys.filter(|key| !store.path(key).exists()).collect();
+        Forecast { missing, rates: HashMap::new(), epochs: (0.0, 0.0), present: None }
+    }
+
+    fn work(config: &RunConfig) -> Option<f64> {
+        let input = [CROP, CROP, 3];
+        let layers = config.model.plan(input, 10, config.width).ok()?;
+        // Three passes for a training image; tests are a part of it.
+        Some(plan::work(&layers, input).ok()? as f64 * config.data.train as f64)
+    }
+
+    fn running(&mut self, config: &RunConfig, epoch: u32, seconds: f64) {
+        let left = config.hyper.epochs as f64 - f64::from(epoch);
+        self.present = Some(seconds * left);
+        self.missing.remove(&config.key());
+        if let Some(work) = Forecast::work(config) {
+            self.rates.insert((config.model, config.width.to_bits()), (seconds, work));
+        }
+    }
+
+    fn finished(&mut self, record: &Record) {
+        self.present = None;
+        self.missing.remove(&record.config.key());
+        self.epochs.0 += f64::from(record.epochs);
+        self.epochs.1 += record.config.hyper.epochs as f64;
+        if let Some(work) = Forecast::work(&record.config) {
+            let seconds = record.seconds / f64::from(record.epochs.max(1));
+            self.rates.insert((record.config.model, record.config.width.to_bits()), (seconds, work));
+        }
+    }
+
+    /// ", about 3 min left" of the present run and of those of `rest` that are missing; nothing while nothing has
+    /// been measured.
+    fn left(&self, rest: &[RunConfig]) -> String {
+        let share = if self.epochs.1 > 0.0 { self.epochs.0 / self.epochs.1 } else { 1.0 };
+        let (seconds, work) = self.rates.values().fold((0.0, 0.0), |sum, r| (sum.0 + r.0, sum.1 + r.1));
+        if work == 0.0 {
+            return String::new();
+        }
+        let mut seen = HashSet::new();
+        let run = |config: &RunConfig| {
+            let (seconds, work) =
+                self.rates.get(&(config.model, config.width.to_bits())).copied().unwrap_or((seconds, work));
+            Forecast::work(config)
+                .map_or(0.0, |own| own * seconds / work * config.hyper.epochs as f64 * share)
+        };
+        let missing = rest.iter().filter(|c| self.missing.contains(&c.key()) && seen.insert(c.key()));
+        let later: f64 = missing.map(run).sum();
+        let all = self.present.unwrap_or(0.0) + later;
+        if self.present.is_none() && later == 0.0 {
+            return String::new();
+        }
+        let present = self.present.map_or(String::new(), |s| format!(", at most {} left", duration(s)));
+        if later > 0.0 { format!("{present}, about {} for the whole sweep", duration(all)) } else { present }
+    }
+}
+
+/// "45 s", "12 min", "3.5 h".
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
 /// A run in a few words: model, corruption, what is switched on.
 pub fn describe(config: &RunConfig) -> String {
     let mut text = format!("{}, {}", config.model.title(), config.corruption.title());
@@ -207,6 +341,12 @@ pub fn describe(config: &RunConfig) -> String {
     }
     if config.hyper.weight_decay > 0.0 {
         text += &format!(", weight decay {}", config.hyper.weight_decay);
+    }
+    if !config.hyper.augment.is_off() {
+        text += &format!(", {}", config.hyper.augment.describe());
+    }
+    if config.width != 1.0 {
+        text += &format!(", width {}", config.width);
     }
     text + &format!(", seed {}", config.seeds.init)
 }

@@ -1,12 +1,14 @@
 //! The training loop (appendix A): SGD over a resident data set, a frame of what happened, and
 //! checkpoints from which a killed run goes on as if it had never stopped.
 
+use crate::augment::{self, Augmentation};
 use crate::config::{Hyper, RunConfig};
 use crate::data::Dataset;
 use crate::models::{Network, Parameter, count_correct};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
-use crate::preprocess::{CROP, Pixels};
+use crate::preprocess::{self, CROP, Pixels};
+use crate::tensorboard::Events;
 use crate::{Error, Result, files, threads};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -67,6 +69,8 @@ pub struct Trained {
 pub struct Progress<'a> {
     /// Folder of the checkpoint and the live log; none keeps nothing.
     pub folder: Option<PathBuf>,
+    /// Folder of the TensorBoard event file; none writes none.
+    pub events: Option<PathBuf>,
     /// Least time between two checkpoints (they come at an epoch's end).
     pub checkpoint_every: Duration,
     /// Called after every epoch.
@@ -78,7 +82,7 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Keeps nothing, tells `on_epoch`.
     pub fn quiet(on_epoch: &'a mut dyn FnMut(&Row)) -> Progress<'a> {
-        Progress { folder: None, checkpoint_every: Duration::MAX, on_epoch, leave_after: None }
+        Progress { folder: None, events: None, checkpoint_every: Duration::MAX, on_epoch, leave_after: None }
     }
 }
 
@@ -89,13 +93,50 @@ struct Resident {
     train_labels: Vec<u16>,
     test: Vec<f32>,
     test_labels: Vec<u16>,
-    crops: Option<Crops>,
+    /// Where the training images change from epoch to epoch.
+    varied: Option<Varied>,
 }
 
-/// What random crops are taken from.
-struct Crops {
+/// What random crops and augmented images are made from.
+struct Varied {
     shape: [usize; 3],
     pixels: Pixels,
+    augment: Augmentation,
+    seed: u64,
+}
+
+/// An epoch's random choices.
+struct Choices {
+    epoch: u32,
+    /// Corner of each training image's crop.
+    corners: Vec<(u8, u8)>,
+}
+
+impl Varied {
+    fn image(&self, index: usize, choices: &Choices, out: &mut [f32]) {
+        let [channels, height, width] = self.shape;
+        let (top, left) = choices.corners[index];
+        let corner = (top.into(), left.into());
+        if self.augment.is_off() {
+            return self.pixels.whitened(index, self.shape, corner, out);
+        }
+        let stream = AUGMENT << 40 | u64::from(choices.epoch);
+        let change = self.augment.draw(self.seed, stream, index as u32);
+        let whole = self.pixels.scaled(index, self.shape);
+        let mut turned = vec![0.0; channels * height * width];
+        let turned = if self.augment.rotation > 0.0 {
+            augment::rotate(&whole, self.shape, change.degrees, &mut turned);
+            &turned
+        } else {
+            &whole
+        };
+        preprocess::crop(turned, self.shape, corner, out, |v| v);
+        if change.flip {
+            augment::flip(out, CROP);
+        }
+        change.colours(out, channels);
+        preprocess::whiten(out);
+    }
 }
 
 impl Resident {
@@ -103,26 +144,25 @@ impl Resident {
         let DataSizes { train, test } = sizes(config, data)?;
         let corrupted = config.corruption.apply(data, train, test, config.seeds.data)?;
         let shape = corrupted.shape;
+        let Hyper { random_crop, augment, .. } = config.hyper;
+        let varied = |pixels| Varied { shape, pixels, augment, seed: config.seeds.order };
         Ok(Resident {
             image: shape[0] * CROP * CROP,
             train: corrupted.train.whitened_all(train, shape)?,
             train_labels: corrupted.train_labels,
             test: corrupted.test.whitened_all(test, shape)?,
             test_labels: corrupted.test_labels,
-            crops: config.hyper.random_crop.then_some(Crops { shape, pixels: corrupted.train }),
+            varied: (random_crop || !augment.is_off()).then(|| varied(corrupted.train)),
         })
     }
 
-    /// The training images `order`, gathered side by side; random crops where the run asks for them.
-    fn batch(&self, order: &[u32], corners: &[(u8, u8)]) -> (Vec<f32>, Vec<u16>) {
+    /// The training images `order`, gathered side by side, as they are in this epoch.
+    fn batch(&self, order: &[u32], choices: &Choices) -> (Vec<f32>, Vec<u16>) {
         let mut images = vec![0.0; order.len() * self.image];
         threads::each_chunk(&mut images, self.image, |at, out| {
             let index = order[at] as usize;
-            match &self.crops {
-                Some(Crops { shape, pixels }) => {
-                    let (top, left) = corners[index];
-                    pixels.whitened(index, *shape, (top.into(), left.into()), out);
-                }
+            match &self.varied {
+                Some(varied) => varied.image(index, choices, out),
                 None => out.copy_from_slice(&self.train[index * self.image..(index + 1) * self.image]),
             }
         });
@@ -168,6 +208,8 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
         format!("learning rate {learning_rate} (above 0), decay {decay} (above 0, at most 1)")
     } else if !((0.0..1.0).contains(&momentum) && weight_decay >= 0.0 && weight_decay.is_finite()) {
         format!("momentum {momentum} (0 to below 1), weight decay {weight_decay} (0 or more)")
+    } else if let Some(problem) = config.hyper.augment.problem() {
+        problem
     } else {
         return Ok(DataSizes { train, test });
     };
@@ -184,11 +226,12 @@ struct Position {
     ending: Option<Ending>,
 }
 
-/// Streams of the order seed: orders, an epoch each; random crops, an epoch each; a layer's draws, a step each. A
-/// resumed run draws what it would have drawn.
+/// Streams of the order seed: orders, an epoch each; random crops, an epoch each; a layer's draws, a step each;
+/// augmentation, an epoch each. A resumed run draws what it would have drawn.
 const ORDER: u64 = 0;
 const CROPS: u64 = 1;
 const DRAWS: u64 = 2;
+const AUGMENT: u64 = 3;
 
 fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -211,18 +254,21 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         let (input, classes) = ([CROP, CROP, channels], data.classes.len());
         config.model.build_for(input, classes, config.width, hyper.init, config.seeds.init)?
     };
+    network.set_decay_on(hyper.weight_decay_on);
     let mut at = Position::default();
     let checkpoint = progress.folder.as_ref().map(|f| Checkpoint { folder: f.clone(), key: config.key() });
     if let Some(found) = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten() {
         network.restore(&found.parameters, found.velocity)?;
         at = found.position;
     }
+    let mut events = progress.events.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
     let n = resident.train_labels.len();
     let steps = n.div_ceil(hyper.batch_size);
     let mut saved = Instant::now();
     while at.ending.is_none() {
         let started = Instant::now();
         let before = at.seconds;
+        let rows_before = at.rows.len();
         at.epoch += 1;
         let mut order: Vec<u32> = (0..n as u32).collect();
         order.shuffle(&mut epoch_stream(config.seeds.order, ORDER, at.epoch));
@@ -230,9 +276,13 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
             let mut rng = epoch_stream(config.seeds.order, CROPS, at.epoch);
             let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
             (0..n).map(|_| (up_to(height), up_to(width))).collect()
+        } else if resident.varied.is_some() {
+            let (top, left) = preprocess::centre(height, width)?;
+            vec![(top.min(255) as u8, left.min(255) as u8); n]
         } else {
             Vec::new()
         };
+        let choices = Choices { epoch: at.epoch, corners };
         let rate =
             hyper.learning_rate * hyper.decay.powi(((at.epoch - 1) as usize / hyper.decay_every) as i32);
         let step = SgdStep {
@@ -244,7 +294,7 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         let (mut epoch_correct, mut diverged) = (0, false);
         threads::awake(|| -> Result<()> {
             for (index, order) in order.chunks(hyper.batch_size).enumerate() {
-                let (images, labels) = resident.batch(order, &corners);
+                let (images, labels) = resident.batch(order, &choices);
                 let pass = Pass::training_step(config.seeds.order, DRAWS << 40 | u64::from(at.step));
                 let outcome = network.train_step(images, &labels, step, pass)?;
                 at.step += 1;
@@ -301,6 +351,9 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         if let Some(row) = at.rows.last_mut() {
             (row.train_accuracy, row.test_accuracy, row.seconds) = (measured, tested, at.seconds);
             (progress.on_epoch)(row);
+        }
+        if let Some(events) = &mut events {
+            events.append(&at.rows[rows_before..])?;
         }
         let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
         if let Some(checkpoint) = &checkpoint {

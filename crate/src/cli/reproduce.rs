@@ -4,7 +4,7 @@
 use super::runs::terminal_table;
 use crate::data::hex;
 use crate::recipe::{self, Recipe};
-use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, Study};
+use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, Study};
 use crate::{Error, Result, files, jupyter};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -71,7 +71,8 @@ impl Execution {
         let text = fs::read(&notebook).map_err(Error::io("read the notebook", &notebook))?;
         let mut hash = Sha256::new();
         hash.update(text);
-        for part in [code, &study.data.fingerprint, study.scale.name()] {
+        let seeds = study.seeds.map_or(String::new(), |n| n.to_string());
+        for part in [code, &study.data.fingerprint, study.scale.name(), &seeds] {
             hash.update(part);
         }
         let folder = study.folder().join("notebooks");
@@ -98,6 +99,7 @@ impl Execution {
         let variables = [
             (DATASET_VARIABLE.to_string(), study.named.clone()),
             (SCALE_VARIABLE.to_string(), study.scale.to_string()),
+            (SEEDS_VARIABLE.to_string(), study.seeds.map_or(String::new(), |n| n.to_string())),
             (OUT_VARIABLE.to_string(), text(&study.out)),
             ("RAYON_NUM_THREADS".to_string(), rayon::current_num_threads().to_string()),
         ];

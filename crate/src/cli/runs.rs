@@ -1,12 +1,14 @@
 //! `rethink run`, `sweep`, `list` and `compare`: the run store from the command line.
 
-use crate::config::{Init, RunConfig, Scale, Seeds};
+use crate::augment::Augmentation;
+use crate::config::{DecayOn, Init, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::models::ModelKind;
-use crate::paper::Table1Row;
-use crate::recipe::{self, mean_and_deviation, table1};
+use crate::paper::{TABLE_4, Table1Row};
+use crate::recipe::{self, mean_and_deviation, table1, table4};
 use crate::store::{Record, Run, Store};
 use crate::study::{Study, describe, thousands};
+use crate::train::Ending;
 use crate::{Error, Result};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
@@ -47,9 +49,30 @@ pub struct RunChoice {
     /// L2 coefficient
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub weight_decay: f64,
+    /// What weight decay acts on: all, or fc (weights of fully connected hidden layers)
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub weight_decay_on: DecayOn,
     /// Train on random 28x28 crops
     #[arg(long)]
     pub random_crop: bool,
+    /// Exchange left and right of a training image with probability 1/2
+    #[arg(long)]
+    pub flip: bool,
+    /// Turn training images by up to so many degrees, 0 to 180
+    #[arg(long, value_name = "DEGREES", default_value_t = 0.0)]
+    pub rotation: f64,
+    /// Add up to this to a training image's values, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub brightness: f64,
+    /// Multiply its saturation by 1 - X to 1 + X, X from 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub saturation: f64,
+    /// Move its hue by up to this part of the circle of colours, 0 to 0.5
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub hue: f64,
+    /// Multiply its contrast by 1 - X to 1 + X, X from 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub contrast: f64,
     /// Go on to the last epoch when the training set is fitted
     #[arg(long)]
     pub keep_going: bool,
@@ -71,7 +94,10 @@ impl RunChoice {
         hyper.decay = self.decay.unwrap_or(hyper.decay);
         hyper.init = self.init.unwrap_or(hyper.init);
         hyper.weight_decay = self.weight_decay;
+        hyper.weight_decay_on = self.weight_decay_on;
         hyper.random_crop = self.random_crop;
+        let RunChoice { flip, rotation, brightness, saturation, hue, contrast, .. } = *self;
+        hyper.augment = Augmentation { flip, rotation, brightness, saturation, hue, contrast };
         hyper.stop_when_fitted = !self.keep_going;
         if let Some(train) = self.train {
             config.data.train = train;
@@ -101,7 +127,7 @@ pub fn run(study: &Study, choice: &RunChoice, json: bool) -> Result<()> {
 pub fn sweep(study: &Study, id: &str, json: bool) -> Result<()> {
     let recipe = recipe::find(id)?;
     eprintln!("data: {}", study.why);
-    let configs = (recipe.runs)(&study.data, study.scale);
+    let configs = study.configs(recipe);
     let runs = study.train_all(&configs, &mut |line| eprintln!("{line}"))?;
     if json {
         runs.iter().for_each(|run| println!("{}", line(run)));
@@ -168,93 +194,157 @@ fn records(runs: &[Run]) -> Table {
 /// A cell of the paper beside the runs of one data set, size and scale that belong to it.
 struct Comparison {
     item: String,
-    data: String,
-    n: usize,
-    scale: Scale,
-    epochs: String,
-    paper: f64,
-    ours: Vec<f64>,
+    /// Per cent; `None`: "failed to converge".
+    paper: Option<f64>,
+    /// `None`: the store has no run for the cell.
+    ours: Option<Ours>,
 }
 
-/// The paper's numbers beside ours, for every run of the store in `out`.
+struct Ours {
+    data: String,
+    n: usize,
+    width: f64,
+    scale: Scale,
+    epochs: String,
+    /// Per cent, one a seed; those of diverged runs are left out.
+    values: Vec<f64>,
+    diverged: usize,
+}
+
+impl Comparison {
+    fn mean(&self) -> Option<f64> {
+        recipe::mean(self.ours.as_ref()?.values.iter().copied())
+    }
+
+    fn difference(&self) -> Option<f64> {
+        Some(self.mean()? - self.paper?)
+    }
+}
+
+/// The paper's numbers beside ours: every cell of tables 1 and 4, a line for each data set, size and setting that
+/// the store in `out` has for it.
+///
+/// Errors: [`Error::Missing`] where it has none for any.
 pub fn compare(out: &Path, json: bool) -> Result<()> {
     let store = Store::new(out.join("runs"));
-    let runs = store.all()?;
-    let comparisons = comparisons(&runs);
+    let comparisons = comparisons(&store.all()?);
     if json {
         for c in &comparisons {
-            let mean = c.ours.iter().sum::<f64>() / c.ours.len() as f64;
-            println!(
-                "{}",
-                json!({ "item": c.item, "data": c.data, "n": c.n, "scale": c.scale, "epochs": c.epochs,
-                        "paper": c.paper, "ours": mean, "difference": mean - c.paper, "values": c.ours })
-            );
+            let mut line =
+                json!({ "item": c.item, "paper": c.paper, "ours": c.mean(), "difference": c.difference() });
+            if let Some(o) = &c.ours {
+                line["data"] = json!(o.data);
+                line["n"] = json!(o.n);
+                line["width"] = json!(o.width);
+                line["scale"] = json!(o.scale);
+                line["epochs"] = json!(o.epochs);
+                line["values"] = json!(o.values);
+                line["diverged"] = json!(o.diverged);
+            }
+            println!("{line}");
         }
         return Ok(());
     }
-    if comparisons.is_empty() {
+    if comparisons.iter().all(|c| c.ours.is_none()) {
         let problem = format!("no run in {} answers to a number of the paper", store.folder().display());
         return Err(Error::Missing {
             what: problem,
             remedy: "run `rethink reproduce` or `rethink sweep table1`".into(),
         });
     }
-    let header = ["item", "data", "n", "scale", "epochs", "seeds", "paper", "ours", "difference"];
+    let header = ["item", "data", "n", "width", "scale", "epochs", "seeds", "paper", "ours", "difference"];
     let mut table = terminal_table(&header);
     for c in &comparisons {
-        let mean = c.ours.iter().sum::<f64>() / c.ours.len() as f64;
-        table.add_row(vec![
-            c.item.clone(),
-            c.data.clone(),
-            thousands(c.n),
-            c.scale.to_string(),
-            c.epochs.clone(),
-            c.ours.len().to_string(),
-            format!("{:.2}", c.paper),
-            mean_and_deviation(&c.ours),
-            format!("{:+.2}", mean - c.paper),
-        ]);
+        let number = |v: Option<f64>, absent: &str| v.map_or(absent.to_string(), |v| format!("{v:.2}"));
+        let paper = number(c.paper, "failed to converge");
+        let mut row = vec![c.item.clone()];
+        match &c.ours {
+            None => row.extend(["-"; 6].map(String::from).into_iter().chain([paper, "-".into(), "-".into()])),
+            Some(o) => {
+                let mut ours = Vec::new();
+                if !o.values.is_empty() {
+                    ours.push(mean_and_deviation(&o.values));
+                }
+                if o.diverged > 0 {
+                    ours.push(format!("{} diverged", o.diverged));
+                }
+                row.extend([o.data.clone(), thousands(o.n), o.width.to_string(), o.scale.to_string()]);
+                row.extend([
+                    o.epochs.clone(),
+                    (o.values.len() + o.diverged).to_string(),
+                    paper,
+                    ours.join(", "),
+                ]);
+                row.push(c.difference().map_or("-".into(), |d| format!("{d:+.2}")));
+            }
+        }
+        table.add_row(row);
     }
     println!("{table}");
     Ok(())
 }
 
-fn comparisons(runs: &[Run]) -> Vec<Comparison> {
-    type Ours = fn(&Run) -> Option<f64>;
-    type Papers = fn(&Table1Row) -> f64;
-    let values: [(&str, Ours, Papers); 2] = [
-        ("train %", |r| r.record.train_accuracy, |row| row.train),
-        ("test %", |r| r.record.test_accuracy, |row| row.test),
-    ];
-    let mut all = Vec::new();
+type Value = fn(&Run) -> Option<f64>;
+
+/// A cell of the paper: its name, its number, which runs belong to it and what is compared.
+struct Cell {
+    item: String,
+    paper: Option<f64>,
+    belongs: Box<dyn Fn(&Run) -> bool>,
+    value: Value,
+}
+
+fn cells() -> Vec<Cell> {
+    let train: Value = |run| run.record.train_accuracy;
+    let test: Value = |run| run.record.test_accuracy;
+    let mut cells = Vec::new();
     for (row, _) in table1::rows() {
-        for (what, value, paper) in values {
-            let mut groups: BTreeMap<_, Vec<&Run>> = BTreeMap::new();
-            for run in runs.iter().filter(|run| table1::belongs(row, run)) {
-                let config = &run.record.config;
-                // Repetitions of one configuration differ in their seeds alone.
-                let mut same = config.clone();
-                same.seeds = Seeds::default();
-                let group = (config.data.title.clone(), config.data.train, same.key());
-                groups.entry(group).or_default().push(run);
-            }
-            for ((data, n, _), group) in groups {
-                let ours: Vec<f64> = group.iter().filter_map(|run| value(run)).map(|v| 100.0 * v).collect();
-                if ours.is_empty() {
-                    continue;
-                }
-                let epochs = group.iter().map(|run| run.record.epochs);
-                let (low, high) = (epochs.clone().min().unwrap_or(0), epochs.max().unwrap_or(0));
-                all.push(Comparison {
-                    item: format!("table 1, {}, {what}", row_name(row)),
-                    data,
-                    n,
-                    scale: group[0].record.scale,
-                    epochs: if low == high { low.to_string() } else { format!("{low}-{high}") },
-                    paper: paper(row),
-                    ours,
-                });
-            }
+        for (what, value, paper) in [("train %", train, row.train), ("test %", test, row.test)] {
+            let item = format!("table 1, {}, {what}", row_name(row));
+            let belongs = Box::new(move |run: &Run| table1::belongs(row, run));
+            cells.push(Cell { item, paper: Some(paper), belongs, value });
+        }
+    }
+    for row in &TABLE_4 {
+        let item = format!("table 4, {}, random labels, {}, train %", row.model, row.regularizer.title());
+        let belongs = Box::new(move |run: &Run| table4::belongs(row, run));
+        cells.push(Cell { item, paper: row.train, belongs, value: train });
+    }
+    cells
+}
+
+fn comparisons(runs: &[Run]) -> Vec<Comparison> {
+    let mut all = Vec::new();
+    for Cell { item, paper, belongs, value } in cells() {
+        let mut groups: BTreeMap<_, Vec<&Run>> = BTreeMap::new();
+        for run in runs.iter().filter(|run| belongs(run)) {
+            let config = &run.record.config;
+            // Repetitions of one configuration differ in their seeds alone.
+            let mut same = config.clone();
+            same.seeds = Seeds::default();
+            let group = (config.data.title.clone(), config.data.train, same.key());
+            groups.entry(group).or_default().push(run);
+        }
+        let before = all.len();
+        for ((data, n, _), group) in groups {
+            let (lost, sound): (Vec<&Run>, Vec<&Run>) =
+                group.iter().partition(|run| run.record.ending == Ending::Diverged);
+            let values = sound.iter().filter_map(|run| value(run)).map(|v| 100.0 * v).collect();
+            let epochs = group.iter().map(|run| run.record.epochs);
+            let (low, high) = (epochs.clone().min().unwrap_or(0), epochs.max().unwrap_or(0));
+            let ours = Ours {
+                data,
+                n,
+                width: group[0].record.config.width,
+                scale: group[0].record.scale,
+                epochs: if low == high { low.to_string() } else { format!("{low}-{high}") },
+                values,
+                diverged: lost.len(),
+            };
+            all.push(Comparison { item: item.clone(), paper, ours: Some(ours) });
+        }
+        if all.len() == before {
+            all.push(Comparison { item, paper, ours: None });
         }
     }
     all

@@ -5,6 +5,8 @@
 //! | [`fig1a`] | training loss against steps, one curve a setting | `setting`, `step`, `loss`, `seed` |
 //! | [`fig1b`] | time to fit against label corruption | `model`, `p`, `seed`, `epochs_to_fit`, `relative` |
 //! | [`fig1c`] | test error against label corruption | `model`, `p`, `seed`, `test_error`, `chance` |
+//! | [`fig2b`] | accuracy against steps, with and without batch norm | `model`, `seed`, `step`, `epoch`, `loss`, `batch_accuracy`, `test_accuracy` |
+//! | [`fig3`] | a network, from its plan | |
 //! | [`theme`] | size, type, colours, axes, legend: what all figures share | |
 //! | [`export`] | PNG and PDF of the same SVG, with the one embedded font | |
 //!
@@ -15,6 +17,8 @@ pub mod export;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
+pub mod fig2b;
+pub mod fig3;
 pub mod theme;
 
 use crate::files::write_whole;

@@ -26,8 +26,8 @@ pub const LABEL_PT: f64 = 8.0;
 pub const SMALL_PT: f64 = 6.5;
 
 /// plotters draws on whole units; twenty a point keep curves smooth at any print resolution.
-const UNITS: f64 = 20.0;
-const MARGIN: f64 = 4.0;
+pub(super) const UNITS: f64 = 20.0;
+pub(super) const MARGIN: f64 = 4.0;
 const TICK: f64 = 2.5;
 const KEY_GAP: f64 = 3.0;
 const ROW: f64 = 11.0;
@@ -35,11 +35,11 @@ const SMALL_ROW: f64 = 8.2;
 const PLOT_MIN: f64 = 96.0;
 const MARKER: f64 = 2.7;
 
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 /// 7 : 1 against white.
-const GREY: RGBColor = RGBColor(0x59, 0x59, 0x59);
+pub(super) const GREY: RGBColor = RGBColor(0x59, 0x59, 0x59);
 const GRID: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
-const SEAM: RGBColor = RGBColor(0xA0, 0xA0, 0xA0);
+pub(super) const SEAM: RGBColor = RGBColor(0xA0, 0xA0, 0xA0);
 
 /// Okabe and Ito's colours without yellow, which is too light for lines on white.
 const COLOURS: [RGBColor; 7] = [
@@ -69,12 +69,17 @@ impl Look {
         Look(index)
     }
 
-    fn colour(self) -> RGBColor {
+    /// A second look in the colour of the `index`-th series, with another dash pattern.
+    pub fn partner(index: usize) -> Look {
+        Look(index + COLOURS.len())
+    }
+
+    pub(super) fn colour(self) -> RGBColor {
         COLOURS[self.0 % COLOURS.len()]
     }
 
     /// The colour mixed with white: `share` of it, 0 to 1.
-    fn tint(self, share: f64) -> RGBColor {
+    pub(super) fn tint(self, share: f64) -> RGBColor {
         let RGBColor(r, g, b) = self.colour();
         let mix = |c: u8| (255.0 - share * (255.0 - f64::from(c))).round() as u8;
         RGBColor(mix(r), mix(g), mix(b))
@@ -328,22 +333,22 @@ pub struct Plot {
     pub description: String,
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Ticked, Ticked>>;
 
 const DRAW: &str = "draw the figure";
 
-fn units(points: f64) -> i32 {
+pub(super) fn units(points: f64) -> i32 {
     (points * UNITS).round() as i32
 }
 
-fn type_of(size: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+pub(super) fn type_of(size: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
     // The SVG backend divides by 1.24.
     let font = FontDesc::new(FontFamily::Name(FONT_FAMILY), size * UNITS * 1.24, FontStyle::Normal);
     font.color(&colour).pos(Pos::new(h, v))
 }
 
-fn stroke(colour: RGBColor, points: f64) -> ShapeStyle {
+pub(super) fn stroke(colour: RGBColor, points: f64) -> ShapeStyle {
     ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: units(points) as u32 }
 }
 
@@ -688,7 +693,7 @@ const RULE_DASH: u32 = 50;
 
 /// What plotters' SVG lacks: its physical size, round joins, dashes, and text offsets that browsers and
 /// resvg agree on (`ex` is the font's own in one, half an em in the other).
-fn finish(svg: &str, width: f64, height: f64, description: &str) -> String {
+pub(super) fn finish(svg: &str, width: f64, height: f64, description: &str) -> String {
     let (_, rest) = svg.split_once('>').unwrap_or(("", svg));
     let escaped = printable(description).replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
     let mut out = format!(

@@ -7,10 +7,10 @@ mod initial;
 pub mod mlp;
 pub mod plan;
 
-use crate::config::Init;
+use crate::config::{DecayOn, Init};
 use crate::ops::norm::KEPT;
 use crate::ops::{Pass, Rows, elements, elements_mut, factored};
-use crate::optim::{Sgd, SgdStep};
+use crate::optim::{Decay, Sgd, SgdStep};
 use crate::preprocess::CROP;
 use crate::{Error, Result};
 use dfdx::losses::cross_entropy_with_logits_loss;
@@ -237,6 +237,9 @@ pub trait Network: Send + Sync {
     /// The optimiser's velocities.
     fn velocity(&self) -> &[Vec<f32>];
 
+    /// What weight decay acts on from now; all parameters at first.
+    fn set_decay_on(&mut self, on: DecayOn);
+
     /// The layers, and height, width and channels of the images.
     fn plan(&self) -> (&[Layer], [usize; 3]);
 }
@@ -367,6 +370,13 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
 
     fn velocity(&self) -> &[Vec<f32>] {
         &self.sgd.velocity
+    }
+
+    fn set_decay_on(&mut self, on: DecayOn) {
+        self.sgd.decay = match on {
+            DecayOn::All => Decay::All,
+            DecayOn::Fc => Decay::Matrices(LINEARS.saturating_sub(1)),
+        };
     }
 
     fn plan(&self) -> (&[Layer], [usize; 3]) {

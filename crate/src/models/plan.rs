@@ -122,6 +122,49 @@ pub fn count(layers: &[Layer]) -> (usize, usize) {
     })
 }
 
+/// Trained numbers and multiply-adds for one image of a layer by itself, those inside it included.
+fn costs(layer: &Layer, from: Size3) -> Result<(usize, usize)> {
+    let to = layer.output(from)?;
+    let all = |layers: &[Layer]| {
+        let mut from = from;
+        layers.iter().try_fold((0, 0), |sum: (usize, usize), layer| {
+            let (parameters, work) = costs(layer, from)?;
+            from = layer.output(from)?;
+            Ok::<_, Error>((sum.0 + parameters, sum.1 + work))
+        })
+    };
+    match layer {
+        Layer::Conv { window, outputs, .. } => {
+            let weights = window.kernel.0 * window.kernel.1 * from[2] * outputs;
+            Ok((weights + outputs, weights * to[0] * to[1]))
+        }
+        Layer::Linear { outputs, .. } => {
+            let weights = from.iter().product::<usize>() * outputs;
+            Ok((weights + outputs, weights))
+        }
+        Layer::Auxiliary(layers) => all(layers),
+        Layer::Branches(branches) => branches.iter().try_fold((0, 0), |sum, branch| {
+            let (parameters, work) = all(branch)?;
+            Ok((sum.0 + parameters, sum.1 + work))
+        }),
+        _ => Ok((0, 0)),
+    }
+}
+
+/// Trained numbers of a list of layers for images of `from`.
+///
+/// Errors: as for [`Layer::output`].
+pub fn parameters(layers: &[Layer], from: Size3) -> Result<usize> {
+    costs(&Layer::Branches(vec![layers.to_vec()]), from).map(|(parameters, _)| parameters)
+}
+
+/// Multiply-adds of a list of layers for one image of `from`.
+///
+/// Errors: as for [`Layer::output`].
+pub fn work(layers: &[Layer], from: Size3) -> Result<usize> {
+    costs(&Layer::Branches(vec![layers.to_vec()]), from).map(|(_, work)| work)
+}
+
 /// `channels * width`, rounded, at least 1: the sizes of a reduced network.
 pub fn scaled(channels: usize, width: f64) -> usize {
     ((channels as f64 * width).round() as usize).max(1)

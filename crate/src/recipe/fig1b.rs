@@ -3,7 +3,7 @@
 //!
 //! Expected at paper scale: rises with the corruption, by a small constant factor.
 
-use super::{Product, Recipe, Verdict, fig1c, repeats, setting};
+use super::{Product, Recipe, Verdict, fig1c, mean, repeats, setting};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -23,11 +23,14 @@ pub const RECIPE: Recipe = Recipe {
     verdict,
 };
 
+/// The figure's models, in its order.
+pub const MODELS: [ModelKind; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512];
+
 /// Probabilities of corruption.
 pub fn levels(scale: Scale) -> &'static [f64] {
     match scale {
         Scale::Smoke => &[0.0, 0.5, 1.0],
-        Scale::Small => &[0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+        Scale::Small => &[0.0, 0.25, 0.5, 0.75, 1.0],
         Scale::Paper => &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
     }
 }
@@ -44,8 +47,8 @@ fn corruption(p: f64) -> Corruption {
 /// Figures 1b and 1c are made of the same runs.
 pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     let mut configs = Vec::new();
-    for model in ModelKind::MLPS {
-        for repeat in 0..repeats(scale) {
+    for model in MODELS {
+        for repeat in 0..repeats(scale, model) {
             for &p in levels(scale) {
                 configs.push(setting(data, scale, model, corruption(p), Seeds::repeat(repeat)));
             }
@@ -102,9 +105,8 @@ fn verdict(runs: &[Run]) -> Verdict {
     };
     let model = |m: ModelKind| {
         let values = at(m.title(), 1.0);
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let times = if values.is_empty() { "not fitted".into() } else { format!("{mean:.1}x") };
+        let times = mean(values).map_or("not fitted".into(), |mean| format!("{mean:.1}x"));
         format!("{} {times}", m.title())
     };
-    Verdict { paper, ours: format!("p = 1: {}", ModelKind::MLPS.map(model).join(", ")) }
+    Verdict { paper, ours: format!("p = 1: {}", MODELS.map(model).join(", ")) }
 }

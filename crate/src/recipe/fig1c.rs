@@ -2,7 +2,7 @@
 //!
 //! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes.
 
-use super::{Product, Recipe, Verdict, fig1b};
+use super::{Product, Recipe, Verdict, fig1b, mean};
 use crate::figures::{self, Note};
 use crate::models::ModelKind;
 use crate::store::Run;
@@ -31,10 +31,10 @@ fn verdict(runs: &[Run]) -> Verdict {
     let model = |m: ModelKind| {
         let at = |p: f64| {
             let of = |r: &&Run| r.record.config.model == m && r.record.config.corruption.label_noise() == p;
-            let errors: Vec<f64> = runs.iter().filter(of).filter_map(test_error).collect();
-            100.0 * errors.iter().sum::<f64>() / errors.len() as f64
+            let error = mean(runs.iter().filter(of).filter_map(test_error));
+            error.map_or("-".into(), |error| format!("{:.0}", 100.0 * error))
         };
-        format!("{} {:.0} to {:.0} %", m.title(), at(0.0), at(1.0))
+        format!("{} {} to {} %", m.title(), at(0.0), at(1.0))
     };
-    Verdict { paper: paper::FIG1C.into(), ours: ModelKind::MLPS.map(model).join(", ") }
+    Verdict { paper: paper::FIG1C.into(), ours: fig1b::MODELS.map(model).join(", ") }
 }

@@ -4,7 +4,9 @@
 //! Expected at paper scale: every model fits its training set, random labels too; all test far above
 //! chance without any regulariser, and at chance after random labels.
 
-use super::{MLP_WEIGHT_DECAY, Product, Recipe, Verdict, mean_and_deviation, repeats, setting};
+use super::{
+    Product, Recipe, Verdict, decay_note, decay_weights, mean, mean_and_deviation, repeats, setting,
+};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -14,6 +16,7 @@ use crate::paper::{TABLE_1, Table1Row};
 use crate::store::Run;
 use crate::study::thousands;
 use crate::tables::{Align, Table};
+use crate::train::Ending;
 use crate::{Error, Result};
 use polars::prelude::*;
 
@@ -27,24 +30,34 @@ pub const RECIPE: Recipe = Recipe {
     verdict,
 };
 
-/// The rows whose model this crate has, with that model.
+/// The rows, each with its model.
 pub fn rows() -> Vec<(&'static Table1Row, ModelKind)> {
-    let model = |row: &Table1Row| ModelKind::MLPS.into_iter().find(|m| m.title() == row.model);
-    TABLE_1.iter().filter_map(|row| Some((row, model(row)?))).collect()
+    TABLE_1.iter().filter_map(|row| Some((row, model_named(row.model)?))).collect()
+}
+
+/// The model that the paper's tables call so.
+pub(super) fn model_named(title: &str) -> Option<ModelKind> {
+    ModelKind::ALL.into_iter().find(|m| m.title() == title)
 }
 
 fn configure(row: &Table1Row, model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
     let corruption = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
     let mut config = setting(data, scale, model, corruption, seeds);
     config.hyper.random_crop = row.random_crop;
-    config.hyper.weight_decay = if row.weight_decay { MLP_WEIGHT_DECAY } else { 0.0 };
+    if row.weight_decay {
+        decay_weights(&mut config);
+    }
     config
 }
 
 fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
-    let rows = rows();
-    let repeated = (0..repeats(scale)).flat_map(|r| rows.iter().map(move |row| (row, Seeds::repeat(r))));
-    repeated.map(|((row, model), seeds)| configure(row, *model, data, scale, seeds)).collect()
+    let mut configs = Vec::new();
+    for (row, model) in rows() {
+        for repeat in 0..repeats(scale, model) {
+            configs.push(configure(row, model, data, scale, Seeds::repeat(repeat)));
+        }
+    }
+    configs
 }
 
 /// Whether `run` belongs to `row`.
@@ -59,20 +72,19 @@ pub fn belongs(row: &Table1Row, run: &Run) -> bool {
         && config.model.title() == row.model
         && config.hyper.random_crop == row.random_crop
         && (config.hyper.weight_decay > 0.0) == row.weight_decay
+        && config.hyper.augment.is_off()
 }
 
 /// A line a row of the paper: `model`, `parameters`, `crop`, `weight decay`, `labels`, `train (paper)`,
 /// `train`, `test (paper)`, `test` (text, accuracies in per cent, ours as mean ±
-/// standard deviation over seeds), `seeds` (u32).
+/// standard deviation over seeds; "diverged" where no seed has an end), `seeds` (u32), `ended` (text: how the runs
+/// ended).
 ///
 /// Errors: [`Error::Frame`].
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {
     let rows = rows();
     let of = |row: &Table1Row| runs.iter().filter(|run| belongs(row, run)).collect::<Vec<_>>();
-    let ours = |row: &Table1Row, value: fn(&Run) -> Option<f64>| {
-        let values: Vec<f64> = of(row).into_iter().filter_map(value).map(|v| 100.0 * v).collect();
-        if values.is_empty() { "-".into() } else { mean_and_deviation(&values) }
-    };
+    let ours = |row: &Table1Row, value: fn(&Run) -> Option<f64>| accuracies(&of(row), value);
     let yes = |b: bool| if b { "yes" } else { "no" };
     let text = |name: &str, value: &dyn Fn(&Table1Row) -> String| {
         Column::new(name.into(), rows.iter().map(|(row, _)| value(row)).collect::<Vec<_>>())
@@ -88,8 +100,34 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         text("test (paper)", &|r| format!("{:.2}", r.test)),
         text("test", &|r| ours(r, |run| run.record.test_accuracy)),
         Column::new("seeds".into(), rows.iter().map(|(r, _)| of(r).len() as u32).collect::<Vec<_>>()),
+        text("ended", &|r| endings(&of(r))),
     ];
     DataFrame::new(rows.len(), columns).map_err(Error::frame("table 1's frame"))
+}
+
+/// Mean and deviation in per cent of the runs that did not diverge; "diverged" if all did, "-" for no runs.
+pub(super) fn accuracies(runs: &[&Run], value: fn(&Run) -> Option<f64>) -> String {
+    let sound = runs.iter().filter(|run| run.record.ending != Ending::Diverged);
+    let values: Vec<f64> = sound.filter_map(|run| value(run)).map(|v| 100.0 * v).collect();
+    match (values.is_empty(), runs.is_empty()) {
+        (false, _) => mean_and_deviation(&values),
+        (true, false) => "diverged".into(),
+        (true, true) => "-".into(),
+    }
+}
+
+/// How runs ended, in the order fitted, completed, diverged: "fitted", or "1 fitted, 2 diverged".
+pub(super) fn endings(runs: &[&Run]) -> String {
+    let names =
+        [(Ending::Fitted, "fitted"), (Ending::Completed, "completed"), (Ending::Diverged, "diverged")];
+    let counts =
+        names.map(|(ending, name)| (runs.iter().filter(|r| r.record.ending == ending).count(), name));
+    let there: Vec<(usize, &str)> = counts.into_iter().filter(|(count, _)| *count > 0).collect();
+    match there[..] {
+        [] => "-".into(),
+        [(_, name)] => name.into(),
+        _ => there.iter().map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
@@ -101,8 +139,9 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
     }
     table.notes = vec![note.scale_line.clone()];
     table.notes.push(format!(
-        "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. Weight \
-         decay {MLP_WEIGHT_DECAY:e}; the paper states no coefficient."
+        "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. {} Fitted: \
+         stopped at 100 % training accuracy; completed: all epochs were run.",
+        decay_note()
     ));
     table.provenance = note.provenance.clone();
     Ok(Product::Table(table))
@@ -116,8 +155,7 @@ fn verdict(runs: &[Run]) -> Verdict {
     };
     let ours = |row: &Table1Row| {
         let tests = runs.iter().filter(|run| belongs(row, run)).filter_map(|run| run.record.test_accuracy);
-        let tests: Vec<f64> = tests.collect();
-        (!tests.is_empty()).then(|| 100.0 * tests.iter().sum::<f64>() / tests.len() as f64)
+        mean(tests).map(|mean| 100.0 * mean)
     };
     let line = |values: &dyn Fn(&Table1Row) -> Option<f64>| {
         format!("test {} %, random labels {} %", cell(false, values), cell(true, values))

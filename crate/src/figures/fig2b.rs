@@ -1,0 +1,183 @@
+//! Figure 2b: training and test accuracy against training steps, with batch normalisation and without.
+
+use super::theme::{Axis, Key, Look, Mark, Plot};
+use super::{Drawing, Note, all_numbers, distinct, mean_sd, need, numbers, texts};
+use crate::{Error, Result};
+use polars::prelude::DataFrame;
+use std::collections::BTreeMap;
+
+const DRAW: &str = "draw figure 2b";
+
+/// Draws figure 2b.
+///
+/// `frame`, one row a measurement: `model` (text, as the legend shows it), `seed`, `step` (training steps done),
+/// `epoch`, `loss` (nats; infinite or undefined where a run diverged), `batch_accuracy` (0 to 1, on the batches
+/// since the row before), `test_accuracy` (0 to 1, absent where it was not measured). Rows may be in any order.
+///
+/// A model's training curve is the mean of `batch_accuracy` in each epoch, as the paper's: each image before its
+/// own update. Shaded between its test curve and the best test accuracy so far: what early stopping could have
+/// won. Several seeds give the mean over the steps that all of them have, with a band of one sample standard
+/// deviation around the training curve and thin bars on the test curve. A run that diverged is drawn alone up to
+/// there, ends in a cross, stays out of the mean, and is named under the plot.
+///
+/// Errors: absent or mistyped columns, no accuracy at all.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["model", "seed", "step", "epoch", "loss", "batch_accuracy", "test_accuracy"])?;
+    let models = texts(frame, DRAW, "model")?;
+    let seeds = all_numbers(frame, DRAW, "seed")?;
+    let steps = all_numbers(frame, DRAW, "step")?;
+    let epochs = all_numbers(frame, DRAW, "epoch")?;
+    let losses = numbers(frame, DRAW, "loss")?;
+    let train = numbers(frame, DRAW, "batch_accuracy")?;
+    let test = numbers(frame, DRAW, "test_accuracy")?;
+
+    let mut order: Vec<usize> = (0..models.len()).collect();
+    order.sort_by(|a, b| steps[*a].total_cmp(&steps[*b]));
+    let mut runs: BTreeMap<(String, u64), Run> = BTreeMap::new();
+    for row in order {
+        let run = runs.entry((models[row].clone(), seeds[row].to_bits())).or_default();
+        if losses[row].is_some_and(|loss| !loss.is_finite()) {
+            run.diverged = true;
+        }
+        if run.diverged {
+            continue;
+        }
+        if let Some(accuracy) = train[row].filter(|a| a.is_finite()) {
+            run.epochs.entry(epochs[row].to_bits()).or_default().push((steps[row], accuracy));
+        }
+        if let Some(accuracy) = test[row].filter(|a| a.is_finite()) {
+            run.test.insert(steps[row].to_bits(), accuracy);
+        }
+    }
+    let last = steps.iter().copied().fold(0.0, f64::max);
+    let unit = if last >= 2000.0 { 1000.0 } else { 1.0 };
+    let names = distinct(&models);
+    let mut notes = vec![note.scale_line.clone()];
+    let mut marks = Vec::new();
+    let mut legend = Vec::new();
+    let mut several = false;
+    let mut drawn = false;
+    for (index, name) in names.iter().enumerate() {
+        let (tests, trains) = (Look::new(index), Look::partner(index));
+        legend.push((format!("test, {name}"), tests, Key::Line));
+        legend.push((format!("train, {name}"), trains, Key::Line));
+        let of: Vec<&Run> = runs.iter().filter(|(key, _)| key.0 == *name).map(|(_, run)| run).collect();
+        let (lost, whole): (Vec<&Run>, Vec<&Run>) = of.iter().partition(|run| run.diverged);
+        for run in &lost {
+            for (curve, look) in [(run.train(), trains), (run.test.clone(), tests)] {
+                let points: Vec<_> = curve.iter().map(|(s, v)| (f64::from_bits(*s) / unit, *v)).collect();
+                marks.extend(points.last().map(|at| Mark::Cross { at: *at, look }));
+                drawn |= !points.is_empty();
+                marks.push(Mark::Line { points, look, fine: !whole.is_empty() });
+            }
+        }
+        if !lost.is_empty() {
+            let of = if of.len() == 1 { "run".into() } else { format!("of {} seeds", of.len()) };
+            notes.push(format!(
+                "{name}: the loss of {} {of} became infinite or undefined (cross).",
+                lost.len()
+            ));
+        }
+        several |= whole.len() > 1;
+        let trained: Vec<Curve> = whole.iter().map(|run| run.train()).collect();
+        let tested: Vec<Curve> = whole.iter().map(|run| run.test.clone()).collect();
+        let train_mean = shared(&trained);
+        if whole.len() > 1 {
+            let edges = train_mean.iter().map(|p| (p.0 / unit, p.1 - p.2, p.1 + p.2)).collect();
+            marks.push(Mark::Band { edges, look: trains });
+        }
+        let points: Vec<_> = train_mean.iter().map(|p| (p.0 / unit, p.1)).collect();
+        drawn |= !points.is_empty();
+        marks.push(Mark::Line { points, look: trains, fine: false });
+        // The best so far is a run's own; its mean over seeds lies above the mean of the last ones.
+        let best: Vec<Curve> = tested.iter().map(best_so_far).collect();
+        let (mean, best) = (shared(&tested), shared(&best));
+        let edges: Vec<_> = mean.iter().zip(&best).map(|(m, b)| (m.0 / unit, m.1, b.1)).collect();
+        if edges.len() > 1 {
+            marks.push(Mark::Band { edges, look: tests });
+        }
+        for p in mean.iter().filter(|p| p.2 > 0.0) {
+            marks.push(Mark::Bar { x: p.0 / unit, span: (p.1 - p.2, p.1 + p.2), look: tests });
+        }
+        let points: Vec<_> = mean.iter().map(|p| (p.0 / unit, p.1)).collect();
+        drawn |= !points.is_empty();
+        marks.push(Mark::Line { points, look: tests, fine: false });
+    }
+    if !drawn {
+        return Err(Error::argument(DRAW, "the frame holds no accuracy"));
+    }
+    let title = if unit == 1.0 { "training steps" } else { "thousand steps" };
+    let caption = format!(
+        "Training and test accuracy against training steps: {}. Shaded: the best test accuracy so far.{}",
+        names.join(", "),
+        if several { " Mean over seeds; band and bars are one standard deviation." } else { "" }
+    );
+    let plot = Plot {
+        x: Axis::linear(title, 0.0, if last > 0.0 { last / unit } else { 1.0 }, 7)?,
+        y: Axis::linear("accuracy", 0.0, 1.0, 7)?.padded(0.0, 0.02),
+        legend,
+        marks,
+        notes: notes.clone(),
+        description: caption.clone(),
+    };
+    let (svg, width, height) = plot.svg()?;
+    Ok(Drawing {
+        id: "fig2b".into(),
+        svg,
+        width,
+        height,
+        caption,
+        notes,
+        provenance: note.provenance.clone(),
+        frame: frame.clone(),
+    })
+}
+
+/// Accuracy by step, whose bits have its order.
+type Curve = BTreeMap<u64, f64>;
+
+#[derive(Default)]
+struct Run {
+    /// (step, accuracy) of each epoch's rows.
+    epochs: BTreeMap<u64, Vec<(f64, f64)>>,
+    test: Curve,
+    diverged: bool,
+}
+
+impl Run {
+    /// The mean of each epoch at its last step; a row counts as many steps as it closes.
+    fn train(&self) -> Curve {
+        let mut before = 0.0;
+        let epoch = |rows: &Vec<(f64, f64)>| {
+            let (mut sum, start) = (0.0, before);
+            for (step, accuracy) in rows {
+                sum += accuracy * (step - before);
+                before = *step;
+            }
+            let mean = if before > start { sum / (before - start) } else { rows.last()?.1 };
+            Some((before.to_bits(), mean))
+        };
+        self.epochs.values().filter_map(epoch).collect()
+    }
+}
+
+fn best_so_far(curve: &Curve) -> Curve {
+    let mut best = 0.0f64;
+    let rising = |(step, accuracy): (&u64, &f64)| {
+        best = best.max(*accuracy);
+        (*step, best)
+    };
+    curve.iter().map(rising).collect()
+}
+
+/// (step, mean, deviation) over the steps that all curves have.
+fn shared(curves: &[Curve]) -> Vec<(f64, f64, f64)> {
+    let Some(first) = curves.first() else { return Vec::new() };
+    let everywhere = first.keys().filter(|step| curves.iter().all(|c| c.contains_key(step)));
+    let point = |step: &u64| {
+        let values: Vec<f64> = curves.iter().map(|c| c[step]).collect();
+        let (mean, sd) = mean_sd(&values);
+        (f64::from_bits(*step), mean, sd)
+    };
+    everywhere.map(point).collect()
+}
