@@ -2,8 +2,14 @@
 //!
 //! `fixtures/conv_step.json` was made with PyTorch by `fixtures/conv_step.py`.
 
+use dfdx::losses::cross_entropy_with_logits_loss;
+use dfdx::optim::{Momentum, Sgd};
+use dfdx::prelude::{
+    AsArray, Backward, Cpu, LoadFromSafetensors, NumParams, Optimizer, SaveToSafetensors, SgdConfig,
+    TensorFromVec, Trace, ZeroGrads,
+};
 use rethink::config::Init;
-use rethink::models::plan::{self, Layer};
+use rethink::models::plan::{self, Layer, Planned};
 use rethink::models::{ModelKind, Network, Parameter, boxed};
 use rethink::ops::Pass;
 use rethink::optim::SgdStep;
@@ -250,5 +256,68 @@ fn alexnet_starts_as_the_tutorials() {
     }
     for (number, expected) in [(1, 0.0), (3, 0.1), (5, 0.1), (7, 0.1), (9, 0.0)] {
         assert!(parameters[number].values.iter().all(|v| *v == expected), "{}", parameters[number].name);
+    }
+}
+
+#[test]
+fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
+    let (input, classes, n) = ([28, 28, 3], 10, 4);
+    let plan = ModelKind::Inception.plan(input, classes, 0.125).unwrap();
+    let mut ours = ModelKind::Inception.build_for(input, classes, 0.125, Init::Glorot, 5).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights.safetensors");
+    let bytes = |p: &Parameter| p.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let all = ours.parameters();
+    let data: Vec<Vec<u8>> = all.iter().map(bytes).collect();
+    let views = all.iter().zip(&data).map(|(p, data)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, p.shape.clone(), data);
+        (p.name.clone(), view.unwrap())
+    });
+    std::fs::write(&file, safetensors::serialize(views, None).unwrap()).unwrap();
+
+    let device = Cpu::default();
+    let mut theirs = Planned::<19, 1, f32, Cpu>::new(&device, plan, input).unwrap();
+    theirs.load_safetensors(&file).unwrap();
+    assert_eq!(theirs.num_trainable_params(), ours.parameter_count());
+
+    let images = formula(n * 3 * 28 * 28, 6007, 1.7);
+    let labels: Vec<u16> = (0..n as u16).collect();
+    let mut targets = vec![0.0; n * classes];
+    labels.iter().enumerate().for_each(|(i, &label)| targets[i * classes + usize::from(label)] = 1.0);
+    let targets = device.tensor_from_vec(targets, (n, classes));
+    let batch = device.tensor_from_vec(images.clone(), (n, 3 * 28 * 28));
+    let config = SgdConfig { lr: 0.05, momentum: Some(Momentum::Classic(0.9)), weight_decay: None };
+    let mut sgd = Sgd::new(&theirs, config);
+    let step = SgdStep { learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0 };
+    let mut gradients = theirs.alloc_grads();
+    for at in 0..3 {
+        let (scores, _) =
+            theirs.forward(batch.clone().traced(gradients), &mut Pass::training_step(0, at)).unwrap();
+        let loss = cross_entropy_with_logits_loss(scores, targets.clone());
+        let value = loss.array();
+        gradients = loss.backward();
+        sgd.update(&mut theirs, &gradients).unwrap();
+        theirs.zero_grads(&mut gradients);
+        let outcome = ours.train_step(images.clone(), &labels, step, Pass::training_step(0, at)).unwrap();
+        assert!((outcome.loss - value).abs() < 1e-6 * value, "step {at}: {} and {value}", outcome.loss);
+    }
+
+    theirs.save_safetensors(&file).unwrap();
+    let saved = std::fs::read(&file).unwrap();
+    let saved = safetensors::SafeTensors::deserialize(&saved).unwrap();
+    for p in ours.parameters().iter().filter(|p| !p.name.contains("mean") && !p.name.contains("variance")) {
+        let values: Vec<f32> = saved
+            .tensor(&p.name)
+            .unwrap()
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
+        let largest = p.values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        for (a, b) in p.values.iter().zip(&values) {
+            assert!((a - b).abs() <= 1e-5 * largest, "{}: {a} and {b}", p.name);
+        }
     }
 }
