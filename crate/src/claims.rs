@@ -11,6 +11,7 @@ use crate::models::ModelKind;
 use crate::recipe::{self, fig1a, fig1b, fig2b, mean, table4};
 use crate::store::Run;
 use crate::train::Ending;
+use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -847,6 +848,19 @@ pub fn check_all(runs: &[Run]) -> Vec<Check> {
         }
     }
     checks
+}
+
+/// [`check_all`] of the claims named in `only`, in the paper's order; of all where it is empty.
+///
+/// Errors: [`Error::Argument`] for an unknown name, with those there are.
+pub fn check_named(runs: &[Run], only: &[&str]) -> Result<Vec<Check>> {
+    let names = || ALL.map(|claim| claim.id);
+    if let Some(unknown) = only.iter().find(|id| !names().contains(id)) {
+        return Err(Error::argument("claim", format!("{unknown:?} is none of {}", names().join(", "))));
+    }
+    let mut checks = check_all(runs);
+    checks.retain(|check| only.is_empty() || only.contains(&check.id));
+    Ok(checks)
 }
 
 fn unmeasured(claim: &Claim) -> Check {
