@@ -313,3 +313,24 @@ fn early_stopping_and_batch_normalisation() {
     expect(&runs(&rising, &rising, 10, 20), "batch-norm-worth-3-to-4", Verdict::Fails);
     expect(&runs(&rising, &lower, 20, 10), "batch-norm-worth-3-to-4", Verdict::Fails);
 }
+
+#[test]
+fn a_study_checks_its_own_runs_by_name() {
+    use rethink::prelude::*;
+    let folder = tempfile::tempdir().unwrap();
+    let study: Study = Study::new(Some("shapes10"), Scale::Smoke, folder.path()).unwrap();
+    let claims: Vec<Check> = study.claims(&["early-stopping-no-help", "batch-norm-worth-3-to-4"]).unwrap();
+    assert_eq!(claims.len(), 2);
+    let table: Table = study.claims_table(&claims).unwrap();
+    assert!(table.markdown().contains("not yet measured") && table.markdown().contains("early stopping"));
+    assert_eq!(study.claims(&[]).unwrap().len(), ALL.len());
+    let error = study.claims(&["no-such-claim"]).unwrap_err().to_string();
+    assert!(error.contains("random-labels-fitted"), "{error}");
+    // What the notebooks' other cells call.
+    let runs: Vec<Run> = study.runs("fig2b").unwrap();
+    let gain: f64 = recipe::fig2b::early_stopping_gain(&runs[0]).unwrap_or(f64::NAN);
+    assert!(gain >= 0.0);
+    let _: Product = study.show("fig3").unwrap();
+    let verdict: recipe::Verdict = study.verdict("fig3").unwrap();
+    assert_eq!(verdict.ours, verdict.paper);
+}

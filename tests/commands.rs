@@ -154,7 +154,10 @@ fn a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed() {
     // Until it has begun to log; then `kill -9`.
     let runs = out.path().join("runs");
     let logged = || {
-        let partial = std::fs::read_dir(&runs).ok()?.flatten().find(|e| e.path().is_dir())?;
+        let partial = std::fs::read_dir(&runs)
+            .ok()?
+            .flatten()
+            .find(|e| e.path().extension().is_some_and(|x| x == "partial"))?;
         std::fs::metadata(partial.path().join("log.csv")).ok()
     };
     while logged().is_none() && child.try_wait().unwrap().is_none() {

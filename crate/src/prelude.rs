@@ -1,6 +1,7 @@
 //! What a notebook imports: `use rethink::prelude::*;`.
 
 pub use crate::augment::Augmentation;
+pub use crate::claims::Check;
 pub use crate::config::{DecayOn, Hyper, Init, RunConfig, Scale, Seeds};
 pub use crate::corruption::Corruption;
 pub use crate::data::{self, Dataset};

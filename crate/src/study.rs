@@ -1,6 +1,7 @@
 //! What a notebook, or the command line, holds while it works: a data set, a scale, a store of runs
 //! and the folder that figures go to.
 
+use crate::claims::{self, Check};
 use crate::config::{RunConfig, Scale};
 use crate::data::{self, Dataset};
 use crate::figures::Note;
@@ -9,6 +10,7 @@ use crate::preprocess::CROP;
 use crate::provenance;
 use crate::recipe::{self, Product, Recipe, Verdict};
 use crate::store::{Event, Record, Run, Store};
+use crate::tables::{Align, Table};
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -124,6 +126,34 @@ impl Study {
         let recipe = recipe::find(id)?;
         let runs = self.train_all(&self.configs(recipe), &mut |_| {})?;
         Ok((recipe.verdict)(&runs))
+    }
+
+    /// The claims named in `only` (all where empty), checked over the store's runs with this data set and scale.
+    ///
+    /// Errors: [`Error::Argument`] for an unknown name, those of [`Store::all`].
+    pub fn claims(&self, only: &[&str]) -> Result<Vec<Check>> {
+        let mut runs = self.store().all()?;
+        runs.retain(|run| {
+            let record = &run.record;
+            record.config.data.fingerprint == self.data.fingerprint && record.scale == self.scale
+        });
+        claims::check_named(&runs, only)
+    }
+
+    /// A line a check: the sentence, the verdict and the measured numbers.
+    ///
+    /// Errors: those of [`Table::push`].
+    pub fn claims_table(&self, checks: &[Check]) -> Result<Table> {
+        let columns = [("claim", Align::Left), ("the paper", Align::Left), ("verdict", Align::Left)];
+        let columns = [&columns[..], &[("n", Align::Right), ("measured", Align::Left)]].concat();
+        let mut table = Table::new("claims", "The paper's sentences as checks", &columns);
+        for check in checks {
+            let n = if check.n == 0 { "-".into() } else { thousands(check.n) };
+            let (verdict, measured) = (check.verdict.title().into(), check.measured.join("; "));
+            table.push(vec![check.id.into(), check.quote.into(), verdict, n, measured])?;
+        }
+        table.notes = vec![format!("{}, scale {}", self.data.title, self.scale)];
+        Ok(table)
     }
 
     /// Each of `configs` from the store, or trained now; `say` gets lines of progress.

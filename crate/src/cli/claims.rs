@@ -1,22 +1,18 @@
 //! `rethink claims`: the paper's sentences as checks over the store.
 
+use crate::Result;
 use crate::claims::{self, Check, Verdict};
 use crate::store::Store;
 use crate::study::thousands;
-use crate::{Error, Result};
 use std::path::Path;
 
 /// Prints each check of the claims named in `only` (all where empty) over the store in `out`.
 ///
-/// Errors: [`Error::Argument`] for an unknown name, those of [`Store::all`].
+/// Errors: those of [`claims::check_named`] and [`Store::all`].
 pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
-    let names = || claims::ALL.map(|claim| claim.id);
-    if let Some(unknown) = only.iter().find(|id| !names().contains(&id.as_str())) {
-        return Err(Error::argument("claim", format!("{unknown:?} is none of {}", names().join(", "))));
-    }
+    let only: Vec<&str> = only.iter().map(String::as_str).collect();
     let runs = Store::new(out.join("runs")).all()?;
-    let mut checks = claims::check_all(&runs);
-    checks.retain(|check| only.is_empty() || only.iter().any(|id| id == check.id));
+    let checks = claims::check_named(&runs, &only)?;
     if json {
         checks.iter().for_each(|check| println!("{}", serde_json::json!(check)));
         return Ok(());

@@ -6,7 +6,6 @@ use super::theme::{
 };
 use super::{Drawing, Note};
 use crate::models::plan::{self, Layer, Size3};
-use crate::ops::activation::Activation;
 use crate::ops::conv::Window;
 use crate::study::thousands;
 use crate::{Error, Result};
@@ -60,7 +59,7 @@ pub fn draw(layers: &[Layer], input: Size3, note: &Note) -> Result<Drawing> {
     }
     let frame = frame(layers, input)?;
     let modules = modules(layers);
-    let left = modules.iter().map(|m| m.height()).sum::<f64>();
+    let left = modules.iter().map(|m| m.height()).sum::<f64>() + 2.0 * SMALL_ROW;
     let right = (layers.len() + 1) as f64 * (BOX + ARROW) - ARROW;
     let mut small = Vec::new();
     for line in std::iter::once(&note.scale_line) {
@@ -86,6 +85,13 @@ pub fn draw(layers: &[Layer], input: Size3, note: &Note) -> Result<Drawing> {
         for module in &modules {
             pen.module(module, y)?;
             y += module.height();
+        }
+        if !modules.is_empty() {
+            let legend = "a, b: filters, the numbers in brackets on the right; /2: stride 2";
+            for (row, line) in wrap(legend, SMALL_PT, NETWORK - 30.0)?.iter().enumerate() {
+                let at = (MARGIN, y + SMALL_ROW * (row as f64 + 0.5));
+                pen.text(line, at, SMALL_PT, GREY, HPos::Left)?;
+            }
         }
         pen.network(layers, input, top)?;
         for (row, line) in small.iter().enumerate() {
@@ -243,7 +249,11 @@ impl Pen<'_, '_> {
             None => (RGBColor(0xF2, 0xF2, 0xF2), GREY),
         };
         self.root.draw(&Rectangle::new(corners, inside.filled())).map_err(error)?;
-        self.root.draw(&Rectangle::new(corners, stroke(edge, 0.8))).map_err(error)?;
+        // A rectangle's own outline is a hair whatever the stroke; the first side comes again for its corner.
+        let [(left, top), (right, bottom)] = corners;
+        let outline =
+            vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top), (right, top)];
+        self.root.draw(&PathElement::new(outline, stroke(edge, 0.7))).map_err(error)?;
         let size = if text_width(text, LABEL_PT)? <= width - 4.0 { LABEL_PT } else { SMALL_PT };
         self.text(text, (x + width / 2.0, y + BOX / 2.0), size, INK, HPos::Center)
     }
@@ -306,9 +316,6 @@ impl Pen<'_, '_> {
             self.boxed(&block(layer, from), (x, y), BLOCK, look(layer))?;
             from = layer.output(from)?;
             beside(y, from)?;
-        }
-        if let Some(Layer::Linear { activation: Activation::None, .. }) = layers.last() {
-            self.text("scores, then softmax", (x + BLOCK + 24.0, y + BOX / 2.0), SMALL_PT, GREY, HPos::Left)?;
         }
         Ok(())
     }
