@@ -6,7 +6,7 @@ use rethink::data::{Dataset, Split};
 use rethink::figures::Note;
 use rethink::models::ModelKind;
 use rethink::paper::TABLE_1;
-use rethink::recipe::{self, Product, fig1a, fig1b, fig1c, table1};
+use rethink::recipe::{self, Product, Recipe, Results, Source, fig1a, fig1b, fig1c, table1};
 use rethink::store::{Run, finish};
 use rethink::train::{Ending, Row, Trained};
 
@@ -40,8 +40,8 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
 fn paper_scale_is_the_papers() {
     let data = data(50_000, 10_000);
     for recipe in recipe::ALL {
-        let configs = (recipe.runs)(&data, Scale::Paper);
-        assert!(!configs.is_empty());
+        let configs = recipe.runs(&data, Scale::Paper);
+        assert!(!configs.is_empty() || matches!(recipe.source, Source::Measurements { .. }));
         for config in configs {
             assert_eq!((config.data.train, config.data.test), (50_000, 10_000));
             let hyper = &config.hyper;
@@ -55,7 +55,7 @@ fn paper_scale_is_the_papers() {
 #[test]
 fn figure_1a_differs_in_nothing_but_the_corruption() {
     let data = data(2_000, 200);
-    let configs = (fig1a::RECIPE.runs)(&data, Scale::Small);
+    let configs = fig1a::RECIPE.runs(&data, Scale::Small);
     assert_eq!(configs.len(), 5);
     for config in &configs {
         assert_eq!(RunConfig { corruption: Corruption::TrueLabels, ..config.clone() }, configs[0]);
@@ -67,7 +67,7 @@ fn figure_1a_differs_in_nothing_but_the_corruption() {
 #[test]
 fn table_1_has_the_papers_rows_and_switches() {
     let data = data(2_000, 200);
-    let configs = (table1::RECIPE.runs)(&data, Scale::Smoke);
+    let configs = table1::RECIPE.runs(&data, Scale::Smoke);
     assert_eq!(configs.len(), 6);
     let rows = table1::rows();
     let mlps = TABLE_1.iter().filter(|row| row.model.starts_with("MLP")).count();
@@ -84,10 +84,10 @@ fn table_1_has_the_papers_rows_and_switches() {
 #[test]
 fn recipes_share_the_runs_that_they_have_in_common() {
     let data = data(2_000, 200);
-    let keys = |runs: fn(&Dataset, Scale) -> Vec<RunConfig>| -> Vec<String> {
-        runs(&data, Scale::Small).iter().map(RunConfig::key).collect()
+    let keys = |recipe: Recipe| -> Vec<String> {
+        recipe.runs(&data, Scale::Small).iter().map(RunConfig::key).collect()
     };
-    let (b, c, table) = (keys(fig1b::RECIPE.runs), keys(fig1c::RECIPE.runs), keys(table1::RECIPE.runs));
+    let (b, c, table) = (keys(fig1b::RECIPE), keys(fig1c::RECIPE), keys(table1::RECIPE));
     assert_eq!(b, c);
     // Without weight decay, two labellings of two models for each repetition.
     let shared = table.iter().filter(|key| b.contains(key)).count() as u64;
@@ -128,14 +128,14 @@ fn time_to_fit_is_relative_to_the_clean_run_of_the_same_seed() {
 #[test]
 fn figure_1a_counts_steps_to_a_loss_of_a_tenth() {
     let data = data(200, 100);
-    let configs = (fig1a::RECIPE.runs)(&data, Scale::Smoke);
+    let configs = fig1a::RECIPE.runs(&data, Scale::Smoke);
     let slow = run(&configs[1], &[2.0, 1.0, 0.1], 1.0, 0.1);
     let quick = run(&configs[0], &[2.0, 0.05, 0.04], 1.0, 0.6);
     let never = run(&configs[2], &[2.0, 1.5, 0.2], 0.9, 0.6);
     assert_eq!(fig1a::steps_to_fit(&slow), Some(30));
     assert_eq!(fig1a::steps_to_fit(&quick), Some(20));
     assert_eq!(fig1a::steps_to_fit(&never), None);
-    let verdict = (fig1a::RECIPE.verdict)(&[quick, slow, never]);
+    let verdict = fig1a::RECIPE.verdict(&Results::Runs(vec![quick, slow, never])).unwrap();
     assert_eq!(verdict.ours, "2 of 3 fit; random labels last, 30 steps");
 }
 
@@ -161,7 +161,9 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
     assert_eq!(cell("test (paper)", at), "50.39");
     assert_eq!(cell("test", at + 1), "-", "a row without runs says so");
     let note = Note { scale_line: "flat, n = 200".into(), provenance: serde_json::Value::Null };
-    let Product::Table(table) = (table1::RECIPE.make)(&runs, &note).unwrap() else { panic!("a table") };
+    let Product::Table(table) = table1::RECIPE.make(&Results::Runs(runs.to_vec()), &note).unwrap() else {
+        panic!("a table")
+    };
     assert!(table.markdown().contains("51.00 ± 1.41") && table.markdown().contains("n = 200"));
 }
 
@@ -169,8 +171,13 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
 fn no_runs_make_no_figure_and_no_panic() {
     let note = Note { scale_line: String::new(), provenance: serde_json::Value::Null };
     for recipe in recipe::ALL {
-        (recipe.verdict)(&[]);
-        let _ = (recipe.make)(&[], &note);
+        let (none, other) = match recipe.source {
+            Source::Runs { .. } => (Results::Runs(vec![]), Results::Measured(vec![])),
+            Source::Measurements { .. } => (Results::Measured(vec![]), Results::Runs(vec![])),
+        };
+        recipe.verdict(&none).unwrap();
+        let _ = recipe.make(&none, &note);
+        assert!(recipe.make(&other, &note).is_err() && recipe.verdict(&other).is_err());
     }
-    assert!((fig1a::RECIPE.make)(&[], &note).is_err());
+    assert!(fig1a::RECIPE.make(&Results::Runs(vec![]), &note).is_err());
 }

@@ -15,6 +15,8 @@
 //! | [`threads`] | work shared out among threads | |
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
 //! | [`store`] | finished runs, one Parquet file each | |
+//! | [`measurement`] | computations that are no training runs, kept beside them | |
+//! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
 //! | [`paper`] | the paper's own numbers | figures, tables |
@@ -35,9 +37,11 @@ pub mod config;
 pub mod corruption;
 pub mod data;
 pub mod error;
+pub mod expressivity;
 pub mod figures;
 pub mod files;
 pub mod jupyter;
+pub mod measurement;
 pub mod models;
 pub mod ops;
 pub mod optim;

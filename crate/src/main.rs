@@ -25,7 +25,7 @@ struct Command {
 enum Action {
     /// Set up what is missing, run the notebooks, write figures and tables
     Reproduce {
-        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1)
+        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1, theorem1)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         #[command(flatten)]
@@ -41,9 +41,9 @@ enum Action {
         #[command(flatten)]
         what: What,
     },
-    /// Train every run of a recipe that the store lacks
+    /// Make every run or measurement of a recipe that the store lacks
     Sweep {
-        /// fig1a, fig1b, fig1c or table1
+        /// fig1a, fig1b, fig1c, table1 or theorem1
         recipe: String,
         /// Print each record as a line of JSON
         #[arg(long)]
@@ -119,7 +119,8 @@ struct What {
     /// smoke (seconds), small (minutes) or paper (hours)
     #[arg(long, value_name = "SCALE", default_value = "small")]
     scale: Scale,
-    /// cifar10, cifar10-lossless, mnist, shapes10 or a folder [default: found in RETHINK_DATA, else
+    /// cifar10, cifar10-lossless, mnist, shapes10 or a folder; several, separated by commas, for table 3; items
+    /// of one data set take the first [default: found in RETHINK_DATA, else
     /// downloaded before, else the embedded shapes10]
     #[arg(long, value_name = "NAME")]
     data: Option<String>,

@@ -71,7 +71,8 @@ impl Execution {
         let text = fs::read(&notebook).map_err(Error::io("read the notebook", &notebook))?;
         let mut hash = Sha256::new();
         hash.update(text);
-        for part in [code, &study.data.fingerprint, study.scale.name()] {
+        let data = study.datasets().into_iter().map(|data| data.fingerprint.as_str());
+        for part in [code].into_iter().chain(data).chain([study.scale.name()]) {
             hash.update(part);
         }
         let folder = study.folder().join("notebooks");
@@ -135,7 +136,7 @@ fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> R
         let shared = recipes.iter().filter(|r| r.notebook == recipe.notebook).count() as f64;
         table.add_row(vec![
             recipe.id.to_string(),
-            study.data.title.clone(),
+            study.title(),
             study.scale.to_string(),
             format!("{:.1}", seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared),
             verdict.paper,

@@ -4,7 +4,7 @@
 //! Expected at paper scale: every model fits its training set, random labels too; all test far above
 //! chance without any regulariser, and at chance after random labels.
 
-use super::{MLP_WEIGHT_DECAY, Product, Recipe, Verdict, mean_and_deviation, repeats, setting};
+use super::{MLP_WEIGHT_DECAY, Product, Recipe, Source, Verdict, mean_and_deviation, repeats, setting};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -22,9 +22,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "table1",
     title: "Table 1: training and test accuracy",
     notebook: "03-regularization.ipynb",
-    runs,
-    make,
-    verdict,
+    source: Source::Runs { runs, make, verdict },
 };
 
 /// The rows whose model this crate has, with that model.
