@@ -17,6 +17,7 @@
 //! | [`store`] | finished runs, one Parquet file each | |
 //! | [`measurement`] | computations that are no training runs, kept beside them | |
 //! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
+//! | [`kernels`] | the kernel equation, solved exactly | section 5, table 3 |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
 //! | [`paper`] | the paper's own numbers | figures, tables |
@@ -41,6 +42,7 @@ pub mod expressivity;
 pub mod figures;
 pub mod files;
 pub mod jupyter;
+pub mod kernels;
 pub mod measurement;
 pub mod models;
 pub mod ops;

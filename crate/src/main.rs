@@ -25,9 +25,12 @@ struct Command {
 enum Action {
     /// Set up what is missing, run the notebooks, write figures and tables
     Reproduce {
-        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1, theorem1)
+        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1, table3, norms, theorem1)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
+        /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
+        #[arg(long, value_name = "N")]
+        filters: Option<usize>,
         #[command(flatten)]
         what: What,
     },
@@ -43,8 +46,11 @@ enum Action {
     },
     /// Make every run or measurement of a recipe that the store lacks
     Sweep {
-        /// fig1a, fig1b, fig1c, table1 or theorem1
+        /// fig1a, fig1b, fig1c, table1, table3, norms or theorem1
         recipe: String,
+        /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
+        #[arg(long, value_name = "N")]
+        filters: Option<usize>,
         /// Print each record as a line of JSON
         #[arg(long)]
         json: bool,
@@ -167,9 +173,13 @@ fn quiet_when_the_reader_leaves() {
 
 fn perform(action: Action) -> Result<()> {
     match action {
-        Action::Reproduce { only, what } => cli::reproduce::reproduce(&only, &what.study()?),
+        Action::Reproduce { only, filters, what } => {
+            cli::reproduce::reproduce(&only, &Study { filters, ..what.study()? })
+        }
         Action::Run { choice, json, what } => runs::run(&what.study()?, &choice, json),
-        Action::Sweep { recipe, json, what } => runs::sweep(&what.study()?, &recipe, json),
+        Action::Sweep { recipe, filters, json, what } => {
+            runs::sweep(&Study { filters, ..what.study()? }, &recipe, json)
+        }
         Action::List { out, json } => runs::list(&out, json),
         Action::Compare { out, json } => runs::compare(&out, json),
         Action::Data { action: DataAction::List { json } } => cli::data::list(json),

@@ -4,6 +4,7 @@
 use crate::config::{DataId, Scale};
 use crate::data::{Dataset, hex};
 use crate::expressivity::theorem1;
+use crate::kernels::equation::{self, KernelEquation};
 use crate::provenance::Provenance;
 use crate::study::thousands;
 use crate::{Error, Result};
@@ -31,6 +32,8 @@ pub struct Measurement {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Quantity {
+    /// Equation 3, a row or two of table 3.
+    KernelEquation(KernelEquation),
     /// Theorem 1's network on random labels of the images.
     Theorem1,
 }
@@ -50,6 +53,7 @@ impl Measurement {
     /// In a few words, without the data set.
     pub fn describe(&self) -> String {
         let what = match &self.what {
+            Quantity::KernelEquation(what) => what.describe(),
             Quantity::Theorem1 => "theorem 1".to_string(),
         };
         format!("{what}, n = {}, seed {}", thousands(self.data.train), self.seed)
@@ -68,8 +72,8 @@ impl Measurement {
             let problem = format!("{train} training and {test} test images of {data:?}");
             return Err(Error::argument(operation, problem));
         }
-        let _ = say;
         match &self.what {
+            Quantity::KernelEquation(what) => equation::measure(what, data, &self.data, self.seed, say),
             Quantity::Theorem1 => theorem1::measure(data, train, self.seed),
         }
     }

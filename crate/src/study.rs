@@ -18,6 +18,8 @@ pub const DATASET_VARIABLE: &str = "RETHINK_DATASET";
 pub const SCALE_VARIABLE: &str = "RETHINK_SCALE";
 /// The folder for figures, tables and runs.
 pub const OUT_VARIABLE: &str = "RETHINK_OUT";
+/// Filters of table 3's random conv-net, where not the scale's.
+pub const FILTERS_VARIABLE: &str = "RETHINK_FILTERS";
 
 /// A data set, a scale, and where results go.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct Study {
     pub why: String,
     /// How much is run.
     pub scale: Scale,
+    /// Filters of table 3's random conv-net, where not the scale's.
+    pub filters: Option<usize>,
     /// Where figures and tables go; runs lie in `runs/` below it.
     pub out: PathBuf,
 }
@@ -61,7 +65,15 @@ impl Study {
         }
         let more = found.split_off(1);
         let data = found.remove(0);
-        Ok(Study { data, more, named: named.join(","), why: why.join("; "), scale, out: out.into() })
+        Ok(Study {
+            data,
+            more,
+            named: named.join(","),
+            why: why.join("; "),
+            scale,
+            filters: None,
+            out: out.into(),
+        })
     }
 
     /// Every data set, in the order in which they were named.
@@ -83,7 +95,11 @@ impl Study {
             None if beside.is_dir() => beside.to_path_buf(),
             None => PathBuf::from("figures"),
         };
-        Study::new(set(DATASET_VARIABLE).as_deref(), scale, out)
+        let filters = set(FILTERS_VARIABLE).map(|text| {
+            text.parse().map_err(|_| Error::argument("filters", format!("{text:?} is no number")))
+        });
+        let study = Study::new(set(DATASET_VARIABLE).as_deref(), scale, out)?;
+        Ok(Study { filters: filters.transpose()?, ..study })
     }
 
     /// Where the runs lie.

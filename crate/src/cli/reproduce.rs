@@ -4,7 +4,7 @@
 use super::runs::terminal_table;
 use crate::data::hex;
 use crate::recipe::{self, Recipe};
-use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, Study};
+use crate::study::{DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, Study};
 use crate::{Error, Result, files, jupyter};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -75,6 +75,7 @@ impl Execution {
         for part in [code].into_iter().chain(data).chain([study.scale.name()]) {
             hash.update(part);
         }
+        hash.update(filters(study));
         let folder = study.folder().join("notebooks");
         Ok(Execution {
             notebook,
@@ -100,12 +101,18 @@ impl Execution {
             (DATASET_VARIABLE.to_string(), study.named.clone()),
             (SCALE_VARIABLE.to_string(), study.scale.to_string()),
             (OUT_VARIABLE.to_string(), text(&study.out)),
+            (FILTERS_VARIABLE.to_string(), filters(study)),
             ("RAYON_NUM_THREADS".to_string(), rayon::current_num_threads().to_string()),
         ];
         let mut say = |line: &str| println!("  {line}");
         jupyter::run::notebook(environment, &self.notebook, &variables, &self.executed, &mut say)?;
         files::write_whole(&self.mark, self.fingerprint.as_bytes())
     }
+}
+
+/// The study's own number of filters, empty for the scale's.
+fn filters(study: &Study) -> String {
+    study.filters.map_or(String::new(), |filters| filters.to_string())
 }
 
 /// SHA-256 of everything a notebook's cells are compiled from.

@@ -5,6 +5,7 @@
 //! | [`fig1a`] | training loss against steps, one curve a setting | `setting`, `step`, `loss`, `seed` |
 //! | [`fig1b`] | time to fit against label corruption | `model`, `p`, `seed`, `epochs_to_fit`, `relative` |
 //! | [`fig1c`] | test error against label corruption | `model`, `p`, `seed`, `test_error`, `chance` |
+//! | [`norms`] | test error against the norm of the solution | `series`, `n`, `norm`, `test_error` |
 //! | [`theorem1`] | weights and error of the constructed network | `n`, `largest_weight`, `weight_bound`, `largest_error` |
 //! | [`theme`] | size, type, colours, axes, legend: what all figures share | |
 //! | [`export`] | PNG and PDF of the same SVG, with the one embedded font | |
@@ -16,6 +17,7 @@ pub mod export;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
+pub mod norms;
 pub mod theme;
 pub mod theorem1;
 

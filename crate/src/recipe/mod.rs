@@ -7,7 +7,9 @@
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
+pub mod norms;
 pub mod table1;
+pub mod table3;
 pub mod theorem1;
 
 use crate::config::{Hyper, RunConfig, SCHEMA, Scale, Seeds};
@@ -151,7 +153,15 @@ pub struct Verdict {
 }
 
 /// Every recipe, in the paper's order.
-pub const ALL: [Recipe; 5] = [fig1a::RECIPE, fig1b::RECIPE, fig1c::RECIPE, table1::RECIPE, theorem1::RECIPE];
+pub const ALL: [Recipe; 7] = [
+    fig1a::RECIPE,
+    fig1b::RECIPE,
+    fig1c::RECIPE,
+    table1::RECIPE,
+    table3::RECIPE,
+    norms::RECIPE,
+    theorem1::RECIPE,
+];
 
 /// The recipe named `id`.
 ///
