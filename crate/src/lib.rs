@@ -18,6 +18,8 @@
 //! | [`measurement`] | computations that are no training runs, kept beside them | |
 //! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
 //! | [`kernels`] | the kernel equation, solved exactly | section 5, table 3 |
+//! | [`min_norm`] | what SGD converges to, and other solutions | section 5 |
+//! | [`complexity`] | Rademacher complexity, VC bound, uniform stability | section 2.2 |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
 //! | [`paper`] | the paper's own numbers | figures, tables |
@@ -34,6 +36,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod complexity;
 pub mod config;
 pub mod corruption;
 pub mod data;
@@ -44,6 +47,7 @@ pub mod files;
 pub mod jupyter;
 pub mod kernels;
 pub mod measurement;
+pub mod min_norm;
 pub mod models;
 pub mod ops;
 pub mod optim;

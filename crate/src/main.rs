@@ -25,7 +25,7 @@ struct Command {
 enum Action {
     /// Set up what is missing, run the notebooks, write figures and tables
     Reproduce {
-        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1, table3, norms, theorem1)
+        /// Only these items, separated by commas (see README.md)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
@@ -46,7 +46,7 @@ enum Action {
     },
     /// Make every run or measurement of a recipe that the store lacks
     Sweep {
-        /// fig1a, fig1b, fig1c, table1, table3, norms or theorem1
+        /// An item of README.md, as fig1a
         recipe: String,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
         #[arg(long, value_name = "N")]
@@ -80,8 +80,11 @@ enum Action {
         #[command(subcommand)]
         action: DataAction,
     },
-    /// Images per second of training, for every model
+    /// Images per second of training, for every model; or the kernel equation
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
+        #[command(subcommand)]
+        what: Option<BenchAction>,
         /// Only these models, separated by commas
         #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
         only: Vec<ModelKind>,
@@ -97,6 +100,22 @@ enum Action {
         /// Passed on to JupyterLab
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum BenchAction {
+    /// Seconds of building and solving the equation of a Gaussian kernel
+    Kernels {
+        /// Points
+        #[arg(long, value_name = "N", default_value_t = 20_000)]
+        n: usize,
+        /// A Python that has NumPy and SciPy: measured in turns with it
+        #[arg(long, value_name = "PYTHON")]
+        peer: Option<PathBuf>,
+        /// Print a line of JSON an operation
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -185,7 +204,10 @@ fn perform(action: Action) -> Result<()> {
         Action::Data { action: DataAction::List { json } } => cli::data::list(json),
         Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),
-        Action::Bench { only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
+        Action::Bench { what: Some(BenchAction::Kernels { n, peer, json }), .. } => {
+            cli::bench::kernels(n, peer.as_deref(), json)
+        }
+        Action::Bench { what: None, only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
         Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
     }
 }

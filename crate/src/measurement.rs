@@ -1,10 +1,13 @@
 //! What a measurement is: a computation that is no training run, every choice that can change its numbers,
 //! and the key made of them. The store keeps it as it keeps runs.
 
+use crate::complexity::{Class, rademacher, stability};
 use crate::config::{DataId, Scale};
+use crate::corruption::Corruption;
 use crate::data::{Dataset, hex};
-use crate::expressivity::theorem1;
+use crate::expressivity::{corollary1, theorem1};
 use crate::kernels::equation::{self, KernelEquation};
+use crate::min_norm;
 use crate::provenance::Provenance;
 use crate::study::thousands;
 use crate::{Error, Result};
@@ -36,6 +39,38 @@ pub enum Quantity {
     KernelEquation(KernelEquation),
     /// Theorem 1's network on random labels of the images.
     Theorem1,
+    /// Corollary 1's network of this depth, likewise.
+    Corollary1 {
+        /// Layers of weights.
+        depth: usize,
+    },
+    /// SGD of a linear model, and the solution of least norm.
+    SgdPath {
+        /// Passes over the data.
+        epochs: usize,
+    },
+    /// Solutions that fit, of least norm and not.
+    Interpolators,
+    /// Equation 1, by training on random signs.
+    Rademacher {
+        /// Networks.
+        class: Class,
+        /// At most so many.
+        epochs: usize,
+        /// Of the signs.
+        draws: u64,
+    },
+    /// Uniform stability, by replacing examples.
+    Stability {
+        /// Networks.
+        class: Class,
+        /// Of labels or images.
+        corruption: Corruption,
+        /// Each a training of its own.
+        epochs: Vec<usize>,
+        /// How many examples, one at a time.
+        replaced: usize,
+    },
 }
 
 impl Measurement {
@@ -55,6 +90,15 @@ impl Measurement {
         let what = match &self.what {
             Quantity::KernelEquation(what) => what.describe(),
             Quantity::Theorem1 => "theorem 1".to_string(),
+            Quantity::Corollary1 { depth } => format!("corollary 1, depth {depth}"),
+            Quantity::SgdPath { epochs } => format!("SGD of a linear model, {epochs} epochs"),
+            Quantity::Interpolators => "solutions that fit".to_string(),
+            Quantity::Rademacher { class, draws, .. } => {
+                format!("Rademacher complexity, {}, {draws} draws", class.title())
+            }
+            Quantity::Stability { class, corruption, replaced, .. } => {
+                format!("stability, {}, {}, {replaced} examples", class.title(), corruption.title())
+            }
         };
         format!("{what}, n = {}, seed {}", thousands(self.data.train), self.seed)
     }
@@ -75,6 +119,16 @@ impl Measurement {
         match &self.what {
             Quantity::KernelEquation(what) => equation::measure(what, data, &self.data, self.seed, say),
             Quantity::Theorem1 => theorem1::measure(data, train, self.seed),
+            Quantity::Corollary1 { depth } => corollary1::measure(data, train, *depth, self.seed),
+            Quantity::SgdPath { epochs } => min_norm::sgd_path(data, train, *epochs, self.seed),
+            Quantity::Interpolators => min_norm::interpolators(data, train, test, self.seed),
+            Quantity::Rademacher { class, epochs, draws } => {
+                rademacher::measure(data, &self.data, *class, *epochs, *draws, self.seed, say)
+            }
+            Quantity::Stability { class, corruption, epochs, replaced } => {
+                let what = (*class, *corruption);
+                stability::measure(data, &self.data, what.0, what.1, epochs, *replaced, self.seed, say)
+            }
         }
     }
 }

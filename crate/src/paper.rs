@@ -89,5 +89,13 @@ pub const TABLE_3: [Table3Row; 5] = [
 pub const NORMS: &str = "norm 220 to 390 while the error halves; l2 does not improve";
 /// Theorem 1.
 pub const THEOREM1: &str = "2n + d weights fit any labels of n points";
+/// Corollary 1.
+pub const COROLLARY1: &str = "depth k, width O(n/k), O(n + d) weights";
+/// Section 5: what SGD finds, and other solutions.
+pub const MIN_NORM: &str = "SGD finds the minimum norm; others that fit have a far larger norm";
+/// Section 2.2: Rademacher complexity and VC dimension.
+pub const RADEMACHER: &str = "complexity 1, VC bound trivial";
+/// Section 1.2: "even empirically training neural networks is not uniformly stable for many passes over the data".
+pub const STABILITY: &str = "not uniformly stable for many passes";
 /// Figure 1c: the test error of MLP 1x512 goes from 49.49 % (table 1) to 90 %.
 pub const FIG1C: &str = "rises steadily to 90 %";

@@ -1,6 +1,7 @@
 //! Section 4 and appendix C: networks, written down rather than trained, that fit any labels of a finite
 //! sample.
 
+pub mod corollary1;
 pub mod theorem1;
 
 use crate::data::Dataset;

@@ -5,6 +5,10 @@
 //! | [`fig1a`] | training loss against steps, one curve a setting | `setting`, `step`, `loss`, `seed` |
 //! | [`fig1b`] | time to fit against label corruption | `model`, `p`, `seed`, `epochs_to_fit`, `relative` |
 //! | [`fig1c`] | test error against label corruption | `model`, `p`, `seed`, `test_error`, `chance` |
+//! | [`corollary1`] | width and weights against depth | `n`, `depth`, `width`, `weights`, `largest_error` |
+//! | [`min_norm`] | SGD's distance to the minimum norm | `start`, `epoch`, `distance`, `hessian` |
+//! | [`rademacher`] | correlation with random signs against n | `class`, `n`, `correlation` |
+//! | [`stability`] | change of losses by one example | `labels`, `epochs`, `largest_change`, `mean_change`, `changed` |
 //! | [`norms`] | test error against the norm of the solution | `series`, `n`, `norm`, `test_error` |
 //! | [`theorem1`] | weights and error of the constructed network | `n`, `largest_weight`, `weight_bound`, `largest_error` |
 //! | [`theme`] | size, type, colours, axes, legend: what all figures share | |
@@ -13,11 +17,15 @@
 //! Every drawing carries, in small print, the line that says what was run ([`Note::scale_line`]), and
 //! below it whatever the drawing could not show: a run that diverged or did not fit, a value cut off.
 
+pub mod corollary1;
 pub mod export;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
+pub mod min_norm;
 pub mod norms;
+pub mod rademacher;
+pub mod stability;
 pub mod theme;
 pub mod theorem1;
 

@@ -24,7 +24,7 @@ pub struct Gabor {
 
 impl Default for Gabor {
     fn default() -> Self {
-        Gabor { orientations: 8, wavelengths: vec![4.0, 7.0], pool: 5, stride: 3 }
+        Gabor { orientations: 8, wavelengths: vec![3.0, 5.0, 8.0], pool: 7, stride: 3 }
     }
 }
 

@@ -146,6 +146,11 @@ impl Filters {
         self.rows.len() / self.patches.size()
     }
 
+    /// The filters, `count x (C x 6 x 6)`, row-major.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
     /// Features of `images` (`n x C x H x W` bytes) by the filters `range`: `n x features`, window after window, in
     /// each the positive and then the negative side of every filter.
     pub fn features(&self, images: &[u8], range: std::ops::Range<usize>) -> Vec<f32> {

@@ -4,10 +4,14 @@
 //! A recipe is the same at every scale and on every data set; [`Scale`] decides how many images,
 //! epochs and repetitions it takes.
 
+pub mod corollary1;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
+pub mod min_norm;
 pub mod norms;
+pub mod rademacher;
+pub mod stability;
 pub mod table1;
 pub mod table3;
 pub mod theorem1;
@@ -153,14 +157,18 @@ pub struct Verdict {
 }
 
 /// Every recipe, in the paper's order.
-pub const ALL: [Recipe; 7] = [
+pub const ALL: [Recipe; 11] = [
     fig1a::RECIPE,
     fig1b::RECIPE,
     fig1c::RECIPE,
+    rademacher::RECIPE,
+    stability::RECIPE,
     table1::RECIPE,
+    theorem1::RECIPE,
+    corollary1::RECIPE,
     table3::RECIPE,
     norms::RECIPE,
-    theorem1::RECIPE,
+    min_norm::RECIPE,
 ];
 
 /// The recipe named `id`.
