@@ -58,7 +58,7 @@ fn expect(runs: &[Run], id: &str, expected: Verdict) {
 
 /// The paper's table 1 as runs.
 fn table_1() -> Vec<Run> {
-    let configs = (table1::RECIPE.runs)(&data(), Scale::Paper);
+    let configs = table1::RECIPE.runs(&data(), Scale::Paper);
     let rows = table1::rows();
     let run = |(config, (row, _)): (&RunConfig, &(&rethink::paper::Table1Row, ModelKind))| {
         let epochs = if row.random_labels { 40 } else { 15 };
@@ -187,7 +187,7 @@ fn another_number_of_images_is_another_line() {
 
 /// Figure 1a's five settings, each with the number of epochs after which its loss falls, and the length of the fall.
 fn curves(falls: [(usize, usize); 5], train: f64) -> Vec<Run> {
-    let configs = (fig1a::RECIPE.runs)(&data(), Scale::Paper);
+    let configs = fig1a::RECIPE.runs(&data(), Scale::Paper);
     let run = |(config, (start, length)): (&RunConfig, (usize, usize))| {
         let loss = |epoch: usize| match epoch {
             e if e < start => 2.3,
@@ -268,7 +268,7 @@ fn label_noise_is_checked_level_by_level() {
 
 #[test]
 fn regularisers_on_random_labels() {
-    let configs = (table4::RECIPE.runs)(&data(), Scale::Paper);
+    let configs = table4::RECIPE.runs(&data(), Scale::Paper);
     let runs = |alexnet: f64, inception: f64, test: f64| -> Vec<Run> {
         let train = |config: &RunConfig| match config.model {
             ModelKind::Alexnet => alexnet,
@@ -296,7 +296,7 @@ fn regularisers_on_random_labels() {
 
 #[test]
 fn early_stopping_and_batch_normalisation() {
-    let configs = (fig2b::RECIPE.runs)(&data(), Scale::Paper);
+    let configs = fig2b::RECIPE.runs(&data(), Scale::Paper);
     let runs = |with: &[f64], without: &[f64], fast: usize, slow: usize| -> Vec<Run> {
         let fall = |epochs: usize| -> Vec<f64> {
             (0..64).map(|e| 2.3 * (1.0 - e as f64 / epochs as f64).max(0.0)).collect()

@@ -104,9 +104,11 @@ fn bad_arguments_say_what_is_accepted() {
         (vec!["run", "--model", "mlp1x512", "--data", "shapes10", "--train", "0"], "0 training"),
         (vec!["run", "--model", "mlp1x512", "--data", "shapes10", "--learning-rate", "nan"], "learning rate"),
         (vec!["run", "--model", "mlp1x512", "--data", "shapes10", "--batch-size", "0"], "batch size 0"),
-        (vec!["sweep", "fig9"], "fig1a, fig1b, fig1c, table1"),
-        (vec!["reproduce", "--only", "fig1a,fig9"], "fig1a, fig1b, fig1c, table1"),
+        (vec!["sweep", "fig9"], "fig1a, fig1b, fig1c"),
+        (vec!["reproduce", "--only", "fig1a,fig9"], "fig1a, fig1b, fig1c"),
         (vec!["bench", "--peer", "/nonexistent/python"], "PyTorch"),
+        (vec!["bench", "kernels", "--n", "300", "--peer", "/nonexistent/python"], "SciPy"),
+        (vec!["bench", "kernels", "--n", "0"], "no points"),
     ] {
         let mut all = arguments.clone();
         if !["bench"].contains(&arguments[0]) {
@@ -171,6 +173,39 @@ fn a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed() {
     );
     let resumed = run(out.path(), "1", &arguments);
     assert_eq!(resumed["record"]["digest"], expected["record"]["digest"]);
+}
+
+#[test]
+fn measurements_are_listed_beside_runs() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().to_str().unwrap();
+    let sweep = ["sweep", "theorem1", "--scale", "smoke", "--data", "shapes10", "--out", path, "--json"];
+    let first = lines(&rethink(&sweep));
+    assert_eq!(first, lines(&rethink(&sweep)), "found, seconds and all");
+    run(out.path(), "2", &[]);
+    let listed = lines(&rethink(&["list", "--out", path, "--json"]));
+    assert_eq!(listed.len(), first.len() + 1);
+    let kinds = listed.iter().filter(|l| l["record"]["measurement"]["what"]["kind"] == "theorem1").count();
+    assert_eq!(kinds, first.len());
+    let shown = text(&rethink(&["list", "--out", path]).stdout);
+    assert!(shown.contains("theorem 1, n = 200") && shown.contains("MLP 1x512"), "{shown}");
+}
+
+#[test]
+fn several_data_sets_are_named_with_commas() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().to_str().unwrap();
+    let both = rethink(&["sweep", "table3", "--scale", "smoke", "--data", "shapes10,mnist", "--out", path]);
+    assert!(!both.status.success());
+    assert!(text(&both.stderr).contains("the data set mnist is not"), "{}", text(&both.stderr));
+}
+
+#[test]
+fn bench_kernels_measures_both_operations() {
+    let timings = lines(&rethink(&["bench", "kernels", "--n", "600", "--json"]));
+    let names: Vec<&str> = timings.iter().filter_map(|t| t["operation"].as_str()).collect();
+    assert_eq!(names, ["Gram matrix", "solve"]);
+    assert!(timings.iter().all(|t| t["ours"].as_f64().is_some_and(|v| v > 0.0) && t["ratio"].is_null()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rethink::data::{Dataset, Split};
 use rethink::figures::Note;
 use rethink::models::{ModelKind, plan};
 use rethink::paper::{TABLE_1, TABLE_4};
-use rethink::recipe::{self, Product, fig1a, fig1b, fig1c, fig2b, table1, table4};
+use rethink::recipe::{self, Product, Recipe, Results, Source, fig1a, fig1b, fig1c, fig2b, table1, table4};
 use rethink::store::{Run, finish};
 use rethink::study::Study;
 use rethink::train::{Ending, Row, Trained};
@@ -49,8 +49,9 @@ fn diverged(config: &RunConfig) -> Run {
 fn paper_scale_is_the_papers() {
     let data = data(50_000, 10_000);
     for recipe in recipe::ALL {
-        let configs = (recipe.runs)(&data, Scale::Paper);
-        assert_eq!(configs.is_empty(), recipe.id == "fig3", "{}", recipe.id);
+        let configs = recipe.runs(&data, Scale::Paper);
+        let without = recipe.id == "fig3" || matches!(recipe.source, Source::Measurements { .. });
+        assert_eq!(configs.is_empty(), without, "{}", recipe.id);
         for config in configs {
             assert_eq!((config.data.train, config.data.test, config.width), (50_000, 10_000, 1.0));
             let hyper = &config.hyper;
@@ -72,13 +73,13 @@ fn paper_scale_is_the_papers() {
 fn smoke_is_small_and_small_says_its_width() {
     let data = data(3_000, 2_500);
     for recipe in recipe::ALL {
-        for config in (recipe.runs)(&data, Scale::Smoke) {
+        for config in recipe.runs(&data, Scale::Smoke) {
             let images = config.data.train * config.hyper.epochs;
             assert!(images <= 2_400 && config.data.test <= 200, "{}: {images} images", recipe.id);
             assert_eq!(config.width < 1.0, !ModelKind::MLPS.contains(&config.model));
         }
     }
-    let configs = (table1::RECIPE.runs)(&data, Scale::Small);
+    let configs = table1::RECIPE.runs(&data, Scale::Small);
     let sizes: Vec<usize> = configs.iter().map(|c| c.data.train).collect();
     assert!(sizes.iter().all(|n| *n == sizes[0]), "table 1's rows can be compared: {sizes:?}");
 }
@@ -86,7 +87,7 @@ fn smoke_is_small_and_small_says_its_width() {
 #[test]
 fn figure_1a_differs_in_nothing_but_the_corruption() {
     let data = data(2_000, 200);
-    let configs = (fig1a::RECIPE.runs)(&data, Scale::Small);
+    let configs = fig1a::RECIPE.runs(&data, Scale::Small);
     assert_eq!(configs.len(), 5);
     for config in &configs {
         assert_eq!(RunConfig { corruption: Corruption::TrueLabels, ..config.clone() }, configs[0]);
@@ -98,7 +99,7 @@ fn figure_1a_differs_in_nothing_but_the_corruption() {
 #[test]
 fn table_1_has_the_papers_rows_and_switches() {
     let data = data(2_000, 200);
-    let configs = (table1::RECIPE.runs)(&data, Scale::Smoke);
+    let configs = table1::RECIPE.runs(&data, Scale::Smoke);
     let rows = table1::rows();
     assert_eq!((configs.len(), rows.len()), (19, TABLE_1.len()));
     for ((row, model), config) in rows.iter().zip(&configs) {
@@ -116,7 +117,7 @@ fn table_1_has_the_papers_rows_and_switches() {
 #[test]
 fn table_4_has_the_published_rows() {
     let data = data(2_000, 600);
-    let configs = (table4::RECIPE.runs)(&data, Scale::Smoke);
+    let configs = table4::RECIPE.runs(&data, Scale::Smoke);
     assert_eq!(configs.len(), 6);
     let switches = |c: &RunConfig| (c.hyper.weight_decay > 0.0, c.hyper.random_crop, c.hyper.augment);
     let off = Augmentation::default();
@@ -152,10 +153,10 @@ fn table_4_has_the_published_rows() {
 #[test]
 fn table_4_says_what_failed_to_converge_and_what_diverged() {
     let data = data(2_000, 600);
-    let configs = (table4::RECIPE.runs)(&data, Scale::Smoke);
+    let configs = table4::RECIPE.runs(&data, Scale::Smoke);
     let mut runs: Vec<Run> = configs.iter().map(|c| run(c, &[0.1], 1.0, 0.1)).collect();
     runs[1] = run(&configs[1], &[2.3], 0.1, 0.1);
-    let verdict = (table4::RECIPE.verdict)(&runs);
+    let verdict = table4::RECIPE.verdict(&Results::Runs(runs.to_vec())).unwrap();
     assert_eq!(verdict.ours, "5 of 5 fit; Alexnet with weight decay fails to converge");
     assert_eq!(verdict.ours, verdict.paper);
     runs[4] = diverged(&configs[4]);
@@ -167,13 +168,13 @@ fn table_4_says_what_failed_to_converge_and_what_diverged() {
     assert_eq!(column("train"), ["100.00", "10.00", "100.00", "100.00", "diverged", "100.00"]);
     assert_eq!(column("train (paper)")[1], "failed to converge");
     assert_eq!(column("ended"), ["fitted", "completed", "fitted", "fitted", "diverged", "fitted"]);
-    assert_eq!((table4::RECIPE.verdict)(&runs[..3]).ours, "runs are missing");
+    assert_eq!(table4::RECIPE.verdict(&Results::Runs(runs[..3].to_vec())).unwrap().ours, "runs are missing");
 }
 
 #[test]
 fn seeds_repeat_every_run_of_a_recipe() {
     let data = data(2_000, 600);
-    let configs = (fig1b::RECIPE.runs)(&data, Scale::Small);
+    let configs = fig1b::RECIPE.runs(&data, Scale::Small);
     let three = recipe::with_seeds(&configs, 3);
     let models: [u64; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512]
         .map(|m| configs.iter().filter(|c| c.model == m).count() as u64 / recipe::repeats(Scale::Small, m));
@@ -188,10 +189,10 @@ fn seeds_repeat_every_run_of_a_recipe() {
 #[test]
 fn figure_2b_knows_what_early_stopping_could_have_won() {
     let data = data(2_000, 600);
-    let configs = (fig2b::RECIPE.runs)(&data, Scale::Small);
+    let configs = fig2b::RECIPE.runs(&data, Scale::Small);
     assert_eq!(configs.iter().map(|c| c.model).collect::<Vec<_>>(), fig2b::MODELS);
     // The run on true labels is figure 1a's.
-    let keys: Vec<String> = (fig1a::RECIPE.runs)(&data, Scale::Small).iter().map(RunConfig::key).collect();
+    let keys: Vec<String> = fig1a::RECIPE.runs(&data, Scale::Small).iter().map(RunConfig::key).collect();
     assert_eq!(keys.iter().filter(|k| **k == configs[0].key()).count(), 1);
     let tests = |config: &RunConfig, tests: &[f64]| {
         let row = |(i, test): (usize, &f64)| Row {
@@ -211,7 +212,7 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
     let runs = [tests(&configs[0], &[0.5, 0.8, 0.77]), tests(&configs[1], &[0.2, 0.3, 0.7])];
     assert!((fig2b::early_stopping_gain(&runs[0]).unwrap() - 0.03).abs() < 1e-12);
     assert_eq!(fig2b::early_stopping_gain(&runs[1]), Some(0.0));
-    let verdict = (fig2b::RECIPE.verdict)(&runs).ours;
+    let verdict = fig2b::RECIPE.verdict(&Results::Runs(runs.to_vec())).unwrap().ours;
     assert!(verdict.contains("+7.0 points") && verdict.contains("early stopping +3.0"), "{verdict}");
     assert_eq!(fig2b::frame(&runs).unwrap().height(), 6);
 }
@@ -239,10 +240,10 @@ fn the_scale_line_names_widths_that_differ() {
 #[test]
 fn recipes_share_the_runs_that_they_have_in_common() {
     let data = data(2_000, 200);
-    let keys = |runs: fn(&Dataset, Scale) -> Vec<RunConfig>| -> Vec<String> {
-        runs(&data, Scale::Small).iter().map(RunConfig::key).collect()
+    let keys = |recipe: Recipe| -> Vec<String> {
+        recipe.runs(&data, Scale::Small).iter().map(RunConfig::key).collect()
     };
-    let (b, c, table) = (keys(fig1b::RECIPE.runs), keys(fig1c::RECIPE.runs), keys(table1::RECIPE.runs));
+    let (b, c, table) = (keys(fig1b::RECIPE), keys(fig1c::RECIPE), keys(table1::RECIPE));
     assert_eq!(b, c);
     // Without regularisers, two labellings of three models for each repetition.
     let shared = table.iter().filter(|key| b.contains(key)).count() as u64;
@@ -284,17 +285,18 @@ fn time_to_fit_is_relative_to_the_clean_run_of_the_same_seed() {
 #[test]
 fn figure_1a_counts_steps_to_a_loss_of_a_tenth() {
     let data = data(200, 100);
-    let configs = (fig1a::RECIPE.runs)(&data, Scale::Smoke);
+    let configs = fig1a::RECIPE.runs(&data, Scale::Smoke);
     let slow = run(&configs[1], &[2.0, 1.0, 0.1], 1.0, 0.1);
     let quick = run(&configs[0], &[2.0, 0.05, 0.04], 1.0, 0.6);
     let never = run(&configs[2], &[2.0, 1.5, 0.2], 0.9, 0.6);
     assert_eq!(fig1a::steps_to_fit(&slow), Some(30));
     assert_eq!(fig1a::steps_to_fit(&quick), Some(20));
     assert_eq!(fig1a::steps_to_fit(&never), None);
-    let verdict = (fig1a::RECIPE.verdict)(&[quick.clone(), slow, never]);
-    assert_eq!(verdict.ours, "2 of 3 fit; random labels last, 30 steps");
-    let gone = (fig1a::RECIPE.verdict)(&[quick, diverged(&configs[1])]);
+    let verdict = |runs: &[Run]| fig1a::RECIPE.verdict(&Results::Runs(runs.to_vec())).unwrap();
+    let gone = verdict(&[quick.clone(), diverged(&configs[1])]);
     assert_eq!(gone.ours, "1 of 2 fit; true labels last, 20 steps");
+    let verdict = verdict(&[quick, slow, never]);
+    assert_eq!(verdict.ours, "2 of 3 fit; random labels last, 30 steps");
 }
 
 #[test]
@@ -319,7 +321,9 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
     assert_eq!(cell("test (paper)", at), "50.39");
     assert_eq!(cell("test", at + 1), "-", "a row without runs says so");
     let note = Note { scale_line: "flat, n = 200".into(), provenance: serde_json::Value::Null };
-    let Product::Table(table) = (table1::RECIPE.make)(&runs, &note).unwrap() else { panic!("a table") };
+    let Product::Table(table) = table1::RECIPE.make(&Results::Runs(runs.to_vec()), &note).unwrap() else {
+        panic!("a table")
+    };
     assert!(table.markdown().contains("51.00 ± 1.41") && table.markdown().contains("n = 200"));
 }
 
@@ -327,8 +331,13 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
 fn no_runs_make_no_figure_and_no_panic() {
     let note = Note { scale_line: String::new(), provenance: serde_json::Value::Null };
     for recipe in recipe::ALL {
-        (recipe.verdict)(&[]);
-        let _ = (recipe.make)(&[], &note);
+        let (none, other) = match recipe.source {
+            Source::Runs { .. } => (Results::Runs(vec![]), Results::Measured(vec![])),
+            Source::Measurements { .. } => (Results::Measured(vec![]), Results::Runs(vec![])),
+        };
+        recipe.verdict(&none).unwrap();
+        let _ = recipe.make(&none, &note);
+        assert!(recipe.make(&other, &note).is_err() && recipe.verdict(&other).is_err());
     }
-    assert!((fig1a::RECIPE.make)(&[], &note).is_err());
+    assert!(fig1a::RECIPE.make(&Results::Runs(vec![]), &note).is_err());
 }

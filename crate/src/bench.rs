@@ -3,6 +3,8 @@
 //!
 //! Machines are noisy: the two sides take short turns, and medians are compared.
 
+pub mod kernels;
+
 use crate::models::{ModelKind, Network};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
@@ -100,24 +102,23 @@ struct Peer {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     program: String,
+    remedy: &'static str,
 }
 
 impl Peer {
-    fn start(python: &Path) -> Result<(Peer, String)> {
+    /// Runs `script` in `python` with the number of threads and `arguments`; returns its first line too.
+    fn start(
+        python: &Path,
+        script: &str,
+        arguments: &[String],
+        remedy: &'static str,
+    ) -> Result<(Peer, String)> {
         let program = python.display().to_string();
-        let failed = |problem: String| {
-            Error::Program {
-            program: program.clone(),
-            problem,
-            remedy: "name a Python with PyTorch, such as one made by `python3 -m venv DIR && DIR/bin/pip install torch`".into(),
-        }
-        };
+        let failed =
+            |problem: String| Error::Program { program: program.clone(), problem, remedy: remedy.into() };
         let mut child = Command::new(python)
-            .args([
-                "-c",
-                concat!(include_str!("models/torch_models.py"), "\n", include_str!("bench_peer.py")),
-                &rayon::current_num_threads().to_string(),
-            ])
+            .args(["-c", script, &rayon::current_num_threads().to_string()])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -125,7 +126,8 @@ impl Peer {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed("no pipe".into()));
         };
-        let mut peer = Peer { child, input, output: BufReader::new(output), program: program.clone() };
+        let mut peer =
+            Peer { child, input, output: BufReader::new(output), program: program.clone(), remedy };
         let greeting = peer.line()?;
         Ok((peer, greeting))
     }
@@ -137,16 +139,20 @@ impl Peer {
             _ => Err(Error::Program {
                 program: self.program.clone(),
                 problem: "it ended without an answer; its message is above".into(),
-                remedy: "check that `import torch` works in this Python".into(),
+                remedy: self.remedy.into(),
             }),
         }
     }
 
+    fn ask(&mut self, question: &str) -> Result<String> {
+        // A failure to write shows as a missing answer.
+        let _ = writeln!(self.input, "{question}");
+        self.line()
+    }
+
     /// Seconds for `steps` steps, and the most memory so far since the model was built.
     fn run(&mut self, model: ModelKind, steps: usize) -> Result<(f64, Option<u64>)> {
-        // A failure to write shows as a missing answer.
-        let _ = writeln!(self.input, "{model} {steps}");
-        let answer = self.line()?;
+        let answer = self.ask(&format!("{model} {steps}"))?;
         let (seconds, memory) = answer.split_once(' ').unwrap_or((&answer, ""));
         let said = || Error::argument("benchmark", format!("PyTorch's side said {answer:?}"));
         Ok((seconds.parse().map_err(|_| said())?, memory.parse().ok()))
@@ -182,7 +188,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 ///
 /// Errors: [`Error::Program`] where `peer` is no Python with PyTorch.
 pub fn measure(models: &[ModelKind], peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Rate>> {
-    let mut peer = peer.map(Peer::start).transpose()?;
+    let script = concat!(include_str!("models/torch_models.py"), "\n", include_str!("bench_peer.py"));
+    let remedy =
+        "name a Python with PyTorch, such as one made by `python3 -m venv DIR && DIR/bin/pip install torch`";
+    let mut peer = peer.map(|python| Peer::start(python, script, &[], remedy)).transpose()?;
     let threads = rayon::current_num_threads();
     say(&match &peer {
         Some((_, greeting)) => {

@@ -17,6 +17,11 @@
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
 //! | [`tensorboard`] | curves while a run goes | |
 //! | [`store`] | finished runs, one Parquet file each | |
+//! | [`measurement`] | computations that are no training runs, kept beside them | |
+//! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
+//! | [`kernels`] | the kernel equation, solved exactly | section 5, table 3 |
+//! | [`min_norm`] | what SGD converges to, and other solutions | section 5 |
+//! | [`complexity`] | Rademacher complexity, VC bound, uniform stability | section 2.2 |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
 //! | [`claims`] | the paper's sentences as checks over the store | sections 1 to 3 |
@@ -36,13 +41,18 @@ pub mod augment;
 pub mod bench;
 pub mod claims;
 pub mod cli;
+pub mod complexity;
 pub mod config;
 pub mod corruption;
 pub mod data;
 pub mod error;
+pub mod expressivity;
 pub mod figures;
 pub mod files;
 pub mod jupyter;
+pub mod kernels;
+pub mod measurement;
+pub mod min_norm;
 pub mod models;
 pub mod ops;
 pub mod optim;

@@ -25,9 +25,12 @@ struct Command {
 enum Action {
     /// Set up what is missing, run the notebooks, write figures and tables
     Reproduce {
-        /// Only these items, separated by commas (fig1a, fig1b, fig1c, table1, fig2b, fig3, table4)
+        /// Only these items, separated by commas (see README.md)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
+        /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
+        #[arg(long, value_name = "N")]
+        filters: Option<usize>,
         #[command(flatten)]
         what: What,
     },
@@ -41,10 +44,13 @@ enum Action {
         #[command(flatten)]
         what: What,
     },
-    /// Train every run of a recipe that the store lacks
+    /// Make every run or measurement of a recipe that the store lacks
     Sweep {
-        /// fig1a, fig1b, fig1c, table1, fig2b or table4
+        /// An item of README.md, as fig1a
         recipe: String,
+        /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
+        #[arg(long, value_name = "N")]
+        filters: Option<usize>,
         /// Print each record as a line of JSON
         #[arg(long)]
         json: bool,
@@ -86,8 +92,11 @@ enum Action {
         #[command(subcommand)]
         action: DataAction,
     },
-    /// Images per second of training, for every model
+    /// Images per second of training, for every model; or the kernel equation
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
+        #[command(subcommand)]
+        what: Option<BenchAction>,
         /// Only these models, separated by commas
         #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
         only: Vec<ModelKind>,
@@ -103,6 +112,22 @@ enum Action {
         /// Passed on to JupyterLab
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum BenchAction {
+    /// Seconds of building and solving the equation of a Gaussian kernel
+    Kernels {
+        /// Points
+        #[arg(long, value_name = "N", default_value_t = 20_000)]
+        n: usize,
+        /// A Python that has NumPy and SciPy: measured in turns with it
+        #[arg(long, value_name = "PYTHON")]
+        peer: Option<PathBuf>,
+        /// Print a line of JSON an operation
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -131,7 +156,8 @@ struct What {
     /// smoke (seconds), small (minutes) or paper (hours)
     #[arg(long, value_name = "SCALE", default_value = "small")]
     scale: Scale,
-    /// cifar10, cifar10-lossless, mnist, shapes10 or a folder [default: found in RETHINK_DATA, else
+    /// cifar10, cifar10-lossless, mnist, shapes10 or a folder; several, separated by commas, for table 3; items
+    /// of one data set take the first [default: found in RETHINK_DATA, else
     /// downloaded before, else the embedded shapes10]
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
@@ -182,16 +208,23 @@ fn quiet_when_the_reader_leaves() {
 
 fn perform(action: Action) -> Result<()> {
     match action {
-        Action::Reproduce { only, what } => cli::reproduce::reproduce(&only, &what.study()?),
+        Action::Reproduce { only, filters, what } => {
+            cli::reproduce::reproduce(&only, &Study { filters, ..what.study()? })
+        }
         Action::Run { choice, json, what } => runs::run(&what.study()?, &choice, json),
-        Action::Sweep { recipe, json, what } => runs::sweep(&what.study()?, &recipe, json),
+        Action::Sweep { recipe, filters, json, what } => {
+            runs::sweep(&Study { filters, ..what.study()? }, &recipe, json)
+        }
         Action::List { out, json } => runs::list(&out, json),
         Action::Compare { out, json } => runs::compare(&out, json),
         Action::Claims { only, out, json } => cli::claims::claims(&only, &out, json),
         Action::Data { action: DataAction::List { json } } => cli::data::list(json),
         Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),
-        Action::Bench { only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
+        Action::Bench { what: Some(BenchAction::Kernels { n, peer, json }), .. } => {
+            cli::bench::kernels(n, peer.as_deref(), json)
+        }
+        Action::Bench { what: None, only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
         Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
     }
 }

@@ -58,7 +58,7 @@ fn find_revision() -> String {
 }
 
 fn crates() -> BTreeMap<String, String> {
-    const NAMED: [&str; 6] = ["dfdx", "polars", "plotters", "rand", "rand_chacha", "rand_distr"];
+    const NAMED: [&str; 7] = ["dfdx", "faer", "polars", "plotters", "rand", "rand_chacha", "rand_distr"];
     let lock = include_str!("../../Cargo.lock");
     let field = |block: &str, name: &str| {
         let line = block.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(" = "))?;

@@ -1,20 +1,23 @@
 //! Finished runs: one Parquet file each, named by the key of its configuration.
 //!
 //! A file's rows are the run's frame; its key-value metadata holds the [`Record`] as JSON. A run in
-//! progress has a folder `KEY.partial` beside it. Its curves as TensorBoard's event files lie in `tensorboard/`. A finished run is never computed again and never
+//! progress has a folder `KEY.partial` beside it; its curves as TensorBoard's event files lie in `tensorboard/`.
+//! A measurement is a file `KEY.measured.parquet` of the same kind. A finished run is never computed again and never
 //! overwritten.
 
 use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
+use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::provenance::Provenance;
 use crate::train::{Ending, Progress, Row, Trained, train};
 use crate::{Error, Result, files};
 use polars::prelude::*;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is known of a finished run beside its frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +87,8 @@ pub enum Event<'a> {
 }
 
 const METADATA: &str = "rethink";
+/// A measurement's file ends in this, a run's in `.parquet` alone.
+const MEASURED: &str = ".measured.parquet";
 
 impl Store {
     /// The store in `folder`, which is created with the first run.
@@ -179,6 +184,21 @@ impl Store {
     /// Errors: as for [`Store::get`], for the first file that is no run.
     pub fn all(&self) -> Result<Vec<Run>> {
         let operation = "list the runs";
+        let mut paths = self.files(operation)?;
+        paths.retain(|path| !path.to_string_lossy().ends_with(MEASURED));
+        paths.iter().map(|path| read(path)).collect()
+    }
+
+    /// Every finished measurement, by key.
+    ///
+    /// Errors: as for [`Store::all`].
+    pub fn measurements(&self) -> Result<Vec<Measured>> {
+        let mut paths = self.files("list the measurements")?;
+        paths.retain(|path| path.to_string_lossy().ends_with(MEASURED));
+        paths.iter().map(|path| read_measured(path)).collect()
+    }
+
+    fn files(&self, operation: &'static str) -> Result<Vec<PathBuf>> {
         if !self.folder.exists() {
             return Ok(Vec::new());
         }
@@ -190,7 +210,69 @@ impl Store {
             }
         }
         paths.sort();
-        paths.iter().map(|path| read(path)).collect()
+        Ok(paths)
+    }
+
+    /// Where the measurement named `key` lies, or will.
+    pub fn measured_path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}{MEASURED}"))
+    }
+
+    /// The finished measurement, if there is one.
+    ///
+    /// Errors: as for [`Store::get`].
+    pub fn get_measured(&self, measurement: &Measurement) -> Result<Option<Measured>> {
+        let path = self.measured_path(&measurement.key());
+        if !path.exists() {
+            return Ok(None);
+        }
+        let measured = read_measured(&path)?;
+        if measured.record.measurement != *measurement {
+            let problem = "it holds another measurement than its name says";
+            return Err(Error::format("read the measurement", &path, problem));
+        }
+        Ok(Some(measured))
+    }
+
+    /// The finished measurement: from the store, or made on `data` and put there. A killed one starts
+    /// over; two processes that want the same one make it once. `say` gets lines of progress. The flag says
+    /// whether it was made now.
+    ///
+    /// Errors: those of [`Measurement::measure`], and I/O errors naming the file.
+    pub fn measure(
+        &self,
+        measurement: &Measurement,
+        data: &Dataset,
+        scale: Scale,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(Measured, bool)> {
+        if let Some(measured) = self.get_measured(measurement)? {
+            return Ok((measured, false));
+        }
+        let key = measurement.key();
+        fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
+        let lock = self.folder.join(format!("{key}.lock"));
+        let held = File::create(&lock).map_err(Error::io("create the measurement's lock", &lock))?;
+        if held.try_lock().is_err() {
+            say("another process is measuring it, waiting");
+            held.lock().map_err(Error::io("wait for the measurement's lock", &lock))?;
+            if let Some(measured) = self.get_measured(measurement)? {
+                return Ok((measured, false));
+            }
+        }
+        let started = Instant::now();
+        let frame = measurement.measure(data, say)?;
+        let record = MeasuredRecord {
+            measurement: measurement.clone(),
+            scale,
+            seconds: started.elapsed().as_secs_f64(),
+            digest: frame_digest(&frame)?,
+            provenance: Provenance::here(),
+        };
+        let json = serde_json::to_string(&record).expect("plain values are JSON");
+        write_frame(&self.measured_path(&key), &frame, json)?;
+        fs::remove_file(&lock).map_err(Error::io("remove the measurement's lock", &lock))?;
+        Ok((Measured { record, frame }, true))
     }
 }
 
@@ -253,10 +335,14 @@ fn frame(rows: &[Row]) -> Result<DataFrame> {
 
 fn write(path: &Path, run: &Run) -> Result<()> {
     let json = serde_json::to_string(&run.record).expect("plain values are JSON");
+    write_frame(path, &run.frame, json)
+}
+
+fn write_frame(path: &Path, frame: &DataFrame, json: String) -> Result<()> {
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes)
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(METADATA.into(), json)])))
-        .finish(&mut run.frame.clone())
+        .finish(&mut frame.clone())
         .map_err(Error::frame("write the run"))?;
     files::write_whole(path, &bytes)
 }
@@ -265,7 +351,19 @@ fn write(path: &Path, run: &Run) -> Result<()> {
 ///
 /// Errors: [`Error::Io`], [`Error::Format`], both naming the file.
 pub fn read(path: &Path) -> Result<Run> {
-    let operation = "read the run";
+    let (record, frame) = read_frame(path, "read the run")?;
+    Ok(Run { record, frame })
+}
+
+/// Reads a measurement's file.
+///
+/// Errors: as for [`read`].
+pub fn read_measured(path: &Path) -> Result<Measured> {
+    let (record, frame) = read_frame(path, "read the measurement")?;
+    Ok(Measured { record, frame })
+}
+
+fn read_frame<R: DeserializeOwned>(path: &Path, operation: &'static str) -> Result<(R, DataFrame)> {
     let file = File::open(path).map_err(Error::io(operation, path))?;
     let mut reader = ParquetReader::new(file);
     let malformed = |e: PolarsError| Error::format(operation, path, e.to_string());
@@ -274,5 +372,5 @@ pub fn read(path: &Path) -> Result<Run> {
     let json =
         json.ok_or_else(|| Error::format(operation, path, "it has no record: not a run of rethink"))?;
     let record = serde_json::from_str(json).map_err(|e| Error::format(operation, path, e.to_string()))?;
-    Ok(Run { record, frame: reader.finish().map_err(malformed)? })
+    Ok((record, reader.finish().map_err(malformed)?))
 }

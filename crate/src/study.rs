@@ -5,10 +5,11 @@ use crate::claims::{self, Check};
 use crate::config::{RunConfig, Scale};
 use crate::data::{self, Dataset};
 use crate::figures::Note;
+use crate::measurement::{Measured, Measurement};
 use crate::models::{ModelKind, plan};
 use crate::preprocess::CROP;
 use crate::provenance;
-use crate::recipe::{self, Product, Recipe, Verdict};
+use crate::recipe::{self, Product, Recipe, Results, Source, Verdict};
 use crate::store::{Event, Record, Run, Store};
 use crate::tables::{Align, Table};
 use crate::{Error, Result};
@@ -22,6 +23,8 @@ pub const DATASET_VARIABLE: &str = "RETHINK_DATASET";
 pub const SCALE_VARIABLE: &str = "RETHINK_SCALE";
 /// The folder for figures, tables and runs.
 pub const OUT_VARIABLE: &str = "RETHINK_OUT";
+/// Filters of table 3's random conv-net, where not the scale's.
+pub const FILTERS_VARIABLE: &str = "RETHINK_FILTERS";
 
 /// How many repetitions with other seeds; unset, the recipe's own number.
 pub const SEEDS_VARIABLE: &str = "RETHINK_SEEDS";
@@ -31,6 +34,8 @@ pub const SEEDS_VARIABLE: &str = "RETHINK_SEEDS";
 pub struct Study {
     /// The data.
     pub data: Dataset,
+    /// More data sets, for the recipes that take several (table 3).
+    pub more: Vec<Dataset>,
     /// The name by which the data set is found again: what was asked for, made absolute where it is a
     /// folder, or the name of what was found.
     pub named: String,
@@ -40,22 +45,51 @@ pub struct Study {
     pub scale: Scale,
     /// How many repetitions with other seeds each run of a recipe has; `None`: as many as the recipe says.
     pub seeds: Option<u64>,
+    /// Filters of table 3's random conv-net, where not the scale's.
+    pub filters: Option<usize>,
     /// Where figures and tables go; runs lie in `runs/` below it.
     pub out: PathBuf,
 }
 
 impl Study {
-    /// The study of data set `name` (`None`: the first one found, else the embedded one).
+    /// The study of data set `name` (`None`: the first one found, else the embedded one). Several names,
+    /// separated by commas, give recipes that take one data set the first.
     ///
     /// Errors: those of [`data::choose`].
     pub fn new(name: Option<&str>, scale: Scale, out: impl Into<PathBuf>) -> Result<Study> {
         provenance::revision();
-        let (data, why) = data::choose(name)?;
-        let named = name.unwrap_or(&data.name);
-        let is_path = named.contains(std::path::MAIN_SEPARATOR) || named.starts_with('.');
-        let folder = Path::new(named).canonicalize().ok().filter(|_| is_path);
-        let named = folder.map_or(named.to_string(), |path| path.to_string_lossy().into_owned());
-        Ok(Study { data, named, why, scale, seeds: None, out: out.into() })
+        let several = name.filter(|name| !Path::new(name).exists());
+        let names: Vec<Option<&str>> = match several {
+            Some(names) => names.split(',').map(|name| Some(name.trim())).collect(),
+            None => vec![name],
+        };
+        let (mut found, mut named, mut why) = (Vec::new(), Vec::new(), Vec::new());
+        for name in names {
+            let (data, because) = data::choose(name)?;
+            let name = name.unwrap_or(&data.name);
+            let is_path = name.contains(std::path::MAIN_SEPARATOR) || name.starts_with('.');
+            let folder = Path::new(name).canonicalize().ok().filter(|_| is_path);
+            named.push(folder.map_or(name.to_string(), |path| path.to_string_lossy().into_owned()));
+            why.push(because);
+            found.push(data);
+        }
+        let more = found.split_off(1);
+        let data = found.remove(0);
+        Ok(Study {
+            data,
+            more,
+            named: named.join(","),
+            why: why.join("; "),
+            scale,
+            seeds: None,
+            filters: None,
+            out: out.into(),
+        })
+    }
+
+    /// Every data set, in the order in which they were named.
+    pub fn datasets(&self) -> Vec<&Dataset> {
+        std::iter::once(&self.data).chain(&self.more).collect()
     }
 
     /// The study that the environment describes: `RETHINK_DATASET`, `RETHINK_SCALE` (`small` where
@@ -73,7 +107,11 @@ impl Study {
             None => PathBuf::from("figures"),
         };
         let seeds = set(SEEDS_VARIABLE).map(|text| seeds(&text)).transpose()?;
-        Ok(Study { seeds, ..Study::new(set(DATASET_VARIABLE).as_deref(), scale, out)? })
+        let filters = set(FILTERS_VARIABLE).map(|text| {
+            text.parse().map_err(|_| Error::argument("filters", format!("{text:?} is no number")))
+        });
+        let study = Study::new(set(DATASET_VARIABLE).as_deref(), scale, out)?;
+        Ok(Study { seeds, filters: filters.transpose()?, ..study })
     }
 
     /// Where the runs lie.
@@ -81,35 +119,73 @@ impl Study {
         Store::new(self.out.join("runs"))
     }
 
-    /// Figures and tables of this data set and scale: `OUT/DATA-SCALE`, so that a reduced run never
-    /// replaces a full one.
+    /// Figures and tables of this data set and scale: `OUT/DATA-SCALE` (`OUT/DATA+DATA-SCALE`), so that a
+    /// reduced run never replaces a full one.
     pub fn folder(&self) -> PathBuf {
-        self.out.join(format!("{}-{}", self.data.name, self.scale))
+        let names: Vec<&str> = self.datasets().into_iter().map(|data| data.name.as_str()).collect();
+        self.out.join(format!("{}-{}", names.join("+"), self.scale))
+    }
+
+    /// The data sets' names for people.
+    pub fn title(&self) -> String {
+        self.datasets().into_iter().map(|data| data.title.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// The runs that a recipe is made of, with the study's repetitions.
     pub fn configs(&self, recipe: &Recipe) -> Vec<RunConfig> {
-        let configs = (recipe.runs)(&self.data, self.scale);
+        let configs = recipe.runs(&self.data, self.scale);
         self.seeds.map_or(configs.clone(), |seeds| recipe::with_seeds(&configs, seeds))
     }
 
     /// The runs of recipe `id`: those in the store, and the others trained now, a line of progress
     /// every few seconds.
     ///
-    /// Errors: [`crate::Error::Argument`] for an unknown recipe; those of [`Store::run`].
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of measurements; those of
+    /// [`Store::run`].
     pub fn runs(&self, id: &str) -> Result<Vec<Run>> {
-        let recipe = recipe::find(id)?;
-        self.train_all(&self.configs(recipe), &mut |line| println!("{line}"))
+        match self.results(recipe::find(id)?, &mut |line| println!("{line}"))? {
+            Results::Runs(runs) => Ok(runs),
+            Results::Measured(_) => {
+                Err(Error::argument("runs", format!("{id} is made of measurements: `study.measurements`")))
+            }
+        }
     }
 
-    /// The figure or table of recipe `id`: its runs trained or found, every format saved in
+    /// The measurements of recipe `id`: those in the store, and the others made now, with lines of progress.
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of training runs; those of
+    /// [`Store::measure`].
+    pub fn measurements(&self, id: &str) -> Result<Vec<Measured>> {
+        match self.results(recipe::find(id)?, &mut |line| println!("{line}"))? {
+            Results::Measured(measured) => Ok(measured),
+            Results::Runs(_) => {
+                Err(Error::argument("measurements", format!("{id} is made of training runs: `study.runs`")))
+            }
+        }
+    }
+
+    /// What `recipe` is made of: found in the store, or made now; `say` gets lines of progress.
+    ///
+    /// Errors: those of [`Store::run`] and [`Store::measure`].
+    pub fn results(&self, recipe: &Recipe, say: &mut dyn FnMut(&str)) -> Result<Results> {
+        Ok(match recipe.source {
+            Source::Runs { .. } => Results::Runs(self.train_all(&self.configs(recipe), say)?),
+            Source::Measurements { plan, .. } => Results::Measured(self.measure_all(&plan(self), say)?),
+        })
+    }
+
+    /// The figure or table of recipe `id`: its runs or measurements made or found, every format saved in
     /// [`Study::folder`], and the product returned for the cell to show.
     ///
-    /// Errors: as for [`Study::runs`], and those of drawing and saving.
+    /// Errors: as for [`Study::results`], and those of drawing and saving.
     pub fn show(&self, id: &str) -> Result<Product> {
         let recipe = recipe::find(id)?;
-        let runs = self.runs(id)?;
-        let product = (recipe.make)(&runs, &self.note(&runs))?;
+        let results = self.results(recipe, &mut |line| println!("{line}"))?;
+        let note = match &results {
+            Results::Runs(runs) => self.note(runs),
+            Results::Measured(measured) => self.measured_note(measured),
+        };
+        let product = recipe.make(&results, &note)?;
         product.save(&self.folder())?;
         Ok(product)
     }
@@ -119,13 +195,77 @@ impl Study {
         Note { scale_line: self.scale_line(runs), provenance: self.provenance(runs) }
     }
 
+    /// The same for measurements.
+    pub fn measured_note(&self, measured: &[Measured]) -> Note {
+        let list = |value: &dyn Fn(&Measurement) -> String| {
+            let mut values: Vec<String> = Vec::new();
+            for value in measured.iter().map(|m| value(&m.record.measurement)) {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+            values
+        };
+        let titles = list(&|m| m.data.title.clone()).join(", ");
+        let sizes = measured.iter().map(|m| m.record.measurement.data.train);
+        let n = match (sizes.clone().min(), sizes.max()) {
+            (Some(low), Some(high)) if low == high => thousands(low),
+            (Some(low), Some(high)) => format!("{} to {}", thousands(low), thousands(high)),
+            _ => "no".into(),
+        };
+        let seeds = list(&|m| m.seed.to_string()).len();
+        let plural = if seeds == 1 { "seed" } else { "seeds" };
+        let measurements: Vec<_> = measured
+            .iter()
+            .map(|m| serde_json::json!({ "key": m.record.measurement.key(), "record": m.record }))
+            .collect();
+        Note {
+            scale_line: format!("{titles}, n = {n}, {seeds} {plural}, scale {}", self.scale),
+            provenance: serde_json::json!({
+                "data": self.title(), "scale": self.scale, "measurements": measurements
+            }),
+        }
+    }
+
     /// The paper's finding beside ours.
     ///
-    /// Errors: as for [`Study::runs`].
+    /// Errors: as for [`Study::results`].
     pub fn verdict(&self, id: &str) -> Result<Verdict> {
         let recipe = recipe::find(id)?;
-        let runs = self.train_all(&self.configs(recipe), &mut |_| {})?;
-        Ok((recipe.verdict)(&runs))
+        recipe.verdict(&self.results(recipe, &mut |_| {})?)
+    }
+
+    /// Each of `measurements` from the store, or made now; `say` gets lines of progress.
+    ///
+    /// Errors: [`crate::Error::Argument`] for a measurement of data that this study lacks; those of [`Store::measure`].
+    pub fn measure_all(
+        &self,
+        measurements: &[Measurement],
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Measured>> {
+        let store = self.store();
+        let mut all = Vec::with_capacity(measurements.len());
+        let mut found = 0;
+        for (index, measurement) in measurements.iter().enumerate() {
+            let place = format!("[{}/{}] {}", index + 1, measurements.len(), measurement.describe());
+            let fingerprint = &measurement.data.fingerprint;
+            let data = self.datasets().into_iter().find(|data| data.fingerprint == *fingerprint);
+            let data = data.ok_or_else(|| {
+                Error::argument("measure", format!("{} is not of this study", measurement.data.title))
+            })?;
+            let mut tell = |line: &str| say(&format!("{place}: {line}"));
+            let (measured, new) = store.measure(measurement, data, self.scale, &mut tell)?;
+            if new {
+                say(&format!("{place}: {:.1} s", measured.record.seconds));
+            } else {
+                found += 1;
+            }
+            all.push(measured);
+        }
+        if found > 0 {
+            say(&format!("{found} of {} measurements were in the store", measurements.len()));
+        }
+        Ok(all)
     }
 
     /// The claims named in `only` (all where empty), checked over the store's runs with this data set and scale.
@@ -247,7 +387,9 @@ impl std::fmt::Display for Study {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let reduced = if self.scale == Scale::Paper { "" } else { " (not the paper's)" };
         writeln!(f, "data:  {}", self.why)?;
-        writeln!(f, "       {:?}", self.data)?;
+        for data in self.datasets() {
+            writeln!(f, "       {data:?}")?;
+        }
         writeln!(f, "scale: {}{reduced}", self.scale)?;
         write!(f, "into:  {}", self.folder().display())
     }

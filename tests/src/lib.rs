@@ -30,6 +30,16 @@ pub fn rethink_bin() -> &'static Path {
     })
 }
 
+/// The data set `name` from `RETHINK_DATA`; without it, `None`, and `test` is said to be skipped.
+pub fn real_data(name: &str, test: &str) -> Option<rethink::data::Dataset> {
+    let places = rethink::data::Places { cache: None, ..rethink::data::Places::from_env() };
+    let choice = places.named.is_some().then(|| places.pick(Some(name)).ok()).flatten();
+    if choice.is_none() {
+        println!("skipped: {test}: no {name} in RETHINK_DATA");
+    }
+    choice.map(|choice| choice.read().unwrap_or_else(|e| panic!("{name} in RETHINK_DATA: {e}")))
+}
+
 /// Numbers between minus and plus `scale`, the same as `formula` in fixtures/summary.py.
 pub fn formula(count: usize, multiplier: usize, scale: f64) -> Vec<f32> {
     let value = |i: usize| ((i * multiplier + 13) % 1009) as f64 / 1009.0 * 2.0 * scale - scale;

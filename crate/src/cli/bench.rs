@@ -44,3 +44,25 @@ pub fn bench(models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()
     println!("{table}");
     Ok(())
 }
+
+/// Measures the kernel equation of `n` points and prints a table or a line of JSON an operation.
+pub fn kernels(n: usize, peer: Option<&Path>, json: bool) -> Result<()> {
+    let timings = bench::kernels::measure(n, peer, &mut |line| eprintln!("{line}"))?;
+    let mut table = terminal_table(&["operation", "rethink, s", "NumPy and SciPy, s", "times as fast"]);
+    for timing in &timings {
+        let (ratio, peer) = (timing.ratio(), timing.peer);
+        if json {
+            println!(
+                "{}",
+                json!({ "operation": timing.what, "n": n, "ours": timing.ours, "peer": peer, "ratio": ratio })
+            );
+        }
+        let optional = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
+        let ours = format!("{:.2}", timing.ours);
+        table.add_row(vec![timing.what.to_string(), ours, optional(peer), optional(ratio)]);
+    }
+    if !json {
+        println!("{table}");
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@
 use super::runs::terminal_table;
 use crate::data::hex;
 use crate::recipe::{self, Recipe};
-use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, Study};
+use crate::study::{DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, Study};
 use crate::{Error, Result, files, jupyter};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -71,10 +71,12 @@ impl Execution {
         let text = fs::read(&notebook).map_err(Error::io("read the notebook", &notebook))?;
         let mut hash = Sha256::new();
         hash.update(text);
+        let data = study.datasets().into_iter().map(|data| data.fingerprint.as_str());
         let seeds = study.seeds.map_or(String::new(), |n| n.to_string());
-        for part in [code, &study.data.fingerprint, study.scale.name(), &seeds] {
+        for part in [code].into_iter().chain(data).chain([study.scale.name(), &seeds]) {
             hash.update(part);
         }
+        hash.update(filters(study));
         let folder = study.folder().join("notebooks");
         Ok(Execution {
             notebook,
@@ -101,12 +103,18 @@ impl Execution {
             (SCALE_VARIABLE.to_string(), study.scale.to_string()),
             (SEEDS_VARIABLE.to_string(), study.seeds.map_or(String::new(), |n| n.to_string())),
             (OUT_VARIABLE.to_string(), text(&study.out)),
+            (FILTERS_VARIABLE.to_string(), filters(study)),
             ("RAYON_NUM_THREADS".to_string(), rayon::current_num_threads().to_string()),
         ];
         let mut say = |line: &str| println!("  {line}");
         jupyter::run::notebook(environment, &self.notebook, &variables, &self.executed, &mut say)?;
         files::write_whole(&self.mark, self.fingerprint.as_bytes())
     }
+}
+
+/// The study's own number of filters, empty for the scale's.
+fn filters(study: &Study) -> String {
+    study.filters.map_or(String::new(), |filters| filters.to_string())
 }
 
 /// SHA-256 of everything a notebook's cells are compiled from.
@@ -137,7 +145,7 @@ fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> R
         let shared = recipes.iter().filter(|r| r.notebook == recipe.notebook).count() as f64;
         table.add_row(vec![
             recipe.id.to_string(),
-            study.data.title.clone(),
+            study.title(),
             study.scale.to_string(),
             format!("{:.1}", seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared),
             verdict.paper,

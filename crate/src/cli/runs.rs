@@ -3,9 +3,10 @@
 use crate::augment::Augmentation;
 use crate::config::{DecayOn, Init, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
+use crate::measurement::Measured;
 use crate::models::ModelKind;
 use crate::paper::{TABLE_4, Table1Row};
-use crate::recipe::{self, mean_and_deviation, table1, table4};
+use crate::recipe::{self, Results, mean_and_deviation, table1, table4};
 use crate::store::{Record, Run, Store};
 use crate::study::{Study, describe, thousands};
 use crate::train::Ending;
@@ -123,32 +124,55 @@ pub fn run(study: &Study, choice: &RunChoice, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Trains every run of a recipe that the store lacks.
+/// Makes every run or measurement of a recipe that the store lacks.
 pub fn sweep(study: &Study, id: &str, json: bool) -> Result<()> {
     let recipe = recipe::find(id)?;
     eprintln!("data: {}", study.why);
-    let configs = study.configs(recipe);
-    let runs = study.train_all(&configs, &mut |line| eprintln!("{line}"))?;
-    if json {
-        runs.iter().for_each(|run| println!("{}", line(run)));
-    } else {
-        println!("{}", records(&runs));
-    }
+    let (runs, measured) = match study.results(recipe, &mut |line| eprintln!("{line}"))? {
+        Results::Runs(runs) => (runs, Vec::new()),
+        Results::Measured(measured) => (Vec::new(), measured),
+    };
+    print_all(&runs, &measured, json);
     Ok(())
 }
 
 /// Every run of the store in `out`.
 pub fn list(out: &Path, json: bool) -> Result<()> {
     let store = Store::new(out.join("runs"));
-    let runs = store.all()?;
-    if json {
-        runs.iter().for_each(|run| println!("{}", line(run)));
-    } else if runs.is_empty() {
+    let (runs, measured) = (store.all()?, store.measurements()?);
+    if !json && runs.is_empty() && measured.is_empty() {
         println!("no runs in {}", store.folder().display());
     } else {
-        println!("{}", records(&runs));
+        print_all(&runs, &measured, json);
     }
     Ok(())
+}
+
+fn print_all(runs: &[Run], measured: &[Measured], json: bool) {
+    if json {
+        runs.iter().for_each(|run| println!("{}", line(run)));
+        for Measured { record, .. } in measured {
+            println!("{}", json!({ "key": record.measurement.key(), "record": record }));
+        }
+        return;
+    }
+    if !runs.is_empty() {
+        println!("{}", records(runs));
+    }
+    if !measured.is_empty() {
+        let mut table = terminal_table(&["key", "data", "measurement", "scale", "seconds"]);
+        for Measured { record, .. } in measured {
+            let measurement = &record.measurement;
+            table.add_row(vec![
+                measurement.key(),
+                measurement.data.title.clone(),
+                measurement.describe(),
+                record.scale.to_string(),
+                format!("{:.1}", record.seconds),
+            ]);
+        }
+        println!("{table}");
+    }
 }
 
 fn line(run: &Run) -> serde_json::Value {

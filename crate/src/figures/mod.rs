@@ -7,19 +7,31 @@
 //! | [`fig1c`] | test error against label corruption | `model`, `p`, `seed`, `test_error`, `chance` |
 //! | [`fig2b`] | accuracy against steps, with and without batch norm | `model`, `seed`, `step`, `epoch`, `loss`, `batch_accuracy`, `test_accuracy` |
 //! | [`fig3`] | a network, from its plan | |
+//! | [`corollary1`] | width and weights against depth | `n`, `depth`, `width`, `weights`, `largest_error` |
+//! | [`min_norm`] | SGD's distance to the minimum norm | `start`, `epoch`, `distance`, `hessian` |
+//! | [`rademacher`] | correlation with random signs against n | `class`, `n`, `correlation` |
+//! | [`stability`] | change of losses by one example | `labels`, `epochs`, `largest_change`, `mean_change`, `changed` |
+//! | [`norms`] | test error against the norm of the solution | `series`, `n`, `norm`, `test_error` |
+//! | [`theorem1`] | weights and error of the constructed network | `n`, `largest_weight`, `weight_bound`, `largest_error` |
 //! | [`theme`] | size, type, colours, axes, legend: what all figures share | |
 //! | [`export`] | PNG and PDF of the same SVG, with the one embedded font | |
 //!
 //! Every drawing carries, in small print, the line that says what was run ([`Note::scale_line`]), and
 //! below it whatever the drawing could not show: a run that diverged or did not fit, a value cut off.
 
+pub mod corollary1;
 pub mod export;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
 pub mod fig2b;
 pub mod fig3;
+pub mod min_norm;
+pub mod norms;
+pub mod rademacher;
+pub mod stability;
 pub mod theme;
+pub mod theorem1;
 
 use crate::files::write_whole;
 use crate::{Error, Result};

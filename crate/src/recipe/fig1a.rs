@@ -2,7 +2,7 @@
 //!
 //! Expected at paper scale: all five go to zero; true labels first, random labels last.
 
-use super::{Product, Recipe, Verdict, curves, mean, size, sized};
+use super::{Product, Recipe, Source, Verdict, curves, mean, size, sized};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -17,9 +17,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig1a",
     title: "Figure 1a: learning curves",
     notebook: "01-fitting-random-labels.ipynb",
-    runs,
-    make,
-    verdict,
+    source: Source::Runs { runs, make, verdict },
 };
 
 /// A loss that counts as fitted, for comparing the settings: reproductions give steps to 0.1.

@@ -3,7 +3,7 @@
 //!
 //! Expected at paper scale: rises with the corruption, by a small constant factor.
 
-use super::{Product, Recipe, Verdict, fig1c, mean, repeats, setting};
+use super::{Product, Recipe, Source, Verdict, fig1c, mean, repeats, setting};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -18,9 +18,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig1b",
     title: "Figure 1b: time to fit",
     notebook: "02-partially-corrupted-labels.ipynb",
-    runs,
-    make,
-    verdict,
+    source: Source::Runs { runs, make, verdict },
 };
 
 /// The figure's models, in its order.

@@ -2,7 +2,7 @@
 //!
 //! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes.
 
-use super::{Product, Recipe, Verdict, fig1b, mean};
+use super::{Product, Recipe, Source, Verdict, fig1b, mean};
 use crate::figures::{self, Note};
 use crate::models::ModelKind;
 use crate::store::Run;
@@ -13,9 +13,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig1c",
     title: "Figure 1c: test error",
     notebook: "02-partially-corrupted-labels.ipynb",
-    runs: fig1b::runs,
-    make,
-    verdict,
+    source: Source::Runs { runs: fig1b::runs, make, verdict },
 };
 
 /// Share of wrongly classified test images, 0 to 1; `None` for a diverged run.

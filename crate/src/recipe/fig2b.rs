@@ -4,7 +4,7 @@
 //! Expected at paper scale: the network without batch normalisation learns later and less steadily, and ends 3 to 4
 //! points lower; the best test accuracy so far is no higher than the last one.
 
-use super::{Product, Recipe, Verdict, curves, fig1a, mean};
+use super::{Product, Recipe, Source, Verdict, curves, fig1a, mean};
 use crate::config::{RunConfig, Scale};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -19,9 +19,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig2b",
     title: "Figure 2b: batch normalisation and early stopping",
     notebook: "04-batch-normalization.ipynb",
-    runs,
-    make,
-    verdict,
+    source: Source::Runs { runs, make, verdict },
 };
 
 /// The figure's models.

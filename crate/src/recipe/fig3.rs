@@ -1,6 +1,6 @@
 //! Figure 3: the small Inception, drawn from the plan that builds it. It has no runs.
 
-use super::{Product, Recipe, Verdict};
+use super::{Product, Recipe, Source, Verdict};
 use crate::config::{RunConfig, Scale};
 use crate::data::Dataset;
 use crate::figures::{self, Note};
@@ -16,9 +16,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig3",
     title: "Figure 3: the small Inception",
     notebook: "04-batch-normalization.ipynb",
-    runs,
-    make,
-    verdict,
+    source: Source::Runs { runs, make, verdict },
 };
 
 fn runs(_: &Dataset, _: Scale) -> Vec<RunConfig> {

@@ -4,22 +4,31 @@
 //! A recipe is the same at every scale and on every data set; [`Scale`] decides how many images,
 //! epochs and repetitions it takes.
 
+pub mod corollary1;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
 pub mod fig2b;
 pub mod fig3;
+pub mod min_norm;
+pub mod norms;
+pub mod rademacher;
+pub mod stability;
 pub mod table1;
+pub mod table3;
 pub mod table4;
+pub mod theorem1;
 
 use crate::augment::Augmentation;
 use crate::config::{DataId, DecayOn, Hyper, RunConfig, SCHEMA, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::figures::{Drawing, Note};
+use crate::measurement::{Measured, Measurement};
 use crate::models::ModelKind;
 use crate::paper::CIFAR_TRAIN;
 use crate::store::Run;
+use crate::study::Study;
 use crate::tables::Table;
 use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
@@ -34,12 +43,84 @@ pub struct Recipe {
     pub title: &'static str,
     /// The notebook that tells its story, under `notebooks/`.
     pub notebook: &'static str,
-    /// The runs it is made of.
-    pub runs: fn(&Dataset, Scale) -> Vec<RunConfig>,
-    /// The figure or table of those runs.
-    pub make: fn(&[Run], &Note) -> Result<Product>,
-    /// The paper's finding, and ours from those runs.
-    pub verdict: fn(&[Run]) -> Verdict,
+    /// What it is made of.
+    pub source: Source,
+}
+
+/// What a recipe is made of, and how: `make` gives the figure or table, `verdict` the paper's finding and
+/// ours.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the fields are said above")]
+pub enum Source {
+    /// Training runs.
+    Runs {
+        runs: fn(&Dataset, Scale) -> Vec<RunConfig>,
+        make: fn(&[Run], &Note) -> Result<Product>,
+        verdict: fn(&[Run]) -> Verdict,
+    },
+    /// Computations that are no training runs, on any of the study's data sets.
+    Measurements {
+        plan: fn(&Study) -> Vec<Measurement>,
+        make: fn(&[Measured], &Note) -> Result<Product>,
+        verdict: fn(&[Measured]) -> Verdict,
+    },
+}
+
+impl Recipe {
+    /// The training runs it is made of; none for a recipe of measurements.
+    pub fn runs(&self, data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+        match self.source {
+            Source::Runs { runs, .. } => runs(data, scale),
+            Source::Measurements { .. } => Vec::new(),
+        }
+    }
+
+    /// The measurements it is made of; none for a recipe of training runs.
+    pub fn measurements(&self, study: &Study) -> Vec<Measurement> {
+        match self.source {
+            Source::Runs { .. } => Vec::new(),
+            Source::Measurements { plan, .. } => plan(study),
+        }
+    }
+
+    /// The figure or table of `results`.
+    ///
+    /// Errors: those of drawing; [`Error::Argument`] for results of the other kind.
+    pub fn make(&self, results: &Results, note: &Note) -> Result<Product> {
+        match (self.source, results) {
+            (Source::Runs { make, .. }, Results::Runs(runs)) => make(runs, note),
+            (Source::Measurements { make, .. }, Results::Measured(measured)) => make(measured, note),
+            _ => Err(self.other_kind()),
+        }
+    }
+
+    /// The paper's finding, and ours from `results`.
+    ///
+    /// Errors: [`Error::Argument`] for results of the other kind.
+    pub fn verdict(&self, results: &Results) -> Result<Verdict> {
+        match (self.source, results) {
+            (Source::Runs { verdict, .. }, Results::Runs(runs)) => Ok(verdict(runs)),
+            (Source::Measurements { verdict, .. }, Results::Measured(measured)) => Ok(verdict(measured)),
+            _ => Err(self.other_kind()),
+        }
+    }
+
+    fn other_kind(&self) -> Error {
+        let kind = match self.source {
+            Source::Runs { .. } => "training runs",
+            Source::Measurements { .. } => "measurements",
+        };
+        Error::argument("recipe", format!("{} is made of {kind}", self.id))
+    }
+}
+
+/// What a recipe is drawn from.
+#[derive(Clone, Debug)]
+pub enum Results {
+    /// Training runs.
+    Runs(Vec<Run>),
+    /// Measurements.
+    Measured(Vec<Measured>),
 }
 
 /// What a recipe ends in. As the last value of a notebook's cell, it is shown.
@@ -81,12 +162,19 @@ pub struct Verdict {
 }
 
 /// Every recipe, in the paper's order.
-pub const ALL: [Recipe; 7] = [
+pub const ALL: [Recipe; 14] = [
     fig1a::RECIPE,
     fig1b::RECIPE,
     fig1c::RECIPE,
+    rademacher::RECIPE,
+    stability::RECIPE,
     table1::RECIPE,
     fig2b::RECIPE,
+    theorem1::RECIPE,
+    corollary1::RECIPE,
+    table3::RECIPE,
+    norms::RECIPE,
+    min_norm::RECIPE,
     fig3::RECIPE,
     table4::RECIPE,
 ];
@@ -95,7 +183,7 @@ pub const ALL: [Recipe; 7] = [
 ///
 /// Errors: [`Error::Argument`] with the names there are.
 pub fn find(id: &str) -> Result<&'static Recipe> {
-    static RECIPES: [Recipe; 7] = ALL;
+    static RECIPES: [Recipe; ALL.len()] = ALL;
     RECIPES.iter().find(|r| r.id == id).ok_or_else(|| {
         let names = ALL.map(|r| r.id).join(", ");
         Error::argument("recipe", format!("{id:?} is none of {names}"))

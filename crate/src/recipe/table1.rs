@@ -5,7 +5,7 @@
 //! chance without any regulariser, and at chance after random labels.
 
 use super::{
-    Product, Recipe, Verdict, decay_note, decay_weights, mean, mean_and_deviation, repeats, setting,
+    Product, Recipe, Source, Verdict, decay_note, decay_weights, mean, mean_and_deviation, repeats, setting,
 };
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
@@ -25,9 +25,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "table1",
     title: "Table 1: training and test accuracy",
     notebook: "03-regularization.ipynb",
-    runs,
-    make,
-    verdict,
+    source: Source::Runs { runs, make, verdict },
 };
 
 /// The rows, each with its model.

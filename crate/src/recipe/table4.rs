@@ -4,7 +4,7 @@
 //! crops and augmentation neither, with a slower decay of the learning rate and more epochs.
 
 use super::table1::{accuracies, endings, model_named};
-use super::{Product, Recipe, Size, Verdict, decay_note, decay_weights, mean, repeats, size, sized};
+use super::{Product, Recipe, Size, Source, Verdict, decay_note, decay_weights, mean, repeats, size, sized};
 use crate::augment::Augmentation;
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
@@ -22,9 +22,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "table4",
     title: "Table 4: training accuracy on random labels with regularisers",
     notebook: "05-regularizers-on-random-labels.ipynb",
-    runs,
-    make,
-    verdict,
+    source: Source::Runs { runs, make, verdict },
 };
 
 /// Factor on the learning rate of the rows whose images change from epoch to epoch; 0.95 would end the training

@@ -1,0 +1,76 @@
+//! Corollary 1: width and number of weights against depth.
+
+use super::theme::{Axis, Key, Look, Mark, Plot};
+use super::{Drawing, Note, all_numbers, need};
+use crate::{Error, Result};
+use polars::prelude::DataFrame;
+
+const DRAW: &str = "draw corollary 1";
+
+/// Draws the width of the constructed networks and their number of weights against their depth, both axes
+/// logarithmic, with n / depth beside them.
+///
+/// `frame`, one row a network: `n`, `depth`, `width`, `weights` (1 or more), `largest_error` (stated under the plot).
+///
+/// Errors: absent or mistyped columns, numbers below 1, no row.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["n", "depth", "width", "weights", "largest_error"])?;
+    let n = all_numbers(frame, DRAW, "n")?;
+    let depth = all_numbers(frame, DRAW, "depth")?;
+    let width = all_numbers(frame, DRAW, "width")?;
+    let weights = all_numbers(frame, DRAW, "weights")?;
+    let error = all_numbers(frame, DRAW, "largest_error")?;
+    if depth.is_empty() {
+        return Err(Error::argument(DRAW, "the frame has no row"));
+    }
+    if let Some(value) = [&n, &depth, &width, &weights].into_iter().flatten().find(|v| **v < 1.0) {
+        return Err(Error::argument(DRAW, format!("{value} is below 1")));
+    }
+    let share: Vec<f64> = n.iter().zip(&depth).map(|(n, k)| n / k).collect();
+    let series = [("weights", &weights, true), ("width", &width, true), ("n / depth", &share, false)];
+    let (mut marks, mut points) = (Vec::new(), Vec::new());
+    for (index, (_, values, marked)) in series.iter().enumerate() {
+        let look = Look::new(index);
+        let line: Vec<(f64, f64)> = depth.iter().copied().zip(values.iter().copied()).collect();
+        if *marked {
+            points.extend(line.iter().map(|&at| Mark::Point { at, look, hollow: false, shift: 0.0 }));
+        }
+        marks.push(Mark::Line { points: line, look, fine: !marked });
+    }
+    marks.extend(points);
+    let ends = |values: &[f64]| {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        (low, values.iter().copied().fold(0.0, f64::max))
+    };
+    let (x, y) = (ends(&depth), ends(&[weights.clone(), width.clone(), share.clone()].concat()));
+    let largest = error.iter().copied().fold(0.0, f64::max);
+    let notes = vec![note.scale_line.clone(), format!("Largest error of any fit: {largest:.0e}.")];
+    let caption = "Corollary 1's networks on random labels: width and number of weights against depth. The width falls as \
+                   n / depth, the number of weights hardly changes."
+        .to_string();
+    let keys = [Key::Marked, Key::Marked, Key::Line];
+    let plot = Plot {
+        x: Axis::log("depth k", x.0 / 1.2, x.1 * 1.2)?,
+        y: Axis::log("number", (y.0 / 1.5).max(0.5), y.1 * 1.5)?,
+        legend: series
+            .iter()
+            .zip(keys)
+            .enumerate()
+            .map(|(i, (s, k))| (s.0.into(), Look::new(i), k))
+            .collect(),
+        marks,
+        notes: notes.clone(),
+        description: caption.clone(),
+    };
+    let (svg, width_in, height) = plot.svg()?;
+    Ok(Drawing {
+        id: "corollary1".into(),
+        svg,
+        width: width_in,
+        height,
+        caption,
+        notes,
+        provenance: note.provenance.clone(),
+        frame: frame.clone(),
+    })
+}

@@ -1,0 +1,80 @@
+//! Section 5: test error against the norm of the solution.
+
+use super::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use super::{Drawing, Note, all_numbers, distinct, need, texts};
+use crate::{Error, Result};
+use polars::prelude::DataFrame;
+
+const DRAW: &str = "draw the norms";
+
+/// Draws test error against norm, the norm on a logarithmic axis, a curve a series in the order of n; hollow
+/// markers are solutions with l2.
+///
+/// `frame`, one row a solution: `series` (text, as the legend shows it), `n`, `ridge` (0 without l2), `norm` (above
+/// 0), `test_error` (0 to 1).
+///
+/// Errors: absent or mistyped columns, numbers out of range, no row.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["series", "n", "ridge", "norm", "test_error"])?;
+    let series = texts(frame, DRAW, "series")?;
+    let n = all_numbers(frame, DRAW, "n")?;
+    let ridge = all_numbers(frame, DRAW, "ridge")?;
+    let norm = all_numbers(frame, DRAW, "norm")?;
+    let error = all_numbers(frame, DRAW, "test_error")?;
+    for row in 0..series.len() {
+        if norm[row] <= 0.0 || !(0.0..=1.0).contains(&error[row]) {
+            let problem = format!("row {row}: norm {}, test error {}", norm[row], error[row]);
+            return Err(Error::argument(DRAW, problem));
+        }
+    }
+    if series.is_empty() {
+        return Err(Error::argument(DRAW, "the frame has no row"));
+    }
+    let names = distinct(&series);
+    let (mut marks, mut points) = (Vec::new(), Vec::new());
+    for (index, name) in names.iter().enumerate() {
+        let look = Look::new(index);
+        let mut rows: Vec<usize> = (0..series.len()).filter(|r| series[*r] == *name).collect();
+        rows.sort_by(|a, b| n[*a].total_cmp(&n[*b]));
+        let plain = rows.iter().filter(|r| ridge[**r] == 0.0).map(|r| (norm[*r], error[*r]));
+        marks.push(Mark::Line { points: plain.collect(), look, fine: false });
+        for row in rows {
+            let at = (norm[row], error[row]);
+            points.push(Mark::Point { at, look, hollow: ridge[row] > 0.0, shift: 0.0 });
+        }
+    }
+    marks.extend(points);
+    let ends = (
+        norm.iter().copied().fold(f64::INFINITY, f64::min) / 1.2,
+        norm.iter().copied().fold(0.0, f64::max) * 1.2,
+    );
+    let top = round_up(1.05 * error.iter().copied().fold(0.0, f64::max)).min(1.0);
+    let mut notes = vec![note.scale_line.clone()];
+    if ridge.iter().any(|r| *r > 0.0) {
+        notes.push("Hollow: with l2, at the largest n.".into());
+    }
+    let caption = format!(
+        "Test error of the kernel equation's solution against its norm, as the number of training images grows along \
+         each curve: {}.",
+        names.join("; ")
+    );
+    let plot = Plot {
+        x: Axis::log("norm of the solution", ends.0, ends.1)?,
+        y: Axis::linear("test error", 0.0, top, 6)?,
+        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        marks,
+        notes: notes.clone(),
+        description: caption.clone(),
+    };
+    let (svg, width, height) = plot.svg()?;
+    Ok(Drawing {
+        id: "norms".into(),
+        svg,
+        width,
+        height,
+        caption,
+        notes,
+        provenance: note.provenance.clone(),
+        frame: frame.clone(),
+    })
+}

@@ -1,0 +1,17 @@
+//! Section 5's linear models: the kernel equation `K a = y` (equation 3) on real data, solved exactly.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`triangle`] | half a symmetric matrix in tiles, its Cholesky factor in place |
+//! | [`gaussian`] | the Gaussian kernel on any features |
+//! | [`patches`], [`gabor`], [`random_conv`] | what is done to the images before the kernel |
+//! | [`equation`] | a row of table 3, from images to test error |
+//! | [`solve`] | equation 3, with and without l2 |
+
+pub mod equation;
+pub mod gabor;
+pub mod gaussian;
+pub mod patches;
+pub mod random_conv;
+pub mod solve;
+pub mod triangle;

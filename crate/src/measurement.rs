@@ -1,0 +1,203 @@
+//! What a measurement is: a computation that is no training run, every choice that can change its numbers,
+//! and the key made of them. The store keeps it as it keeps runs.
+
+use crate::complexity::{Class, rademacher, stability};
+use crate::config::{DataId, Scale};
+use crate::corruption::Corruption;
+use crate::data::{Dataset, hex};
+use crate::expressivity::{corollary1, theorem1};
+use crate::kernels::equation::{self, KernelEquation};
+use crate::min_norm;
+use crate::provenance::Provenance;
+use crate::study::thousands;
+use crate::{Error, Result};
+use polars::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The present [`Measurement::schema`].
+pub const SCHEMA: u32 = 1;
+
+/// A whole measurement. Equal ones give equal frames, the columns named `seconds...` apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Rises when a change of code changes what equal measurements give.
+    pub schema: u32,
+    /// Data set, by content; its first `train` and `test` images are used.
+    pub data: DataId,
+    /// What is measured, with its parameters.
+    pub what: Quantity,
+    /// Of every draw.
+    pub seed: u64,
+}
+
+/// What can be measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Quantity {
+    /// Equation 3, a row or two of table 3.
+    KernelEquation(KernelEquation),
+    /// Theorem 1's network on random labels of the images.
+    Theorem1,
+    /// Corollary 1's network of this depth, likewise.
+    Corollary1 {
+        /// Layers of weights.
+        depth: usize,
+    },
+    /// SGD of a linear model, and the solution of least norm.
+    SgdPath {
+        /// Passes over the data.
+        epochs: usize,
+    },
+    /// Solutions that fit, of least norm and not.
+    Interpolators,
+    /// Equation 1, by training on random signs.
+    Rademacher {
+        /// Networks.
+        class: Class,
+        /// At most so many.
+        epochs: usize,
+        /// Of the signs.
+        draws: u64,
+    },
+    /// Uniform stability, by replacing examples.
+    Stability {
+        /// Networks.
+        class: Class,
+        /// Of labels or images.
+        corruption: Corruption,
+        /// Each a training of its own.
+        epochs: Vec<usize>,
+        /// How many examples, one at a time.
+        replaced: usize,
+    },
+}
+
+impl Measurement {
+    /// `what` on the first `train` and `test` images of `data` (all, where there are fewer).
+    pub fn new(data: &Dataset, (train, test): (usize, usize), what: Quantity, seed: u64) -> Measurement {
+        Measurement { schema: SCHEMA, data: data.id(train, test), what, seed }
+    }
+
+    /// Its name in the store: the first 16 hexadecimal digits of the SHA-256 of its JSON.
+    pub fn key(&self) -> String {
+        let json = serde_json::to_vec(self).expect("a measurement of plain values is JSON");
+        hex(&Sha256::digest(&json)[..8])
+    }
+
+    /// In a few words, without the data set.
+    pub fn describe(&self) -> String {
+        let what = match &self.what {
+            Quantity::KernelEquation(what) => what.describe(),
+            Quantity::Theorem1 => "theorem 1".to_string(),
+            Quantity::Corollary1 { depth } => format!("corollary 1, depth {depth}"),
+            Quantity::SgdPath { epochs } => format!("SGD of a linear model, {epochs} epochs"),
+            Quantity::Interpolators => "solutions that fit".to_string(),
+            Quantity::Rademacher { class, draws, .. } => {
+                format!("Rademacher complexity, {}, {draws} draws", class.title())
+            }
+            Quantity::Stability { class, corruption, replaced, .. } => {
+                format!("stability, {}, {}, {replaced} examples", class.title(), corruption.title())
+            }
+        };
+        format!("{what}, n = {}, seed {}", thousands(self.data.train), self.seed)
+    }
+
+    /// Measures on `data`; `say` gets lines of progress.
+    ///
+    /// Errors: [`Error::Argument`] where `data` is not the measurement's, and each quantity's own.
+    pub fn measure(&self, data: &Dataset, say: &mut dyn FnMut(&str)) -> Result<DataFrame> {
+        let operation = "measurement";
+        let DataId { train, test, .. } = self.data;
+        if self.data.fingerprint != data.fingerprint {
+            return Err(Error::argument(operation, format!("of {}, given {data:?}", self.data.title)));
+        }
+        if train == 0 || train > data.train.len() || test == 0 || test > data.test.len() {
+            let problem = format!("{train} training and {test} test images of {data:?}");
+            return Err(Error::argument(operation, problem));
+        }
+        match &self.what {
+            Quantity::KernelEquation(what) => equation::measure(what, data, &self.data, self.seed, say),
+            Quantity::Theorem1 => theorem1::measure(data, train, self.seed),
+            Quantity::Corollary1 { depth } => corollary1::measure(data, train, *depth, self.seed),
+            Quantity::SgdPath { epochs } => min_norm::sgd_path(data, train, *epochs, self.seed),
+            Quantity::Interpolators => min_norm::interpolators(data, train, test, self.seed),
+            Quantity::Rademacher { class, epochs, draws } => {
+                rademacher::measure(data, &self.data, *class, *epochs, *draws, self.seed, say)
+            }
+            Quantity::Stability { class, corruption, epochs, replaced } => {
+                let what = (*class, *corruption);
+                stability::measure(data, &self.data, what.0, what.1, epochs, *replaced, self.seed, say)
+            }
+        }
+    }
+}
+
+/// What is known of a finished measurement beside its frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredRecord {
+    /// What was measured.
+    pub measurement: Measurement,
+    /// The scale it was made for. Not part of the key.
+    pub scale: Scale,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// SHA-256 of the frame without its columns named `seconds...`: equal for equal measurements.
+    pub digest: String,
+    /// Code, libraries, machine.
+    pub provenance: Provenance,
+}
+
+/// A finished measurement.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What is known of it.
+    pub record: MeasuredRecord,
+    /// Its numbers; each quantity's module says which columns.
+    pub frame: DataFrame,
+}
+
+impl Measured {
+    /// The only or first value of column `name`.
+    ///
+    /// Errors: [`Error::Frame`] for an absent column, [`Error::Argument`] where it has no number.
+    pub fn number(&self, name: &str) -> Result<f64> {
+        let operation = "read the measurement";
+        let column = self.frame.column(name).map_err(Error::frame(operation))?;
+        let column = column.cast(&DataType::Float64).map_err(Error::frame(operation))?;
+        let values = column.f64().map_err(Error::frame(operation))?;
+        values.get(0).ok_or_else(|| Error::argument(operation, format!("column {name} has no number")))
+    }
+}
+
+/// The frames of `measured`, one below the other.
+///
+/// Errors: [`Error::Argument`] for none, [`Error::Frame`] where their columns differ.
+pub fn stack(measured: &[Measured]) -> Result<DataFrame> {
+    let operation = "join the measurements";
+    let mut frames = measured.iter().map(|m| &m.frame);
+    let mut whole = frames.next().ok_or_else(|| Error::argument(operation, "there are none"))?.clone();
+    for frame in frames {
+        whole.vstack_mut(frame).map_err(Error::frame(operation))?;
+    }
+    Ok(whole)
+}
+
+/// SHA-256 of everything in `frame` but columns named `seconds...`.
+///
+/// Errors: [`Error::Frame`].
+pub fn digest(frame: &DataFrame) -> Result<String> {
+    let operation = "digest the measurement";
+    let timed = frame.get_column_names().into_iter().filter(|name| name.starts_with("seconds"));
+    let mut frame = frame.drop_many(timed.cloned());
+    let mut text = Vec::new();
+    // Numbers are written with as many digits as tell them from all others.
+    CsvWriter::new(&mut text).finish(&mut frame).map_err(Error::frame(operation))?;
+    Ok(hex(&Sha256::digest(&text)))
+}
+
+/// A frame of one row of numbers.
+pub(crate) fn row(operation: &'static str, numbers: &[(&str, f64)]) -> Result<DataFrame> {
+    let columns = numbers.iter().map(|(name, value)| Column::new((*name).into(), vec![*value]));
+    DataFrame::new(1, columns.collect()).map_err(Error::frame(operation))
+}

@@ -1,0 +1,137 @@
+//! Section 2.2 and section 5's argument: what is measured, on the embedded data.
+
+use polars::prelude::DataFrame;
+use rethink::complexity::Class;
+use rethink::complexity::rademacher::vc_bound;
+use rethink::config::Scale;
+use rethink::corruption::Corruption;
+use rethink::data::{self, Dataset};
+use rethink::measurement::{Measurement, Quantity, digest};
+use rethink::models::ModelKind;
+use rethink::recipe::{self, Product};
+use rethink::study::Study;
+
+fn shapes() -> Dataset {
+    data::open(Some("shapes10")).unwrap()
+}
+
+fn measure(data: &Dataset, size: (usize, usize), what: Quantity) -> DataFrame {
+    Measurement::new(data, size, what, 1).measure(data, &mut |_| ()).unwrap()
+}
+
+fn column(frame: &DataFrame, name: &str) -> Vec<f64> {
+    frame.column(name).unwrap().f64().unwrap().iter().map(Option::unwrap).collect()
+}
+
+fn texts(frame: &DataFrame, name: &str) -> Vec<String> {
+    frame.column(name).unwrap().str().unwrap().iter().map(|v| v.unwrap().to_string()).collect()
+}
+
+#[test]
+fn the_vc_bound_is_trivial_from_n_dimensions_on() {
+    // sqrt((100 (ln 20 + 1) + ln 80) / 1000), by hand.
+    assert!((vc_bound(100.0, 1000) - 0.635_635).abs() < 1e-4, "{}", vc_bound(100.0, 1000));
+    assert!(vc_bound(1e6, 1000) >= 1.0);
+    assert_eq!(vc_bound(1e6, 1000), vc_bound(1000.0, 1000), "no worse than shattering the sample");
+    assert!(vc_bound(10.0, 100_000) < 0.05);
+}
+
+#[test]
+fn wide_networks_fit_random_signs_and_narrow_ones_do_not() {
+    let data = shapes();
+    let estimate = |width| {
+        let class = Class { model: ModelKind::Mlp1x512, width };
+        let frame = measure(&data, (200, 1), Quantity::Rademacher { class, epochs: 60, draws: 2 });
+        assert_eq!(frame.height(), 2);
+        assert!(column(&frame, "parameters")[0] > 0.0);
+        let values = column(&frame, "correlation");
+        assert!(values.iter().all(|v| (-1.0..=1.0).contains(v)));
+        (values.iter().sum::<f64>() / 2.0, column(&frame, "vc_bound")[0])
+    };
+    let (wide, bound) = estimate(1.0);
+    let (narrow, _) = estimate(1.0 / 256.0);
+    assert!(wide > 0.98 && bound >= 1.0, "{wide}, {bound}");
+    assert!(narrow < 0.9, "{narrow}");
+}
+
+#[test]
+fn one_example_changes_losses_and_its_own_does_not() {
+    let data = shapes();
+    let class = Class { model: ModelKind::Mlp1x512, width: 0.25 };
+    let what =
+        |epochs| Quantity::Stability { class, corruption: Corruption::TrueLabels, epochs, replaced: 2 };
+    let frame = measure(&data, (100, 50), what(vec![1, 4]));
+    assert_eq!(frame.height(), 4);
+    let (largest, mean) = (column(&frame, "largest_change"), column(&frame, "mean_change"));
+    assert!(largest.iter().zip(&mean).all(|(l, m)| *l > 0.0 && m <= l), "{largest:?}, {mean:?}");
+    assert!(mean[2] + mean[3] > mean[0] + mean[1], "more passes, less stable: {mean:?}");
+    assert_eq!(digest(&frame).unwrap(), digest(&measure(&data, (100, 50), what(vec![1, 4]))).unwrap());
+    let all = Measurement::new(&data, (usize::MAX, 50), what(vec![1]), 1);
+    assert!(all.measure(&data, &mut |_| ()).is_err(), "nothing left to replace an example with");
+}
+
+#[test]
+fn sgd_from_zero_finds_the_minimum_norm() {
+    let data = shapes();
+    let frame = measure(&data, (30, 1), Quantity::SgdPath { epochs: 400 });
+    let starts = texts(&frame, "start");
+    let last = |start: &str, name: &str| {
+        let row = starts.iter().rposition(|s| s == start).unwrap();
+        column(&frame, name)[row]
+    };
+    for start in ["zero", "random"] {
+        assert_eq!(last(start, "epoch"), 400.0);
+        assert!(last(start, "loss") < 1e-12, "{start}: {}", last(start, "loss"));
+        assert!(last(start, "hessian") < 1e-6, "{start}: {}", last(start, "hessian"));
+    }
+    assert!(last("zero", "distance") < 1e-5, "{}", last("zero", "distance"));
+    assert!((last("zero", "norm") / last("zero", "least_norm") - 1.0).abs() < 1e-5);
+    assert!(last("zero", "off_span") < 1e-10, "{}", last("zero", "off_span"));
+    assert!(last("random", "distance") > 0.5 && last("random", "off_span") > 0.3);
+    assert!(last("random", "norm") > 1.1 * last("random", "least_norm"));
+    // The Hessian at a start that does not fit is another one.
+    let first = starts.iter().position(|s| s == "zero").unwrap();
+    assert!(column(&frame, "hessian")[first] > 0.1);
+    assert_eq!(last("zero", "nullity"), 2352.0 - 30.0);
+    let more = Measurement::new(&data, (usize::MAX, 1), Quantity::SgdPath { epochs: 1 }, 1);
+    if data.train.len() >= 2352 {
+        assert!(more.measure(&data, &mut |_| ()).is_err(), "more images than dimensions");
+    }
+}
+
+#[test]
+fn other_solutions_fit_with_a_larger_norm_and_a_larger_error() {
+    let data = shapes();
+    let frame = measure(&data, (300, 600), Quantity::Interpolators);
+    assert_eq!(texts(&frame, "solution"), ["minimum norm", "random centres", "random labels on test images"]);
+    let (norm, test) = (column(&frame, "norm"), column(&frame, "test_error"));
+    assert!(column(&frame, "train_error").iter().all(|e| *e == 0.0), "all fit");
+    assert!(norm[1] > 2.0 * norm[0] && norm[2] > 1.2 * norm[0], "{norm:?}");
+    assert!(test[1] > test[0] + 0.02, "{test:?}");
+    assert!(column(&frame, "forced_error")[2] > 0.8, "random labels where they were forced");
+}
+
+#[test]
+fn every_recipe_of_measurements_makes_its_product() {
+    let out = tempfile::tempdir().unwrap();
+    let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
+    for id in ["theorem1", "corollary1", "min-norm", "rademacher", "stability"] {
+        let Product::Figure(figure) = study.show(id).unwrap() else { panic!("{id} is a figure") };
+        assert_eq!(figure.id, id);
+        assert!(
+            figure.notes[0].contains("shapes10") && figure.notes[0].contains("scale smoke"),
+            "{:?}",
+            figure.notes
+        );
+        for extension in ["svg", "png", "pdf", "csv", "json"] {
+            assert!(study.folder().join(format!("{id}.{extension}")).is_file(), "{id}.{extension}");
+        }
+        let verdict = study.verdict(id).unwrap();
+        assert!(!verdict.ours.contains("not measured"), "{id}: {}", verdict.ours);
+        assert!(study.runs(id).is_err(), "{id} is made of measurements");
+    }
+    // What the notebooks call.
+    let measured = study.measurements("min-norm").unwrap();
+    assert_eq!(recipe::min_norm::solutions(&measured).unwrap().height(), 3);
+    assert!(study.measurements("fig1a").is_err());
+}

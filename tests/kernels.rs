@@ -1,0 +1,401 @@
+//! Section 5's kernels: the factorisation, the equation, the features, and the rows of table 3. Expected values are NumPy's and
+//! PyTorch's (fixtures/kernels.py).
+
+use rethink::config::Scale;
+use rethink::data;
+use rethink::kernels::equation::{
+    KernelEquation, Preprocessing, Width, error, gaussian_bytes, measure, square_bytes,
+};
+use rethink::kernels::gabor::Gabor;
+use rethink::kernels::gaussian::{Gaussian, exp_negative};
+use rethink::kernels::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
+use rethink::kernels::solve::{TOLERANCE, solve};
+use rethink::kernels::triangle::{TILE, Triangle, bytes, check_memory};
+use rethink::measurement::{Measurement, Quantity};
+use rethink::recipe::{Product, table3};
+use rethink::study::Study;
+use rethink_tests::formula;
+use serde_json::Value;
+
+fn fixture() -> Value {
+    serde_json::from_str(include_str!("fixtures/kernels.json")).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn quiet(_: &str) {}
+
+/// `rows rows^T` plus the identity: positive definite; `n` is no multiple of a tile.
+fn matrix(n: usize, d: usize) -> (Triangle, Vec<f32>) {
+    let rows = formula(n * d, 37, 1.0);
+    let mut triangle = Triangle::zeros(n);
+    triangle.add_gram(&rows, d);
+    triangle.add_diagonal(1.0);
+    (triangle, rows)
+}
+
+#[test]
+fn the_factor_times_its_transpose_is_the_matrix() {
+    let (n, d) = (TILE * 2 + 77, 40);
+    let (triangle, rows) = matrix(n, d);
+    let element = |i: usize, j: usize| {
+        let dot: f64 = (0..d).map(|k| f64::from(rows[i * d + k]) * f64::from(rows[j * d + k])).sum();
+        if i == j { dot + 1.0 } else { dot }
+    };
+    let mut factor = triangle.clone();
+    let mut shares = Vec::new();
+    factor.factorise(|share| shares.push(share)).unwrap();
+    assert!(shares.is_sorted() && (shares.last().unwrap() - 1.0).abs() < 1e-12, "{shares:?}");
+    for (i, j) in [(0, 0), (5, 3), (300, 7), (TILE, TILE - 1), (n - 1, n - 1), (n - 1, 260), (400, 399)] {
+        assert!((f64::from(triangle.get(i, j)) - element(i, j)).abs() < 1e-4, "{i}, {j}");
+        let product: f64 = (0..=j).map(|k| f64::from(factor.get(i, k)) * f64::from(factor.get(j, k))).sum();
+        assert!((product - element(i, j)).abs() < 1e-3, "{i}, {j}: {product} for {}", element(i, j));
+    }
+    // The inverse of what it is applied to.
+    let x: Vec<f64> = formula(n * 3, 53, 1.0).into_iter().map(f64::from).collect();
+    let y = triangle.apply(&x, 3);
+    for i in [0, 299, n - 1] {
+        for c in 0..3 {
+            let sum: f64 = (0..n).map(|j| f64::from(triangle.get(i, j)) * x[j * 3 + c]).sum();
+            assert!((sum - y[i * 3 + c]).abs() < 1e-9, "{i}, {c}");
+        }
+    }
+    let back = factor.solve(&y, 3);
+    let far = back.iter().zip(&x).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(far < 1e-3, "{far}");
+}
+
+#[test]
+fn a_leading_part_is_factorised_as_the_whole_begins() {
+    let (triangle, _) = matrix(TILE + 50, 20);
+    let part = triangle.leading(TILE + 3);
+    assert_eq!(part.n(), TILE + 3);
+    let (mut whole, mut leading) = (triangle, part);
+    whole.factorise(|_| ()).unwrap();
+    leading.factorise(|_| ()).unwrap();
+    for (i, j) in [(0, 0), (100, 99), (TILE + 2, TILE + 1), (TILE + 2, 5)] {
+        assert_eq!(whole.get(i, j), leading.get(i, j), "{i}, {j}");
+    }
+}
+
+#[test]
+fn what_is_not_positive_definite_is_told() {
+    for row in [3, TILE + 9] {
+        let (mut triangle, _) = matrix(TILE + 20, 8);
+        let mut taken = Triangle::zeros(TILE + 20);
+        let mut one = vec![0.0; TILE + 20];
+        one[row] = 100.0;
+        taken.add_gram(&one, 1);
+        // The matrix less 10,000 at one place of the diagonal.
+        triangle.fill(
+            |_| (),
+            |(), i, j, tile| {
+                for (r, line) in tile.chunks_exact_mut(TILE).enumerate() {
+                    for (c, v) in line.iter_mut().enumerate() {
+                        let (i, j) = (i * TILE + r, j * TILE + c);
+                        if i < TILE + 20 && j < TILE + 20 {
+                            *v -= taken.get(i, j);
+                        }
+                    }
+                }
+            },
+            |_| (),
+        );
+        assert_eq!(triangle.factorise(|_| ()).unwrap_err().row, row);
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let kernel = Gaussian::new(formula(700 * 20, 37, 1.0), 20, 0.2);
+            let targets: Vec<f64> = formula(700 * 2, 53, 1.0).into_iter().map(f64::from).collect();
+            let solution = solve(&kernel, &targets, 2, 0.0, &mut quiet).unwrap();
+            let outputs = kernel.predict(&formula(300 * 20, 41, 1.0), &solution.weights, 2);
+            solution.weights.into_iter().chain(outputs).map(f64::to_bits).collect::<Vec<_>>()
+        })
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(3));
+}
+
+#[test]
+fn the_exponential_is_that_of_f64() {
+    for i in 0..200_000 {
+        let x = -90.0 * i as f32 / 200_000.0;
+        let (ours, exact) = (f64::from(exp_negative(x)), f64::from(x).exp());
+        assert!((ours - exact).abs() <= 2e-7 * exact || (x < -87.0 && ours == 0.0), "{x}: {ours}, {exact}");
+    }
+    assert_eq!((exp_negative(0.0), exp_negative(-1e9)), (1.0, 0.0));
+}
+
+#[test]
+fn the_equation_is_numpys() {
+    let (n, m, d) = (300, 7, 24);
+    let expected = &fixture()["equation"];
+    let kernel = Gaussian::new(formula(n * d, 37, 1.0), d, 0.1);
+    let targets: Vec<f64> = formula(n * 3, 53, 1.0).into_iter().map(f64::from).collect();
+    let solution = solve(&kernel, &targets, 3, 0.01, &mut quiet).unwrap();
+    assert!(solution.residual <= TOLERANCE, "{}", solution.residual);
+    let outputs = kernel.predict(&formula(m * d, 41, 1.0), &solution.weights, 3);
+    let largest = solution.weights.iter().fold(0.0f64, |most, w| most.max(w.abs()));
+    for (name, ours) in [
+        ("first_weights", &solution.weights[..12]),
+        ("last_weights", &solution.weights[(n - 4) * 3..]),
+        ("outputs", &outputs[..]),
+    ] {
+        let expected = numbers(&expected[name]);
+        assert_eq!(expected.len(), ours.len());
+        for (ours, expected) in ours.iter().zip(&expected) {
+            assert!((ours - expected).abs() < 2e-5 * largest, "{name}: {ours} for {expected}");
+        }
+    }
+    // What is reported as fitted is K a.
+    let applied = kernel.apply(&solution.weights, 3);
+    assert!(applied.iter().zip(&solution.fitted).all(|(a, f)| (a - f).abs() < 1e-6));
+}
+
+#[test]
+fn repeated_points_with_equal_labels_are_solved_and_said() {
+    let (n, d) = (200, 10);
+    let mut points = formula(n * d, 37, 1.0);
+    points.copy_within(0..d, d);
+    points.copy_within(0..d, 2 * d);
+    let mut targets: Vec<f64> = formula(n, 53, 1.0).into_iter().map(f64::from).collect();
+    (targets[1], targets[2]) = (targets[0], targets[0]);
+    let mut said = Vec::new();
+    let kernel = Gaussian::new(points, d, 0.05);
+    let solution = solve(&kernel, &targets, 1, 0.0, &mut |line| said.push(line.to_string())).unwrap();
+    assert!(solution.residual < 1e-6, "{}", solution.residual);
+    assert_eq!(solution.jitter > 0.0, said.iter().any(|line| line.contains("not positive definite")));
+}
+
+#[test]
+fn targets_of_another_size_are_an_error() {
+    let kernel = Gaussian::new(formula(50 * 4, 37, 1.0), 4, 0.1);
+    for (targets, columns, ridge) in [(49, 1, 0.0), (50, 0, 0.0), (50, 1, -1.0), (50, 1, f64::NAN)] {
+        assert!(solve(&kernel, &vec![1.0; targets], columns, ridge, &mut quiet).is_err());
+    }
+}
+
+#[test]
+fn memory_is_checked_before_anything_is_spent() {
+    // Half of a square matrix of f32 and little else: far within n x n x 4 bytes and a tenth.
+    let needed = |n: usize| gaussian_bytes(n, 10_000, 784);
+    assert!(needed(60_000) < square_bytes(60_000) * 11 / 10);
+    assert!(bytes(60_000) < square_bytes(60_000) * 51 / 100);
+    assert!(check_memory(60_000, needed, None).is_ok());
+    assert!(check_memory(60_000, needed, Some(needed(60_000))).is_ok());
+    let message = check_memory(60_000, needed, Some(needed(60_000) / 4)).unwrap_err().to_string();
+    let fits: usize = {
+        let digits = message.rsplit("n = ").next().unwrap().split(", which").next().unwrap();
+        digits.replace(',', "").parse().unwrap()
+    };
+    assert!(needed(fits) <= needed(60_000) / 4 && needed(fits + 1) > needed(60_000) / 4, "{message}");
+    assert!(message.contains("60,000") && message.contains("GB are free"), "{message}");
+}
+
+#[test]
+fn gabor_wavelets_are_pytorchs() {
+    let gabor = Gabor { orientations: 3, wavelengths: vec![3.0, 5.0], pool: 4, stride: 3 };
+    let image: Vec<u8> = (0..12 * 14).map(|i| (i * 29 % 256) as u8).collect();
+    let ours = gabor.features(&image, [1, 12, 14]).unwrap();
+    let expected = numbers(&fixture()["gabor"]);
+    assert_eq!(ours.len(), expected.len());
+    assert_eq!(ours.len(), gabor.dimensions([1, 12, 14]));
+    for (ours, expected) in ours.iter().zip(&expected) {
+        assert!((f64::from(*ours) - expected).abs() < 1e-5, "{ours} for {expected}");
+    }
+    // A flat image gives nothing away from its border, whatever its grey.
+    let flat = Gabor { orientations: 4, wavelengths: vec![2.0], pool: 3, stride: 50 };
+    let features = flat.features(&[200; 49 * 49], [1, 49, 49]).unwrap();
+    assert_eq!(features.len(), 4);
+    let inside = Gabor { pool: 1, stride: 24, ..flat };
+    let features = inside.features(&[200; 49 * 49], [1, 49, 49]).unwrap();
+    let middle = &features[4 * 4..5 * 4];
+    assert!(middle.iter().all(|v| v.abs() < 1e-5), "{middle:?}");
+    for wrong in [
+        Gabor { pool: 0, ..Gabor::default() },
+        Gabor { pool: 40, ..Gabor::default() },
+        Gabor { stride: 0, ..Gabor::default() },
+        Gabor { wavelengths: vec![f64::NAN], ..Gabor::default() },
+        Gabor { orientations: 0, ..Gabor::default() },
+    ] {
+        assert!(wrong.features(&image, [1, 12, 14]).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_random_conv_net_is_its_definition() {
+    let data = data::open(Some("shapes10")).unwrap();
+    let conv = RandomConv { filters: 5 };
+    assert_eq!(conv.dimensions([3, 32, 32]), 2 * 5 * 9);
+    let filters = conv.draw(&data, 100, 1).unwrap();
+    assert_eq!(filters.rows().len(), 5 * 108);
+    let again = conv.draw(&data, 100, 1).unwrap();
+    assert!(filters.rows() == again.rows() && filters.rows() != conv.draw(&data, 100, 2).unwrap().rows());
+    // More filters are the same ones, and others.
+    let more = RandomConv { filters: 9 }.draw(&data, 100, 1).unwrap();
+    assert_eq!(&more.rows()[..5 * 108], filters.rows());
+    // A whitened patch without mean has none, up to the regularisation of a direction that no patch has.
+    for row in filters.rows().chunks_exact(108) {
+        let (sum, length) = (row.iter().sum::<f32>(), row.iter().map(|v| v * v).sum::<f32>().sqrt());
+        assert!(length > 1.0 && sum.abs() < 0.02 * length, "sum {sum}, length {length}");
+    }
+    let images = &data.test.images[..2 * 3072];
+    let ours = filters.features(images, 1..4);
+    assert_eq!(ours.len(), 2 * 2 * 3 * 9);
+    let places = 32 - PATCH + 1;
+    let windows = (places - POOL) / STRIDE + 1;
+    for (image, ours) in images.chunks_exact(3072).zip(ours.chunks_exact(54)) {
+        let response = |filter: usize, y: usize, x: usize| -> f64 {
+            let mut sum = 0.0;
+            for (i, weight) in filters.rows()[filter * 108..][..108].iter().enumerate() {
+                let (c, dy, dx) = (i / 36, i / 6 % 6, i % 6);
+                sum += f64::from(*weight) * f64::from(image[(c * 32 + y + dy) * 32 + x + dx]) / 255.0;
+            }
+            sum
+        };
+        for (window, sign, filter) in [(0, 1.0, 0), (4, -1.0, 1), (8, 1.0, 2), (2, -1.0, 0)] {
+            let (top, left) = (window / windows * STRIDE, window % windows * STRIDE);
+            let mut sum = 0.0;
+            for y in top..top + POOL {
+                for x in left..left + POOL {
+                    sum += (sign * response(filter + 1, y, x) - f64::from(BIAS)).max(0.0);
+                }
+            }
+            let expected = sum / (POOL * POOL) as f64;
+            let at = window * 6 + if sign > 0.0 { 0 } else { 3 } + filter;
+            let far = (f64::from(ours[at]) - expected).abs();
+            assert!(far < 1e-4 * expected.max(1.0), "{at}: {} for {expected}", ours[at]);
+        }
+    }
+    for filters in [0, 32_001] {
+        assert!(RandomConv { filters }.draw(&data, 100, 1).is_err());
+    }
+}
+
+#[test]
+fn primal_and_dual_agree() {
+    let data = data::open(Some("shapes10")).unwrap();
+    let (n, m, filters) = (400, 300, 10);
+    let conv = RandomConv { filters };
+    let d = conv.dimensions(data.shape);
+    assert!(d < n, "the primal is the smaller system");
+    let what = KernelEquation {
+        preprocessing: Preprocessing::RandomConv(conv),
+        width: Width::HeldOut,
+        plain: false,
+        ridge: true,
+    };
+    let frame = measure(&what, &data, &data.id(n, m), 3, &mut quiet).unwrap();
+    let number = |name: &str| frame.column(name).unwrap().f64().unwrap().get(0).unwrap();
+    assert_eq!(number("unknowns"), d as f64);
+    // The dual, here.
+    let bank = conv.draw(&data, n, 3).unwrap();
+    let train = bank.features(&data.train.images[..n * 3072], 0..filters);
+    let test = bank.features(&data.test.images[..m * 3072], 0..filters);
+    let mut gram = Triangle::zeros(n);
+    gram.add_gram(&train, d);
+    let mut targets = vec![0.0; n * 10];
+    (0..n).for_each(|i| targets[i * 10 + usize::from(data.train.labels[i])] = 1.0);
+    let weight = number("ridge") * gram.mean_diagonal();
+    let solution = solve(&gram, &targets, 10, weight, &mut quiet).unwrap();
+    let outputs: Vec<f64> = test
+        .chunks_exact(d)
+        .flat_map(|z| {
+            let kernel: Vec<f64> = train
+                .chunks_exact(d)
+                .map(|x| x.iter().zip(z).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum())
+                .collect();
+            let sum = |c: usize| (0..n).map(|i| kernel[i] * solution.weights[i * 10 + c]).sum::<f64>();
+            (0..10).map(sum).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(number("test_error"), error(&outputs, &data.test.labels, 10));
+    assert_eq!(number("train_error"), error(&solution.fitted, &data.train.labels, 10));
+    let norm: f64 = solution.weights.iter().zip(&solution.fitted).map(|(a, f)| a * f).sum::<f64>().sqrt();
+    assert!((number("norm") - norm).abs() < 1e-4 * norm, "{} for {norm}", number("norm"));
+}
+
+#[test]
+fn a_measurement_is_made_once_and_recorded() {
+    let out = tempfile::tempdir().unwrap();
+    let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
+    let what = KernelEquation {
+        preprocessing: Preprocessing::None,
+        width: Width::Gamma(0.01),
+        plain: true,
+        ridge: false,
+    };
+    let measurement = Measurement::new(&study.data, (150, 100), Quantity::KernelEquation(what), 1);
+    let mut said = Vec::new();
+    let all = std::slice::from_ref(&measurement);
+    let first = study.measure_all(all, &mut |line| said.push(line.to_string())).unwrap();
+    let second = study.measure_all(all, &mut |line| said.push(line.to_string())).unwrap();
+    assert_eq!(first[0].record, second[0].record);
+    assert!(said.last().unwrap().contains("1 of 1 measurements were in the store"), "{said:?}");
+    let record = &first[0].record;
+    assert_eq!(record.measurement.data.fingerprint, study.data.fingerprint);
+    assert!(record.provenance.crates.contains_key("faer") && record.digest.len() == 64);
+    assert_eq!(first[0].number("train_error").unwrap(), 0.0, "it fits");
+    assert!(study.store().all().unwrap().is_empty(), "no run");
+    assert_eq!(study.store().measurements().unwrap().len(), 1);
+    // Another data set's measurement is refused.
+    let mut other = measurement.clone();
+    other.data.fingerprint = "0".repeat(64);
+    assert!(study.measure_all(&[other], &mut quiet).is_err());
+    let mut more = measurement;
+    more.data.train = 1_000_000;
+    assert!(study.measure_all(&[more], &mut quiet).is_err());
+}
+
+#[test]
+fn table_3_has_the_papers_rows_and_says_what_was_not_run() {
+    let out = tempfile::tempdir().unwrap();
+    let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
+    let Product::Table(table) = study.show("table3").unwrap() else { panic!("a table") };
+    let not_run = table.rows.iter().filter(|row| row.iter().any(|cell| cell == "not run")).count();
+    assert_eq!(not_run, 5, "{:?}", table.rows);
+    let text = table.markdown();
+    assert!(text.contains("16 filters") && text.contains("n = 200") && text.contains("gamma"), "{text}");
+    let study = Study { filters: Some(3), ..study };
+    let conv = |m: &Measurement| match &m.what {
+        Quantity::KernelEquation(KernelEquation {
+            preprocessing: Preprocessing::RandomConv(conv), ..
+        }) => Some(conv.filters),
+        _ => None,
+    };
+    let filters: Vec<usize> = table3::RECIPE.measurements(&study).iter().filter_map(conv).collect();
+    assert_eq!(filters, [3], "the study's own number of filters");
+    let Product::Figure(figure) = study.show("norms").unwrap() else { panic!("a figure") };
+    assert!(figure.svg.contains("norm of the solution"));
+}
+
+#[test]
+fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
+    let Some(data) =
+        rethink_tests::real_data("mnist", "mnist_is_learnt_by_interpolation_and_better_with_wavelets")
+    else {
+        return;
+    };
+    let of = |preprocessing| {
+        let what = KernelEquation { preprocessing, width: Width::Gamma(0.02), plain: true, ridge: false };
+        measure(&what, &data, &data.id(1_500, 1_000), 1, &mut quiet).unwrap()
+    };
+    let number = |frame: &polars::prelude::DataFrame, name: &str| {
+        frame.column(name).unwrap().f64().unwrap().get(0).unwrap()
+    };
+    let pixels = of(Preprocessing::None);
+    let wavelets = of(Preprocessing::Gabor(Gabor::default()));
+    for frame in [&pixels, &wavelets] {
+        assert_eq!(number(frame, "train_error"), 0.0);
+        assert!(number(frame, "residual") < 1e-7);
+    }
+    let (plain, better) = (number(&pixels, "test_error"), number(&wavelets, "test_error"));
+    assert!((0.05..0.14).contains(&plain) && better < 0.7 * plain, "{plain}, {better}");
+}
