@@ -830,8 +830,10 @@ pub fn check_all(runs: &[Run]) -> Vec<Check> {
                 |item: &Item| if item.holds { item.text.clone() } else { format!("{} (fails)", item.text) };
             let mut seeds: Vec<u64> = items.iter().flat_map(|item| item.seeds.clone()).collect();
             let mut keys: Vec<String> = items.iter().flat_map(|item| item.runs.clone()).collect();
-            (seeds.sort_unstable(), seeds.dedup());
-            (keys.sort_unstable(), keys.dedup());
+            seeds.sort_unstable();
+            seeds.dedup();
+            keys.sort_unstable();
+            keys.dedup();
             checks.push(Check {
                 verdict: if holds { Verdict::Holds } else { Verdict::Fails },
                 measured: items.iter().map(mark).collect(),

@@ -27,21 +27,15 @@ pub const FITTED_LOSS: f64 = 0.1;
 pub fn epochs(scale: Scale) -> usize {
     match scale {
         Scale::Smoke => 3,
-        Scale::Small => 40,
+        Scale::Small => 60,
         Scale::Paper => 64,
     }
 }
 
 /// Figures 1a and 2b share the run on true labels.
-///
-/// At scale small both take twice the images of the other recipes: the more there are, the more true labels are
-/// ahead of random ones.
 pub(super) fn curve(data: &Dataset, scale: Scale, model: ModelKind, corruption: Corruption) -> RunConfig {
     let mut size = size(scale, model);
     size.epochs = epochs(scale);
-    if scale == Scale::Small {
-        size.train = 2_000;
-    }
     let id = data.id(size.train, size.test);
     let mut config = sized(id, size, model, corruption, Seeds::repeat(0));
     // Curves of one length.

@@ -20,7 +20,7 @@ pub mod table4;
 pub mod theorem1;
 
 use crate::augment::Augmentation;
-use crate::config::{DataId, DecayOn, Hyper, RunConfig, SCHEMA, Scale, Seeds};
+use crate::config::{DataId, DecayOn, Hyper, Init, RunConfig, SCHEMA, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::figures::{Drawing, Note};
@@ -206,16 +206,18 @@ pub struct Size {
 /// What `model` gets at `scale`.
 ///
 /// At scale small every model sees as many images, so that table 1's rows can be compared. The small Inception
-/// trains at 130 to 170 images a second on two cores, at an eighth of its width at 800 or more. Narrow networks are
-/// not only quicker: with 1,000 images, Inception at a quarter of its width fits random labels as soon as true ones
-/// (184 steps to a loss of 0.1, both), at an eighth later (320 and 280), as the paper's does with 50,000.
+/// trains at 130 to 170 images a second on two cores, at an eighth of its width at some 800. Narrow networks are not
+/// only quicker. With 1,000 images of CIFAR-10, Inception at a quarter of its width comes to a loss of 0.1 on random
+/// labels as soon as on true ones (after 184 steps), at an eighth later (after 328 and 280), as the paper's does with
+/// 50,000. And at these widths the order of the models' test accuracies is the paper's: Inception 38.5 %, Alexnet
+/// 36.2 %, MLP 3x512 33.5 %, MLP 1x512 32.8 %.
 pub fn size(scale: Scale, model: ModelKind) -> Size {
     let small = |epochs, width| Size { train: 1_000, test: 2_000, epochs, width };
     let smoke = |epochs, width| Size { train: 200, test: 200, epochs, width };
     match (scale, model) {
         (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
         (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(150, 1.0),
-        (Scale::Small, ModelKind::Alexnet) => small(100, 0.25),
+        (Scale::Small, ModelKind::Alexnet) => small(120, 0.125),
         (Scale::Small, _) => small(80, 0.125),
         (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => smoke(12, 1.0),
         (Scale::Smoke, _) => smoke(2, 0.125),
@@ -296,7 +298,7 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
             decay_every,
             weight_decay: 0.0,
             weight_decay_on: DecayOn::All,
-            init: model.init(),
+            init: if size.width < 1.0 { narrow_init(model) } else { model.init() },
             random_crop: false,
             augment: Augmentation::default(),
             epochs: size.epochs,
@@ -306,6 +308,16 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
         log_every: steps.min(100),
         // A reduced training set is no larger than its test set.
         eval_every: decay_every.min(5),
+    }
+}
+
+/// Initial weights of a narrow network. The tutorial's deviations are made for Alexnet's own width. At an eighth of it
+/// the signal is lost layer by layer: 1,000 images take 140 epochs to fit instead of 57, and random labels leave the
+/// loss of guessing not once in 80.
+fn narrow_init(model: ModelKind) -> Init {
+    match model.init() {
+        Init::Tutorial => Init::Glorot,
+        other => other,
     }
 }
 
