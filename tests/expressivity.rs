@@ -65,7 +65,12 @@ fn slopes_solve_lemma_1s_system() {
 #[test]
 fn lemma_1s_smallest_eigenvalue_is_the_least_distance() {
     // Gaps of different sizes, so that eigenvalues are far apart.
-    let x: Vec<f64> = (0..8).scan(0.0, |at, i| { *at += 1.0 + f64::from(i) * 0.7; Some(*at) }).collect();
+    let x: Vec<f64> = (0..8)
+        .scan(0.0, |at, i| {
+            *at += 1.0 + f64::from(i) * 0.7;
+            Some(*at)
+        })
+        .collect();
     let b = knots(&x);
     let a = matrix(&x, &b);
     assert!((0..8).all(|i| (i + 1..8).all(|j| a[i * 8 + j] == 0.0)), "lower triangular");

@@ -3,7 +3,9 @@
 
 use rethink::config::Scale;
 use rethink::data;
-use rethink::kernels::equation::{KernelEquation, Preprocessing, Width, error, gaussian_bytes, measure, square_bytes};
+use rethink::kernels::equation::{
+    KernelEquation, Preprocessing, Width, error, gaussian_bytes, measure, square_bytes,
+};
 use rethink::kernels::gabor::Gabor;
 use rethink::kernels::gaussian::{Gaussian, exp_negative};
 use rethink::kernels::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
@@ -363,9 +365,9 @@ fn table_3_has_the_papers_rows_and_says_what_was_not_run() {
     assert!(text.contains("16 filters") && text.contains("n = 200") && text.contains("gamma"), "{text}");
     let study = Study { filters: Some(3), ..study };
     let conv = |m: &Measurement| match &m.what {
-        Quantity::KernelEquation(KernelEquation { preprocessing: Preprocessing::RandomConv(conv), .. }) => {
-            Some(conv.filters)
-        }
+        Quantity::KernelEquation(KernelEquation {
+            preprocessing: Preprocessing::RandomConv(conv), ..
+        }) => Some(conv.filters),
         _ => None,
     };
     let filters: Vec<usize> = table3::RECIPE.measurements(&study).iter().filter_map(conv).collect();
@@ -376,7 +378,9 @@ fn table_3_has_the_papers_rows_and_says_what_was_not_run() {
 
 #[test]
 fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
-    let Some(data) = rethink_tests::real_data("mnist", "mnist_is_learnt_by_interpolation_and_better_with_wavelets") else {
+    let Some(data) =
+        rethink_tests::real_data("mnist", "mnist_is_learnt_by_interpolation_and_better_with_wavelets")
+    else {
         return;
     };
     let of = |preprocessing| {

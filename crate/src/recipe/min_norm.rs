@@ -54,7 +54,10 @@ pub fn solutions(measured: &[Measured]) -> Result<DataFrame> {
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::min_norm::draw(&path(measured)?, note)?))
+    // The other measurement has an n of its own.
+    let n = of(measured, |what| matches!(what, Quantity::SgdPath { .. }))?.record.measurement.data.train;
+    let note = Note { scale_line: format!("{} (drawn: n = {n})", note.scale_line), ..note.clone() };
+    Ok(Product::Figure(figures::min_norm::draw(&path(measured)?, &note)?))
 }
 
 fn verdict(measured: &[Measured]) -> Verdict {
