@@ -35,7 +35,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         if *marked {
             points.extend(line.iter().map(|&at| Mark::Point { at, look, hollow: false, shift: 0.0 }));
         }
-        marks.push(Mark::Line { points: line, look, fine: !marked });
+        marks.push(Mark::Line { points: line, look, fine: false });
     }
     marks.extend(points);
     let ends = |values: &[f64]| {

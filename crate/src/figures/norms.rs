@@ -44,9 +44,14 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         }
     }
     marks.extend(points);
+    // From a tick to a tick, so that there are two at least.
+    let low = norm.iter().copied().fold(f64::INFINITY, f64::min) / 1.05;
+    let high = norm.iter().copied().fold(0.0, f64::max) * 1.05;
+    let power = |v: f64| 10f64.powf(v.log10().floor());
+    let ticks = |v: f64| [1.0, 2.0, 5.0, 10.0].map(|step| step * power(v));
     let ends = (
-        norm.iter().copied().fold(f64::INFINITY, f64::min) / 1.2,
-        norm.iter().copied().fold(0.0, f64::max) * 1.2,
+        ticks(low).into_iter().filter(|t| *t <= low).fold(0.0, f64::max),
+        ticks(high).into_iter().filter(|t| *t >= high).fold(f64::INFINITY, f64::min),
     );
     let top = round_up(1.05 * error.iter().copied().fold(0.0, f64::max)).min(1.0);
     let mut notes = vec![note.scale_line.clone()];

@@ -123,7 +123,8 @@ impl Axis {
     }
 
     /// A logarithmic axis from `low` to `high` (0 < `low` < `high`), ticks at 1, 2 and 5 times powers
-    /// of ten, or at the powers alone when that gives enough.
+    /// of ten, or at the powers alone when that gives enough; over more than seven powers, at some of
+    /// them, as "1e-6".
     pub fn log(title: &str, low: f64, high: f64) -> Result<Axis> {
         check_span(title, low, high)?;
         if low <= 0.0 {
@@ -131,6 +132,14 @@ impl Axis {
             return Err(Error::argument("lay out the axis", problem));
         }
         let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+        let decades = (high / low).log10();
+        if decades > 7.0 {
+            let every = (decades / 6.0).ceil() as i32;
+            let shown = powers.filter(|p| p % every == 0 && (low..=high).contains(&10f64.powi(*p)));
+            let label = |p: i32| if p == 0 { "1".to_string() } else { format!("1e{p}") };
+            let ticks = shown.map(|p| (f64::from(p), label(p))).collect();
+            return Ok(Axis { title: title.into(), low: low.log10(), high: high.log10(), log: true, ticks });
+        }
         let steps: &[f64] = if high / low > 1000.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let places: Vec<f64> = powers
             .flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)))

@@ -115,7 +115,7 @@ struct Row {
 /// (images), `dimensions` (features), `filters` (0 without a conv-net), `gamma` (NaN where the kernel is
 /// linear), `ridge` (share of the mean diagonal, 0 for none), `unknowns` (rows of the system solved),
 /// `train_error`, `test_error` (0 to 1), `norm` (of the solution, over all classes, in the kernel's space),
-/// `residual` (relative), `steps`, `jitter`, `seconds_features`, `seconds_matrix`, `seconds_factor`, `seconds_steps`.
+/// `residual` (relative), `steps`, `jitter`, `floor` (of [`Solution`]), `seconds_features`, `seconds_matrix`, `seconds_factor`, `seconds_steps`.
 ///
 /// Errors: [`Error::Missing`] when memory will not do, before anything is spent; [`Error::Argument`] for settings
 /// out of range.
@@ -256,7 +256,8 @@ pub fn dual_bytes(n: usize, m: usize, at_once: usize) -> u64 {
     2 * triangle::bytes(n) + 4 * (m * n + (n + m) * at_once + n * TILE) as u64
 }
 
-/// The conv-net's ridge regression: by features where they are fewer than images (the primal), else by images.
+/// The conv-net's ridge regression, on centred features and a constant one: by features where they are fewer than
+/// images (the primal), else by images.
 fn linear(
     problem: &Problem,
     what: &KernelEquation,
@@ -297,6 +298,10 @@ fn linear(
             say(&format!("{} of {} filters, {left:.0} s left", range.end, filters.count()));
         }
     }
+    // One constant feature, as long as the others together: what stands for an intercept.
+    let constant = matrix.mean_diagonal().sqrt() as f32;
+    matrix.add_gram(&vec![constant; n], 1);
+    cross.add(&vec![constant; m], &vec![constant; n], 1);
     let seconds = started.elapsed().as_secs_f64();
     let mean = matrix.mean_diagonal();
     rows(what, say, &mut |ridge, say| {
@@ -349,6 +354,13 @@ fn primal_rows(
     let started = Instant::now();
     let per_filter = dimensions / filters.count();
     let (train, test, d) = block(problem, filters, 0..filters.count(), per_filter);
+    // The dual's constant feature.
+    let squares: f64 = train.iter().map(|v| f64::from(*v).powi(2)).sum();
+    let constant = (squares / n as f64).sqrt() as f32;
+    let with_constant = |features: Vec<f32>| -> Vec<f32> {
+        features.chunks_exact(d).flat_map(|row| row.iter().copied().chain([constant])).collect()
+    };
+    let (train, test, d) = (with_constant(train), with_constant(test), d + 1);
     let turned: Vec<f32> = {
         let mut turned = vec![0.0; train.len()];
         turned.par_chunks_exact_mut(n).enumerate().for_each(|(feature, to)| {
@@ -381,7 +393,7 @@ fn primal_rows(
         let solution = solve(&matrix, &right, *classes, share * mean, say)?;
         let outputs = |features: &[f32]| times(features, d, &solution.weights, *classes);
         Ok(Row {
-            dimensions: d,
+            dimensions,
             filters: filters.count(),
             gamma: f64::NAN,
             ridge: share,
@@ -410,7 +422,8 @@ fn batches(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).step_by(size).map(move |first| first..(first + size).min(count))
 }
 
-/// Features of training and test images by the filters `range`, and how many.
+/// Features of training and test images by the filters `range`, less their means over the training images, and how
+/// many.
 fn block(
     problem: &Problem,
     filters: &Filters,
@@ -420,8 +433,17 @@ fn block(
     let Problem { data, id, .. } = problem;
     let image: usize = data.shape.iter().product();
     let d = range.len() * per_filter;
-    let train = filters.features(&data.train.images[..id.train * image], range.clone());
-    let test = filters.features(&data.test.images[..id.test * image], range);
+    let mut train = filters.features(&data.train.images[..id.train * image], range.clone());
+    let mut test = filters.features(&data.test.images[..id.test * image], range);
+    let mut mean = vec![0.0f64; d];
+    for row in train.chunks_exact(d) {
+        mean.iter_mut().zip(row).for_each(|(to, v)| *to += f64::from(*v) / id.train as f64);
+    }
+    for features in [&mut train, &mut test] {
+        features.par_chunks_exact_mut(d).for_each(|row| {
+            row.iter_mut().zip(&mean).for_each(|(v, mean)| *v -= *mean as f32);
+        });
+    }
     (train, test, d)
 }
 
@@ -514,6 +536,7 @@ fn frame(id: &DataId, rows: Vec<Row>) -> Result<DataFrame> {
         number("residual", &of(|s| s.residual)),
         number("steps", &of(|s| s.steps as f64)),
         number("jitter", &of(|s| s.jitter)),
+        number("floor", &of(|s| s.floor)),
         number("seconds_features", &|r| r.features),
         number("seconds_matrix", &of(|s| s.seconds[0])),
         number("seconds_factor", &of(|s| s.seconds[1])),

@@ -10,6 +10,8 @@ use std::time::Instant;
 pub const TOLERANCE: f64 = 1e-8;
 /// Steps of conjugate gradients after which the residual that there is is reported.
 pub const STEPS: usize = 40;
+/// A residual above which a solution is none: the matrix, as it is in f32, is singular.
+pub const SOLVED: f64 = 1e-4;
 /// What is added to the diagonal before factorising, in turn, as a share of its mean, until the matrix is
 /// positive definite in f32. The solution is that without it: the factor only leads there.
 pub const JITTERS: [f64; 5] = [0.0, 1e-6, 1e-5, 1e-4, 1e-3];
@@ -79,6 +81,9 @@ pub struct Solution {
     pub steps: usize,
     /// What had to be added to the diagonal for the factor, as a share of its mean.
     pub jitter: f64,
+    /// What had to be added for the solution too, where the matrix itself was singular in f32; else 0. The residual is
+    /// then that of the equation with it.
+    pub floor: f64,
     /// Seconds of building the matrix, of factorising it, and of the steps.
     pub seconds: [f64; 3],
 }
@@ -134,8 +139,39 @@ pub fn solve(
         ));
     };
 
-    // Conjugate gradients, each column by itself.
     let started = Instant::now();
+    let mut found = descend(kernel, &factor, targets, columns, ridge, say);
+    let mut floor = 0.0;
+    if found.residual > SOLVED && jitter > 0.0 {
+        floor = jitter;
+        say(&format!("singular in f32: solved with {floor:e} of the mean diagonal added"));
+        found = descend(kernel, &factor, targets, columns, ridge + floor * mean, say);
+    }
+    let Descent { weights, rest, residual, steps } = found;
+    let unfitted = rest.iter().zip(&weights).map(|(r, x)| r + (ridge + floor * mean) * x);
+    let fitted = targets.iter().zip(unfitted).map(|(y, u)| y - u).collect();
+    seconds[2] = started.elapsed().as_secs_f64();
+    Ok(Solution { weights, fitted, residual, steps, jitter, floor, seconds })
+}
+
+/// Where conjugate gradients came to.
+struct Descent {
+    weights: Vec<f64>,
+    /// `y - (K + ridge I) a`.
+    rest: Vec<f64>,
+    residual: f64,
+    steps: usize,
+}
+
+/// Conjugate gradients on `(K + ridge I) a = targets`, with `factor` as preconditioner, each column by itself.
+fn descend(
+    kernel: &dyn Kernel,
+    factor: &Triangle,
+    targets: &[f64],
+    columns: usize,
+    ridge: f64,
+    say: &mut dyn FnMut(&str),
+) -> Descent {
     let mut said = Instant::now();
     let apply = |x: &[f64]| {
         let mut product = kernel.apply(x, columns);
@@ -151,12 +187,16 @@ pub fn solve(
     let mut x = vec![0.0; targets.len()];
     let mut r = targets.to_vec();
     let mut residual = worst(&r);
-    let (mut best, mut best_residual) = ((x.clone(), r.clone()), residual);
+    let mut best = Descent { weights: x.clone(), rest: r.clone(), residual, steps: 0 };
     let mut z = factor.solve(&r, columns);
     let mut p = z.clone();
     let mut rz = dots(&r, &z, columns);
-    let mut steps = 0;
-    while residual > TOLERANCE && steps < STEPS && residual.is_finite() {
+    // In f64, with the matrix itself at every step, the recurrence's residual is the true one to far more digits
+    // than are asked for.
+    for step in 1..=STEPS {
+        if !(residual > TOLERANCE && residual < 1e3) {
+            break;
+        }
         let kp = apply(&p);
         let pkp = dots(&p, &kp, columns);
         let alpha: Vec<f64> = rz.iter().zip(&pkp).map(|(a, b)| if *b > 0.0 { a / b } else { 0.0 }).collect();
@@ -164,11 +204,9 @@ pub fn solve(
             *x += alpha[i % columns] * p[i];
             *r -= alpha[i % columns] * kp[i];
         }
-        steps += 1;
         residual = worst(&r);
-        if residual < best_residual {
-            best_residual = residual;
-            best = (x.clone(), r.clone());
+        if residual < best.residual {
+            best = Descent { weights: x.clone(), rest: r.clone(), residual, steps: step };
         }
         z = factor.solve(&r, columns);
         let next = dots(&r, &z, columns);
@@ -179,16 +217,10 @@ pub fn solve(
         rz = next;
         if said.elapsed().as_secs() >= 10 {
             said = Instant::now();
-            say(&format!("step {steps} of conjugate gradients, residual {residual:.1e}"));
+            say(&format!("step {step} of conjugate gradients, residual {residual:.1e}"));
         }
     }
-    // In f64, with the matrix itself at every step, the recurrence's residual is the true one to far more digits
-    // than are asked for.
-    let (weights, r) = best;
-    let unfitted = r.iter().zip(&weights).map(|(r, x)| r + ridge * x);
-    let fitted = targets.iter().zip(unfitted).map(|(y, u)| y - u).collect();
-    seconds[2] = started.elapsed().as_secs_f64();
-    Ok(Solution { weights, fitted, residual: best_residual, steps, jitter, seconds })
+    best
 }
 
 /// Inner products of the columns of two `n x columns` matrices.

@@ -122,7 +122,8 @@ impl Triangle {
         self.fill_up();
     }
 
-    /// Adds `rows rows^T`; `rows` is `n x d`, row-major.
+    /// Adds `rows rows^T`; `rows` is `n x d`, row-major. Products of some hundred features are summed by themselves
+    /// first, so that rounding grows with their number's root.
     ///
     /// # Panics
     /// When `rows` has another length: a defect of the caller.
@@ -131,18 +132,19 @@ impl Triangle {
         let n = self.n;
         let span = |i: usize| i * TILE..((i + 1) * TILE).min(n);
         let part = |i: usize| &rows[span(i).start * d..span(i).end * d];
+        let features = |i: usize, first: usize| {
+            let count = TILE.min(d - first);
+            Matrix::strided(&part(i)[first..], span(i).len(), count, d)
+        };
         self.fill(
-            |j| Packed::new(Matrix::new(part(j), span(j).len(), d).t()),
-            |right, i, j, tile| {
+            |j| (0..d).step_by(TILE).map(|first| Packed::new(features(j, first).t())).collect::<Vec<_>>(),
+            |rights, i, j, tile| {
                 let (height, width) = (span(i).len(), span(j).len());
-                let left = Matrix::new(part(i), height, d);
-                if width == TILE {
-                    right.product_rows(&mut tile[..height * TILE], left, 0..height, true);
-                } else {
-                    // The corner: its rows are shorter than the tile's.
-                    let mut corner = vec![0.0; height * width];
-                    right.product_rows(&mut corner, left, 0..height, false);
-                    for (row, add) in tile.chunks_exact_mut(TILE).zip(corner.chunks_exact(width)) {
+                // The last column's rows are shorter than a tile's.
+                let mut product = vec![0.0; height * width];
+                for (number, right) in rights.iter().enumerate() {
+                    right.product_rows(&mut product, features(i, number * TILE), 0..height, false);
+                    for (row, add) in tile.chunks_exact_mut(TILE).zip(product.chunks_exact(width)) {
                         row.iter_mut().zip(add).for_each(|(to, add)| *to += add);
                     }
                 }

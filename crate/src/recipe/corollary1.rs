@@ -14,7 +14,7 @@ use polars::prelude::DataFrame;
 pub const RECIPE: Recipe = Recipe {
     id: "corollary1",
     title: "Corollary 1: depth for width",
-    notebook: "05-expressivity.ipynb",
+    notebook: "07-expressivity.ipynb",
     source: Source::Measurements { plan, make, verdict },
 };
 

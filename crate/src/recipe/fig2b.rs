@@ -18,7 +18,7 @@ use polars::prelude::DataFrame;
 pub const RECIPE: Recipe = Recipe {
     id: "fig2b",
     title: "Figure 2b: batch normalisation and early stopping",
-    notebook: "04-batch-normalization.ipynb",
+    notebook: "06-batch-normalization.ipynb",
     source: Source::Runs { runs, make, verdict },
 };
 

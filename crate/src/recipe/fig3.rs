@@ -15,7 +15,7 @@ use crate::{Result, paper};
 pub const RECIPE: Recipe = Recipe {
     id: "fig3",
     title: "Figure 3: the small Inception",
-    notebook: "04-batch-normalization.ipynb",
+    notebook: "06-batch-normalization.ipynb",
     source: Source::Runs { runs, make, verdict },
 };
 

@@ -16,7 +16,7 @@ use polars::prelude::*;
 pub const RECIPE: Recipe = Recipe {
     id: "min-norm",
     title: "Section 5: SGD and the minimum norm",
-    notebook: "06-minimum-norm.ipynb",
+    notebook: "09-minimum-norm.ipynb",
     source: Source::Measurements { plan, make, verdict },
 };
 
@@ -54,7 +54,10 @@ pub fn solutions(measured: &[Measured]) -> Result<DataFrame> {
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::min_norm::draw(&path(measured)?, note)?))
+    // The other measurement has an n of its own.
+    let n = of(measured, |what| matches!(what, Quantity::SgdPath { .. }))?.record.measurement.data.train;
+    let note = Note { scale_line: format!("{} (drawn: n = {n})", note.scale_line), ..note.clone() };
+    Ok(Product::Figure(figures::min_norm::draw(&path(measured)?, &note)?))
 }
 
 fn verdict(measured: &[Measured]) -> Verdict {

@@ -169,14 +169,14 @@ pub const ALL: [Recipe; 14] = [
     rademacher::RECIPE,
     stability::RECIPE,
     table1::RECIPE,
+    table4::RECIPE,
     fig2b::RECIPE,
+    fig3::RECIPE,
     theorem1::RECIPE,
     corollary1::RECIPE,
     table3::RECIPE,
     norms::RECIPE,
     min_norm::RECIPE,
-    fig3::RECIPE,
-    table4::RECIPE,
 ];
 
 /// The recipe named `id`.

@@ -17,7 +17,7 @@ use polars::prelude::*;
 pub const RECIPE: Recipe = Recipe {
     id: "norms",
     title: "Section 5: norm and test error",
-    notebook: "04-kernels.ipynb",
+    notebook: "08-kernels.ipynb",
     source: Source::Measurements { plan, make, verdict },
 };
 

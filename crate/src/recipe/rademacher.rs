@@ -17,7 +17,7 @@ use polars::prelude::*;
 pub const RECIPE: Recipe = Recipe {
     id: "rademacher",
     title: "Section 2.2: Rademacher complexity",
-    notebook: "07-complexity-measures.ipynb",
+    notebook: "03-complexity-measures.ipynb",
     source: Source::Measurements { plan, make, verdict },
 };
 

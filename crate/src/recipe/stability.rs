@@ -18,7 +18,7 @@ use polars::prelude::*;
 pub const RECIPE: Recipe = Recipe {
     id: "stability",
     title: "Section 2.2: uniform stability",
-    notebook: "07-complexity-measures.ipynb",
+    notebook: "03-complexity-measures.ipynb",
     source: Source::Measurements { plan, make, verdict },
 };
 

@@ -24,7 +24,7 @@ use polars::prelude::*;
 pub const RECIPE: Recipe = Recipe {
     id: "table1",
     title: "Table 1: training and test accuracy",
-    notebook: "03-regularization.ipynb",
+    notebook: "04-regularization.ipynb",
     source: Source::Runs { runs, make, verdict },
 };
 

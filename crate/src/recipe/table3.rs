@@ -21,7 +21,7 @@ use polars::prelude::*;
 pub const RECIPE: Recipe = Recipe {
     id: "table3",
     title: "Table 3: generalizing with kernels",
-    notebook: "04-kernels.ipynb",
+    notebook: "08-kernels.ipynb",
     source: Source::Measurements { plan, make, verdict },
 };
 
@@ -208,6 +208,14 @@ fn make(measured: &[Measured], note: &Note) -> Result<Product> {
         if !widths.contains(&text) {
             widths.push(text);
         }
+    }
+    for solution in solved(measured).iter().filter(|s| s.number("floor").is_some_and(|floor| floor > 0.0)) {
+        let floor = solution.number("floor").unwrap_or(0.0);
+        table.notes.push(format!(
+            "{}, {}: singular in single precision; solved with {floor:.0e} of the mean diagonal added.",
+            solution.measured.record.measurement.data.title,
+            solution.what.preprocessing.title()
+        ));
     }
     if !widths.is_empty() {
         table.notes.push(format!("Gaussian kernel's gamma: {}.", widths.join("; ")));

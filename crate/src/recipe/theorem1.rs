@@ -15,7 +15,7 @@ use polars::prelude::DataFrame;
 pub const RECIPE: Recipe = Recipe {
     id: "theorem1",
     title: "Theorem 1: finite-sample expressivity",
-    notebook: "05-expressivity.ipynb",
+    notebook: "07-expressivity.ipynb",
     source: Source::Measurements { plan, make, verdict },
 };
 
