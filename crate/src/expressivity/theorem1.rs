@@ -59,7 +59,8 @@ pub fn project(points: &[f64], d: usize, seed: u64) -> Result<(Vec<f64>, Vec<f64
         return Err(Error::argument(OPERATION, "a point that is not finite"));
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut best: Option<(f64, Vec<f64>, Vec<f64>, Vec<usize>)> = None;
+    let mut widest = 0.0;
+    let mut best = None;
     let mut equal = (0, 0);
     for _ in 0..DIRECTIONS {
         let mut a: Vec<f64> = (0..d).map(|_| StandardNormal.sample(&mut rng)).collect();
@@ -72,15 +73,15 @@ pub fn project(points: &[f64], d: usize, seed: u64) -> Result<(Vec<f64>, Vec<f64
         let (gap, pair) =
             gaps.min_by(|one, other| one.0.total_cmp(&other.0)).unwrap_or((f64::INFINITY, (0, 0)));
         equal = pair;
-        if gap > 0.0 && best.as_ref().is_none_or(|best| gap > best.0) {
-            best = Some((gap, a, x, order));
+        if gap > widest {
+            widest = gap;
+            best = Some((a, x, order));
         }
     }
-    let (_, a, x, order) = best.ok_or_else(|| {
-        let (i, j) = equal;
+    best.ok_or_else(|| {
+        let (i, j) = (equal.0.min(equal.1), equal.0.max(equal.1));
         Error::argument(OPERATION, format!("points {i} and {j} are not distinct"))
-    })?;
-    Ok((a, x, order))
+    })
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -173,8 +174,7 @@ pub(crate) fn measure(data: &Dataset, n: usize, seed: u64) -> Result<DataFrame> 
     }
     let outputs = network.outputs(&points);
     let error = outputs.iter().zip(&targets).map(|(o, t)| (o - t).abs()).fold(0.0, f64::max);
-    let (_, projections, order) = project(&points, d, seed)?;
-    debug_assert_eq!(projections.len(), n);
+    let (_, _, order) = project(&points, d, seed)?;
     let sorted: Vec<f64> = order.iter().map(|&i| targets[i]).collect();
     let largest = network.w.iter().fold(0.0, |most: f64, w| most.max(w.abs()));
     let row = [

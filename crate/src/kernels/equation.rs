@@ -185,7 +185,7 @@ fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str))
     }
     let kernel = Gaussian::new(points, dimensions, gamma);
     let seconds = started.elapsed().as_secs_f64();
-    rows(what, say, &mut |ridge, say| {
+    rows(what, say, |ridge, say| {
         let share = match ridge {
             true => {
                 let leading = kernel.leading(n_chosen_on(kernel.n()));
@@ -304,7 +304,7 @@ fn linear(
     cross.add(&vec![constant; m], &vec![constant; n], 1);
     let seconds = started.elapsed().as_secs_f64();
     let mean = matrix.mean_diagonal();
-    rows(what, say, &mut |ridge, say| {
+    rows(what, say, |ridge, say| {
         let share = match ridge {
             true => {
                 let leading = matrix.leading(n_chosen_on(n));
@@ -336,7 +336,7 @@ fn linear(
 fn rows(
     what: &KernelEquation,
     say: &mut dyn FnMut(&str),
-    row: &mut dyn FnMut(bool, &mut dyn FnMut(&str)) -> Result<Row>,
+    mut row: impl FnMut(bool, &mut dyn FnMut(&str)) -> Result<Row>,
 ) -> Result<Vec<Row>> {
     let wanted = [(what.plain, false), (what.ridge, true)];
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, ridge)| row(ridge, say)).collect()
@@ -380,7 +380,7 @@ fn primal_rows(
     let seconds = started.elapsed().as_secs_f64();
     // The same weight as the dual's: a share of the images' mean squared length.
     let mean = matrix.mean_diagonal() * d as f64 / n as f64;
-    rows(what, say, &mut |ridge, say| {
+    rows(what, say, |ridge, say| {
         let share = match ridge {
             true => {
                 let leading = n_chosen_on(n);
