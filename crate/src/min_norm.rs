@@ -6,13 +6,12 @@ use crate::kernels::equation::error;
 use crate::preprocess::Pixels;
 use crate::{Error, Result};
 use faer::prelude::{Solve, SolveLstsq};
-use faer::{Mat, Side};
+use faer::{Mat, MatRef, Side};
 use polars::prelude::*;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use rayon::prelude::*;
 
 const OPERATION: &str = "minimum norm";
 
@@ -170,16 +169,15 @@ pub(crate) fn interpolators(data: &Dataset, n: usize, m: usize, seed: u64) -> Re
     deviation.iter_mut().for_each(|v| *v = v.sqrt());
     let gamma = 4.0 / (2.0 * deviation.iter().map(|v| v * v).sum::<f64>()).max(f64::MIN_POSITIVE);
     let kernel = |a: &[f64], b: &[f64]| -> Mat<f64> {
-        let (rows, columns) = (a.len() / d, b.len() / d);
-        let values: Vec<f64> = (0..rows * columns)
-            .into_par_iter()
-            .map(|at| {
-                let (x, z) = (&a[at / columns * d..][..d], &b[at % columns * d..][..d]);
-                let squared: f64 = x.iter().zip(z).map(|(x, z)| (x - z).powi(2)).sum();
-                (-gamma * squared).exp()
-            })
-            .collect();
-        Mat::from_fn(rows, columns, |i, j| values[i * columns + j])
+        let a = MatRef::from_row_major_slice(a, a.len() / d, d);
+        let b = MatRef::from_row_major_slice(b, b.len() / d, d);
+        let product = a * b.transpose();
+        let squares =
+            |m: MatRef<f64>| -> Vec<f64> { (0..m.nrows()).map(|i| m.row(i).squared_norm_l2()).collect() };
+        let (left, right) = (squares(a), squares(b));
+        Mat::from_fn(a.nrows(), b.nrows(), |i, j| {
+            (-gamma * (left[i] + right[j] - 2.0 * product[(i, j)]).max(0.0)).exp()
+        })
     };
     let one_hot = |labels: &[u16]| {
         Mat::from_fn(labels.len(), classes, |i, c| if usize::from(labels[i]) == c { 1.0 } else { 0.0 })
