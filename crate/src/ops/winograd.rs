@@ -8,6 +8,8 @@
 //! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", sections 4.1 and 4.3;
 //! interpolation points 0, 3/4, -3/4, 3/2, -3/2 and infinity.
 
+#![expect(clippy::needless_range_loop, reason = "indices run along columns of small matrices, not rows")]
+
 use super::conv::Geometry;
 use super::gemm::{Matrix, Right, SLACK, Scratch, Shared, product_alone};
 use super::simd::{load, store};
