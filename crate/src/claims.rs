@@ -220,15 +220,21 @@ fn steps(runs: &[&Run], loss: f64) -> Option<f64> {
     mean(steps?)
 }
 
-/// Mean epochs until fitted; `None` unless all runs that were told to stop there did. A run that ends as well fitted as
-/// the paper's least took all its epochs.
+/// Mean epochs to the training accuracy that counts as fitted; `None` unless all runs that were told to stop when
+/// fitted reach it. Not to their ends: of two runs that stay just below 100 %, both end with the last epoch.
 fn epochs(runs: &[&Run]) -> Option<f64> {
     let told = runs.iter().filter(|run| run.record.config.hyper.stop_when_fitted);
-    let enough =
-        |run: &Run| train(&[run]).is_some_and(|accuracy| accuracy >= FITTED).then_some(run.record.epochs);
-    let time = |run: &&Run| run.fitted_at().or_else(|| enough(run)).map(f64::from);
-    let epochs: Option<Vec<f64>> = told.map(time).collect();
+    let epochs: Option<Vec<f64>> = told.map(|run| enough_at(run).map(f64::from)).collect();
     mean(epochs?)
+}
+
+/// The first epoch with a training accuracy (of its batches, or of the whole set at its end) of at least [`FITTED`].
+fn enough_at(run: &Run) -> Option<u32> {
+    let column = |name: &str| run.frame.column(name).ok()?.f64().ok();
+    let (batches, whole) = (column("batch_accuracy")?, column("train_accuracy")?);
+    let epoch = run.frame.column("epoch").ok()?.u32().ok()?;
+    let mut rows = batches.iter().zip(whole.iter()).zip(epoch.iter());
+    rows.find(|((batches, whole), _)| [*batches, *whole].into_iter().flatten().any(|a| a >= FITTED))?.1
 }
 
 fn percent(v: f64) -> String {
@@ -622,7 +628,7 @@ pub const ALL: [Claim; 26] = [
         id: "small-constant-factor",
         section: "1.1",
         quote: "training time increases only by a small constant factor compared with training on the true labels.",
-        criterion: "epochs to fit random labels at most 5 times those for true labels",
+        criterion: "epochs to 99 % training accuracy on random labels at most 5 times those on true labels",
         check: small_factor,
     },
     Claim {
