@@ -34,8 +34,8 @@ pub(super) fn sizes(scale: Scale) -> (usize, usize) {
     }
 }
 
-/// Filters of the random conv-net, unless the study says. At paper scale as many as two cores do in about two
-/// hours; the paper has 32,000.
+/// Filters of the random conv-net, unless the study says. At paper scale as many as two cores should do within two
+/// hours, by counting operations (0.6e15 at some 100 GFLOPS); the paper has 32,000.
 fn filters(study: &Study) -> usize {
     study.filters.unwrap_or(match study.scale {
         Scale::Smoke => 16,
