@@ -27,6 +27,8 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
         train_accuracy: (i + 1 == losses.len()).then_some(train),
         test_accuracy: Some(tests[i.min(tests.len() - 1)]),
         learning_rate: 0.01,
+        train_top5: None,
+        test_top5: None,
         seconds: i as f64,
     };
     let rows = losses.iter().enumerate().map(row).collect();

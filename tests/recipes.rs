@@ -30,6 +30,8 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
         train_accuracy: (i + 1 == losses.len()).then_some(train),
         test_accuracy: Some(test),
         learning_rate: 0.01,
+        train_top5: None,
+        test_top5: None,
         seconds: i as f64,
     };
     let rows = losses.iter().enumerate().map(row).collect();
@@ -58,6 +60,7 @@ fn paper_scale_is_the_papers() {
             let (rate, batch, init) = match config.model {
                 ModelKind::Inception | ModelKind::InceptionNoBn => (0.1, 128, Init::Glorot),
                 ModelKind::Alexnet => (0.01, 128, Init::Tutorial),
+                ModelKind::InceptionV3 => (0.045, 32, Init::Glorot),
                 _ => (0.01, 64, Init::Glorot),
             };
             assert_eq!((hyper.learning_rate, hyper.batch_size, hyper.init), (rate, batch, init));
@@ -191,9 +194,12 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
     let data = data(2_000, 600);
     let configs = fig2b::RECIPE.runs(&data, Scale::Small);
     assert_eq!(configs.iter().map(|c| c.model).collect::<Vec<_>>(), fig2b::MODELS);
-    // The run on true labels is figure 1a's.
-    let keys: Vec<String> = fig1a::RECIPE.runs(&data, Scale::Small).iter().map(RunConfig::key).collect();
-    assert_eq!(keys.iter().filter(|k| **k == configs[0].key()).count(), 1);
+    // The run on true labels is figure 1a's, but at scale small.
+    for (scale, shared) in [(Scale::Smoke, 1), (Scale::Small, 0), (Scale::Paper, 1)] {
+        let key = fig2b::RECIPE.runs(&data, scale)[0].key();
+        let keys: Vec<String> = fig1a::RECIPE.runs(&data, scale).iter().map(RunConfig::key).collect();
+        assert_eq!(keys.iter().filter(|k| **k == key).count(), shared, "{scale}");
+    }
     let tests = |config: &RunConfig, tests: &[f64]| {
         let row = |(i, test): (usize, &f64)| Row {
             step: i as u32 + 1,
@@ -203,6 +209,8 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
             train_accuracy: Some(0.5),
             test_accuracy: Some(*test),
             learning_rate: 0.1,
+            train_top5: None,
+            test_top5: None,
             seconds: 1.0,
         };
         let rows = tests.iter().enumerate().map(row).collect();
@@ -286,7 +294,7 @@ fn time_to_fit_is_relative_to_the_clean_run_of_the_same_seed() {
 fn figure_1a_counts_steps_to_a_loss_of_a_tenth() {
     let data = data(200, 100);
     let configs = fig1a::RECIPE.runs(&data, Scale::Smoke);
-    let slow = run(&configs[1], &[2.0, 1.0, 0.1], 1.0, 0.1);
+    let slow = run(&configs[1], &[2.0, 1.5, 0.1], 1.0, 0.1);
     let quick = run(&configs[0], &[2.0, 0.05, 0.04], 1.0, 0.6);
     let never = run(&configs[2], &[2.0, 1.5, 0.2], 0.9, 0.6);
     assert_eq!(fig1a::steps_to_fit(&slow), Some(30));
@@ -294,9 +302,9 @@ fn figure_1a_counts_steps_to_a_loss_of_a_tenth() {
     assert_eq!(fig1a::steps_to_fit(&never), None);
     let verdict = |runs: &[Run]| fig1a::RECIPE.verdict(&Results::Runs(runs.to_vec())).unwrap();
     let gone = verdict(&[quick.clone(), diverged(&configs[1])]);
-    assert_eq!(gone.ours, "1 of 2 fit; true labels last, 20 steps");
+    assert_eq!(gone.ours, "1 of 2 fit; steps to half the loss: true labels 20");
     let verdict = verdict(&[quick, slow, never]);
-    assert_eq!(verdict.ours, "2 of 3 fit; random labels last, 30 steps");
+    assert_eq!(verdict.ours, "2 of 3 fit; steps to half the loss: true labels 20, random labels 30");
 }
 
 #[test]

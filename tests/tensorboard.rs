@@ -230,6 +230,8 @@ fn a_killed_run_has_no_step_twice() {
         train_accuracy: None,
         test_accuracy: None,
         learning_rate: 0.1,
+        train_top5: None,
+        test_top5: None,
         seconds: 9.0,
     };
     let mut left = Events::create(&place, std::slice::from_ref(&later)).unwrap();

@@ -53,6 +53,16 @@ impl Augmentation {
         contrast: 0.0,
     };
 
+    /// TF-Slim's for ImageNet, beside its random areas: flips and colours (section 3's list).
+    pub const IMAGENET: Augmentation = Augmentation {
+        flip: true,
+        rotation: 0.0,
+        brightness: 32.0 / 255.0,
+        saturation: 0.5,
+        hue: 0.2,
+        contrast: 0.5,
+    };
+
     /// Nothing is changed.
     pub fn is_off(&self) -> bool {
         *self == Augmentation::default()

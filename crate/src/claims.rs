@@ -139,12 +139,25 @@ fn in_setting(run: &Run) -> bool {
     let base = recipe::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
     let (ours, theirs) = (&config.hyper, &base.hyper);
     let slow = ours.decay == table4::SLOW_DECAY && config.corruption == Corruption::RandomLabels;
-    config.width == base.width
+    [base.width, curve_width(run)].contains(&config.width)
         && (ours.batch_size, ours.decay_every, ours.init)
             == (theirs.batch_size, theirs.decay_every, theirs.init)
         && (ours.learning_rate, ours.momentum) == (theirs.learning_rate, theirs.momentum)
         && (ours.decay == theirs.decay && [size.epochs, fig1a::epochs(scale)].contains(&ours.epochs)
             || slow && ours.epochs == table4::long_epochs(scale, config.model))
+}
+
+/// Figure 1a's Inception may be narrower than that of tables and other figures: what is said of one is not read off the
+/// other.
+fn curve_width(run: &Run) -> f64 {
+    match run.record.config.model {
+        ModelKind::Inception => fig1a::width(run.record.scale),
+        model => recipe::size(run.record.scale, model).width,
+    }
+}
+
+fn as_wide_as_in_tables(run: &Run) -> bool {
+    run.record.config.width == recipe::size(run.record.scale, run.record.config.model).width
 }
 
 /// Runs of one data set, number of images and scale.
@@ -162,9 +175,21 @@ const MODELS: [ModelKind; 5] = [
 
 impl<'a> Group<'a> {
     fn of(&self, model: ModelKind, corruption: Corruption, regularized_as: Regularized) -> Vec<&'a Run> {
+        let belongs =
+            |run: &&Run| as_wide_as_in_tables(run) && Self::is(run, model, corruption, regularized_as);
+        self.runs.iter().copied().filter(belongs).collect()
+    }
+
+    fn is(run: &Run, model: ModelKind, corruption: Corruption, regularized_as: Regularized) -> bool {
+        let config = &run.record.config;
+        config.model == model && config.corruption == corruption && regularized(config) == regularized_as
+    }
+
+    /// Figure 1a's.
+    fn curves(&self, corruption: Corruption) -> Vec<&'a Run> {
         let belongs = |run: &&Run| {
-            let config = &run.record.config;
-            config.model == model && config.corruption == corruption && regularized(config) == regularized_as
+            run.record.config.width == fig1a::width(run.record.scale)
+                && Self::is(run, ModelKind::Inception, corruption, Regularized::Not)
         };
         self.runs.iter().copied().filter(belongs).collect()
     }
@@ -178,6 +203,7 @@ impl<'a> Group<'a> {
                 Corruption::TrueLabels | Corruption::PartialLabels { .. } | Corruption::RandomLabels
             );
             config.model == model
+                && as_wide_as_in_tables(run)
                 && labels
                 && config.corruption.label_noise() == p
                 && regularized(config) == Regularized::Not
@@ -381,21 +407,15 @@ fn slowdown(group: &Group) -> Vec<Item> {
     fig1b::MODELS.iter().filter_map(item).collect()
 }
 
-fn inception<'a>(group: &Group<'a>, corruption: Corruption) -> Vec<&'a Run> {
-    group.of(ModelKind::Inception, corruption, Regularized::Not)
-}
-
 fn slow_start(group: &Group) -> Vec<Item> {
-    let (clean, random) =
-        (inception(group, Corruption::TrueLabels), inception(group, Corruption::RandomLabels));
+    let (clean, random) = (group.curves(Corruption::TrueLabels), group.curves(Corruption::RandomLabels));
     let (Some(a), Some(b)) = (steps(&clean, STARTED), steps(&random, STARTED)) else { return Vec::new() };
     let text = format!("steps to a loss of {STARTED}: true labels {a:.0}, random labels {b:.0}");
     vec![Item::new(text, b > a, &[&clean, &random])]
 }
 
 fn quick_convergence(group: &Group) -> Vec<Item> {
-    let (clean, random) =
-        (inception(group, Corruption::TrueLabels), inception(group, Corruption::RandomLabels));
+    let (clean, random) = (group.curves(Corruption::TrueLabels), group.curves(Corruption::RandomLabels));
     let fall = |runs: &[&Run]| Some(steps(runs, fig1a::FITTED_LOSS)? - steps(runs, STARTED)?);
     let (Some(a), Some(b)) = (fall(&clean), fall(&random)) else { return Vec::new() };
     let text = format!(
@@ -406,12 +426,11 @@ fn quick_convergence(group: &Group) -> Vec<Item> {
 }
 
 fn noise_first(group: &Group) -> Vec<Item> {
-    let random = inception(group, Corruption::RandomLabels);
-    // Half of the way down from ln 10.
-    let half = 0.5 * 10f64.ln();
+    let random = group.curves(Corruption::RandomLabels);
+    let half = fig1a::HALF_LOSS;
     let Some(labels) = steps(&random, half) else { return Vec::new() };
     let item = |setting: Corruption| {
-        let runs = inception(group, setting);
+        let runs = group.curves(setting);
         let noise = steps(&runs, half)?;
         let text =
             format!("steps to half the loss: {} {noise:.0}, random labels {labels:.0}", setting.title());

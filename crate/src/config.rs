@@ -4,6 +4,7 @@ use crate::augment::Augmentation;
 use crate::corruption::Corruption;
 use crate::data::hex;
 use crate::models::ModelKind;
+use crate::preprocess::CROP;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -166,11 +167,15 @@ pub struct Hyper {
     pub weight_decay_on: DecayOn,
     /// How the weights start. Not stated in the paper.
     pub init: Init,
-    /// Train on random 28x28 crops, test on the centre crop.
+    /// Train on random 28x28 crops, test on the centre crop. Photographs: train on random areas, test on the central
+    /// 87.5 % ([`crate::preprocess::Area`]).
     pub random_crop: bool,
     /// Other random changes of the training images.
     #[serde(default, skip_serializing_if = "Augmentation::is_off")]
     pub augment: Augmentation,
+    /// Leave out the network's dropout (Inception V3 has one; table 2).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_dropout: bool,
     /// At most this many epochs.
     pub epochs: usize,
     /// Stop at the end of the first epoch with 100 % training accuracy.
@@ -189,6 +194,9 @@ pub struct RunConfig {
     /// Factor on the channels and units of every hidden layer; 1 in the paper.
     #[serde(default = "unchanged")]
     pub width: f64,
+    /// Height and width of what the network sees: 28 for small images (a crop), 299 for photographs in the paper.
+    #[serde(default = "cropped", skip_serializing_if = "is_crop")]
+    pub input: usize,
     /// Section 2.1's modification of labels or images.
     pub corruption: Corruption,
     /// Optimisation.
@@ -204,6 +212,18 @@ pub struct RunConfig {
 /// The width of runs that were recorded before it could be chosen.
 fn unchanged() -> f64 {
     1.0
+}
+
+fn cropped() -> usize {
+    CROP
+}
+
+fn is_crop(input: &usize) -> bool {
+    *input == CROP
+}
+
+fn is_false(on: &bool) -> bool {
+    !on
 }
 
 /// The present [`RunConfig::schema`].

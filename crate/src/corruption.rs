@@ -74,10 +74,26 @@ impl Corruption {
         }
     }
 
+    /// The training labels after the modification: the only part of it that photographs can have.
+    ///
+    /// Errors: [`Error::Argument`] for `p` outside 0 to 1, and for a modification of pixels.
+    pub fn labels(self, labels: &[u16], classes: usize, seed: u64) -> Result<Vec<u16>> {
+        match self {
+            Corruption::TrueLabels => Ok(labels.to_vec()),
+            Corruption::PartialLabels { p } => partially_corrupted(labels, classes, p, seed),
+            Corruption::RandomLabels => Ok(random_labels(labels.len(), classes, seed)),
+            _ => {
+                let problem = format!("{} of photographs: only labels can be corrupted", self.title());
+                Err(Error::argument("corruption", problem))
+            }
+        }
+    }
+
     /// Applies the modification to the first `train` and `test` images of `data`.
     ///
-    /// Errors: [`Error::Argument`] for `p` outside 0 to 1.
+    /// Errors: [`Error::Argument`] for `p` outside 0 to 1, and for photographs.
     pub fn apply(self, data: &Dataset, train: usize, test: usize, seed: u64) -> Result<Corrupted> {
+        data.pixels("corruption")?;
         let size: usize = data.shape.iter().product();
         let [train, test] = [(&data.train, train), (&data.test, test)].map(|(split, n)| {
             let n = n.min(split.len());

@@ -5,10 +5,11 @@
 //!
 //! | module | what is in it | paper |
 //! | --- | --- | --- |
-//! | [`data`] | data sets and where they are found: CIFAR-10, MNIST, the embedded `shapes10` | appendix A |
+//! | [`data`] | data sets and where they are found: CIFAR-10, MNIST, ImageNet, the embedded `shapes10` | appendix A |
 //! | [`corruption`] | the six modifications of labels and images | section 2.1 |
 //! | [`augment`] | flips, rotations, colours: random changes of training images | section 3, table 4 |
-//! | [`preprocess`] | scaling, crops, per-image whitening | appendix A |
+//! | [`preprocess`] | scaling, crops, per-image whitening; photographs' areas and sizes | appendix A |
+//! | [`examples`] | a run's images and labels, ready for the network | |
 //! | [`models`] | the architectures, one file each | appendix A, figure 3 |
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
 //! | [`optim`] | SGD with momentum and weight decay | appendix A |
@@ -46,6 +47,7 @@ pub mod config;
 pub mod corruption;
 pub mod data;
 pub mod error;
+pub mod examples;
 pub mod expressivity;
 pub mod figures;
 pub mod files;

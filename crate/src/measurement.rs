@@ -108,6 +108,7 @@ impl Measurement {
     /// Errors: [`Error::Argument`] where `data` is not the measurement's, and each quantity's own.
     pub fn measure(&self, data: &Dataset, say: &mut dyn FnMut(&str)) -> Result<DataFrame> {
         let operation = "measurement";
+        data.pixels(operation)?;
         let DataId { train, test, .. } = self.data;
         if self.data.fingerprint != data.fingerprint {
             return Err(Error::argument(operation, format!("of {}, given {data:?}", self.data.title)));

@@ -36,6 +36,12 @@ pub struct Record {
     pub train_accuracy: Option<f64>,
     /// Accuracy on the test set at the end, 0 to 1.
     pub test_accuracy: Option<f64>,
+    /// Top-5 accuracy on the whole training set at the end; of photographs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_top5: Option<f64>,
+    /// Top-5 accuracy on the test set at the end; of photographs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_top5: Option<f64>,
     /// Seconds of training and evaluation.
     pub seconds: f64,
     /// SHA-256 of the frame without `seconds`: equal for equal runs.
@@ -50,7 +56,8 @@ pub struct Run {
     /// What is known of it.
     pub record: Record,
     /// `step` u32, `epoch` u32, `loss`, `batch_accuracy`, `train_accuracy` (nulls), `test_accuracy`
-    /// (nulls), `learning_rate`, `seconds`: f64. See [`Row`].
+    /// (nulls), `learning_rate`, `seconds`: f64; of photographs also `train_top5` and `test_top5` (nulls). See
+    /// [`Row`].
     pub frame: DataFrame,
 }
 
@@ -289,6 +296,8 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run
             epochs: last.epoch,
             train_accuracy: last.train_accuracy,
             test_accuracy: last.test_accuracy,
+            train_top5: last.train_top5,
+            test_top5: last.test_top5,
             seconds: last.seconds,
             digest: digest(&trained.rows),
             provenance: Provenance::here(),
@@ -309,6 +318,9 @@ pub fn digest(rows: &[Row]) -> String {
         for value in values {
             hash.update(bits(value).to_le_bytes());
         }
+        for value in [r.train_top5, r.test_top5].into_iter().flatten() {
+            hash.update(value.to_bits().to_le_bytes());
+        }
     }
     hex(&hash.finalize())
 }
@@ -320,7 +332,7 @@ fn frame(rows: &[Row]) -> Result<DataFrame> {
     let optional = |name: &str, value: fn(&Row) -> Option<f64>| {
         Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
     };
-    let columns = vec![
+    let mut columns = vec![
         Column::new("step".into(), rows.iter().map(|r| r.step).collect::<Vec<_>>()),
         Column::new("epoch".into(), rows.iter().map(|r| r.epoch).collect::<Vec<_>>()),
         column("loss", |r| r.loss),
@@ -330,6 +342,10 @@ fn frame(rows: &[Row]) -> Result<DataFrame> {
         column("learning_rate", |r| r.learning_rate),
         column("seconds", |r| r.seconds),
     ];
+    if rows.iter().any(|r| r.test_top5.is_some()) {
+        columns.push(optional("train_top5", |r| r.train_top5));
+        columns.push(optional("test_top5", |r| r.test_top5));
+    }
     DataFrame::new(rows.len(), columns).map_err(Error::frame("build the run's frame"))
 }
 

@@ -7,7 +7,6 @@ use crate::data::{self, Dataset};
 use crate::figures::Note;
 use crate::measurement::{Measured, Measurement};
 use crate::models::{ModelKind, plan};
-use crate::preprocess::CROP;
 use crate::provenance;
 use crate::recipe::{self, Product, Recipe, Results, Source, Verdict};
 use crate::store::{Event, Record, Run, Store};
@@ -389,6 +388,9 @@ impl std::fmt::Display for Study {
         writeln!(f, "data:  {}", self.why)?;
         for data in self.datasets() {
             writeln!(f, "       {data:?}")?;
+            if let Some(report) = data.photographs.as_ref().and_then(|photographs| photographs.report()) {
+                writeln!(f, "       {report}")?;
+            }
         }
         writeln!(f, "scale: {}{reduced}", self.scale)?;
         write!(f, "into:  {}", self.folder().display())
@@ -444,7 +446,7 @@ impl Forecast {
     }
 
     fn work(config: &RunConfig) -> Option<f64> {
-        let input = [CROP, CROP, 3];
+        let input = [config.input, config.input, 3];
         let layers = config.model.plan(input, 10, config.width).ok()?;
         // Three passes for a training image; tests are a part of it.
         Some(plan::work(&layers, input).ok()? as f64 * config.data.train as f64)
@@ -516,6 +518,9 @@ pub fn describe(config: &RunConfig) -> String {
     }
     if !config.hyper.augment.is_off() {
         text += &format!(", {}", config.hyper.augment.describe());
+    }
+    if config.hyper.without_dropout {
+        text += ", without dropout";
     }
     if config.width != 1.0 {
         text += &format!(", width {}", config.width);

@@ -1,17 +1,18 @@
 //! The training loop (appendix A): SGD over a resident data set, a frame of what happened, and
 //! checkpoints from which a killed run goes on as if it had never stopped.
 
-use crate::augment::{self, Augmentation};
 use crate::config::{Hyper, RunConfig};
 use crate::data::Dataset;
-use crate::models::{Network, Parameter, count_correct};
+use crate::examples::{Accuracy, Examples};
+use crate::models::plan::Layer;
+use crate::models::{Network, Parameter};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
-use crate::preprocess::{self, CROP, Pixels};
+use crate::preprocess::CROP;
 use crate::tensorboard::Events;
 use crate::{Error, Result, files, threads};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -34,6 +35,12 @@ pub struct Row {
     pub train_accuracy: Option<f64>,
     /// Accuracy on the test set with the weights of this moment, where it was measured.
     pub test_accuracy: Option<f64>,
+    /// Top-5 accuracy on the whole training set, measured with `train_accuracy` on photographs.
+    #[serde(default)]
+    pub train_top5: Option<f64>,
+    /// Top-5 accuracy on the test set, measured with `test_accuracy` on photographs.
+    #[serde(default)]
+    pub test_top5: Option<f64>,
     /// Learning rate of the last step.
     pub learning_rate: f64,
     /// Seconds of training and evaluation so far, over all sittings.
@@ -86,102 +93,6 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Images ready for training: cropped, whitened, resident as `f32`.
-struct Resident {
-    image: usize,
-    train: Vec<f32>,
-    train_labels: Vec<u16>,
-    test: Vec<f32>,
-    test_labels: Vec<u16>,
-    /// Where the training images change from epoch to epoch.
-    varied: Option<Varied>,
-}
-
-/// What random crops and augmented images are made from.
-struct Varied {
-    shape: [usize; 3],
-    pixels: Pixels,
-    augment: Augmentation,
-    seed: u64,
-}
-
-/// An epoch's random choices.
-struct Choices {
-    epoch: u32,
-    /// Corner of each training image's crop.
-    corners: Vec<(u8, u8)>,
-}
-
-impl Varied {
-    fn image(&self, index: usize, choices: &Choices, out: &mut [f32]) {
-        let [channels, height, width] = self.shape;
-        let (top, left) = choices.corners[index];
-        let corner = (top.into(), left.into());
-        if self.augment.is_off() {
-            return self.pixels.whitened(index, self.shape, corner, out);
-        }
-        let stream = AUGMENT << 40 | u64::from(choices.epoch);
-        let change = self.augment.draw(self.seed, stream, index as u32);
-        let whole = self.pixels.scaled(index, self.shape);
-        let mut turned = vec![0.0; channels * height * width];
-        let turned = if self.augment.rotation > 0.0 {
-            augment::rotate(&whole, self.shape, change.degrees, &mut turned);
-            &turned
-        } else {
-            &whole
-        };
-        preprocess::crop(turned, self.shape, corner, out, |v| v);
-        if change.flip {
-            augment::flip(out, CROP);
-        }
-        change.colours(out, channels);
-        preprocess::whiten(out);
-    }
-}
-
-impl Resident {
-    fn new(config: &RunConfig, data: &Dataset) -> Result<Resident> {
-        let DataSizes { train, test } = sizes(config, data)?;
-        let corrupted = config.corruption.apply(data, train, test, config.seeds.data)?;
-        let shape = corrupted.shape;
-        let Hyper { random_crop, augment, .. } = config.hyper;
-        let varied = |pixels| Varied { shape, pixels, augment, seed: config.seeds.order };
-        Ok(Resident {
-            image: shape[0] * CROP * CROP,
-            train: corrupted.train.whitened_all(train, shape)?,
-            train_labels: corrupted.train_labels,
-            test: corrupted.test.whitened_all(test, shape)?,
-            test_labels: corrupted.test_labels,
-            varied: (random_crop || !augment.is_off()).then(|| varied(corrupted.train)),
-        })
-    }
-
-    /// The training images `order`, gathered side by side, as they are in this epoch.
-    fn batch(&self, order: &[u32], choices: &Choices) -> (Vec<f32>, Vec<u16>) {
-        let mut images = vec![0.0; order.len() * self.image];
-        threads::each_chunk(&mut images, self.image, |at, out| {
-            let index = order[at] as usize;
-            match &self.varied {
-                Some(varied) => varied.image(index, choices, out),
-                None => out.copy_from_slice(&self.train[index * self.image..(index + 1) * self.image]),
-            }
-        });
-        (images, order.iter().map(|&i| self.train_labels[i as usize]).collect())
-    }
-
-    fn accuracy(&self, network: &dyn Network, images: &[f32], labels: &[u16]) -> Result<f64> {
-        const AT_ONCE: usize = 250;
-        let mut correct = 0;
-        threads::awake(|| {
-            for (images, labels) in images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE)) {
-                let scores = network.logits(images.to_vec())?;
-                correct += count_correct(&scores, labels, scores.len() / labels.len());
-            }
-            Ok(correct as f64 / labels.len() as f64)
-        })
-    }
-}
-
 struct DataSizes {
     train: usize,
     test: usize,
@@ -216,6 +127,24 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     Err(Error::argument(operation, problem))
 }
 
+/// The network of a configuration, at its start.
+///
+/// Errors: those of [`crate::models::ModelKind::plan`].
+pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
+    let Hyper { init, weight_decay_on, without_dropout, .. } = config.hyper;
+    // Photographs have three colours, and so has what is seen as they are.
+    let small = data.photographs.is_none() && config.input == CROP;
+    let channels = if small { data.shape[0] } else { 3 };
+    let input = [config.input, config.input, channels];
+    let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
+    if without_dropout {
+        plan.retain(|layer| !matches!(layer, Layer::Dropout(_)));
+    }
+    let mut network = config.model.build_plan(plan, input, init, config.seeds.init)?;
+    network.set_decay_on(weight_decay_on);
+    Ok(network)
+}
+
 /// Everything that a run carries from one epoch to the next, but for weights and velocities.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Position {
@@ -229,11 +158,11 @@ struct Position {
 /// Streams of the order seed: orders, an epoch each; random crops, an epoch each; a layer's draws, a step each;
 /// augmentation, an epoch each. A resumed run draws what it would have drawn.
 const ORDER: u64 = 0;
-const CROPS: u64 = 1;
+pub(crate) const CROPS: u64 = 1;
 const DRAWS: u64 = 2;
-const AUGMENT: u64 = 3;
+pub(crate) const AUGMENT: u64 = 3;
 
-fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
+pub(crate) fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(what << 40 | u64::from(epoch));
     rng
@@ -247,14 +176,10 @@ fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
 /// Errors: [`Error::Argument`] for a configuration that does not fit the data, those of
 /// [`crate::models::ModelKind::build`], and I/O errors of the checkpoint.
 pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<Option<Trained>> {
-    let resident = Resident::new(config, data)?;
+    let DataSizes { train, test } = sizes(config, data)?;
+    let examples = Examples::new(config, data, train, test)?;
     let hyper = &config.hyper;
-    let [channels, height, width] = data.shape;
-    let mut network = {
-        let (input, classes) = ([CROP, CROP, channels], data.classes.len());
-        config.model.build_for(input, classes, config.width, hyper.init, config.seeds.init)?
-    };
-    network.set_decay_on(hyper.weight_decay_on);
+    let mut network = network(config, data)?;
     let mut at = Position::default();
     let checkpoint = progress.folder.as_ref().map(|f| Checkpoint { folder: f.clone(), key: config.key() });
     if let Some(found) = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten() {
@@ -262,7 +187,7 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         at = found.position;
     }
     let mut events = progress.events.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
-    let n = resident.train_labels.len();
+    let n = examples.len();
     let steps = n.div_ceil(hyper.batch_size);
     let mut saved = Instant::now();
     while at.ending.is_none() {
@@ -272,17 +197,7 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         at.epoch += 1;
         let mut order: Vec<u32> = (0..n as u32).collect();
         order.shuffle(&mut epoch_stream(config.seeds.order, ORDER, at.epoch));
-        let corners: Vec<(u8, u8)> = if hyper.random_crop {
-            let mut rng = epoch_stream(config.seeds.order, CROPS, at.epoch);
-            let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
-            (0..n).map(|_| (up_to(height), up_to(width))).collect()
-        } else if resident.varied.is_some() {
-            let (top, left) = preprocess::centre(height, width)?;
-            vec![(top.min(255) as u8, left.min(255) as u8); n]
-        } else {
-            Vec::new()
-        };
-        let choices = Choices { epoch: at.epoch, corners };
+        let choices = examples.choices(at.epoch)?;
         let rate =
             hyper.learning_rate * hyper.decay.powi(((at.epoch - 1) as usize / hyper.decay_every) as i32);
         let step = SgdStep {
@@ -294,7 +209,10 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         let (mut epoch_correct, mut diverged) = (0, false);
         threads::awake(|| -> Result<()> {
             for (index, order) in order.chunks(hyper.batch_size).enumerate() {
-                let (images, labels) = resident.batch(order, &choices);
+                let (images, labels) = examples.batch(order, &choices);
+                if labels.is_empty() {
+                    continue;
+                }
                 let pass = Pass::training_step(config.seeds.order, DRAWS << 40 | u64::from(at.step));
                 let outcome = network.train_step(images, &labels, step, pass)?;
                 at.step += 1;
@@ -315,6 +233,8 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
                         batch_accuracy: correct as f64 / seen as f64,
                         train_accuracy: None,
                         test_accuracy: None,
+                        train_top5: None,
+                        test_top5: None,
                         learning_rate: rate,
                         seconds: before + started.elapsed().as_secs_f64(),
                     });
@@ -334,9 +254,9 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         let was_fitted = at.rows.iter().any(|row| row.train_accuracy == Some(1.0));
         let test_due = (at.epoch as usize).is_multiple_of(config.eval_every);
         let measured = (last || nearly && (test_due || !was_fitted))
-            .then(|| resident.accuracy(network, &resident.train, &resident.train_labels))
+            .then(|| examples.train_accuracy(network))
             .transpose()?;
-        let fitted = measured == Some(1.0);
+        let fitted = measured.is_some_and(|accuracy| accuracy.top1 == 1.0);
         if diverged {
             at.ending = Some(Ending::Diverged);
         } else if fitted && hyper.stop_when_fitted {
@@ -344,12 +264,14 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         } else if last {
             at.ending = Some(Ending::Completed);
         }
-        let tested = (at.ending.is_some() || test_due)
-            .then(|| resident.accuracy(network, &resident.test, &resident.test_labels))
-            .transpose()?;
+        let tested =
+            (at.ending.is_some() || test_due).then(|| examples.test_accuracy(network)).transpose()?;
         at.seconds = before + started.elapsed().as_secs_f64();
         if let Some(row) = at.rows.last_mut() {
-            (row.train_accuracy, row.test_accuracy, row.seconds) = (measured, tested, at.seconds);
+            let (top1, top5) = (|a: Accuracy| a.top1, |a: Accuracy| a.top5);
+            (row.train_accuracy, row.train_top5) = (measured.map(top1), measured.and_then(top5));
+            (row.test_accuracy, row.test_top5) = (tested.map(top1), tested.and_then(top5));
+            row.seconds = at.seconds;
             (progress.on_epoch)(row);
         }
         if let Some(events) = &mut events {

@@ -2,7 +2,7 @@
 //! ends with the paper's findings beside ours.
 
 use super::runs::terminal_table;
-use crate::data::hex;
+use crate::data::{Dataset, hex};
 use crate::recipe::{self, Recipe};
 use crate::study::{DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, Study};
 use crate::{Error, Result, files, jupyter};
@@ -12,12 +12,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The recipes named in `only` (all where empty), in the paper's order.
+/// The recipes named in `only` (where empty, those that suit the data), in the paper's order.
 ///
 /// Errors: [`Error::Argument`] for an unknown name.
-pub fn chosen(only: &[String]) -> Result<Vec<Recipe>> {
+pub fn chosen(only: &[String], data: &Dataset) -> Result<Vec<Recipe>> {
     only.iter().try_for_each(|id| recipe::find(id).map(|_| ()))?;
-    Ok(recipe::ALL.into_iter().filter(|r| only.is_empty() || only.iter().any(|id| id == r.id)).collect())
+    if only.is_empty() {
+        return Ok(recipe::suiting(data));
+    }
+    Ok(recipe::ALL.into_iter().filter(|r| only.iter().any(|id| id == r.id)).collect())
 }
 
 /// Runs the notebooks of the recipes named in `only` on `study`.
@@ -25,7 +28,7 @@ pub fn chosen(only: &[String]) -> Result<Vec<Recipe>> {
 /// A notebook whose text, code, data and scale are those of its last execution, and whose files are
 /// all there, is not executed again.
 pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
-    let recipes = chosen(only)?;
+    let recipes = chosen(only, &study.data)?;
     let root = jupyter::root()?;
     fs::create_dir_all(study.folder()).map_err(Error::io("create the folder", study.folder()))?;
     let out = study.out.canonicalize().map_err(Error::io("find the folder", &study.out))?;

@@ -29,6 +29,12 @@ pub struct RunChoice {
     /// gaussian:overall
     #[arg(long, value_name = "NAME", default_value = "true-labels")]
     pub corruption: Corruption,
+    /// Height and width of what the network sees; photographs: 299 in the paper [default: 28]
+    #[arg(long, value_name = "N")]
+    pub input: Option<usize>,
+    /// Leave out the network's dropout
+    #[arg(long)]
+    pub without_dropout: bool,
     /// Most epochs
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -53,7 +59,7 @@ pub struct RunChoice {
     /// What weight decay acts on: all, or fc (weights of fully connected hidden layers)
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub weight_decay_on: DecayOn,
-    /// Train on random 28x28 crops
+    /// Train on random 28x28 crops; of photographs on random areas
     #[arg(long)]
     pub random_crop: bool,
     /// Exchange left and right of a training image with probability 1/2
@@ -88,6 +94,7 @@ impl RunChoice {
         let seeds = Seeds::repeat(self.repeat);
         let mut config = recipe::setting(&study.data, study.scale, self.model, self.corruption, seeds);
         config.width = self.width;
+        config.input = self.input.unwrap_or(config.input);
         let hyper = &mut config.hyper;
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.batch_size = self.batch_size.unwrap_or(hyper.batch_size);
@@ -97,6 +104,7 @@ impl RunChoice {
         hyper.weight_decay = self.weight_decay;
         hyper.weight_decay_on = self.weight_decay_on;
         hyper.random_crop = self.random_crop;
+        hyper.without_dropout = self.without_dropout;
         let RunChoice { flip, rotation, brightness, saturation, hue, contrast, .. } = *self;
         hyper.augment = Augmentation { flip, rotation, brightness, saturation, hue, contrast };
         hyper.stop_when_fitted = !self.keep_going;

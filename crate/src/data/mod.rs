@@ -2,14 +2,18 @@
 
 pub mod cifar;
 pub mod fetch;
+pub mod imagenet;
 pub mod mnist;
 pub mod shapes10;
 
 use crate::config::DataId;
+use crate::preprocess::Area;
 use crate::{Error, Result};
+use imagenet::Photographs;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Images of one size and their labels.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,14 +45,17 @@ pub struct Dataset {
     pub title: String,
     /// Class names, in the order of the labels.
     pub classes: Vec<String>,
-    /// Channels, height and width of every image.
+    /// Channels, height and width of every image; of photographs, which differ in size, the paper's 3, 299, 299.
     pub shape: [usize; 3],
     /// Training images.
     pub train: Split,
     /// Test images.
     pub test: Split,
-    /// SHA-256 over shape, labels and images of both splits, in hexadecimal.
+    /// SHA-256 over shape, labels and images of both splits, in hexadecimal. Of photographs: over names, sizes and
+    /// labels, and over the contents where the files have no more than 1 GiB.
     pub fingerprint: String,
+    /// Photographs are decoded when they are needed: the splits have labels alone.
+    pub photographs: Option<Arc<Photographs>>,
 }
 
 impl Dataset {
@@ -94,13 +101,54 @@ impl Dataset {
             hash.update(&split.images);
         }
         let fingerprint = hex(&hash.finalize());
-        Ok(Dataset { name: name.into(), title: title.into(), classes, shape, train, test, fingerprint })
+        let (name, title) = (name.into(), title.into());
+        Ok(Dataset { name, title, classes, shape, train, test, fingerprint, photographs: None })
+    }
+
+    /// Nothing, if the images are small ones in memory.
+    ///
+    /// Errors: [`Error::Argument`] for photographs, of which `operation` is not made.
+    pub fn pixels(&self, operation: &'static str) -> Result<()> {
+        match self.photographs {
+            None => Ok(()),
+            Some(_) => Err(Error::argument(
+                operation,
+                format!("{} holds photographs; this is made of small images of one size", self.title),
+            )),
+        }
+    }
+
+    /// Of photographs, the first `rows` training ones of each class, their central parts at 64x64 pixels, as a data
+    /// set for [`Dataset::contact_sheet`].
+    fn thumbnails(&self, photographs: &Photographs, rows: usize) -> Dataset {
+        const SIDE: usize = 64;
+        let mut split = Split { images: Vec::new(), labels: Vec::new() };
+        let mut found = vec![0; self.classes.len()];
+        for (index, &label) in self.train.labels.iter().enumerate() {
+            if found[usize::from(label)] == rows {
+                continue;
+            }
+            let mut small = vec![0.0; 3 * SIDE * SIDE];
+            let resized = photographs.with(imagenet::Place::Train(index), |photograph| {
+                let area = Area::central(photograph.height, photograph.width);
+                photograph.resized(area, SIDE, &mut small);
+            });
+            if resized.is_some() {
+                found[usize::from(label)] += 1;
+                split.images.extend(small.iter().map(|v| (255.0 * v).round() as u8));
+                split.labels.push(label);
+            }
+        }
+        Dataset { shape: [3, SIDE, SIDE], train: split, photographs: None, ..self.clone() }
     }
 
     /// The first `rows` training images of each class, one class a column in the order of
     /// [`Dataset::classes`], each pixel `zoom` times enlarged, with white gaps between them. Places
     /// without an image stay white.
     pub fn contact_sheet(&self, rows: usize, zoom: usize) -> Sheet {
+        if let Some(photographs) = &self.photographs {
+            return self.thumbnails(photographs, rows).contact_sheet(rows, zoom);
+        }
         let [channels, height, width] = self.shape;
         let zoom = zoom.max(1);
         let (cell_width, cell_height) = (width + 2, height + 2);
@@ -149,9 +197,11 @@ impl Dataset {
 impl std::fmt::Debug for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [c, h, w] = self.shape;
+        let images =
+            if self.photographs.is_some() { "photographs".into() } else { format!("images of {c}x{h}x{w}") };
         write!(
             f,
-            "{}: {} train and {} test images of {c}x{h}x{w}, {} classes, sha256 {}",
+            "{}: {} train and {} test {images}, {} classes, sha256 {}",
             self.title,
             self.train.len(),
             self.test.len(),
@@ -202,6 +252,8 @@ pub enum Format {
     Cifar,
     /// [`mnist`].
     Mnist,
+    /// [`imagenet`].
+    Photographs,
 }
 
 impl Format {
@@ -211,16 +263,19 @@ impl Format {
             Some(Format::Cifar)
         } else if mnist::is_here(folder) {
             Some(Format::Mnist)
+        } else if imagenet::is_here(folder) {
+            Some(Format::Photographs)
         } else {
             None
         }
     }
 
-    /// For people: "CIFAR-10 binary", "MNIST idx".
+    /// For people: "CIFAR-10 binary", "MNIST idx", "ILSVRC folders".
     pub fn title(self) -> &'static str {
         match self {
             Format::Cifar => "CIFAR-10 binary",
             Format::Mnist => "MNIST idx",
+            Format::Photographs => "ILSVRC folders",
         }
     }
 
@@ -228,6 +283,7 @@ impl Format {
         match self {
             Format::Cifar => cifar::read(folder),
             Format::Mnist => mnist::read(folder),
+            Format::Photographs => imagenet::read(folder),
         }
     }
 
@@ -236,6 +292,7 @@ impl Format {
         match self {
             Format::Cifar => cifar::count(folder),
             Format::Mnist => mnist::count(folder),
+            Format::Photographs => imagenet::count(folder),
         }
     }
 }
@@ -274,9 +331,23 @@ pub const MNIST: Known = Known {
     format: Format::Mnist,
     about: "70,000 handwritten digits of 28x28x1",
 };
+/// Ten classes of ImageNet, whole or a part.
+pub const IMAGENETTE: Known = Known {
+    name: "imagenette",
+    folder: "imagenette",
+    format: Format::Photographs,
+    about: "photographs of ten classes of ImageNet",
+};
+/// The whole ILSVRC-2012, or a part.
+pub const IMAGENET: Known = Known {
+    name: "imagenet",
+    folder: "imagenet",
+    format: Format::Photographs,
+    about: "ILSVRC-2012's photographs of 1,000 classes; the paper's second data set",
+};
 /// Every data set of a folder, in the order in which `RETHINK_DATA` and the cache are searched
 /// when nothing is named.
-pub const KNOWN: [Known; 3] = [CIFAR10, CIFAR10_LOSSLESS, MNIST];
+pub const KNOWN: [Known; 5] = [CIFAR10, CIFAR10_LOSSLESS, MNIST, IMAGENETTE, IMAGENET];
 /// The embedded data set's name.
 pub const SHAPES10: &str = "shapes10";
 
@@ -341,6 +412,13 @@ impl Places {
                 None => Err(self.missing(known)),
             };
         }
+        if let Some(folder) = name.strip_prefix("imagenet:").map(Path::new) {
+            if Format::of(folder) == Some(Format::Photographs) {
+                return Ok(Choice::folder(IMAGENET.name, IMAGENET.format, folder.to_path_buf(), "as named"));
+            }
+            let problem = "no train with folders named by WordNet ids (n01440764), and val";
+            return Err(Error::format("open the data set", folder, problem));
+        }
         let folder = Path::new(name);
         if let Some(format) = Format::of(folder) {
             return Ok(Choice::folder(format.title(), format, folder.to_path_buf(), "as named"));
@@ -350,7 +428,8 @@ impl Places {
             if let Some((known, folder)) = KNOWN.iter().find_map(|k| inside.find(k).map(|(_, f)| (k, f))) {
                 return Ok(Choice::folder(known.name, known.format, folder, "as named"));
             }
-            let problem = "no data_batch_1.bin (CIFAR-10 binary) and no train-images-idx3-ubyte (MNIST idx)";
+            let problem = "no data_batch_1.bin (CIFAR-10 binary), no train-images-idx3-ubyte (MNIST idx), no train and \
+                           val with folders named by WordNet ids (ILSVRC)";
             return Err(Error::format("open the data set", folder, problem));
         }
         let names: Vec<&str> = KNOWN.iter().map(|k| k.name).chain([SHAPES10]).collect();
@@ -445,8 +524,8 @@ impl Choice {
     }
 }
 
-/// Opens the data set `name`: `cifar10`, `cifar10-lossless`, `mnist`, `shapes10`, or a folder that holds a
-/// known format. A name is looked for in the folder `RETHINK_DATA`, then in the cache that [`fetch`]
+/// Opens the data set `name`: `cifar10`, `cifar10-lossless`, `mnist`, `imagenette`, `imagenet`, `shapes10`, `imagenet:DIR`, or a
+/// folder that holds a known format. A name is looked for in the folder `RETHINK_DATA`, then in the cache that [`fetch`]
 /// fills. Without a name: the first data set of `RETHINK_DATA` where that is set, else the first of
 /// the cache, else `shapes10`.
 ///
@@ -468,7 +547,7 @@ pub struct Verified {
     pub data: Dataset,
     /// The files' format.
     pub format: Format,
-    /// Each file's name, bytes and SHA-256.
+    /// Each file's name, bytes and SHA-256; none of photographs.
     pub files: Vec<(String, u64, String)>,
     /// What the checksums say, in a sentence.
     pub verdict: String,
@@ -488,8 +567,8 @@ pub fn verify(folder: &Path) -> Result<Verified> {
     let Some(format) = Format::of(folder) else {
         return Err(Error::Missing {
             what: format!("{} holds no known data set", folder.display()),
-            remedy: "name a folder with data_batch_1.bin (CIFAR-10 binary) or train-images-idx3-ubyte, \
-                     plain or .gz (MNIST idx)"
+            remedy: "name a folder with data_batch_1.bin (CIFAR-10 binary), train-images-idx3-ubyte, \
+                     plain or .gz (MNIST idx), or train and val with folders named by WordNet ids (ILSVRC)"
                 .into(),
         });
     };
@@ -499,7 +578,13 @@ pub fn verify(folder: &Path) -> Result<Verified> {
             cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]).map(|f| folder.join(f)).collect()
         }
         Format::Mnist => mnist::FILES.iter().filter_map(|f| mnist::find(folder, f)).collect(),
+        Format::Photographs => Vec::new(),
     };
+    if let Some(photographs) = &data.photographs {
+        photographs.decode_all();
+        let verdict = photographs.report().unwrap_or("every file is a photograph".into());
+        return Ok(Verified { data, format, files: Vec::new(), verdict });
+    }
     let mut files = Vec::new();
     let mut md5s = Vec::new();
     for path in &paths {

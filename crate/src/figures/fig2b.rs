@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use std::collections::BTreeMap;
 
-const DRAW: &str = "draw figure 2b";
+const DRAW: &str = "draw accuracies against steps";
 
 /// Draws figure 2b.
 ///
@@ -22,8 +22,13 @@ const DRAW: &str = "draw figure 2b";
 ///
 /// Errors: absent or mistyped columns, no accuracy at all.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
-    need(frame, DRAW, &["model", "seed", "step", "epoch", "loss", "batch_accuracy", "test_accuracy"])?;
-    let models = texts(frame, DRAW, "model")?;
+    draw_as("fig2b", "model", frame, note)
+}
+
+/// The same drawing for another figure: `id` names it, `column` what its curves differ in.
+pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &[column, "seed", "step", "epoch", "loss", "batch_accuracy", "test_accuracy"])?;
+    let models = texts(frame, DRAW, column)?;
     let seeds = all_numbers(frame, DRAW, "seed")?;
     let steps = all_numbers(frame, DRAW, "step")?;
     let epochs = all_numbers(frame, DRAW, "epoch")?;
@@ -122,7 +127,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     };
     let (svg, width, height) = plot.svg()?;
     Ok(Drawing {
-        id: "fig2b".into(),
+        id: id.into(),
         svg,
         width,
         height,

@@ -24,6 +24,7 @@ pub mod export;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
+pub mod fig2a;
 pub mod fig2b;
 pub mod fig3;
 pub mod min_norm;

@@ -155,7 +155,20 @@ impl ModelKind {
         init: Init,
         seed: u64,
     ) -> Result<Box<dyn Network>> {
-        let plan = self.plan(input, classes, width)?;
+        self.build_plan(self.plan(input, classes, width)?, input, init, seed)
+    }
+
+    /// The network of a `plan` of this architecture, from which layers without weights may have been taken, with
+    /// weights drawn from `seed`.
+    ///
+    /// Errors: as for [`Planned::new`]; [`Error::Tensor`] when memory is short.
+    pub fn build_plan(
+        self,
+        plan: Vec<Layer>,
+        input: [usize; 3],
+        init: Init,
+        seed: u64,
+    ) -> Result<Box<dyn Network>> {
         match self {
             ModelKind::Inception | ModelKind::InceptionNoBn => boxed::<19, 1>(plan, input, init, seed),
             ModelKind::Alexnet => boxed::<2, 3>(plan, input, init, seed),
@@ -398,6 +411,16 @@ pub fn count_correct(scores: &[f32], labels: &[u16], classes: usize) -> usize {
             }
         }
         best == usize::from(label)
+    };
+    scores.chunks_exact(classes).zip(labels).filter(|pair| hit(*pair)).count()
+}
+
+/// How many rows of `n x classes` scores have fewer than `k` scores above the label's. A row with a NaN counts as
+/// wrong.
+pub fn count_top(k: usize, scores: &[f32], labels: &[u16], classes: usize) -> usize {
+    let hit = |(row, &label): (&[f32], &u16)| {
+        let own = row[usize::from(label)];
+        !row.iter().any(|v| v.is_nan()) && row.iter().filter(|v| **v > own).count() < k
     };
     scores.chunks_exact(classes).zip(labels).filter(|pair| hit(*pair)).count()
 }

@@ -28,7 +28,7 @@ pub const MODELS: [ModelKind; 3] = [ModelKind::Inception, ModelKind::Alexnet, Mo
 pub fn levels(scale: Scale) -> &'static [f64] {
     match scale {
         Scale::Smoke => &[0.0, 0.5, 1.0],
-        Scale::Small => &[0.0, 0.25, 0.5, 0.75, 1.0],
+        Scale::Small => &[0.0, 0.3, 0.6, 1.0],
         Scale::Paper => &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
     }
 }

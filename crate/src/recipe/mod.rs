@@ -8,6 +8,7 @@ pub mod corollary1;
 pub mod fig1a;
 pub mod fig1b;
 pub mod fig1c;
+pub mod fig2a;
 pub mod fig2b;
 pub mod fig3;
 pub mod min_norm;
@@ -15,6 +16,7 @@ pub mod norms;
 pub mod rademacher;
 pub mod stability;
 pub mod table1;
+pub mod table2;
 pub mod table3;
 pub mod table4;
 pub mod theorem1;
@@ -27,6 +29,7 @@ use crate::figures::{Drawing, Note};
 use crate::measurement::{Measured, Measurement};
 use crate::models::ModelKind;
 use crate::paper::CIFAR_TRAIN;
+use crate::preprocess::CROP;
 use crate::store::Run;
 use crate::study::Study;
 use crate::tables::Table;
@@ -162,7 +165,7 @@ pub struct Verdict {
 }
 
 /// Every recipe, in the paper's order.
-pub const ALL: [Recipe; 14] = [
+pub const ALL: [Recipe; 16] = [
     fig1a::RECIPE,
     fig1b::RECIPE,
     fig1c::RECIPE,
@@ -170,6 +173,8 @@ pub const ALL: [Recipe; 14] = [
     stability::RECIPE,
     table1::RECIPE,
     table4::RECIPE,
+    table2::RECIPE,
+    fig2a::RECIPE,
     fig2b::RECIPE,
     fig3::RECIPE,
     theorem1::RECIPE,
@@ -178,6 +183,13 @@ pub const ALL: [Recipe; 14] = [
     norms::RECIPE,
     min_norm::RECIPE,
 ];
+
+/// The recipes that suit `data` when none is named: photographs are table 2's and figure 2a's, small images all
+/// others'.
+pub fn suiting(data: &Dataset) -> Vec<Recipe> {
+    let of_photographs = |r: &Recipe| [table2::RECIPE.id, fig2a::RECIPE.id].contains(&r.id);
+    ALL.into_iter().filter(|r| of_photographs(r) == data.photographs.is_some()).collect()
+}
 
 /// The recipe named `id`.
 ///
@@ -212,13 +224,13 @@ pub struct Size {
 /// 50,000. And at these widths the order of the models' test accuracies is the paper's: Inception 38.5 %, Alexnet
 /// 36.2 %, MLP 3x512 33.5 %, MLP 1x512 32.8 %.
 pub fn size(scale: Scale, model: ModelKind) -> Size {
-    let small = |epochs, width| Size { train: 1_000, test: 2_000, epochs, width };
+    let small = |epochs, width| Size { train: 1_000, test: 1_000, epochs, width };
     let smoke = |epochs, width| Size { train: 200, test: 200, epochs, width };
     match (scale, model) {
         (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
         (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(150, 1.0),
         (Scale::Small, ModelKind::Alexnet) => small(120, 0.125),
-        (Scale::Small, _) => small(80, 0.125),
+        (Scale::Small, _) => small(50, 0.125),
         (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => smoke(12, 1.0),
         (Scale::Smoke, _) => smoke(2, 0.125),
     }
@@ -284,11 +296,14 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
     let decay_every = ((CIFAR_TRAIN as f64 / data.train as f64).round() as usize).max(1);
     let batch_size = model.batch_size();
     let steps = data.train.div_ceil(batch_size);
+    // A reduced training set is no larger than its test set.
+    let eval_every = decay_every.min(if data.train <= 1_000 { 10 } else { 5 });
     RunConfig {
         schema: SCHEMA,
         data,
         model,
         width: size.width,
+        input: CROP,
         corruption,
         hyper: Hyper {
             batch_size,
@@ -301,13 +316,13 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
             init: if size.width < 1.0 { narrow_init(model) } else { model.init() },
             random_crop: false,
             augment: Augmentation::default(),
+            without_dropout: false,
             epochs: size.epochs,
             stop_when_fitted: true,
         },
         seeds,
         log_every: steps.min(100),
-        // A reduced training set is no larger than its test set.
-        eval_every: decay_every.min(5),
+        eval_every,
     }
 }
 

@@ -36,7 +36,7 @@ const CONVERGED: f64 = 0.95;
 pub fn long_epochs(scale: Scale, model: ModelKind) -> usize {
     match scale {
         Scale::Smoke => size(scale, model).epochs,
-        Scale::Small => 200,
+        Scale::Small => 120,
         Scale::Paper => 300,
     }
 }
@@ -45,7 +45,7 @@ fn configure(row: &Table4Row, model: ModelKind, data: &Dataset, scale: Scale, se
     let mut size = size(scale, model);
     if scale == Scale::Small {
         // A fresh version of each image an epoch takes long to learn by heart.
-        size = Size { train: 500, test: 500, ..size };
+        size = Size { train: 250, test: 250, ..size };
     }
     if row.regularizer != Regularizer::WeightDecay {
         size.epochs = long_epochs(scale, model);

@@ -1,0 +1,326 @@
+//! The images and labels that a run trains and is tested on, ready for the network: small images cropped and whitened
+//! in memory, photographs decoded as they are needed.
+
+use crate::augment::{self, Augmentation};
+use crate::config::{Hyper, RunConfig};
+use crate::data::Dataset;
+use crate::data::imagenet::{Photographs, Place};
+use crate::models::{Network, count_correct, count_top};
+use crate::preprocess::{self, Area, CROP, Pixels};
+use crate::train::{AUGMENT, CROPS, epoch_stream};
+use crate::{Error, Result, threads};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+
+/// Images and labels of one run.
+pub struct Examples {
+    /// Numbers of an image.
+    image: usize,
+    train_labels: Vec<u16>,
+    test_labels: Vec<u16>,
+    images: Images,
+}
+
+enum Images {
+    /// Cropped and whitened.
+    Small {
+        train: Vec<f32>,
+        test: Vec<f32>,
+        /// Where the training images change from epoch to epoch.
+        varied: Option<Varied>,
+    },
+    Photographs(Streamed),
+}
+
+/// What random crops and augmented images are made from.
+struct Varied {
+    shape: [usize; 3],
+    pixels: Pixels,
+    random_crop: bool,
+    augment: Augmentation,
+    seed: u64,
+}
+
+/// Photographs as the network sees them.
+struct Streamed {
+    photographs: Arc<Photographs>,
+    side: usize,
+    random_area: bool,
+    augment: Augmentation,
+    seed: u64,
+}
+
+/// The largest input.
+const LARGEST: usize = 4096;
+
+/// An epoch's random choices.
+pub struct Choices {
+    epoch: u32,
+    /// Corner of each training image's crop; none for photographs, and where nothing changes.
+    corners: Vec<(u8, u8)>,
+}
+
+/// Accuracies of one measurement, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracy {
+    /// The label has the highest score.
+    pub top1: f64,
+    /// The label is among the five highest; on photographs alone.
+    pub top5: Option<f64>,
+}
+
+impl Varied {
+    fn image(&self, index: usize, choices: &Choices, out: &mut [f32]) {
+        let [channels, height, width] = self.shape;
+        let (top, left) = choices.corners[index];
+        let corner = (top.into(), left.into());
+        if self.augment.is_off() {
+            return self.pixels.whitened(index, self.shape, corner, out);
+        }
+        let stream = AUGMENT << 40 | u64::from(choices.epoch);
+        let change = self.augment.draw(self.seed, stream, index as u32);
+        let whole = self.pixels.scaled(index, self.shape);
+        let mut turned = vec![0.0; channels * height * width];
+        let turned = if self.augment.rotation > 0.0 {
+            augment::rotate(&whole, self.shape, change.degrees, &mut turned);
+            &turned
+        } else {
+            &whole
+        };
+        preprocess::crop(turned, self.shape, corner, out, |v| v);
+        if change.flip {
+            augment::flip(out, CROP);
+        }
+        change.colours(out, channels);
+        preprocess::whiten(out);
+    }
+}
+
+impl Streamed {
+    /// Photograph number `index` of the training set in `epoch`; `false` where it cannot be had.
+    fn train(&self, index: usize, epoch: u32, out: &mut [f32]) -> bool {
+        let change = self.augment.draw(self.seed, AUGMENT << 40 | u64::from(epoch), index as u32);
+        let written = self.photographs.with(Place::Train(index), |photograph| {
+            let area = if self.random_area {
+                let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+                rng.set_stream(CROPS << 40 | u64::from(epoch));
+                // A hundred draws of four numbers of two words.
+                rng.set_word_pos(index as u128 * 1024);
+                Area::random(photograph.height, photograph.width, &mut rng)
+            } else {
+                Area::central(photograph.height, photograph.width)
+            };
+            photograph.resized(area, self.side, out);
+        });
+        if written.is_none() {
+            return false;
+        }
+        if self.augment.rotation > 0.0 {
+            let whole = out.to_vec();
+            augment::rotate(&whole, [3, self.side, self.side], change.degrees, out);
+        }
+        if change.flip {
+            augment::flip(out, self.side);
+        }
+        change.colours(out, 3);
+        preprocess::centre_values(out);
+        true
+    }
+
+    /// A photograph as networks are tested on it: its central part.
+    fn central(&self, place: Place, out: &mut [f32]) -> bool {
+        let written = self.photographs.with(place, |photograph| {
+            photograph.resized(Area::central(photograph.height, photograph.width), self.side, out);
+        });
+        preprocess::centre_values(out);
+        written.is_some()
+    }
+}
+
+impl Examples {
+    /// The first `train` training and `test` test images of `data` after the corruption of `config`.
+    ///
+    /// Small images are seen as photographs are where the input is of another size than 28 pixels.
+    ///
+    /// Errors: [`Error::Shape`] for small images below 28x28, [`Error::Argument`] for an input of more than 4,096 pixels, and
+    /// for a corruption of a photograph's pixels.
+    pub fn new(config: &RunConfig, data: &Dataset, train: usize, test: usize) -> Result<Examples> {
+        let operation = "training run";
+        let Hyper { random_crop, augment, .. } = config.hyper;
+        let seed = config.seeds.order;
+        let side = config.input;
+        let photographs = match &data.photographs {
+            Some(photographs) => Some(photographs.clone()),
+            None if side != CROP => Some(Arc::new(Photographs::of_small(data))),
+            None => None,
+        };
+        if let Some(photographs) = photographs {
+            if side == 0 || side > LARGEST {
+                return Err(Error::argument(operation, format!("input of {side} pixels (1 to {LARGEST})")));
+            }
+            let labels = &data.train.labels[..train];
+            return Ok(Examples {
+                image: 3 * side * side,
+                train_labels: config.corruption.labels(labels, data.classes.len(), config.seeds.data)?,
+                test_labels: data.test.labels[..test].to_vec(),
+                images: Images::Photographs(Streamed {
+                    photographs,
+                    side,
+                    random_area: random_crop,
+                    augment,
+                    seed,
+                }),
+            });
+        }
+        let corrupted = config.corruption.apply(data, train, test, config.seeds.data)?;
+        let shape = corrupted.shape;
+        let varied = |pixels| Varied { shape, pixels, random_crop, augment, seed };
+        Ok(Examples {
+            image: shape[0] * CROP * CROP,
+            train_labels: corrupted.train_labels,
+            test_labels: corrupted.test_labels,
+            images: Images::Small {
+                train: corrupted.train.whitened_all(train, shape)?,
+                test: corrupted.test.whitened_all(test, shape)?,
+                varied: (random_crop || !augment.is_off()).then(|| varied(corrupted.train)),
+            },
+        })
+    }
+
+    /// Number of training examples.
+    pub fn len(&self) -> usize {
+        self.train_labels.len()
+    }
+
+    /// Never: a run has a training set.
+    pub fn is_empty(&self) -> bool {
+        self.train_labels.is_empty()
+    }
+
+    /// The random choices of `epoch` (from 1): the same whenever they are asked for.
+    ///
+    /// Errors: [`Error::Shape`] for images below 28x28.
+    pub fn choices(&self, epoch: u32) -> Result<Choices> {
+        let n = self.len();
+        let corners = match &self.images {
+            Images::Small {
+                varied: Some(Varied { shape: [_, height, width], random_crop: true, seed, .. }),
+                ..
+            } => {
+                let mut rng = epoch_stream(*seed, CROPS, epoch);
+                let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
+                (0..n).map(|_| (up_to(*height), up_to(*width))).collect()
+            }
+            Images::Small { varied: Some(Varied { shape: [_, height, width], .. }), .. } => {
+                let (top, left) = preprocess::centre(*height, *width)?;
+                vec![(top.min(255) as u8, left.min(255) as u8); n]
+            }
+            _ => Vec::new(),
+        };
+        Ok(Choices { epoch, corners })
+    }
+
+    /// The training images `order`, gathered side by side, as they are in this epoch, and their labels. Photographs that
+    /// cannot be decoded are left out.
+    pub fn batch(&self, order: &[u32], choices: &Choices) -> (Vec<f32>, Vec<u16>) {
+        let labels = || order.iter().map(|&i| self.train_labels[i as usize]);
+        let mut images = vec![0.0; order.len() * self.image];
+        match &self.images {
+            Images::Small { train, varied, .. } => {
+                threads::each_chunk(&mut images, self.image, |at, out| {
+                    let index = order[at] as usize;
+                    match varied {
+                        Some(varied) => varied.image(index, choices, out),
+                        None => out.copy_from_slice(&train[index * self.image..(index + 1) * self.image]),
+                    }
+                });
+                (images, labels().collect())
+            }
+            Images::Photographs(streamed) => {
+                let labels: Vec<u16> = labels().collect();
+                self.decoded(images, labels, |at, out| streamed.train(order[at] as usize, choices.epoch, out))
+            }
+        }
+    }
+
+    /// Fills `images` by `write` and leaves out those for which it says `false`.
+    fn decoded(
+        &self,
+        mut images: Vec<f32>,
+        mut labels: Vec<u16>,
+        write: impl Fn(usize, &mut [f32]) -> bool + Sync,
+    ) -> (Vec<f32>, Vec<u16>) {
+        let mut there = vec![false; labels.len()];
+        let places: Vec<_> = images.chunks_exact_mut(self.image).zip(&mut there).enumerate().collect();
+        threads::each_item(places, |(at, (out, there))| *there = write(at, out));
+        if there.contains(&false) {
+            let kept = images.chunks_exact(self.image).zip(&there).filter(|(_, there)| **there);
+            images = kept.flat_map(|(image, _)| image.iter().copied()).collect();
+            let mut there = there.iter();
+            labels.retain(|_| there.next() == Some(&true));
+        }
+        (images, labels)
+    }
+
+    /// Accuracy on the whole training set, as trained on: with its corruption, without random changes.
+    ///
+    /// Errors: those of [`Network::logits`].
+    pub fn train_accuracy(&self, network: &dyn Network) -> Result<Accuracy> {
+        match &self.images {
+            Images::Small { train, .. } => self.small(network, train, &self.train_labels),
+            Images::Photographs(s) => self.streamed(network, s, &self.train_labels, Place::Train),
+        }
+    }
+
+    /// Accuracy on the test set.
+    ///
+    /// Errors: those of [`Network::logits`].
+    pub fn test_accuracy(&self, network: &dyn Network) -> Result<Accuracy> {
+        match &self.images {
+            Images::Small { test, .. } => self.small(network, test, &self.test_labels),
+            Images::Photographs(s) => self.streamed(network, s, &self.test_labels, Place::Test),
+        }
+    }
+
+    fn small(&self, network: &dyn Network, images: &[f32], labels: &[u16]) -> Result<Accuracy> {
+        const AT_ONCE: usize = 250;
+        let mut correct = 0;
+        threads::awake(|| {
+            for (images, labels) in images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE)) {
+                let scores = network.logits(images.to_vec())?;
+                correct += count_correct(&scores, labels, scores.len() / labels.len());
+            }
+            Ok(Accuracy { top1: correct as f64 / labels.len() as f64, top5: None })
+        })
+    }
+
+    fn streamed(
+        &self,
+        network: &dyn Network,
+        streamed: &Streamed,
+        labels: &[u16],
+        place: fn(usize) -> Place,
+    ) -> Result<Accuracy> {
+        const AT_ONCE: usize = 50;
+        let (mut correct, mut among_five, mut seen) = (0, 0, 0);
+        threads::awake(|| {
+            for (part, labels) in labels.chunks(AT_ONCE).enumerate() {
+                let images = vec![0.0; labels.len() * self.image];
+                let (images, labels) = self.decoded(images, labels.to_vec(), |at, out| {
+                    streamed.central(place(part * AT_ONCE + at), out)
+                });
+                if labels.is_empty() {
+                    continue;
+                }
+                let scores = network.logits(images)?;
+                let classes = scores.len() / labels.len();
+                correct += count_correct(&scores, &labels, classes);
+                among_five += count_top(5, &scores, &labels, classes);
+                seen += labels.len();
+            }
+            let share = |count: usize| count as f64 / seen.max(1) as f64;
+            Ok(Accuracy { top1: share(correct), top5: Some(share(among_five)) })
+        })
+    }
+}

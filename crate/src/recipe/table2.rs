@@ -1,0 +1,182 @@
+//! Table 2 (appendix B): Inception V3 on ImageNet, with augmentation, dropout and weight decay on and off, on true and
+//! on random labels; top-1 and top-5 accuracy.
+//!
+//! Expected at paper scale: every row fits its training set to some nine tenths, random labels too; without
+//! augmentation some ten points of test accuracy are lost, and early stopping would win some back.
+//!
+//! The paper's data set is ImageNet. Other photographs, and small images enlarged, give the same rows; the table says
+//! which they are.
+
+use super::table1::endings;
+use super::{
+    INCEPTION_WEIGHT_DECAY, Product, Recipe, Size, Source, Verdict, decay_weights, mean, mean_and_deviation,
+    sized,
+};
+use crate::augment::Augmentation;
+use crate::config::{RunConfig, Scale, Seeds};
+use crate::corruption::Corruption;
+use crate::data::Dataset;
+use crate::figures::Note;
+use crate::models::ModelKind;
+use crate::paper::{ALEXNET_TOP_5, TABLE_2, Table2Row};
+use crate::store::Run;
+use crate::tables::{Align, Table};
+use crate::{Error, Result};
+use polars::prelude::*;
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "table2",
+    title: "Table 2: Inception V3 on ImageNet",
+    notebook: "10-imagenet.ipynb",
+    source: Source::Runs { runs, make, verdict },
+};
+
+/// Images, epochs and width, and height and width of the network's input. At scale small a quarter of the width on
+/// the smallest images that the network takes, and some more.
+pub fn size(scale: Scale) -> (Size, usize) {
+    match scale {
+        Scale::Smoke => (Size { train: 64, test: 32, epochs: 2, width: 1.0 / 16.0 }, 75),
+        Scale::Small => (Size { train: 1_000, test: 500, epochs: 40, width: 0.25 }, 80),
+        Scale::Paper => (Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 }, 299),
+    }
+}
+
+/// The run of `row`: all epochs, since the paper looks at the best test accuracy along the way.
+pub fn configure(row: &Table2Row, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
+    let (size, input) = size(scale);
+    let corruption = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
+    let id = data.id(size.train, size.test);
+    let mut config = sized(id, size, ModelKind::InceptionV3, corruption, seeds);
+    config.input = input;
+    config.eval_every = if scale == Scale::Small { 2 } else { 1 };
+    config.hyper.stop_when_fitted = false;
+    config.hyper.without_dropout = !row.dropout;
+    if row.augmented {
+        (config.hyper.random_crop, config.hyper.augment) = (true, Augmentation::IMAGENET);
+    }
+    if row.weight_decay {
+        decay_weights(&mut config);
+    }
+    config
+}
+
+fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+    TABLE_2.iter().map(|row| configure(row, data, scale, Seeds::repeat(0))).collect()
+}
+
+/// Whether `run` belongs to `row`.
+pub fn belongs(row: &Table2Row, run: &Run) -> bool {
+    let (config, hyper) = (&run.record.config, &run.record.config.hyper);
+    let augmented = match (hyper.random_crop, hyper.augment) {
+        (true, Augmentation::IMAGENET) => Some(true),
+        (false, augment) if augment.is_off() => Some(false),
+        _ => None,
+    };
+    let labels = match config.corruption {
+        Corruption::TrueLabels => Some(false),
+        Corruption::RandomLabels => Some(true),
+        _ => None,
+    };
+    config.model == ModelKind::InceptionV3
+        && augmented == Some(row.augmented)
+        && labels == Some(row.random_labels)
+        && hyper.without_dropout != row.dropout
+        && (hyper.weight_decay > 0.0) == row.weight_decay
+        && !hyper.stop_when_fitted
+}
+
+/// The best value of a column along a run.
+fn best(run: &Run, column: &str) -> Option<f64> {
+    let values = run.frame.column(column).ok()?.f64().ok()?;
+    values.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))))
+}
+
+/// A line a row of the paper, and one for Alexnet: `labels`, `augmentation`, `dropout`, `weight decay`, then for training top-1
+/// and top-5 and test top-1 and top-5 the paper's and ours (text, per cent, mean ± standard deviation over seeds; of test
+/// accuracies the best along the training in parentheses), `seeds` (u32), `ended`.
+///
+/// Errors: [`Error::Frame`].
+pub fn frame(runs: &[Run]) -> Result<DataFrame> {
+    let of = |row: &Table2Row| runs.iter().filter(|run| belongs(row, run)).collect::<Vec<_>>();
+    let yes = |b: bool| if b { "yes" } else { "no" }.to_string();
+    let text = |name: &str, value: &dyn Fn(&Table2Row) -> String, alexnet: &str| {
+        let lines = TABLE_2.iter().map(value).chain([alexnet.to_string()]);
+        Column::new(name.into(), lines.collect::<Vec<_>>())
+    };
+    let percent = |values: Vec<f64>| {
+        let values: Vec<f64> = values.into_iter().map(|v| 100.0 * v).collect();
+        if values.is_empty() { "-".to_string() } else { mean_and_deviation(&values) }
+    };
+    let ours = |row: &Table2Row, value: &dyn Fn(&Run) -> Option<f64>| {
+        percent(of(row).into_iter().filter_map(value).collect())
+    };
+    let with_best = |row: &Table2Row, value: &dyn Fn(&Run) -> Option<f64>, column: &str| {
+        let best = ours(row, &|run| best(run, column));
+        let last = ours(row, value);
+        if last == "-" { last } else { format!("{last} ({best})") }
+    };
+    let theirs = |at: usize| {
+        move |row: &Table2Row| match row.best {
+            Some(best) => format!("{:.2} ({:.2})", row.test[at], best[at]),
+            None => format!("{:.2}", row.test[at]),
+        }
+    };
+    let (train1, train5) = (|r: &Run| r.record.train_accuracy, |r: &Run| r.record.train_top5);
+    let (test1, test5) = (|r: &Run| r.record.test_accuracy, |r: &Run| r.record.test_top5);
+    let alexnet = format!("{ALEXNET_TOP_5:.1}");
+    let columns = vec![
+        text("labels", &|r| if r.random_labels { "random" } else { "true" }.into(), "Alexnet (2012)"),
+        text("augmentation", &|r| yes(r.augmented), "-"),
+        text("dropout", &|r| yes(r.dropout), "-"),
+        text("weight decay", &|r| yes(r.weight_decay), "-"),
+        text("train top-1 (paper)", &|r| format!("{:.2}", r.train[0]), "-"),
+        text("train top-1", &|r| ours(r, &train1), "-"),
+        text("train top-5 (paper)", &|r| format!("{:.2}", r.train[1]), "-"),
+        text("train top-5", &|r| ours(r, &train5), "-"),
+        text("test top-1 (paper)", &theirs(0), "-"),
+        text("test top-1", &|r| with_best(r, &test1, "test_accuracy"), "-"),
+        text("test top-5 (paper)", &theirs(1), &alexnet),
+        text("test top-5", &|r| with_best(r, &test5, "test_top5"), "-"),
+        Column::new(
+            "seeds".into(),
+            TABLE_2.iter().map(|r| of(r).len() as u32).chain([0]).collect::<Vec<_>>(),
+        ),
+        text("ended", &|r| endings(&of(r)), "-"),
+    ];
+    DataFrame::new(TABLE_2.len() + 1, columns).map_err(Error::frame("table 2's frame"))
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    let mut table = Table::from_frame(&frame(runs)?, RECIPE.id, RECIPE.title, 2)?;
+    for (name, align) in table.header.iter().zip(&mut table.align) {
+        if name.starts_with("train") || name.starts_with("test") {
+            *align = Align::Right;
+        }
+    }
+    let inputs: Vec<String> = runs.iter().map(|run| run.record.config.input.to_string()).collect();
+    let input = inputs.first().map_or("no", String::as_str);
+    table.notes = vec![format!("{}, input {input}x{input}", note.scale_line)];
+    table.notes.push(format!(
+        "Accuracies in per cent; in parentheses the best along the training. Columns marked (paper) are the paper's, on ImageNet, \
+         n = 1,281,167, 1,000 classes, 299x299. Augmentation: random areas, flips, brightness, saturation, hue, contrast. Weight \
+         decay {INCEPTION_WEIGHT_DECAY:e}; the paper states no coefficient."
+    ));
+    table.provenance = note.provenance.clone();
+    Ok(Product::Table(table))
+}
+
+fn verdict(runs: &[Run]) -> Verdict {
+    let ours = |row: &Table2Row| {
+        let tests = runs.iter().filter(|run| belongs(row, run)).filter_map(|run| run.record.test_accuracy);
+        mean(tests).map(|mean| 100.0 * mean)
+    };
+    let line = |values: &dyn Fn(&Table2Row) -> Option<f64>| {
+        let cells = |random: bool| {
+            let rows = TABLE_2.iter().filter(|row| row.random_labels == random);
+            rows.filter_map(values).map(|v| format!("{v:.1}")).collect::<Vec<_>>().join(" / ")
+        };
+        format!("top-1 test {} %, random labels {} %", cells(false), cells(true))
+    };
+    Verdict { paper: line(&|row| Some(row.test[0])), ours: line(&ours) }
+}

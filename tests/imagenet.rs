@@ -1,0 +1,394 @@
+//! Photographs: ILSVRC's layout, what is left out of it, TF-Slim's preprocessing, table 2 and figure 2a.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rethink::augment::Augmentation;
+use rethink::config::{RunConfig, Scale, Seeds};
+use rethink::corruption::{Corruption, random_labels};
+use rethink::data::imagenet::{Place, decode_bytes};
+use rethink::data::{self, Dataset, Format};
+use rethink::examples::Examples;
+use rethink::models::count_top;
+use rethink::paper::TABLE_2;
+use rethink::preprocess::{Area, Photograph};
+use rethink::recipe::{self, Source, fig2a, table2};
+use rethink::study::Study;
+use rethink_tests::{real_data, rethink_bin, root};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TENCH: &str = "n01440764";
+const SPRINGER: &str = "n02102040";
+const CHURCH: &str = "n03028079";
+
+fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures/photographs").join(name)
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn picture(name: &str) -> Vec<u8> {
+    fs::read(fixture(name)).unwrap()
+}
+
+/// A folder of three classes: four training photographs each and two test ones.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let kinds = ["colour.jpg", "grey.jpg", "cmyk.jpg", "colour.png"];
+    for wnid in [TENCH, SPRINGER, CHURCH] {
+        for (i, kind) in kinds.iter().enumerate() {
+            // A PNG that is called JPEG is one of ILSVRC's own.
+            put(folder.path(), &format!("train/{wnid}/{wnid}_{i}.JPEG"), &picture(kind));
+        }
+        for i in 0..2 {
+            put(folder.path(), &format!("val/{wnid}/ILSVRC2012_val_0000000{i}.JPEG"), &picture(kinds[i]));
+        }
+    }
+    folder
+}
+
+fn read(folder: &Path) -> Dataset {
+    assert_eq!(Format::of(folder), Some(Format::Photographs));
+    data::open(Some(folder.to_str().unwrap())).unwrap()
+}
+
+#[test]
+fn classes_are_sorted_and_any_first_part_has_all_of_them() {
+    let folder = folder();
+    let data = read(folder.path());
+    assert_eq!(data.classes, ["tench", "English springer", "church"]);
+    assert_eq!(data.train.labels, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    assert_eq!(data.test.labels, [0, 1, 2, 0, 1, 2]);
+    assert_eq!(
+        (data.name.as_str(), data.title.as_str()),
+        ("imagenet-subset", "ImageNet subset of 3 classes")
+    );
+    assert_eq!(data.photographs.as_ref().unwrap().report(), None);
+    let named = data::open(Some(&format!("imagenet:{}", folder.path().display()))).unwrap();
+    assert_eq!(named.fingerprint, data.fingerprint);
+    let error = data::open(Some("imagenet:/nowhere")).unwrap_err().to_string();
+    assert!(error.contains("/nowhere") && error.contains("WordNet"), "{error}");
+}
+
+#[test]
+fn the_fingerprint_is_that_of_names_labels_and_contents() {
+    let folder = folder();
+    let before = read(folder.path()).fingerprint;
+    assert_eq!(read(folder.path()).fingerprint, before);
+    // Another picture of the same length.
+    let path = format!("train/{TENCH}/{TENCH}_0.JPEG");
+    let mut bytes = picture("colour.jpg");
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    put(folder.path(), &path, &bytes);
+    assert_ne!(read(folder.path()).fingerprint, before);
+}
+
+#[test]
+fn what_is_no_photograph_is_left_out_counted_and_named() {
+    let folder = folder();
+    let colour = picture("colour.jpg");
+    put(folder.path(), &format!("train/{TENCH}/empty.JPEG"), b"");
+    put(folder.path(), &format!("train/{SPRINGER}/text.JPEG"), b"no photograph at all");
+    put(folder.path(), &format!("train/{CHURCH}/cut.JPEG"), &colour[..60]);
+    put(folder.path(), &format!("train/{CHURCH}/notes.txt"), b"not looked at");
+    // The size of a frame header: 65,500 x 65,500 would be 12.9 GB.
+    let mut huge = colour.clone();
+    let frame = huge.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    huge[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    put(folder.path(), &format!("val/{TENCH}/huge.JPEG"), &huge);
+    let data = read(folder.path());
+    assert_eq!((data.train.len(), data.test.len()), (12, 6));
+    let skipped = data.photographs.as_ref().unwrap().skipped();
+    let names: Vec<String> = skipped.iter().map(|(path, _)| path.display().to_string()).collect();
+    let expected = [
+        format!("train/{TENCH}/empty.JPEG"),
+        format!("train/{SPRINGER}/text.JPEG"),
+        format!("train/{CHURCH}/cut.JPEG"),
+        format!("val/{TENCH}/huge.JPEG"),
+    ];
+    assert_eq!(names, expected);
+    let report = data.photographs.as_ref().unwrap().report().unwrap();
+    assert!(report.starts_with("4 files left out: ") && report.contains("empty.JPEG (empty)"), "{report}");
+
+    let said = Command::new(rethink_bin()).args(["data", "verify"]).arg(folder.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        said.status.success() && text.contains("train: 12 images") && text.contains("4 files left out"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_set_without_photographs_is_an_error_that_names_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), &format!("train/{TENCH}/a.JPEG"), b"");
+    put(folder.path(), &format!("val/{TENCH}/a.JPEG"), &picture("colour.jpg"));
+    let error = data::open(Some(folder.path().to_str().unwrap())).unwrap_err().to_string();
+    assert!(error.contains("train: no photograph"), "{error}");
+    put(folder.path(), &format!("train/{TENCH}/a.JPEG"), &picture("colour.jpg"));
+    put(folder.path(), &format!("val/{CHURCH}/a.JPEG"), &picture("colour.jpg"));
+    let error = data::open(Some(folder.path().to_str().unwrap())).unwrap_err().to_string();
+    assert!(error.contains(CHURCH) && error.contains("no class of this name"), "{error}");
+}
+
+#[test]
+fn a_flat_val_takes_its_labels_from_the_official_lists() {
+    let folder = folder();
+    fs::remove_dir_all(folder.path().join("val")).unwrap();
+    for i in 1..=4 {
+        put(folder.path(), &format!("val/ILSVRC2012_val_0000000{i}.JPEG"), &picture("colour.jpg"));
+    }
+    let open = || data::open(Some(folder.path().to_str().unwrap()));
+    let error = open().unwrap_err().to_string();
+    assert!(error.contains("LOC_val_solution.csv") && error.contains("ground_truth"), "{error}");
+
+    let devkit = "ILSVRC2012_devkit_t12/data";
+    let truth = format!("{devkit}/ILSVRC2012_validation_ground_truth.txt");
+    put(folder.path(), &truth, b"3\n1\n2\n3\n");
+    assert!(open().unwrap_err().to_string().contains("meta.mat"));
+    put(folder.path(), &format!("{devkit}/meta.mat"), &picture("meta.mat"));
+    // The kit counts springer, church, tench; test photographs come class by class in turns.
+    let data = open().unwrap();
+    assert_eq!(data.test.labels, [0, 1, 2, 0]);
+    for (text, problem) in
+        [("3\n1\n2\n", "3 labels for 4"), ("3\n1\n2\n9\n", "line 4: 9"), ("3\n1\n2\n4\n", "line 4: 4")]
+    {
+        put(folder.path(), &truth, text.as_bytes());
+        let error = open().unwrap_err().to_string();
+        assert!(error.contains("ground_truth.txt") && error.contains(problem), "{error}");
+    }
+
+    let list = "ImageId,PredictionString\nILSVRC2012_val_00000002,n03028079 1 2 3 4 \nILSVRC2012_val_00000001,n02102040 1 2 3 \
+                4 n02102040 5 6 7 8 \nILSVRC2012_val_00000004,n01440764 1 2 3 4 \n";
+    put(folder.path(), "LOC_val_solution.csv", list.as_bytes());
+    assert!(open().unwrap_err().to_string().contains("no line for ILSVRC2012_val_00000003"));
+    let list = format!("{list}ILSVRC2012_val_00000003,n02102040 1 2 3 4\n");
+    put(folder.path(), "LOC_val_solution.csv", list.as_bytes());
+    assert_eq!(open().unwrap().test.labels, [0, 1, 2, 1]);
+}
+
+#[test]
+fn every_colour_space_becomes_red_green_and_blue() {
+    let decode = |name: &str| decode_bytes(&picture(name)).unwrap();
+    let png = decode("colour.png");
+    assert_eq!((png.width, png.height), (56, 40));
+    assert_eq!(png.rgb[..3], [0, 0, 127]);
+    assert_eq!(png.rgb[3 * 55..3 * 55 + 2], [255, 0], "red rises to the right");
+    let jpeg = decode("colour.jpg");
+    let differences = png.rgb.iter().zip(&jpeg.rgb).map(|(a, b)| u64::from(a.abs_diff(*b)));
+    assert!((differences.sum::<u64>() as f64 / png.rgb.len() as f64) < 4.0, "JPEG at quality 95");
+    let grey = decode("grey.jpg");
+    assert!(grey.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+    let cmyk = decode("cmyk.jpg");
+    for (got, wanted) in cmyk.rgb[3 * 300..].iter().zip([200u8, 100, 50]) {
+        assert!(got.abs_diff(wanted) <= 3, "{:?}", &cmyk.rgb[900..903]);
+    }
+}
+
+#[test]
+fn resizing_is_tensorflows() {
+    let expected: serde_json::Value = serde_json::from_slice(&picture("expected.json")).unwrap();
+    let numbers = |name: &str| -> Vec<f64> {
+        expected[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    let photograph = decode_bytes(&picture("colour.png")).unwrap();
+    let area = Area::central(photograph.height, photograph.width);
+    let given = [area.top, area.left, area.height, area.width].map(|n| n as f64);
+    assert_eq!(given.to_vec(), numbers("central"));
+    let mut small = vec![0.0; 3 * 16 * 16];
+    photograph.resized(area, 16, &mut small);
+    let mut large = vec![0.0; 3 * 75 * 75];
+    photograph.resized(area, 75, &mut large);
+    let row: Vec<f32> = (0..3).flat_map(|c| large[(c * 75 + 37) * 75..][..75].to_vec()).collect();
+    for (ours, theirs) in [(small, numbers("side 16")), (row, numbers("side 75, row 37"))] {
+        assert_eq!(ours.len(), theirs.len());
+        for (a, b) in ours.iter().zip(&theirs) {
+            assert!((f64::from(*a) - b).abs() < 2e-5, "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn random_areas_lie_inside_and_have_the_stated_sizes() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let (height, width) = (300, 400);
+    let areas: Vec<Area> = (0..4000).map(|_| Area::random(height, width, &mut rng)).collect();
+    for a in &areas {
+        assert!(
+            a.height > 0 && a.width > 0 && a.top + a.height <= height && a.left + a.width <= width,
+            "{a:?}"
+        );
+        let (share, ratio) = ((a.height * a.width) as f64 / 120_000.0, a.width as f64 / a.height as f64);
+        assert!((0.049..=1.001).contains(&share) && (0.74..1.35).contains(&ratio), "{a:?}");
+    }
+    // Corners are spread: the mean free space is halved.
+    let mean = |f: &dyn Fn(&Area) -> f64| areas.iter().map(f).sum::<f64>() / areas.len() as f64;
+    let free = mean(&|a| (width - a.width) as f64);
+    assert!((mean(&|a| a.left as f64) / free - 0.5).abs() < 0.03);
+    // A strip so narrow that no draw fits is taken whole.
+    let strip = Area::random(1000, 2, &mut rng);
+    assert_eq!(strip, Area { top: 0, left: 0, height: 1000, width: 2 });
+}
+
+fn config(data: &Dataset, at: usize) -> RunConfig {
+    table2::configure(&TABLE_2[at], data, Scale::Smoke, Seeds::default())
+}
+
+#[test]
+fn random_labels_stay_the_same_while_augmented_images_change() {
+    let folder = folder();
+    let data = read(folder.path());
+    let mut config = RunConfig { corruption: Corruption::RandomLabels, ..config(&data, 0) };
+    assert_eq!((config.input, config.hyper.augment), (75, Augmentation::IMAGENET));
+    let (train, test) = (config.data.train, config.data.test);
+    let order: Vec<u32> = (0..train as u32).rev().collect();
+    let batches = |config: &RunConfig| {
+        let examples = Examples::new(config, &data, train, test).unwrap();
+        [1, 2, 1].map(|epoch| examples.batch(&order, &examples.choices(epoch).unwrap()))
+    };
+    let [first, second, again] = batches(&config);
+    let mut drawn = random_labels(train, 3, config.seeds.data);
+    drawn.reverse();
+    assert_eq!(first.1, drawn);
+    assert_eq!(first.1, second.1);
+    assert_ne!(first.0, second.0, "augmentation is drawn anew in each epoch");
+    assert_eq!(first, again, "and the same for the same epoch");
+    assert!(first.0.iter().all(|v| (-1.0..=1.0).contains(v)));
+    // Switched off, an image is its central part in every epoch.
+    (config.hyper.random_crop, config.hyper.augment) = (false, Augmentation::default());
+    let [first, second, _] = batches(&config);
+    assert_eq!(first, second);
+    let mut central = vec![0.0; 3 * 75 * 75];
+    let last = Place::Train(train - 1);
+    data.photographs
+        .as_ref()
+        .unwrap()
+        .with(last, |p| p.resized(Area::central(p.height, p.width), 75, &mut central));
+    rethink::preprocess::centre_values(&mut central);
+    assert_eq!(first.0[..central.len()], central[..]);
+}
+
+#[test]
+fn pixels_of_photographs_are_not_corrupted_and_kernels_not_made_of_them() {
+    let folder = folder();
+    let data = read(folder.path());
+    let config = RunConfig { corruption: Corruption::RandomPixels, ..config(&data, 3) };
+    let error = Examples::new(&config, &data, 12, 6).err().unwrap().to_string();
+    assert!(error.contains("only labels can be corrupted"), "{error}");
+    let out = tempfile::tempdir().unwrap();
+    let study = Study::new(folder.path().to_str(), Scale::Smoke, out.path()).unwrap();
+    let error = study.measurements("theorem1").unwrap_err().to_string();
+    assert!(error.contains("photographs"), "{error}");
+    let ids: Vec<&str> = recipe::suiting(&data).iter().map(|r| r.id).collect();
+    assert_eq!(ids, ["table2", "fig2a"]);
+}
+
+#[test]
+fn small_images_are_enlarged_for_a_network_that_needs_it() {
+    let data = data::open(Some("shapes10")).unwrap();
+    let config = config(&data, 3);
+    let examples = Examples::new(&config, &data, 8, 4).unwrap();
+    let (images, labels) = examples.batch(&[5], &examples.choices(1).unwrap());
+    assert_eq!((images.len(), labels), (3 * 75 * 75, vec![data.train.labels[5]]));
+    let planes = &data.train.images[5 * 3072..6 * 3072];
+    let rgb = (0..1024).flat_map(|i| [0, 1, 2].map(|c| planes[c * 1024 + i])).collect();
+    let photograph = Photograph { width: 32, height: 32, rgb };
+    let mut central = vec![0.0; 3 * 75 * 75];
+    photograph.resized(Area::central(32, 32), 75, &mut central);
+    rethink::preprocess::centre_values(&mut central);
+    assert_eq!(images, central);
+}
+
+#[test]
+fn top_five_counts_labels_among_the_five_highest() {
+    let scores = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let count = |label| count_top(5, &scores, &[label], 7);
+    assert_eq!([0, 1, 2, 6].map(count), [0, 0, 1, 1]);
+    assert_eq!(count_top(5, &[0.0, f32::NAN], &[0], 2), 0, "a network that diverged is not right");
+}
+
+#[test]
+fn table_2_has_the_papers_rows_and_switches() {
+    let folder = folder();
+    let data = read(folder.path());
+    let Source::Runs { runs, .. } = table2::RECIPE.source else { panic!("training runs") };
+    let configs = runs(&data, Scale::Paper);
+    assert_eq!((configs.len(), configs[0].input, configs[0].width), (7, 299, 1.0));
+    let switches: Vec<[bool; 4]> = configs
+        .iter()
+        .map(|c| {
+            let random = c.corruption == Corruption::RandomLabels;
+            [c.hyper.random_crop, !c.hyper.without_dropout, c.hyper.weight_decay > 0.0, random]
+        })
+        .collect();
+    let rows = TABLE_2.map(|r| [r.augmented, r.dropout, r.weight_decay, r.random_labels]);
+    assert_eq!(switches, rows);
+    // Figure 2a is made of three of them.
+    let Source::Runs { runs, .. } = fig2a::RECIPE.source else { panic!("training runs") };
+    let shown: Vec<String> = runs(&data, Scale::Paper).iter().map(RunConfig::key).collect();
+    let keys: Vec<String> = configs.iter().map(RunConfig::key).collect();
+    assert_eq!(shown, [0, 2, 3].map(|i| keys[i].clone()));
+}
+
+#[test]
+fn table_2_is_made_of_photographs_by_the_command() {
+    let (folder, out) = (folder(), tempfile::tempdir().unwrap());
+    let rethink = |action: &[&str], threads: &str| {
+        let mut command = Command::new(rethink_bin());
+        command.args(action).args(["--scale", "smoke", "--json", "--threads", threads, "--data"]);
+        let said = command.arg(folder.path()).arg("--out").arg(out.path()).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let lines = String::from_utf8(said.stdout).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    let records = rethink(&["sweep", "table2"], "2");
+    assert_eq!(records.len(), 7);
+    for record in &records {
+        let record = &record["record"];
+        assert_eq!(record["config"]["data"]["title"], "ImageNet subset of 3 classes");
+        // Of three classes every one is among the five highest.
+        assert_eq!((&record["train_top5"], &record["test_top5"]), (&1.0.into(), &1.0.into()));
+    }
+    let study = Study::new(folder.path().to_str(), Scale::Smoke, out.path()).unwrap();
+    let runs = study.runs("table2").unwrap();
+    assert!(runs.iter().zip(&TABLE_2).all(|(run, row)| table2::belongs(row, run)));
+    let frame = table2::frame(&runs).unwrap();
+    assert_eq!(frame.height(), 8);
+    let text =
+        |name: &str, at: usize| frame.column(name).unwrap().str().unwrap().get(at).unwrap().to_string();
+    assert_eq!(text("test top-1 (paper)", 2), "67.18 (72.57)");
+    assert_eq!(text("test top-5 (paper)", 7), "83.6");
+    let test = 100.0 * runs[2].record.test_accuracy.unwrap();
+    assert!(text("test top-1", 2).starts_with(&format!("{test:.2} (")), "{}", text("test top-1", 2));
+    let figure = study.results(&fig2a::RECIPE, &mut |_| {}).unwrap();
+    assert!(fig2a::RECIPE.verdict(&figure).unwrap().ours.contains("nothing"));
+}
+
+#[test]
+fn imagenette_is_read_as_it_is() {
+    let Some(data) = real_data("imagenette", "imagenette_is_read_as_it_is") else { return };
+    assert_eq!((data.train.len(), data.test.len()), (2_000, 500));
+    assert_eq!(data.title, "Imagenette subset");
+    assert_eq!(data.classes[..2], ["tench", "English springer"]);
+    let photographs = data.photographs.as_ref().unwrap();
+    assert_eq!(photographs.report(), None);
+    let grey = (0..2_000).filter(|&i| {
+        let grey =
+            photographs.with(Place::Train(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+        grey == Some(true)
+    });
+    let test = (0..500).filter(|&i| {
+        let grey =
+            photographs.with(Place::Test(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+        grey == Some(true)
+    });
+    assert!(grey.count() + test.count() >= 52, "52 files are grey");
+    let counts = (0..10).map(|c| data.train.labels[..1_000].iter().filter(|l| **l == c).count());
+    assert!(counts.into_iter().all(|n| n == 100), "the first thousand are balanced");
+}
