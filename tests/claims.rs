@@ -6,7 +6,8 @@ use rethink::config::{RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, Split};
 use rethink::models::ModelKind;
-use rethink::recipe::{self, fig1a, fig2b, table1, table4};
+use rethink::paper::{TABLE_2, Table2Row};
+use rethink::recipe::{self, fig1a, fig2b, table1, table2, table4};
 use rethink::store::{Run, finish};
 use rethink::train::{Ending, Row, Trained};
 
@@ -335,4 +336,38 @@ fn a_study_checks_its_own_runs_by_name() {
     let _: Product = study.show("fig3").unwrap();
     let verdict: recipe::Verdict = study.verdict("fig3").unwrap();
     assert_eq!(verdict.ours, verdict.paper);
+}
+
+/// Table 2's runs: training accuracy, best and last test accuracy of each row.
+fn photographs(rows: [(f64, f64, f64); 7]) -> Vec<Run> {
+    let run = |(row, (train, best, last)): (&Table2Row, (f64, f64, f64))| {
+        let config = table2::configure_on(row, data().id(50_000, 10_000), Scale::Paper, Seeds::repeat(0));
+        made(&config, &losses(3), train, &[0.1, best, last])
+    };
+    TABLE_2.iter().zip(rows).map(run).collect()
+}
+
+#[test]
+fn photographs_are_compared_row_by_row() {
+    let papers = TABLE_2.map(|row| {
+        let best = row.best.map_or(row.test[0], |best| best[0]);
+        (row.train[0] / 100.0, best / 100.0, row.test[0] / 100.0)
+    });
+    let ids = [
+        "imagenet-random-labels-fitted",
+        "imagenet-random-labels-regularized",
+        "imagenet-drop-without-regularizers",
+        "augmentation-beats-weight-decay",
+        "early-stopping-could-help-imagenet",
+    ];
+    for id in ids {
+        expect(&photographs(papers), id, Verdict::Holds);
+        expect(&[], id, Verdict::NotYetMeasured);
+    }
+    let level = photographs([(0.8, 0.5, 0.5); 7]);
+    ids.iter().for_each(|id| expect(&level, id, Verdict::Fails));
+    // A run of another length is not table 2's.
+    let mut other = photographs(papers);
+    other.iter_mut().for_each(|run| run.record.config.hyper.epochs = 7);
+    ids.iter().for_each(|id| expect(&other, id, Verdict::NotYetMeasured));
 }

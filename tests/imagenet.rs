@@ -96,6 +96,8 @@ fn what_is_no_photograph_is_left_out_counted_and_named() {
     put(folder.path(), &format!("train/{TENCH}/empty.JPEG"), b"");
     put(folder.path(), &format!("train/{SPRINGER}/text.JPEG"), b"no photograph at all");
     put(folder.path(), &format!("train/{CHURCH}/cut.JPEG"), &colour[..60]);
+    put(folder.path(), &format!("train/{CHURCH}/half.JPEG"), &colour[..1000]);
+    put(folder.path(), &format!("train/{CHURCH}/half.PNG"), &picture("colour.png")[..1000]);
     put(folder.path(), &format!("train/{CHURCH}/notes.txt"), b"not looked at");
     // The size of a frame header: 65,500 x 65,500 would be 12.9 GB.
     let mut huge = colour.clone();
@@ -110,16 +112,18 @@ fn what_is_no_photograph_is_left_out_counted_and_named() {
         format!("train/{TENCH}/empty.JPEG"),
         format!("train/{SPRINGER}/text.JPEG"),
         format!("train/{CHURCH}/cut.JPEG"),
+        format!("train/{CHURCH}/half.JPEG"),
+        format!("train/{CHURCH}/half.PNG"),
         format!("val/{TENCH}/huge.JPEG"),
     ];
     assert_eq!(names, expected);
     let report = data.photographs.as_ref().unwrap().report().unwrap();
-    assert!(report.starts_with("4 files left out: ") && report.contains("empty.JPEG (empty)"), "{report}");
+    assert!(report.starts_with("6 files left out: ") && report.contains("empty.JPEG (empty)"), "{report}");
 
     let said = Command::new(rethink_bin()).args(["data", "verify"]).arg(folder.path()).output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout);
     assert!(
-        said.status.success() && text.contains("train: 12 images") && text.contains("4 files left out"),
+        said.status.success() && text.contains("train: 12 images") && text.contains("6 files left out"),
         "{text}"
     );
 }

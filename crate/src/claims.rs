@@ -8,7 +8,8 @@ use crate::augment::Augmentation;
 use crate::config::{RunConfig, Scale};
 use crate::corruption::Corruption;
 use crate::models::ModelKind;
-use crate::recipe::{self, fig1a, fig1b, fig2b, mean, table4};
+use crate::paper::{TABLE_2, Table2Row};
+use crate::recipe::{self, fig1a, fig1b, fig2b, mean, table2, table4};
 use crate::store::Run;
 use crate::train::Ending;
 use crate::{Error, Result};
@@ -135,6 +136,10 @@ fn regularized(config: &RunConfig) -> Regularized {
 /// with another learning rate or for three epochs says nothing of the paper's.
 fn in_setting(run: &Run) -> bool {
     let (config, scale) = (&run.record.config, run.record.scale);
+    if config.model == ModelKind::InceptionV3 {
+        let same = |row| table2::configure_on(row, config.data.clone(), scale, config.seeds) == *config;
+        return TABLE_2.iter().any(same);
+    }
     let size = recipe::size(scale, config.model);
     let base = recipe::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
     let (ours, theirs) = (&config.hyper, &base.hyper);
@@ -191,6 +196,15 @@ impl<'a> Group<'a> {
             run.record.config.width == fig1a::width(run.record.scale)
                 && Self::is(run, ModelKind::Inception, corruption, Regularized::Not)
         };
+        self.runs.iter().copied().filter(belongs).collect()
+    }
+
+    /// Table 2's: augmentation, dropout, weight decay, random labels.
+    fn of_table_2(&self, switches: [bool; 4]) -> Vec<&'a Run> {
+        let wanted =
+            |row: &&Table2Row| [row.augmented, row.dropout, row.weight_decay, row.random_labels] == switches;
+        let row = TABLE_2.iter().find(wanted);
+        let belongs = |run: &&Run| row.is_some_and(|row| table2::belongs(row, run));
         self.runs.iter().copied().filter(belongs).collect()
     }
 
@@ -321,7 +335,8 @@ const NOISE: [Corruption; 2] = [Corruption::RandomPixels, Corruption::Gaussian {
 fn settings_fit(group: &Group, settings: &[Corruption]) -> Vec<Item> {
     let model = ModelKind::Inception;
     let item = |setting: &Corruption| {
-        let runs = group.of(model, *setting, Regularized::Not);
+        let tables = group.of(model, *setting, Regularized::Not);
+        let runs = if tables.is_empty() { group.curves(*setting) } else { tables };
         let accuracy = train(&runs)?;
         let text = format!("{}, {}: train {}", model.title(), setting.title(), percent(accuracy));
         Some(Item::new(text, accuracy >= FITTED, &[&runs]))
@@ -574,6 +589,41 @@ fn batch_norm(group: &Group) -> Vec<Item> {
     vec![Item::new(text, (0.02..=0.05).contains(&(a - b)), &[&with, &without])]
 }
 
+const ALL_REGULARIZERS: [bool; 4] = [true, true, true, false];
+const AUGMENTATION_ALONE: [bool; 4] = [true, false, false, false];
+const DECAY_ALONE: [bool; 4] = [false, false, true, false];
+const NO_REGULARIZER: [bool; 4] = [false; 4];
+
+fn photographs_fitted(group: &Group, rows: &[(&str, [bool; 4])], enough: f64) -> Vec<Item> {
+    let item = |(name, switches): &(&str, [bool; 4])| {
+        let runs = group.of_table_2(*switches);
+        let accuracy = train(&runs)?;
+        Some(Item::new(format!("{name}: top-1 train {}", percent(accuracy)), accuracy >= enough, &[&runs]))
+    };
+    rows.iter().filter_map(item).collect()
+}
+
+/// Test accuracy of one of table 2's rows less another's, which has to be more than [`NO_GAIN`].
+fn photographs_gain(
+    group: &Group,
+    (more, with): (&str, [bool; 4]),
+    (less, without): (&str, [bool; 4]),
+) -> Vec<Item> {
+    let (a, b) = (group.of_table_2(with), group.of_table_2(without));
+    let (Some(high), Some(low)) = (test(&a), test(&b)) else { return Vec::new() };
+    let text = format!("{more} {}, {less} {}: {}", percent(high), percent(low), points(high - low));
+    vec![Item::new(text, high - low > NO_GAIN, &[&a, &b])]
+}
+
+fn photographs_stop_early(group: &Group) -> Vec<Item> {
+    let item = |(name, switches): (&str, [bool; 4])| {
+        let runs = group.of_table_2(switches);
+        let gain = mean(runs.iter().filter_map(|run| fig2b::early_stopping_gain(run)))?;
+        Some(Item::new(format!("{name}: {}", points(gain)), gain > NO_GAIN, &[&runs]))
+    };
+    [("weight decay alone", DECAY_ALONE), ("nothing", NO_REGULARIZER)].into_iter().filter_map(item).collect()
+}
+
 /// Mean size of the change of test accuracy from one measurement to the next.
 fn unrest(run: &Run) -> Option<f64> {
     let tests: Vec<f64> = run.frame.column("test_accuracy").ok()?.f64().ok()?.iter().flatten().collect();
@@ -618,7 +668,7 @@ fn more_parameters(group: &Group) -> Vec<Item> {
 }
 
 /// Every claim, in the paper's order.
-pub const ALL: [Claim; 26] = [
+pub const ALL: [Claim; 31] = [
     Claim {
         id: "more-parameters-than-samples",
         section: "1",
@@ -832,6 +882,51 @@ pub const ALL: [Claim; 26] = [
             items.extend(batch_norm(group));
             items
         },
+    },
+    Claim {
+        id: "imagenet-random-labels-fitted",
+        section: "2.1",
+        quote: "95.20% accuracy is still very surprising for a million random labels from 1000 categories.",
+        criterion: "Inception V3's top-1 training accuracy on random labels without regularisers at least 90 %",
+        check: |group| photographs_fitted(group, &[("nothing", [false, false, false, true])], 0.9),
+    },
+    Claim {
+        id: "imagenet-random-labels-regularized",
+        section: "2.1",
+        quote: "The network also manages to reach \u{223c}90% top-1 accuracy even with explicit regularizers turned on.",
+        criterion: "top-1 training accuracy on random labels with weight decay, and with dropout too, at least 85 %",
+        check: |group| {
+            let rows = [
+                ("dropout, weight decay", [false, true, true, true]),
+                ("weight decay", [false, false, true, true]),
+            ];
+            photographs_fitted(group, &rows, 0.85)
+        },
+    },
+    Claim {
+        id: "imagenet-drop-without-regularizers",
+        section: "3",
+        quote: "A 18% top-1 accuracy drop is observed when we turn off all the regularizers.",
+        criterion: "top-1 test accuracy with all regularisers more than 2 points above that without any",
+        check: |group| photographs_gain(group, ("all", ALL_REGULARIZERS), ("nothing", NO_REGULARIZER)),
+    },
+    Claim {
+        id: "augmentation-beats-weight-decay",
+        section: "3",
+        quote: "the ability to augment the data using known symmetries is significantly more powerful than just tuning \
+                weight decay or preventing low training error.",
+        criterion: "top-1 test accuracy with augmentation alone more than 2 points above that with weight decay alone",
+        check: |group| {
+            photographs_gain(group, ("augmentation", AUGMENTATION_ALONE), ("weight decay", DECAY_ALONE))
+        },
+    },
+    Claim {
+        id: "early-stopping-could-help-imagenet",
+        section: "3.1",
+        quote: "early stopping could potentially improve generalization when other regularizers are absent.",
+        criterion: "without augmentation and dropout, the best test accuracy along the training more than 2 points above \
+                    the last",
+        check: photographs_stop_early,
     },
 ];
 

@@ -20,6 +20,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// Training photographs of ILSVRC-2012.
 pub const ILSVRC_TRAIN: usize = 1_281_167;
@@ -48,7 +52,8 @@ const KEPT: usize = 3 << 30;
 /// Larger files are no photographs of this set (the largest has 15 MB).
 const LARGEST_FILE: u64 = 64 << 20;
 /// Larger pictures are refused before anything is allocated for them.
-const MOST_PIXELS: u64 = 1 << 27;
+const MOST_PIXELS: usize = 1 << 27;
+const MOST_SIDE: usize = 1 << 15;
 
 /// The files of a data set and, where they fit, what is in them.
 #[derive(Debug)]
@@ -453,18 +458,68 @@ fn decode(path: &Path) -> std::result::Result<Photograph, String> {
 }
 
 /// The photograph in a JPEG or PNG file's bytes, as red, green and blue; the reason where there is none.
+///
+/// A JPEG that ends before its end-of-image marker is none: decoders fill what is missing with grey.
 pub fn decode_bytes(bytes: &[u8]) -> std::result::Result<Photograph, String> {
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|e| e.to_string())?;
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(8 * MOST_PIXELS);
-    (limits.max_image_width, limits.max_image_height) = (Some(1 << 15), Some(1 << 15));
-    reader.limits(limits);
-    if reader.format().is_none() {
-        return Err("neither JPEG nor PNG".into());
+    match bytes {
+        [0xff, 0xd8, ..] => decode_jpeg(bytes),
+        [0x89, b'P', b'N', b'G', ..] => decode_png(bytes),
+        _ => Err("neither JPEG nor PNG".into()),
     }
-    let picture = reader.decode().map_err(|e| e.to_string())?.into_rgb8();
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    Ok(Photograph { width, height, rgb: picture.into_raw() })
+}
+
+fn decode_jpeg(bytes: &[u8]) -> std::result::Result<Photograph, String> {
+    // A file may begin with a thumbnail; the last scan is the picture's.
+    let marker = |code: u8| bytes.windows(2).rposition(|pair| pair == [0xff, code]);
+    match (marker(0xda), marker(0xd9)) {
+        (Some(scan), Some(end)) if scan < end => {}
+        _ => return Err("JPEG without its end".into()),
+    }
+    let options = DecoderOptions::default().set_max_width(MOST_SIDE).set_max_height(MOST_SIDE);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions().ok_or("JPEG without a size")?;
+    check_size(width, height)?;
+    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let colours = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(options.jpeg_set_out_colorspace(colours));
+    let values = decoder.decode().map_err(|e| e.to_string())?;
+    photograph(width, height, values)
+}
+
+fn decode_png(bytes: &[u8]) -> std::result::Result<Photograph, String> {
+    let limits = png::Limits { bytes: 8 * MOST_PIXELS };
+    let mut decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    check_size(width, height)?;
+    let mut values = vec![0; reader.output_buffer_size()];
+    let frame = reader.next_frame(&mut values).map_err(|e| e.to_string())?;
+    values.truncate(frame.buffer_size());
+    let with_alpha = match frame.color_type.samples() {
+        2 => 2,
+        4 => 4,
+        _ => return photograph(width, height, values),
+    };
+    let opaque = values.chunks_exact(with_alpha).flat_map(|pixel| pixel[..with_alpha - 1].iter().copied());
+    photograph(width, height, opaque.collect())
+}
+
+fn check_size(width: usize, height: usize) -> std::result::Result<(), String> {
+    if width == 0 || height == 0 || width > MOST_SIDE || height > MOST_SIDE || width * height > MOST_PIXELS {
+        return Err(format!("{width} x {height} pixels"));
+    }
+    Ok(())
+}
+
+/// From one value a pixel or three.
+fn photograph(width: usize, height: usize, values: Vec<u8>) -> std::result::Result<Photograph, String> {
+    let pixels = width * height;
+    let rgb = match values.len() {
+        n if n == 3 * pixels => values,
+        n if n == pixels => values.into_iter().flat_map(|v| [v; 3]).collect(),
+        n => return Err(format!("{n} values for {width} x {height} pixels")),
+    };
+    Ok(Photograph { width, height, rgb })
 }

@@ -13,7 +13,7 @@ use super::{
     sized,
 };
 use crate::augment::Augmentation;
-use crate::config::{RunConfig, Scale, Seeds};
+use crate::config::{DataId, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::figures::Note;
@@ -44,9 +44,14 @@ pub fn size(scale: Scale) -> (Size, usize) {
 
 /// The run of `row`: all epochs, since the paper looks at the best test accuracy along the way.
 pub fn configure(row: &Table2Row, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
+    let (size, _) = size(scale);
+    configure_on(row, data.id(size.train, size.test), scale, seeds)
+}
+
+/// The same on so many images of a data set.
+pub fn configure_on(row: &Table2Row, id: DataId, scale: Scale, seeds: Seeds) -> RunConfig {
     let (size, input) = size(scale);
     let corruption = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
-    let id = data.id(size.train, size.test);
     let mut config = sized(id, size, ModelKind::InceptionV3, corruption, seeds);
     config.input = input;
     config.eval_every = if scale == Scale::Small { 2 } else { 1 };
