@@ -308,6 +308,7 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
         log_every: steps.min(100),
         // A reduced training set is no larger than its test set.
         eval_every: decay_every.min(5),
+        parallel: None,
     }
 }
 
