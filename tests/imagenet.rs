@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rethink::augment::Augmentation;
 use rethink::config::{RunConfig, Scale, Seeds};
 use rethink::corruption::{Corruption, random_labels};
-use rethink::data::imagenet::{Place, decode_bytes};
+use rethink::data::imagenet::{Place, decode_bytes, read_as};
 use rethink::data::{self, Dataset, Format};
 use rethink::examples::Examples;
 use rethink::models::count_top;
@@ -276,6 +276,35 @@ fn random_labels_stay_the_same_while_augmented_images_change() {
         .with(last, |p| p.resized(Area::central(p.height, p.width), 75, &mut central));
     rethink::preprocess::centre_values(&mut central);
     assert_eq!(first.0[..central.len()], central[..]);
+}
+
+#[test]
+fn a_large_set_is_decoded_as_it_is_needed_and_gives_the_same_images() {
+    let folder = folder();
+    let kept = read(folder.path());
+    let streamed = read_as(folder.path(), 0).unwrap();
+    assert_eq!(streamed.train.labels, kept.train.labels);
+    let config = RunConfig { input: 75, ..config(&kept, 0) };
+    let order: Vec<u32> = (0..12).collect();
+    let examples = |data: &Dataset| Examples::new(&config, data, 12, 6).unwrap();
+    let (a, b) = (examples(&kept), examples(&streamed));
+    let choices = a.choices(1).unwrap();
+    assert_eq!(a.batch(&order, &choices), b.batch(&order, &choices));
+
+    // What is broken by then is left out of the batch; processes that share one see grey in its place.
+    put(folder.path(), &format!("train/{SPRINGER}/{SPRINGER}_1.JPEG"), b"broken since");
+    let image = 3 * 75 * 75;
+    let (whole, all_labels) = a.batch(&order, &choices);
+    let (images, labels) = b.batch(&order, &choices);
+    assert_eq!((images.len(), labels.len()), (11 * image, 11));
+    assert_eq!(images[..4 * image], whole[..4 * image]);
+    assert_eq!(images[4 * image..], whole[5 * image..]);
+    let (same, labels) = b.whole_batch(&order, &choices);
+    assert_eq!((same.len(), labels), (12 * image, all_labels));
+    assert!(same[4 * image..5 * image].iter().all(|v| *v == 0.0));
+    assert_eq!(same[5 * image..], whole[5 * image..]);
+    let report = streamed.photographs.as_ref().unwrap().report().unwrap();
+    assert!(report.starts_with("1 file left out") && report.contains(SPRINGER), "{report}");
 }
 
 #[test]

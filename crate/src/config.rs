@@ -182,7 +182,36 @@ pub struct Hyper {
     pub stop_when_fitted: bool,
 }
 
-/// A whole run. Two equal configurations give equal frames; [`RunConfig::key`] names the file.
+/// How several processes train one model (`rethink-mpi`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "kebab-case")]
+pub enum Parallel {
+    /// Each takes its share of every batch, and all make the same update. The sums over a batch are added in another
+    /// order than one process adds them, so that frames differ in the last digits; equal configurations give equal frames.
+    Synchronous {
+        /// Processes, 2 or more.
+        ranks: usize,
+    },
+    /// Each takes a batch of its own, and changes weights that others have changed meanwhile (the paper's appendix A:
+    /// "a distributed asynchronous SGD system with 50 workers"). Equal configurations do not give equal frames.
+    Asynchronous {
+        /// Processes.
+        workers: usize,
+    },
+}
+
+impl Parallel {
+    /// "4 synchronous ranks", "50 asynchronous workers".
+    pub fn describe(self) -> String {
+        match self {
+            Parallel::Synchronous { ranks } => format!("{ranks} synchronous ranks"),
+            Parallel::Asynchronous { workers } => format!("{workers} asynchronous workers"),
+        }
+    }
+}
+
+/// A whole run. Two equal configurations give equal frames (but for [`Parallel::Asynchronous`]); [`RunConfig::key`]
+/// names the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     /// Rises when a change of code changes what equal configurations give.
@@ -207,6 +236,9 @@ pub struct RunConfig {
     pub log_every: usize,
     /// Epochs between two evaluations on the test set.
     pub eval_every: usize,
+    /// Several processes; `None`: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<Parallel>,
 }
 
 /// The width of runs that were recorded before it could be chosen.

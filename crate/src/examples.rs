@@ -2,6 +2,7 @@
 //! in memory, photographs decoded as they are needed.
 
 use crate::augment::{self, Augmentation};
+use crate::cluster::{Team, total};
 use crate::config::{Hyper, RunConfig};
 use crate::data::Dataset;
 use crate::data::imagenet::{Photographs, Place};
@@ -221,6 +222,21 @@ impl Examples {
         Ok(Choices { epoch, corners })
     }
 
+    /// As [`Examples::batch`], but a photograph that cannot be decoded is a grey one, so that processes that share a batch agree
+    /// on its size.
+    pub fn whole_batch(&self, order: &[u32], choices: &Choices) -> (Vec<f32>, Vec<u16>) {
+        let (images, labels) = self.batch(order, choices);
+        if labels.len() == order.len() {
+            return (images, labels);
+        }
+        let mut whole = vec![0.0; order.len() * self.image];
+        for (place, &index) in whole.chunks_exact_mut(self.image).zip(order) {
+            let (one, _) = self.batch(&[index], choices);
+            place[..one.len()].copy_from_slice(&one);
+        }
+        (whole, order.iter().map(|&i| self.train_labels[i as usize]).collect())
+    }
+
     /// The training images `order`, gathered side by side, as they are in this epoch, and their labels. Photographs that
     /// cannot be decoded are left out.
     pub fn batch(&self, order: &[u32], choices: &Choices) -> (Vec<f32>, Vec<u16>) {
@@ -266,46 +282,57 @@ impl Examples {
     /// Accuracy on the whole training set, as trained on: with its corruption, without random changes.
     ///
     /// Errors: those of [`Network::logits`].
-    pub fn train_accuracy(&self, network: &dyn Network) -> Result<Accuracy> {
+    pub fn train_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
         match &self.images {
-            Images::Small { train, .. } => self.small(network, train, &self.train_labels),
-            Images::Photographs(s) => self.streamed(network, s, &self.train_labels, Place::Train),
+            Images::Small { train, .. } => self.small(network, train, &self.train_labels, team),
+            Images::Photographs(s) => self.streamed(network, s, (&self.train_labels, Place::Train), team),
         }
     }
 
     /// Accuracy on the test set.
     ///
     /// Errors: those of [`Network::logits`].
-    pub fn test_accuracy(&self, network: &dyn Network) -> Result<Accuracy> {
+    pub fn test_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
         match &self.images {
-            Images::Small { test, .. } => self.small(network, test, &self.test_labels),
-            Images::Photographs(s) => self.streamed(network, s, &self.test_labels, Place::Test),
+            Images::Small { test, .. } => self.small(network, test, &self.test_labels, team),
+            Images::Photographs(s) => self.streamed(network, s, (&self.test_labels, Place::Test), team),
         }
     }
 
-    fn small(&self, network: &dyn Network, images: &[f32], labels: &[u16]) -> Result<Accuracy> {
+    fn small(
+        &self,
+        network: &dyn Network,
+        images: &[f32],
+        labels: &[u16],
+        team: Option<&dyn Team>,
+    ) -> Result<Accuracy> {
         const AT_ONCE: usize = 250;
+        let (rank, size) = places(team);
         let mut correct = 0;
-        threads::awake(|| {
-            for (images, labels) in images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE)) {
+        let parts = images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE));
+        threads::awake(|| -> Result<()> {
+            for (images, labels) in parts.skip(rank).step_by(size) {
                 let scores = network.logits(images.to_vec())?;
                 correct += count_correct(&scores, labels, scores.len() / labels.len());
             }
-            Ok(Accuracy { top1: correct as f64 / labels.len() as f64, top5: None })
-        })
+            Ok(())
+        })?;
+        let correct = together(team, [correct as f64])[0];
+        Ok(Accuracy { top1: correct / labels.len() as f64, top5: None })
     }
 
     fn streamed(
         &self,
         network: &dyn Network,
         streamed: &Streamed,
-        labels: &[u16],
-        place: fn(usize) -> Place,
+        (labels, place): (&[u16], fn(usize) -> Place),
+        team: Option<&dyn Team>,
     ) -> Result<Accuracy> {
         const AT_ONCE: usize = 50;
+        let (rank, size) = places(team);
         let (mut correct, mut among_five, mut seen) = (0, 0, 0);
-        threads::awake(|| {
-            for (part, labels) in labels.chunks(AT_ONCE).enumerate() {
+        threads::awake(|| -> Result<()> {
+            for (part, labels) in labels.chunks(AT_ONCE).enumerate().skip(rank).step_by(size) {
                 let images = vec![0.0; labels.len() * self.image];
                 let (images, labels) = self.decoded(images, labels.to_vec(), |at, out| {
                     streamed.central(place(part * AT_ONCE + at), out)
@@ -319,8 +346,22 @@ impl Examples {
                 among_five += count_top(5, &scores, &labels, classes);
                 seen += labels.len();
             }
-            let share = |count: usize| count as f64 / seen.max(1) as f64;
-            Ok(Accuracy { top1: share(correct), top5: Some(share(among_five)) })
-        })
+            Ok(())
+        })?;
+        let [correct, among_five, seen] = together(team, [correct, among_five, seen].map(|n| n as f64));
+        let share = |count: f64| count / seen.max(1.0);
+        Ok(Accuracy { top1: share(correct), top5: Some(share(among_five)) })
     }
+}
+
+/// This process's number and how many there are: of several, each classifies some of the images.
+fn places(team: Option<&dyn Team>) -> (usize, usize) {
+    team.map_or((0, 1), |team| (team.rank(), team.size()))
+}
+
+/// Counts summed up over all processes.
+fn together<const N: usize>(team: Option<&dyn Team>, counts: [f64; N]) -> [f64; N] {
+    let Some(team) = team else { return counts };
+    let sums = total(team, &counts);
+    std::array::from_fn(|i| sums[i])
 }

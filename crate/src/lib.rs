@@ -17,6 +17,7 @@
 //! | [`threads`] | work shared out among threads | |
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
 //! | [`tensorboard`] | curves while a run goes | |
+//! | [`cluster`] | more than one machine: job arrays of Slurm, one model over many processes (MPI) | appendix A |
 //! | [`store`] | finished runs, one Parquet file each | |
 //! | [`measurement`] | computations that are no training runs, kept beside them | |
 //! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
@@ -42,6 +43,7 @@ pub mod augment;
 pub mod bench;
 pub mod claims;
 pub mod cli;
+pub mod cluster;
 pub mod complexity;
 pub mod config;
 pub mod corruption;

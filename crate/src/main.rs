@@ -1,11 +1,12 @@
 //! The command line. `rethink help` lists the commands; `rethink help COMMAND` explains one.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use rethink::cli::What;
 use rethink::cli::runs::{self, RunChoice};
-use rethink::config::Scale;
+use rethink::cluster::slurm::{self, Slurm};
 use rethink::models::ModelKind;
 use rethink::study::Study;
-use rethink::{Result, cli, jupyter};
+use rethink::{Error, Result, cli, jupyter};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,8 +55,21 @@ enum Action {
         /// Print each record as a line of JSON
         #[arg(long)]
         json: bool,
+        /// Who computes
+        #[arg(long, value_enum, default_value = "here")]
+        executor: Executor,
+        #[command(flatten)]
+        slurm: Slurm,
         #[command(flatten)]
         what: What,
+    },
+    /// Make one item of a job array's manifest
+    #[command(hide = true)]
+    SweepItem {
+        /// Written by `sweep --executor slurm`
+        manifest: PathBuf,
+        /// Line, from 0
+        index: usize,
     },
     /// List the runs of the store
     List {
@@ -115,6 +129,14 @@ enum Action {
     },
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Executor {
+    /// This program, one item after the other
+    Here,
+    /// A job array of Slurm, one item an index; --out is on a folder that all nodes share
+    Slurm,
+}
+
 #[derive(Subcommand)]
 enum BenchAction {
     /// Seconds of building and solving the equation of a Gaussian kernel
@@ -149,31 +171,6 @@ enum DataAction {
         /// The folder
         dir: PathBuf,
     },
-}
-
-#[derive(Args)]
-struct What {
-    /// smoke (seconds), small (minutes) or paper (hours)
-    #[arg(long, value_name = "SCALE", default_value = "small")]
-    scale: Scale,
-    /// cifar10, cifar10-lossless, mnist, imagenette, imagenet:DIR, shapes10 or a folder; several, separated by commas, for table 3; items
-    /// of one data set take the first [default: found in RETHINK_DATA, else
-    /// downloaded before, else the embedded shapes10]
-    #[arg(long, value_name = "NAME")]
-    data: Option<String>,
-    /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: Option<u64>,
-    /// Folder of figures, tables and runs
-    #[arg(long, value_name = "DIR", default_value = "figures")]
-    out: PathBuf,
-}
-
-impl What {
-    fn study(&self) -> Result<Study> {
-        let study = Study::new(self.data.as_deref(), self.scale, &self.out)?;
-        Ok(Study { seeds: self.seeds, ..study })
-    }
 }
 
 fn main() -> ExitCode {
@@ -212,8 +209,18 @@ fn perform(action: Action) -> Result<()> {
             cli::reproduce::reproduce(&only, &Study { filters, ..what.study()? })
         }
         Action::Run { choice, json, what } => runs::run(&what.study()?, &choice, json),
-        Action::Sweep { recipe, filters, json, what } => {
-            runs::sweep(&Study { filters, ..what.study()? }, &recipe, json)
+        Action::Sweep { executor: Executor::Here, slurm, .. } if slurm != Slurm::default() => {
+            Err(Error::argument("sweep", "options of Slurm are for `--executor slurm`"))
+        }
+        Action::Sweep { recipe, filters, json, executor, slurm, what } => {
+            let study = Study { filters, ..what.study()? };
+            if executor == Executor::Slurm {
+                slurm::sweep(&study, &recipe, &slurm, &mut |line| eprintln!("{line}"))?;
+            }
+            runs::sweep(&study, &recipe, json)
+        }
+        Action::SweepItem { manifest, index } => {
+            slurm::item(&manifest, index, &mut |line| eprintln!("{line}"))
         }
         Action::List { out, json } => runs::list(&out, json),
         Action::Compare { out, json } => runs::compare(&out, json),

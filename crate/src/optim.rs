@@ -7,6 +7,7 @@
 
 use crate::ops::elements_mut;
 use crate::ops::factored::Collected;
+use crate::ops::norm::follow;
 use crate::threads;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
@@ -32,6 +33,18 @@ pub enum Decay {
     All,
     /// The first so many matrices (the weights of fully connected layers), and nothing else.
     Matrices(usize),
+}
+
+impl Decay {
+    /// Whether it acts on the next parameter, one of `dimensions`; `matrices` counts those that have been passed.
+    pub(crate) fn acts_on(self, dimensions: usize, matrices: &mut usize) -> bool {
+        let is_matrix = dimensions == 2;
+        *matrices += usize::from(is_matrix);
+        match self {
+            Decay::All => true,
+            Decay::Matrices(first) => is_matrix && *matrices <= first,
+        }
+    }
 }
 
 /// The optimiser's memory: a velocity for every parameter, in the order the model names them.
@@ -60,6 +73,67 @@ impl Sgd {
             Update { velocity, gradients, factored: &mut factored, step, decay, at: 0, matrices: 0 };
         M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut visitor })?;
         Ok(())
+    }
+}
+
+impl Sgd {
+    /// Moves every parameter of `model` against the gradients that are given, one a parameter tensor in the model's
+    /// order; in the place of a running statistic stands what the batch had, towards which it moves.
+    ///
+    /// Errors: dfdx's, when memory is short.
+    pub(crate) fn apply<M: TensorCollection<f32, Cpu>>(
+        &mut self,
+        model: &mut M,
+        gradients: &[Vec<f32>],
+        step: SgdStep,
+    ) -> Result<(), CpuError> {
+        let Sgd { velocity, decay } = self;
+        let mut visitor = Apply { velocity, gradients, step, decay: *decay, at: 0, matrices: 0 };
+        M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut visitor })?;
+        Ok(())
+    }
+}
+
+struct Apply<'a> {
+    velocity: &'a mut Vec<Vec<f32>>,
+    gradients: &'a [Vec<f32>],
+    step: SgdStep,
+    decay: Decay,
+    at: usize,
+    matrices: usize,
+}
+
+impl TensorVisitor<f32, Cpu> for Apply<'_> {
+    type Viewer = ViewTensorMut;
+    type Err = CpuError;
+    type E2 = f32;
+    type D2 = Cpu;
+
+    fn visit<S: Shape>(
+        &mut self,
+        options: TensorOptions<S, f32, Cpu>,
+        parameter: &mut Tensor<S, f32, Cpu>,
+    ) -> Result<Option<Tensor<S, f32, Cpu>>, CpuError> {
+        let Some(weights) = elements_mut(parameter) else { return Ok(None) };
+        let trained = options.do_gradient_update;
+        if self.velocity.len() == self.at {
+            self.velocity.push(if trained { vec![0.0; weights.len()] } else { Vec::new() });
+        }
+        let (velocity, gradient) = (&mut self.velocity[self.at], &self.gradients[self.at]);
+        self.at += 1;
+        if !trained {
+            weights.iter_mut().zip(gradient).for_each(|(running, now)| *running = follow(*running, *now));
+            return Ok(None);
+        }
+        let mut step = self.step;
+        if !self.decay.acts_on(S::NUM_DIMS, &mut self.matrices) {
+            step.weight_decay = 0.0;
+        }
+        let chunks = weights.par_chunks_mut(CHUNK).zip(velocity.par_chunks_mut(CHUNK));
+        threads::each_item(chunks.zip(gradient.par_chunks(CHUNK)), |((weights, velocity), gradient)| {
+            step.apply(weights, velocity, gradient);
+        });
+        Ok(None)
     }
 }
 
@@ -108,11 +182,7 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         let velocity = &mut self.velocity[self.at];
         self.at += 1;
         let mut step = self.step;
-        let is_matrix = shape.concrete().into_iter().count() == 2;
-        self.matrices += usize::from(is_matrix);
-        if let Decay::Matrices(first) = self.decay
-            && !(is_matrix && self.matrices <= first)
-        {
+        if !self.decay.acts_on(S::NUM_DIMS, &mut self.matrices) {
             step.weight_decay = 0.0;
         }
         let factors = match factors {
@@ -155,7 +225,8 @@ thread_local! {
 }
 
 impl SgdStep {
-    fn apply(self, weights: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
+    /// Moves `weights` and their `velocity`.
+    pub(crate) fn apply(self, weights: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
         let SgdStep { learning_rate, momentum, weight_decay } = self;
         for ((w, v), g) in weights.iter_mut().zip(velocity).zip(gradient) {
             *v = (*g + weight_decay * *w) + momentum * *v;

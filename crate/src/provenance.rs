@@ -18,8 +18,28 @@ pub struct Provenance {
     pub host: String,
     /// What the arithmetic ran on (`cpu`).
     pub device: String,
-    /// Threads of the pool. They do not change any number.
+    /// Threads of the pool (of each process). They do not change any number.
     pub threads: usize,
+    /// Several processes that trained one model; `None`: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Processes>,
+}
+
+/// Where several processes ran, and what carried their messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processes {
+    /// The MPI library, in its own words.
+    pub library: String,
+    /// Processes of each host, by its name.
+    pub hosts: BTreeMap<String, usize>,
+}
+
+static PROCESSES: OnceLock<Processes> = OnceLock::new();
+
+/// Says of which processes this one is; recorded with every result from now on.
+pub fn set_processes(processes: Processes) {
+    // A second call would tell of the same world.
+    let _ = PROCESSES.set(processes);
 }
 
 impl Provenance {
@@ -32,6 +52,7 @@ impl Provenance {
             host: host(),
             device: "cpu".into(),
             threads: rayon::current_num_threads(),
+            processes: PROCESSES.get().cloned(),
         }
     }
 }

@@ -150,24 +150,39 @@ impl Store {
         scale: Scale,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<Run> {
+        self.run_by(config, scale, on_event, &mut |progress| train(config, data, progress))
+    }
+
+    /// The same where `training` trains `config`, in its own way.
+    ///
+    /// Errors: those of `training`, and I/O errors naming the file.
+    pub fn run_by(
+        &self,
+        config: &RunConfig,
+        scale: Scale,
+        on_event: &mut dyn FnMut(Event),
+        training: &mut dyn FnMut(Progress) -> Result<Option<Trained>>,
+    ) -> Result<Run> {
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(&run.record));
             return Ok(run);
         }
         let key = config.key();
         let partial = self.folder.join(format!("{key}.partial"));
-        fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
+        fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
         let lock = self.folder.join(format!("{key}.lock"));
         let held = File::create(&lock).map_err(Error::io("create the run's lock", &lock))?;
         if held.try_lock().is_err() {
             on_event(Event::Waiting);
             held.lock().map_err(Error::io("wait for the run's lock", &lock))?;
-            if let Some(run) = self.get(config)? {
-                on_event(Event::Found(&run.record));
-                return Ok(run);
-            }
-            fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
         }
+        // Another may have finished it since the first look, whether this one had to wait or not.
+        if let Some(run) = self.get(config)? {
+            on_event(Event::Found(&run.record));
+            remove_if_there(&lock)?;
+            return Ok(run);
+        }
+        fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
         let mut on_epoch = |row: &Row| on_event(Event::Epoch(row));
         let progress = Progress {
             folder: Some(partial.clone()),
@@ -176,8 +191,8 @@ impl Store {
             on_epoch: &mut on_epoch,
             leave_after: None,
         };
-        let trained = train(config, data, progress)?
-            .ok_or_else(|| Error::argument("training run", "left before its end"))?;
+        let trained =
+            training(progress)?.ok_or_else(|| Error::argument("training run", "left before its end"))?;
         let run = finish(config, scale, &trained)?;
         write(&self.path(&key), &run)?;
         fs::remove_dir_all(&partial).map_err(Error::io("remove the run's folder", &partial))?;
@@ -263,9 +278,10 @@ impl Store {
         if held.try_lock().is_err() {
             say("another process is measuring it, waiting");
             held.lock().map_err(Error::io("wait for the measurement's lock", &lock))?;
-            if let Some(measured) = self.get_measured(measurement)? {
-                return Ok((measured, false));
-            }
+        }
+        if let Some(measured) = self.get_measured(measurement)? {
+            remove_if_there(&lock)?;
+            return Ok((measured, false));
         }
         let started = Instant::now();
         let frame = measurement.measure(data, say)?;
@@ -280,6 +296,14 @@ impl Store {
         write_frame(&self.measured_path(&key), &frame, json)?;
         fs::remove_file(&lock).map_err(Error::io("remove the measurement's lock", &lock))?;
         Ok((Measured { record, frame }, true))
+    }
+}
+
+/// Removes a lock that came into being after the computation it guards was finished.
+fn remove_if_there(lock: &Path) -> Result<()> {
+    match fs::remove_file(lock) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove the lock", lock)(e)),
+        _ => Ok(()),
     }
 }
 

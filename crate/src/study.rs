@@ -525,6 +525,9 @@ pub fn describe(config: &RunConfig) -> String {
     if config.width != 1.0 {
         text += &format!(", width {}", config.width);
     }
+    if let Some(parallel) = config.parallel {
+        text += &format!(", {}", parallel.describe());
+    }
     text + &format!(", seed {}", config.seeds.init)
 }
 

@@ -1,11 +1,13 @@
 //! The training loop (appendix A): SGD over a resident data set, a frame of what happened, and
 //! checkpoints from which a killed run goes on as if it had never stopped.
 
-use crate::config::{Hyper, RunConfig};
+use crate::cluster::asynchronous::{Taken, Worker};
+use crate::cluster::{Crew, Share, synchronous};
+use crate::config::{Hyper, Parallel, RunConfig};
 use crate::data::Dataset;
 use crate::examples::{Accuracy, Examples};
 use crate::models::plan::Layer;
-use crate::models::{Network, Parameter};
+use crate::models::{Network, Parameter, StepOutcome};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
 use crate::preprocess::CROP;
@@ -168,7 +170,51 @@ pub(crate) fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
     rng
 }
 
-/// Trains `config` on `data`.
+/// What an interval of steps has seen so far.
+#[derive(Default)]
+struct Interval {
+    loss: f64,
+    correct: usize,
+    seen: usize,
+    batches: usize,
+}
+
+impl Interval {
+    /// Counts a batch of `images`. Gives the interval's row where it ends: it has `log_every` steps or the epoch, with
+    /// `left` steps to go, ends.
+    fn add(
+        &mut self,
+        (loss, correct): (f64, usize),
+        images: usize,
+        log_every: usize,
+        left: usize,
+    ) -> Option<Row> {
+        self.loss += loss;
+        self.correct += correct;
+        self.seen += images;
+        self.batches += 1;
+        // The epoch's end closes the last interval, which is never shorter than half.
+        let full = self.batches >= log_every && left >= log_every.div_ceil(2);
+        if !(full || left == 0 || !loss.is_finite()) {
+            return None;
+        }
+        let Interval { loss, correct, seen, batches } = std::mem::take(self);
+        Some(Row {
+            step: 0,
+            epoch: 0,
+            loss: loss / f64::from(batches as u32),
+            batch_accuracy: correct as f64 / seen as f64,
+            train_accuracy: None,
+            test_accuracy: None,
+            train_top5: None,
+            test_top5: None,
+            learning_rate: 0.0,
+            seconds: 0.0,
+        })
+    }
+}
+
+/// Trains `config` on `data`, in this process.
 ///
 /// With a folder in `progress`, goes on from the checkpoint found there; the result is bit for bit
 /// that of a run never interrupted, `seconds` apart. Returns `None` when told to leave early.
@@ -176,16 +222,54 @@ pub(crate) fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
 /// Errors: [`Error::Argument`] for a configuration that does not fit the data, those of
 /// [`crate::models::ModelKind::build`], and I/O errors of the checkpoint.
 pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<Option<Trained>> {
+    train_by(config, data, progress, &mut Crew::Alone)
+}
+
+/// The same by a crew, which is the one that `config.parallel` names. All its processes call it; rank 0's `progress`
+/// is kept and told, the others' is [`Progress::quiet`].
+///
+/// Errors: as for [`train`]; [`Error::Argument`] for another crew than the configuration's.
+pub fn train_by(
+    config: &RunConfig,
+    data: &Dataset,
+    progress: Progress,
+    crew: &mut Crew,
+) -> Result<Option<Trained>> {
+    let fits = match (config.parallel, &*crew) {
+        (None, Crew::Alone) => true,
+        (Some(Parallel::Synchronous { ranks }), Crew::Synchronous(team)) => ranks == team.size(),
+        (Some(Parallel::Asynchronous { workers }), Crew::Asynchronous(team, _)) => workers == team.size(),
+        _ => false,
+    };
+    if !fits {
+        let wanted = config.parallel.map_or("one process".into(), Parallel::describe);
+        let problem =
+            format!("of {wanted}: `rethink run` trains with one process, `rethink-mpi run` with several");
+        return Err(Error::argument("training run", problem));
+    }
+    let processes = crew.team().cloned();
+    let team = processes.as_deref();
+    let synchronous = processes.as_ref().filter(|_| matches!(crew, Crew::Synchronous(_)));
     let DataSizes { train, test } = sizes(config, data)?;
     let examples = Examples::new(config, data, train, test)?;
     let hyper = &config.hyper;
     let mut network = network(config, data)?;
     let mut at = Position::default();
     let checkpoint = progress.folder.as_ref().map(|f| Checkpoint { folder: f.clone(), key: config.key() });
-    if let Some(found) = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten() {
+    let mut found = checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
+    if let Some(team) = team {
+        found = team.broadcast(found);
+    }
+    if let Some(bytes) = found {
+        let of = Checkpoint { folder: progress.folder.clone().unwrap_or_default(), key: config.key() };
+        let found = of.parse(&bytes)?;
         network.restore(&found.parameters, found.velocity)?;
         at = found.position;
     }
+    let mut worker = match &mut *crew {
+        Crew::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)),
+        _ => None,
+    };
     let mut events = progress.events.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
     let n = examples.len();
     let steps = n.div_ceil(hyper.batch_size);
@@ -205,47 +289,69 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
             momentum: hyper.momentum as f32,
             weight_decay: hyper.weight_decay as f32,
         };
-        let (mut loss, mut correct, mut seen, mut batches) = (0.0, 0, 0, 0);
+        let mut interval = Interval::default();
         let (mut epoch_correct, mut diverged) = (0, false);
-        threads::awake(|| -> Result<()> {
-            for (index, order) in order.chunks(hyper.batch_size).enumerate() {
-                let (images, labels) = examples.batch(order, &choices);
-                if labels.is_empty() {
-                    continue;
-                }
-                let pass = Pass::training_step(config.seeds.order, DRAWS << 40 | u64::from(at.step));
-                let outcome = network.train_step(images, &labels, step, pass)?;
+        // Counts a step; false where the run ends with it.
+        let mut count =
+            |at: &mut Position, index: usize, outcome: (f64, usize), images: usize, seconds: f64| {
                 at.step += 1;
-                loss += f64::from(outcome.loss);
-                correct += outcome.correct;
-                epoch_correct += outcome.correct;
-                seen += labels.len();
-                batches += 1;
-                diverged = !outcome.loss.is_finite();
-                let left = steps - index - 1;
-                // The epoch's end closes the last interval, which is never shorter than half.
-                let interval_full = batches >= config.log_every && left >= config.log_every.div_ceil(2);
-                if interval_full || left == 0 || diverged {
-                    at.rows.push(Row {
-                        step: at.step,
-                        epoch: at.epoch,
-                        loss: loss / f64::from(batches as u32),
-                        batch_accuracy: correct as f64 / seen as f64,
-                        train_accuracy: None,
-                        test_accuracy: None,
-                        train_top5: None,
-                        test_top5: None,
-                        learning_rate: rate,
-                        seconds: before + started.elapsed().as_secs_f64(),
-                    });
-                    (loss, correct, seen, batches) = (0.0, 0, 0, 0);
+                epoch_correct += outcome.1;
+                diverged = !outcome.0.is_finite();
+                if let Some(row) = interval.add(outcome, images, config.log_every, steps - index - 1) {
+                    let (step, epoch, seconds) = (at.step, at.epoch, before + seconds);
+                    at.rows.push(Row { step, epoch, learning_rate: rate, seconds, ..row });
                 }
-                if diverged {
+                !diverged
+            };
+        let batches = || order.chunks(hyper.batch_size).enumerate();
+        let draws = |step: u32| Pass::training_step(config.seeds.order, DRAWS << 40 | u64::from(step));
+        threads::awake(|| -> Result<()> {
+            let Some(worker) = &mut worker else {
+                for (index, order) in batches() {
+                    let pass = draws(at.step);
+                    let StepOutcome { loss, correct } = match synchronous {
+                        Some(team) => {
+                            let share = Share::new(team, order.len());
+                            let (images, labels) =
+                                examples.whole_batch(&order[share.images.clone()], &choices);
+                            synchronous::step(network.as_mut(), images, &labels, step, pass, &share)?
+                        }
+                        None => {
+                            let (images, labels) = examples.batch(order, &choices);
+                            if labels.is_empty() {
+                                continue;
+                            }
+                            network.train_step(images, &labels, step, pass)?
+                        }
+                    };
+                    let seconds = started.elapsed().as_secs_f64();
+                    if !count(&mut at, index, (f64::from(loss), correct), order.len(), seconds) {
+                        break;
+                    }
+                }
+                return Ok(());
+            };
+            let Some(team) = team else { return Ok(()) };
+            let first = at.step;
+            let batch = |index: usize| {
+                let from = index * hyper.batch_size;
+                let (images, labels) =
+                    examples.whole_batch(&order[from..n.min(from + hyper.batch_size)], &choices);
+                (images, labels, draws(first + index as u32))
+            };
+            let taken = worker.epoch(network.as_mut(), team, steps, step, &batch)?;
+            let mut latest = 0.0f64;
+            for ((index, order), Taken { loss, correct, seconds }) in batches().zip(taken) {
+                latest = latest.max(seconds);
+                if !count(&mut at, index, (loss, correct), order.len(), latest) {
                     break;
                 }
             }
             Ok(())
         })?;
+        if let Some(team) = synchronous {
+            synchronous::same_weights(network.as_ref(), team.as_ref())?;
+        }
         let last = at.epoch as usize >= hyper.epochs || diverged;
         let network = network.as_mut();
         // The whole training set costs as much as half an epoch: it is measured when the batches say
@@ -254,7 +360,7 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         let was_fitted = at.rows.iter().any(|row| row.train_accuracy == Some(1.0));
         let test_due = (at.epoch as usize).is_multiple_of(config.eval_every);
         let measured = (last || nearly && (test_due || !was_fitted))
-            .then(|| examples.train_accuracy(network))
+            .then(|| examples.train_accuracy(network, team))
             .transpose()?;
         let fitted = measured.is_some_and(|accuracy| accuracy.top1 == 1.0);
         if diverged {
@@ -265,7 +371,7 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
             at.ending = Some(Ending::Completed);
         }
         let tested =
-            (at.ending.is_some() || test_due).then(|| examples.test_accuracy(network)).transpose()?;
+            (at.ending.is_some() || test_due).then(|| examples.test_accuracy(network, team)).transpose()?;
         at.seconds = before + started.elapsed().as_secs_f64();
         if let Some(row) = at.rows.last_mut() {
             let (top1, top5) = (|a: Accuracy| a.top1, |a: Accuracy| a.top5);
@@ -288,6 +394,9 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
         if leave {
             return Ok(None);
         }
+    }
+    if let Some(worker) = worker {
+        worker.close();
     }
     let ending = at.ending.unwrap_or(Ending::Completed);
     let parameters = network.parameters();
@@ -346,26 +455,31 @@ impl Checkpoint {
     }
 
     /// The last checkpoint; `None` where there is none.
-    fn load(&self) -> Result<Option<Found>> {
+    fn read(&self) -> Result<Option<Vec<u8>>> {
+        let path = self.path();
+        match fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(Error::io("read the checkpoint", &path)),
+        }
+    }
+
+    /// What a checkpoint holds.
+    fn parse(&self, bytes: &[u8]) -> Result<Found> {
         let (operation, path) = ("read the checkpoint", self.path());
-        let bytes = match fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(Error::io(operation, &path))?,
-        };
         let malformed = |problem: String| {
             let remedy = format!("{problem}; remove {} to start this run again", self.folder.display());
             Error::format(operation, &path, remedy)
         };
         let (_, header) =
-            safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
+            safetensors::SafeTensors::read_metadata(bytes).map_err(|e| malformed(e.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
         if metadata.get("key") != Some(&self.key) {
             return Err(malformed("it belongs to another run".into()));
         }
         let position = metadata.get("position").map(String::as_str).unwrap_or_default();
         let position: Position = serde_json::from_str(position).map_err(|e| malformed(e.to_string()))?;
-        let (parameters, velocity) = read_tensors(&bytes).map_err(malformed)?;
-        Ok(Some(Found { parameters, velocity, position }))
+        let (parameters, velocity) = read_tensors(bytes).map_err(malformed)?;
+        Ok(Found { parameters, velocity, position })
     }
 }
 

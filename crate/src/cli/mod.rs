@@ -3,5 +3,41 @@
 pub mod bench;
 pub mod claims;
 pub mod data;
+#[cfg(feature = "mpi")]
+pub mod mpi;
 pub mod reproduce;
 pub mod runs;
+
+use crate::Result;
+use crate::config::Scale;
+use crate::study::Study;
+use std::path::PathBuf;
+
+/// On what, how much, and where to: the options that the commands share.
+#[derive(Clone, Debug, clap::Args)]
+pub struct What {
+    /// smoke (seconds), small (minutes) or paper (hours)
+    #[arg(long, value_name = "SCALE", default_value = "small")]
+    pub scale: Scale,
+    /// cifar10, cifar10-lossless, mnist, shapes10 or a folder; several, separated by commas, for table 3; items
+    /// of one data set take the first [default: found in RETHINK_DATA, else
+    /// downloaded before, else the embedded shapes10]
+    #[arg(long, value_name = "NAME")]
+    pub data: Option<String>,
+    /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: Option<u64>,
+    /// Folder of figures, tables and runs
+    #[arg(long, value_name = "DIR", default_value = "figures")]
+    pub out: PathBuf,
+}
+
+impl What {
+    /// The study they describe.
+    ///
+    /// Errors: those of [`Study::new`].
+    pub fn study(&self) -> Result<Study> {
+        let study = Study::new(self.data.as_deref(), self.scale, &self.out)?;
+        Ok(Study { seeds: self.seeds, ..study })
+    }
+}

@@ -120,16 +120,19 @@ pub fn run(study: &Study, choice: &RunChoice, json: bool) -> Result<()> {
     eprintln!("data: {}", study.why);
     let config = choice.configure(study);
     let runs = study.train_all(std::slice::from_ref(&config), &mut |line| eprintln!("{line}"))?;
-    for run in &runs {
-        if json {
-            println!("{}", line(run));
-        } else {
-            println!("{}", records(&runs));
-            println!("frame:  {}", study.store().path(&config.key()).display());
-            println!("digest: {}", run.record.digest);
-        }
-    }
+    runs.iter().for_each(|run| print_run(study, run, json));
     Ok(())
+}
+
+/// What `rethink run` ends with.
+pub(crate) fn print_run(study: &Study, run: &Run, json: bool) {
+    if json {
+        println!("{}", line(run));
+    } else {
+        println!("{}", records(std::slice::from_ref(run)));
+        println!("frame:  {}", study.store().path(&run.record.config.key()).display());
+        println!("digest: {}", run.record.digest);
+    }
 }
 
 /// Makes every run or measurement of a recipe that the store lacks.

@@ -207,6 +207,14 @@ fn pictures(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
 /// Errors: [`Error::Io`], [`Error::Format`] naming the file: no class, a class of `val` that `train` lacks, labels that
 /// do not fit the files, a split in which nothing is a photograph.
 pub fn read(folder: &Path) -> Result<Dataset> {
+    read_as(folder, DECODED_AT_ONCE)
+}
+
+/// As [`read`], with another limit: sets of more than `at_once` bytes of files are decoded as they are needed, and what is
+/// broken is found then.
+///
+/// Errors: as for [`read`].
+pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
     let operation = "open the photographs";
     let train_folder = folder.join("train");
     let mut wnids = Vec::new();
@@ -249,7 +257,7 @@ pub fn read(folder: &Path) -> Result<Dataset> {
         }
     }
     let mut kept = Vec::new();
-    if bytes <= DECODED_AT_ONCE {
+    if bytes <= at_once {
         let files: Vec<&(PathBuf, u16)> = splits.iter().flatten().collect();
         let decoded: Vec<_> = files
             .par_iter()

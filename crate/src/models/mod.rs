@@ -8,7 +8,7 @@ pub mod mlp;
 pub mod plan;
 
 use crate::config::{DecayOn, Init};
-use crate::ops::norm::KEPT;
+use crate::ops::norm::follow;
 use crate::ops::{Pass, Rows, elements, elements_mut, factored};
 use crate::optim::{Decay, Sgd, SgdStep};
 use crate::preprocess::CROP;
@@ -216,6 +216,18 @@ pub struct Parameter {
     pub values: Vec<f32>,
 }
 
+/// What training does to a tensor of [`Network::parameters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Moves against its gradient, and shrinks by weight decay where it is `decayed`.
+    Trained {
+        /// Weight decay acts on it.
+        decayed: bool,
+    },
+    /// A running mean or variance.
+    Statistic,
+}
+
 /// A network and its optimiser, whatever its layers are.
 pub trait Network: Send + Sync {
     /// One step of SGD on a batch of `n` whitened images (`n x C x H x W`). `pass` is one of
@@ -229,6 +241,25 @@ pub trait Network: Send + Sync {
         step: SgdStep,
         pass: Pass,
     ) -> Result<StepOutcome>;
+
+    /// The gradients of a batch, which change nothing: one a tensor of [`Network::parameters`], in the place of a running
+    /// statistic what the batch had. A share of a batch gives its part of the sums.
+    ///
+    /// Errors: as for [`Network::train_step`].
+    fn gradients(
+        &mut self,
+        images: Vec<f32>,
+        labels: &[u16],
+        pass: Pass,
+    ) -> Result<(StepOutcome, Vec<Vec<f32>>)>;
+
+    /// Changes weights and running statistics by what [`Network::gradients`] gave.
+    ///
+    /// Errors: [`Error::Argument`] for gradients of another network.
+    fn apply(&mut self, gradients: &[Vec<f32>], step: SgdStep) -> Result<()>;
+
+    /// What each tensor of [`Network::parameters`] is.
+    fn roles(&self) -> Vec<Role>;
 
     /// `n x classes` scores of `n` whitened images, by running statistics and without dropout.
     ///
@@ -307,14 +338,15 @@ impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
     }
 }
 
-impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEARS> {
-    fn train_step(
+impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
+    /// The forward pass and, by `backward`, the backward pass.
+    fn passes<B>(
         &mut self,
         images: Vec<f32>,
         labels: &[u16],
-        step: SgdStep,
-        mut pass: Pass,
-    ) -> Result<StepOutcome> {
+        pass: &mut Pass,
+        backward: impl FnOnce(Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>) -> B,
+    ) -> Result<(StepOutcome, B)> {
         let operation = "training step";
         let images = self.batch(images)?;
         let n = images.shape().0;
@@ -326,7 +358,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
             Some(gradients) => gradients,
             None => self.model.try_alloc_grads().map_err(Error::tensor(operation))?,
         };
-        let (scores, auxiliary) = self.model.forward(images.traced(gradients), &mut pass)?;
+        let (scores, auxiliary) = self.model.forward(images.traced(gradients), pass)?;
         let correct = elements(&scores).map_or(0, |scores| count_correct(scores, labels, self.classes));
         let mut loss = cross_entropy_with_logits_loss(scores, targets.clone());
         let value = loss.array();
@@ -336,15 +368,67 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
                 (cross_entropy_with_logits_loss(auxiliary.put_tape(tape), targets) * AUXILIARY).split_tape();
             loss = main.put_tape(tape) + beside;
         }
-        let (gradients, factored) = factored::collect(|| loss.try_backward());
+        if let Some(share) = pass.share() {
+            loss = loss * share.weight();
+        }
+        Ok((StepOutcome { loss: value, correct }, backward(loss)))
+    }
+}
+
+impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEARS> {
+    fn train_step(
+        &mut self,
+        images: Vec<f32>,
+        labels: &[u16],
+        step: SgdStep,
+        mut pass: Pass,
+    ) -> Result<StepOutcome> {
+        let operation = "training step";
+        let (outcome, (gradients, factored)) =
+            self.passes(images, labels, &mut pass, |loss| factored::collect(|| loss.try_backward()))?;
         let mut gradients = gradients.map_err(Error::tensor(operation))?;
         self.sgd.update(&mut self.model, &mut gradients, factored, step).map_err(Error::tensor(operation))?;
         gradients.drop_non_leafs();
         self.gradients = Some(gradients);
-        let mut follow = Follow { pass: &pass };
-        Planned::iter_tensors(&mut RecursiveWalker { m: &mut self.model, f: &mut follow })
+        let mut noted = Follow { pass: &pass };
+        Planned::iter_tensors(&mut RecursiveWalker { m: &mut self.model, f: &mut noted })
             .map_err(Error::tensor(operation))?;
-        Ok(StepOutcome { loss: value, correct })
+        Ok(outcome)
+    }
+
+    fn gradients(
+        &mut self,
+        images: Vec<f32>,
+        labels: &[u16],
+        mut pass: Pass,
+    ) -> Result<(StepOutcome, Vec<Vec<f32>>)> {
+        let operation = "gradients";
+        let (outcome, gradients) = self.passes(images, labels, &mut pass, |loss| loss.try_backward())?;
+        let mut gradients = gradients.map_err(Error::tensor(operation))?;
+        let mut taken = Take { pass: &pass, gradients: &mut gradients, taken: Vec::new() };
+        Planned::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut taken })
+            .map_err(Error::tensor(operation))?;
+        let taken = taken.taken;
+        gradients.drop_non_leafs();
+        self.gradients = Some(gradients);
+        Ok((outcome, taken))
+    }
+
+    fn apply(&mut self, gradients: &[Vec<f32>], step: SgdStep) -> Result<()> {
+        let operation = "apply the gradients";
+        let sizes = self.parameters().into_iter().map(|p| p.values.len());
+        if !sizes.eq(gradients.iter().map(Vec::len)) {
+            return Err(Error::argument(operation, "other sizes than the weights"));
+        }
+        self.sgd.apply(&mut self.model, gradients, step).map_err(Error::tensor(operation))
+    }
+
+    fn roles(&self) -> Vec<Role> {
+        let mut roles = Roles { decay: self.sgd.decay, matrices: 0, roles: Vec::new() };
+        match Planned::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut roles }) {
+            Ok(_) => roles.roles,
+            Err(never) => match never {},
+        }
     }
 
     fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
@@ -446,8 +530,67 @@ impl TensorVisitor<f32, Cpu> for Follow<'_> {
         }
         if let Some(noted) = self.pass.noted(tensor) {
             for (running, now) in elements_mut(tensor).unwrap_or_default().iter_mut().zip(noted) {
-                *running = KEPT * *running + (1.0 - KEPT) * now;
+                *running = follow(*running, *now);
             }
+        }
+        Ok(None)
+    }
+}
+
+/// Takes the gradients of a model's tensors, and leaves zeros.
+struct Take<'a> {
+    pass: &'a Pass,
+    gradients: &'a mut Gradients<f32, Cpu>,
+    taken: Vec<Vec<f32>>,
+}
+
+impl TensorVisitor<f32, Cpu> for Take<'_> {
+    type Viewer = ViewTensorRef;
+    type Err = CpuError;
+    type E2 = f32;
+    type D2 = Cpu;
+
+    fn visit<S: Shape>(
+        &mut self,
+        options: TensorOptions<S, f32, Cpu>,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> std::result::Result<Option<Tensor<S, f32, Cpu>>, CpuError> {
+        let Some(values) = elements(tensor) else { return Ok(None) };
+        self.taken.push(if options.do_gradient_update {
+            let gradient = self.gradients.get_or_alloc_mut(tensor)?;
+            let taken = gradient.to_vec();
+            gradient.fill(0.0);
+            taken
+        } else {
+            self.pass.noted(tensor).unwrap_or(values).to_vec()
+        });
+        Ok(None)
+    }
+}
+
+struct Roles {
+    decay: Decay,
+    matrices: usize,
+    roles: Vec<Role>,
+}
+
+impl TensorVisitor<f32, Cpu> for Roles {
+    type Viewer = ViewTensorRef;
+    type Err = std::convert::Infallible;
+    type E2 = f32;
+    type D2 = Cpu;
+
+    fn visit<S: Shape>(
+        &mut self,
+        options: TensorOptions<S, f32, Cpu>,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> std::result::Result<Option<Tensor<S, f32, Cpu>>, Self::Err> {
+        if tensor.shape().num_elements() > 0 {
+            self.roles.push(if options.do_gradient_update {
+                Role::Trained { decayed: self.decay.acts_on(S::NUM_DIMS, &mut self.matrices) }
+            } else {
+                Role::Statistic
+            });
         }
         Ok(None)
     }

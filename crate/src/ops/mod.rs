@@ -17,6 +17,7 @@ pub mod pool;
 mod simd;
 mod winograd;
 
+use crate::cluster::Share;
 use dfdx::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -54,19 +55,30 @@ pub struct Pass {
     draws: ChaCha8Rng,
     /// By the address of a running statistic: what this batch had.
     notes: HashMap<usize, Vec<f32>>,
+    /// Where other processes have the rest of the batch.
+    share: Option<Share>,
 }
 
 impl Pass {
     /// Batch norm uses running statistics, dropout does nothing.
     pub fn evaluation() -> Pass {
-        Pass { training: false, draws: ChaCha8Rng::seed_from_u64(0), notes: HashMap::new() }
+        Pass { training: false, draws: ChaCha8Rng::seed_from_u64(0), notes: HashMap::new(), share: None }
     }
 
     /// Batch norm uses the batch's statistics, dropout draws from the stream `step` of `seed`.
     pub fn training_step(seed: u64, step: u64) -> Pass {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         draws.set_stream(step);
-        Pass { training: true, draws, notes: HashMap::new() }
+        Pass { training: true, draws, notes: HashMap::new(), share: None }
+    }
+
+    /// The same for a batch of which this process has a share.
+    pub(crate) fn shared(self, share: Option<Share>) -> Pass {
+        Pass { share, ..self }
+    }
+
+    pub(crate) fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
     }
 
     pub(crate) fn training(&self) -> bool {
@@ -75,6 +87,11 @@ impl Pass {
 
     pub(crate) fn draws(&mut self) -> &mut ChaCha8Rng {
         &mut self.draws
+    }
+
+    /// Leaves out so many draws of 32 bits.
+    pub(crate) fn skip(&mut self, draws: usize) {
+        self.draws.set_word_pos(self.draws.get_word_pos() + draws as u128);
     }
 
     fn note(&mut self, address: usize, values: Vec<f32>) {

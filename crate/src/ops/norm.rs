@@ -5,6 +5,7 @@
 use super::activation::{Activation, ROWS, total};
 use super::simd::{load, store};
 use super::{Image, Pass, Size, address, elements, take_gradient};
+use crate::cluster::Share;
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
@@ -16,6 +17,11 @@ pub const EPSILON: f32 = 1e-3;
 /// Share of a running statistic that is kept at a step. TF-Slim's 0.999 and 0.9997 need thousands of
 /// steps before the network can be tested; the small scales have hundreds in all.
 pub const KEPT: f32 = 0.9;
+
+/// A running statistic after a batch that had `now`.
+pub(crate) fn follow(running: f32, now: f32) -> f32 {
+    KEPT * running + (1.0 - KEPT) * now
+}
 
 /// A shift a channel, and the running statistics that stand in for the batch's in evaluation.
 #[derive(Clone, Debug)]
@@ -85,6 +91,8 @@ pub(super) struct Channels {
     relu: bool,
     /// Whether mean and deviation are the batch's own, and so depend on `x`.
     own: bool,
+    /// Where other processes have the rest of the batch.
+    share: Option<Share>,
 }
 
 impl Channels {
@@ -98,10 +106,13 @@ impl Channels {
     ) -> Channels {
         let shift = elements(&layer.shift).unwrap_or_default();
         let (mean, variance) = if pass.training() {
-            let (mean, variance) = statistics(x, shift.len());
+            let (mut mean, mut variance) = statistics(x, shift.len());
+            let mut n = (x.len() / shift.len().max(1)) as f32;
+            if let Some(share) = pass.share() {
+                n = share.moments(n, &mut mean, &mut variance);
+            }
             pass.note(address(&layer.mean), mean.clone());
             // The running variance is the unbiased one, as in TensorFlow's and PyTorch's.
-            let n = (x.len() / shift.len().max(1)) as f32;
             let unbiased = variance.iter().map(|v| v * n / (n - 1.0).max(1.0)).collect();
             pass.note(address(&layer.variance), unbiased);
             (mean, variance)
@@ -116,7 +127,8 @@ impl Channels {
             None => deviation.clone(),
         };
         let b = shift.iter().zip(&mean).zip(&a).map(|((s, m), a)| s - m * a).collect();
-        Channels { mean, deviation, scale, a, b, relu: activation == Activation::Relu, own: pass.training() }
+        let (relu, own) = (activation == Activation::Relu, pass.training());
+        Channels { mean, deviation, scale, a, b, relu, own, share: pass.share().cloned() }
     }
 
     /// `a x + b` of the channels from `k` on.
@@ -146,7 +158,7 @@ impl Channels {
     /// Turns the gradient of the result into the gradient of `x`, in place. Returns the gradients of shift and scale.
     pub fn gradient(&self, x: &[f32], dy: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
         let c = self.a.len();
-        let rows = (x.len() / c.max(1)) as f32;
+        let mut rows = (x.len() / c.max(1)) as f32;
         let arch = Arch::new();
         let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
         {
@@ -162,13 +174,23 @@ impl Channels {
         }
         let sums = total(&parts, 2 * c);
         let (shift, scale) = sums.split_at(c);
+        // The gradients of shift and scale are this process's part; what the mean and the deviation pass on is of the
+        // whole batch.
+        let mut whole = sums.clone();
+        if let Some(share) = self.share.as_ref().filter(|_| self.own) {
+            rows = share.totals(rows, &mut whole);
+        }
+        let (whole_plain, whole_weighted) = whole.split_at(c);
         let share = if self.own { 1.0 / rows } else { 0.0 };
         let share_of = |sums: &[f32]| sums.iter().map(|s| s * share).collect::<Vec<f32>>();
-        let (mean_plain, mean_weighted) = (share_of(shift), share_of(scale));
+        let (mean_plain, mean_weighted) = (share_of(whole_plain), share_of(whole_weighted));
         threads::each_chunk(dy, ROWS * c, |i, dy| {
             let x = &x[i * ROWS * c..][..dy.len()];
             arch.dispatch(Gradient { of: self, x, dy, plain: &mean_plain, weighted: &mean_weighted });
         });
+        if self.share.as_ref().is_some_and(|share| share.idle) {
+            dy.fill(0.0);
+        }
         let scale = if self.scale.is_some() { scale.to_vec() } else { Vec::new() };
         (shift.to_vec(), scale)
     }

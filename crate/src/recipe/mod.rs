@@ -323,6 +323,7 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
         seeds,
         log_every: steps.min(100),
         eval_every,
+        parallel: None,
     }
 }
 

@@ -1,0 +1,146 @@
+//! `rethink-mpi`: one model over many processes, from the command line. Only rank 0 speaks.
+
+use super::runs::{RunChoice, print_run};
+use crate::cluster::Crew;
+use crate::cluster::mpi::World;
+use crate::config::{Parallel, RunConfig};
+use crate::models::Parameter;
+use crate::store::Event;
+use crate::study::{Study, describe, summary};
+use crate::train::{Progress, Row, Trained, train, train_by};
+use crate::{Error, Result};
+use serde_json::json;
+use std::time::Instant;
+
+/// Trains one run by all processes, unless the store has it, and prints its record. One process
+/// trains what `rethink run` trains.
+///
+/// Errors: those of [`crate::store::Store::run`] and of [`train_by`].
+pub fn run(world: &World, study: &Study, choice: &RunChoice, asynchronous: bool, json: bool) -> Result<()> {
+    let mut config = choice.configure(study);
+    config.parallel = match world.size() {
+        workers if asynchronous => Some(Parallel::Asynchronous { workers }),
+        1 => None,
+        ranks => Some(Parallel::Synchronous { ranks }),
+    };
+    let mut crew = if asynchronous { world.asynchronous() } else { world.synchronous() };
+    if world.rank() > 0 {
+        // Rank 0 looks into the store first.
+        if world.team().broadcast(None).is_some() {
+            train_by(&config, &study.data, Progress::quiet(&mut |_| {}), &mut crew)?;
+        }
+        return Ok(());
+    }
+    eprintln!("data: {}", study.why);
+    let mut told = false;
+    let (name, mut said) = (describe(&config), Instant::now());
+    let run = study.store().run_by(
+        &config,
+        study.scale,
+        &mut |event| match event {
+            Event::Found(_) => eprintln!("{name}: in the store"),
+            Event::Waiting => eprintln!("{name}: another process is training it, waiting"),
+            Event::Epoch(row) if said.elapsed().as_secs() >= 5 => {
+                said = Instant::now();
+                let (epoch, of, loss) = (row.epoch, config.hyper.epochs, row.loss);
+                let train = 100.0 * row.batch_accuracy;
+                eprintln!("{name}: epoch {epoch} of {of}, loss {loss:.4}, train {train:.1} %");
+            }
+            Event::Epoch(_) => {}
+        },
+        &mut |progress| {
+            told = true;
+            world.team().broadcast(Some(Vec::new()));
+            train_by(&config, &study.data, progress, &mut crew)
+        },
+    )?;
+    if told {
+        eprintln!("{}", summary(&run.record));
+    } else {
+        world.team().broadcast(None);
+    }
+    print_run(study, &run, json);
+    Ok(())
+}
+
+/// Trains a run by one process, then by all of them synchronously, keeps neither, and prints how far they are apart:
+/// in every row's loss, and in the weights at the end.
+///
+/// Errors: [`Error::Argument`] where they are further apart than `tolerance`; those of [`train`].
+pub fn check(world: &World, study: &Study, choice: &RunChoice, tolerance: f64, json: bool) -> Result<()> {
+    let alone = choice.configure(study);
+    let ranks = world.size();
+    let parallel = (ranks > 1).then_some(Parallel::Synchronous { ranks });
+    let together = RunConfig { parallel, ..alone.clone() };
+    let started = Instant::now();
+    let one = match world.rank() {
+        0 => train(&alone, &study.data, Progress::quiet(&mut |_| {}))?,
+        _ => None,
+    };
+    let one_seconds = started.elapsed().as_secs_f64();
+    world.team().gather(&[0.0]);
+    let started = Instant::now();
+    let mut crew: Crew = world.synchronous();
+    let all = train_by(&together, &study.data, Progress::quiet(&mut |_| {}), &mut crew)?;
+    let all_seconds = started.elapsed().as_secs_f64();
+    let (Some(one), Some(all)) = (one, all) else { return Ok(()) };
+    let Apart { loss, weights, accuracy } = apart(&one, &all)?;
+    let (rows, tensors) = (one.rows.len(), one.parameters.len());
+    if json {
+        let line = json!({
+            "run": describe(&alone), "ranks": ranks, "rows": rows, "tensors": tensors, "loss": loss,
+            "weights": weights, "accuracy": accuracy, "one_seconds": one_seconds, "all_seconds": all_seconds,
+        });
+        println!("{line}");
+    } else {
+        println!("{}: one process and {ranks} together, {} steps", describe(&alone), one.rows[rows - 1].step);
+        println!("loss of {rows} rows:     apart by {loss:.2e} of itself at most");
+        println!("weights, {tensors} tensors: apart by {weights:.2e} of their norm at most");
+        println!("accuracies:         apart by {:.3} % at most", 100.0 * accuracy);
+        println!("seconds:            {one_seconds:.2} and {all_seconds:.2}");
+    }
+    if !(loss <= tolerance && weights <= tolerance) {
+        let problem = format!("{ranks} processes and one are further apart than {tolerance:e}");
+        return Err(Error::argument("check", problem));
+    }
+    Ok(())
+}
+
+/// The largest differences between two trainings.
+struct Apart {
+    /// As a part of a row's loss.
+    loss: f64,
+    /// As a part of a tensor's norm.
+    weights: f64,
+    /// Of any kind, 0 to 1.
+    accuracy: f64,
+}
+
+fn apart(one: &Trained, other: &Trained) -> Result<Apart> {
+    let largest = |values: &mut dyn Iterator<Item = f64>| {
+        // Not `max`, which passes over what is not a number.
+        values.fold(0.0, |most, v: f64| if v <= most { most } else { v })
+    };
+    let (a, b): (Vec<&Row>, Vec<&Row>) = (one.rows.iter().collect(), other.rows.iter().collect());
+    let steps = |rows: &[&Row]| rows.iter().map(|row| row.step).collect::<Vec<u32>>();
+    if steps(&a) != steps(&b) || one.parameters.len() != other.parameters.len() {
+        return Err(Error::argument("check", "the two trainings have other steps"));
+    }
+    let accuracies = |row: &Row| {
+        [Some(row.batch_accuracy), row.train_accuracy, row.test_accuracy].map(|v| v.unwrap_or(-1.0))
+    };
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let tensor = |(a, b): (&Parameter, &Parameter)| {
+        let pairs = || a.values.iter().zip(&b.values).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        norm(&mut pairs().map(|(a, b)| a - b)) / norm(&mut pairs().map(|(a, _)| a)).max(1e-3)
+    };
+    let rows = || a.iter().zip(&b);
+    Ok(Apart {
+        loss: largest(&mut rows().map(|(a, b)| (a.loss - b.loss).abs() / a.loss.abs())),
+        weights: largest(&mut one.parameters.iter().zip(&other.parameters).map(tensor)),
+        accuracy: largest(
+            &mut rows()
+                .flat_map(|(a, b)| accuracies(a).into_iter().zip(accuracies(b)).map(|(a, b)| (a - b).abs())),
+        ),
+    })
+}
