@@ -304,7 +304,10 @@ fn figure_1a_counts_steps_to_a_loss_of_a_tenth() {
     let gone = verdict(&[quick.clone(), diverged(&configs[1])]);
     assert_eq!(gone.ours, "1 of 2 fit; steps to half the loss: true labels 20");
     let verdict = verdict(&[quick, slow, never]);
-    assert_eq!(verdict.ours, "2 of 3 fit; steps to half the loss: true labels 20, random labels 30");
+    assert_eq!(
+        verdict.ours,
+        "2 of 3 fit; steps to half the loss: true labels 20, random labels 30, shuffled pixels 30"
+    );
 }
 
 #[test]

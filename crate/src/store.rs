@@ -384,14 +384,65 @@ fn write_frame(path: &Path, frame: &DataFrame, json: String) -> Result<()> {
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(METADATA.into(), json)])))
         .finish(&mut frame.clone())
         .map_err(Error::frame("write the run"))?;
-    files::write_whole(path, &bytes)
+    files::write_whole(path, &seal(bytes))
+}
+
+/// Before a Parquet file's footer: these bytes, and the SHA-256 of all others. Readers of Parquet go by the offsets in the
+/// footer and never see them. polars, given damaged lengths, asks for exabytes and ends the process.
+const SEAL: &[u8; 16] = b"rethink sha256: ";
+const SEALED: usize = SEAL.len() + 32;
+
+/// Where the footer of a Parquet file begins.
+fn footer(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.len().checked_sub(8)?;
+    let (length, magic) = bytes[end..].split_at(4);
+    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+    end.checked_sub(length).filter(|_| magic == b"PAR1")
+}
+
+fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(at) = footer(&bytes) {
+        let sum = Sha256::digest(&bytes);
+        bytes.splice(at..at, SEAL.iter().copied().chain(sum));
+    }
+    bytes
+}
+
+/// Whether the file is to the byte what was written.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some((before, after)) = footer(bytes).map(|at| bytes.split_at(at)) else { return false };
+    let Some((data, seal)) = before.len().checked_sub(SEALED).map(|at| before.split_at(at)) else {
+        return false;
+    };
+    let mut hash = Sha256::new();
+    hash.update(data);
+    hash.update(after);
+    seal.starts_with(SEAL) && seal[SEAL.len()..] == hash.finalize()[..]
 }
 
 /// Reads a run's file.
 ///
-/// Errors: [`Error::Io`], [`Error::Format`], both naming the file.
+/// Errors: [`Error::Io`], [`Error::Format`], both naming the file; a frame whose digest is not the record's, or a record of
+/// another end than the frame's, has been damaged.
 pub fn read(path: &Path) -> Result<Run> {
-    let (record, frame) = read_frame(path, "read the run")?;
+    let operation = "read the run";
+    let (record, frame): (Record, DataFrame) = read_frame(path, operation)?;
+    let damaged = |problem: &str| Error::format(operation, path, format!("{problem}: it has been damaged"));
+    let rows = rows(&frame).map_err(|e| Error::format(operation, path, e.to_string()))?;
+    if digest(&rows) != record.digest {
+        return Err(damaged("its frame is not the one that its digest is of"));
+    }
+    let last = rows.last().ok_or_else(|| damaged("it has no rows"))?;
+    let ends = [
+        (last.train_accuracy, record.train_accuracy),
+        (last.test_accuracy, record.test_accuracy),
+        (last.train_top5, record.train_top5),
+        (last.test_top5, record.test_top5),
+        (Some(f64::from(last.epoch)), Some(f64::from(record.epochs))),
+    ];
+    if ends.iter().any(|(frame, record)| frame != record) {
+        return Err(damaged("its record does not end as its frame does"));
+    }
     Ok(Run { record, frame })
 }
 
@@ -399,18 +450,56 @@ pub fn read(path: &Path) -> Result<Run> {
 ///
 /// Errors: as for [`read`].
 pub fn read_measured(path: &Path) -> Result<Measured> {
-    let (record, frame) = read_frame(path, "read the measurement")?;
+    let operation = "read the measurement";
+    let (record, frame): (MeasuredRecord, DataFrame) = read_frame(path, operation)?;
+    if frame_digest(&frame)? != record.digest {
+        let problem = "its frame is not the one that its digest is of: it has been damaged";
+        return Err(Error::format(operation, path, problem));
+    }
     Ok(Measured { record, frame })
 }
 
+/// The rows that [`frame`] made a frame of.
+fn rows(frame: &DataFrame) -> PolarsResult<Vec<Row>> {
+    let whole = |name: &str| frame.column(name).and_then(|c| c.u32()).cloned();
+    let numbers = |name: &str| frame.column(name).and_then(|c| c.f64()).cloned();
+    let maybe = |name: &str| if frame.column(name).is_ok() { numbers(name).map(Some) } else { Ok(None) };
+    let (steps, epochs) = (whole("step")?, whole("epoch")?);
+    let (losses, batches) = (numbers("loss")?, numbers("batch_accuracy")?);
+    let (trains, tests) = (numbers("train_accuracy")?, numbers("test_accuracy")?);
+    let (rates, seconds) = (numbers("learning_rate")?, numbers("seconds")?);
+    let (trains5, tests5) = (maybe("train_top5")?, maybe("test_top5")?);
+    let row = |i: usize| Row {
+        step: steps.get(i).unwrap_or_default(),
+        epoch: epochs.get(i).unwrap_or_default(),
+        loss: losses.get(i).unwrap_or(f64::NAN),
+        batch_accuracy: batches.get(i).unwrap_or(f64::NAN),
+        train_accuracy: trains.get(i),
+        test_accuracy: tests.get(i),
+        train_top5: trains5.as_ref().and_then(|c| c.get(i)),
+        test_top5: tests5.as_ref().and_then(|c| c.get(i)),
+        learning_rate: rates.get(i).unwrap_or(f64::NAN),
+        seconds: seconds.get(i).unwrap_or(f64::NAN),
+    };
+    Ok((0..frame.height()).map(row).collect())
+}
+
 fn read_frame<R: DeserializeOwned>(path: &Path, operation: &'static str) -> Result<(R, DataFrame)> {
-    let file = File::open(path).map_err(Error::io(operation, path))?;
-    let mut reader = ParquetReader::new(file);
-    let malformed = |e: PolarsError| Error::format(operation, path, e.to_string());
-    let metadata = reader.get_metadata().map_err(malformed)?.key_value_metadata().clone().unwrap_or_default();
+    let bytes = fs::read(path).map_err(Error::io(operation, path))?;
+    let malformed = |problem: String| Error::format(operation, path, problem);
+    if !is_whole(&bytes) {
+        return Err(malformed(
+            "not to the byte what rethink wrote: it has been damaged, or is no run of rethink".into(),
+        ));
+    }
+    let read = move || -> PolarsResult<_> {
+        let mut reader = ParquetReader::new(std::io::Cursor::new(bytes));
+        let metadata = reader.get_metadata()?.key_value_metadata().clone().unwrap_or_default();
+        Ok((metadata, reader.finish()?))
+    };
+    let (metadata, frame) = read().map_err(|e| malformed(e.to_string()))?;
     let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
-    let json =
-        json.ok_or_else(|| Error::format(operation, path, "it has no record: not a run of rethink"))?;
-    let record = serde_json::from_str(json).map_err(|e| Error::format(operation, path, e.to_string()))?;
-    Ok((record, reader.finish().map_err(malformed)?))
+    let json = json.ok_or_else(|| malformed("it has no record: not a run of rethink".into()))?;
+    let record = serde_json::from_str(json).map_err(|e| malformed(e.to_string()))?;
+    Ok((record, frame))
 }

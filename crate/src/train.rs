@@ -4,7 +4,7 @@
 use crate::cluster::asynchronous::{Taken, Worker};
 use crate::cluster::{Crew, Share, synchronous};
 use crate::config::{Hyper, Parallel, RunConfig};
-use crate::data::Dataset;
+use crate::data::{Dataset, hex};
 use crate::examples::{Accuracy, Examples};
 use crate::models::plan::Layer;
 use crate::models::{Network, Parameter, StepOutcome};
@@ -17,6 +17,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -478,17 +479,46 @@ impl Checkpoint {
         }
         let position = metadata.get("position").map(String::as_str).unwrap_or_default();
         let position: Position = serde_json::from_str(position).map_err(|e| malformed(e.to_string()))?;
+        let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
+        let tensors = file.tensors();
+        let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
+        if metadata.get(CHECKSUM) != Some(&checksum(&metadata, parts)) {
+            return Err(malformed("its checksum is not that of what it holds: it has been damaged".into()));
+        }
         let (parameters, velocity) = read_tensors(bytes).map_err(malformed)?;
         Ok(Found { parameters, velocity, position })
     }
 }
 
-/// Weights (and velocities, under `velocity.NAME`) as one safetensors file, whole or absent.
+/// The name under which a file's metadata has the SHA-256 of its tensors and its other metadata.
+const CHECKSUM: &str = "sha256";
+
+/// SHA-256 of metadata and tensors, each with its name and length, in the order of the names.
+fn checksum<'a>(
+    metadata: &HashMap<String, String>,
+    tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> String {
+    let mut parts: Vec<(&str, &[u8])> =
+        metadata.iter().filter(|(k, _)| *k != CHECKSUM).map(|(k, v)| (k.as_str(), v.as_bytes())).collect();
+    parts.sort_unstable();
+    let mut tensors: Vec<(&str, &[u8])> = tensors.collect();
+    tensors.sort_unstable_by_key(|(name, _)| *name);
+    let mut hash = Sha256::new();
+    for (name, bytes) in parts.into_iter().chain(tensors) {
+        for part in [name.as_bytes(), bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hex(&hash.finalize())
+}
+
+/// Weights (and velocities, under `velocity.NAME`) as one safetensors file, whole or absent, with a checksum.
 pub fn write_tensors(
     path: &Path,
     parameters: &[Parameter],
     velocity: &[Vec<f32>],
-    metadata: HashMap<String, String>,
+    mut metadata: HashMap<String, String>,
 ) -> Result<()> {
     let operation = "write the tensors";
     let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
@@ -500,6 +530,8 @@ pub fn write_tensors(
             tensors.push((format!("velocity.{index:03}.{}", p.name), p.shape.clone(), bytes(v)));
         }
     }
+    let parts = tensors.iter().map(|(name, _, data)| (name.as_str(), data.as_slice()));
+    metadata.insert(CHECKSUM.into(), checksum(&metadata, parts));
     let views = tensors.iter().map(|(name, shape, data)| {
         let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data);
         view.map(|view| (name.clone(), view))

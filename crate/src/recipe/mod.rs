@@ -230,7 +230,7 @@ pub fn size(scale: Scale, model: ModelKind) -> Size {
         (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
         (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(150, 1.0),
         (Scale::Small, ModelKind::Alexnet) => small(120, 0.125),
-        (Scale::Small, _) => small(50, 0.125),
+        (Scale::Small, _) => small(70, 0.125),
         (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => smoke(12, 1.0),
         (Scale::Smoke, _) => smoke(2, 0.125),
     }
