@@ -133,7 +133,7 @@ fn regularized(config: &RunConfig) -> Regularized {
 }
 
 /// Whether a run is in the recipes' setting, but for corruption, regularisers and seeds: a run that somebody made
-/// with another learning rate or for three epochs says nothing of the paper's.
+/// with another learning rate, for three epochs or by several processes says nothing of the paper's.
 fn in_setting(run: &Run) -> bool {
     let (config, scale) = (&run.record.config, run.record.scale);
     if config.model == ModelKind::InceptionV3 {
@@ -145,6 +145,7 @@ fn in_setting(run: &Run) -> bool {
     let (ours, theirs) = (&config.hyper, &base.hyper);
     let slow = ours.decay == table4::SLOW_DECAY && config.corruption == Corruption::RandomLabels;
     [base.width, curve_width(run)].contains(&config.width)
+        && config.parallel == base.parallel
         && (ours.batch_size, ours.decay_every, ours.init)
             == (theirs.batch_size, theirs.decay_every, theirs.init)
         && (ours.learning_rate, ours.momentum) == (theirs.learning_rate, theirs.momentum)

@@ -59,9 +59,10 @@ enum Action {
         #[arg(long, value_enum, default_value = "here")]
         executor: Executor,
         #[command(flatten)]
-        slurm: Slurm,
-        #[command(flatten)]
         what: What,
+        // Last: its heading is for all that follows.
+        #[command(flatten)]
+        slurm: Slurm,
     },
     /// Make one item of a job array's manifest
     #[command(hide = true)]
@@ -212,7 +213,7 @@ fn perform(action: Action) -> Result<()> {
         Action::Sweep { executor: Executor::Here, slurm, .. } if slurm != Slurm::default() => {
             Err(Error::argument("sweep", "options of Slurm are for `--executor slurm`"))
         }
-        Action::Sweep { recipe, filters, json, executor, slurm, what } => {
+        Action::Sweep { recipe, filters, json, executor, what, slurm } => {
             let study = Study { filters, ..what.study()? };
             if executor == Executor::Slurm {
                 slurm::sweep(&study, &recipe, &slurm, &mut |line| eprintln!("{line}"))?;

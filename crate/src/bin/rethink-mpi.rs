@@ -30,6 +30,9 @@ enum Action {
         /// its share of every batch]
         #[arg(long)]
         asynchronous: bool,
+        /// Least time between two checkpoints; they come at an epoch's end
+        #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+        checkpoint_every: u64,
         /// Print the record as a line of JSON
         #[arg(long)]
         json: bool,
@@ -94,8 +97,9 @@ fn main() -> ExitCode {
 
 fn perform(world: &World, action: Action) -> Result<()> {
     match action {
-        Action::Run { choice, asynchronous, json, what } => {
-            mpi::run(world, &what.study()?, &choice, asynchronous, json)
+        Action::Run { choice, asynchronous, checkpoint_every, json, what } => {
+            let checkpoint_every = Duration::from_secs(checkpoint_every);
+            mpi::run(world, &what.study()?, &choice, asynchronous, checkpoint_every, json)
         }
         Action::Check { choice, tolerance, json, what } => {
             mpi::check(world, &what.study()?, &choice, tolerance, json)

@@ -376,7 +376,9 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
                 values,
                 diverged: lost.len(),
             };
-            all.push(Comparison { item: item.clone(), paper, ours: Some(ours) });
+            let processes = group[0].record.config.parallel;
+            let processes = processes.map_or(String::new(), |parallel| format!(" ({})", parallel.describe()));
+            all.push(Comparison { item: format!("{item}{processes}"), paper, ours: Some(ours) });
         }
         if all.len() == before {
             all.push(Comparison { item, paper, ours: None });

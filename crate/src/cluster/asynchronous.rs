@@ -7,7 +7,7 @@
 //! free. At an epoch's end all wait, the weights are tested and may be written to a checkpoint. Batch
 //! normalisation is by each batch's own statistics; running statistics lie on the server too, and each batch moves them.
 
-use super::{Server, Team, total};
+use super::{MakeServer, Server, Team, total};
 use crate::models::{Network, Parameter, Role};
 use crate::ops::Pass;
 use crate::ops::norm::follow;
@@ -39,7 +39,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// With `network`'s weights and velocities, which are the same in all processes.
-    pub fn new(network: &dyn Network, make: &mut dyn FnMut(&[f32], &[f32]) -> Box<dyn Server>) -> Worker {
+    pub fn new(network: &dyn Network, make: &mut MakeServer) -> Worker {
         let parameters = network.parameters();
         let mut parts = Vec::with_capacity(parameters.len());
         let (mut weights, mut velocity) = (Vec::new(), Vec::new());

@@ -54,7 +54,7 @@ pub trait Server: Send {
 
     /// Calls `change` with a shard's weights, its velocities, and zeros. The velocities become what it leaves
     /// there; what it leaves in the place of the zeros is added to the weights.
-    fn update(&mut self, shard: usize, change: &mut dyn FnMut(&[f32], &mut [f32], &mut [f32]));
+    fn update(&mut self, shard: usize, change: &mut Change);
 
     /// 0, 1, 2, ...: each number is given once, to one process.
     fn ticket(&mut self) -> u64;
@@ -62,6 +62,9 @@ pub trait Server: Send {
     /// Ends it. All processes call it at once.
     fn close(self: Box<Self>);
 }
+
+/// See [`Server::update`].
+pub type Change<'a> = dyn FnMut(&[f32], &mut [f32], &mut [f32]) + 'a;
 
 /// Who trains a model.
 pub enum Crew {

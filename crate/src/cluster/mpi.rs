@@ -1,7 +1,7 @@
 //! MPI behind [`Team`] and [`Server`]: collective messages by the crate `mpi`; one-sided ones, which it lacks, by
 //! its bindings of the C interface, in the small functions of [`Window`].
 
-use super::{Crew, MakeServer, Server, Team, part};
+use super::{Change, Crew, MakeServer, Server, Team, part};
 use crate::provenance::{Processes, set_processes};
 use crate::{Error, Result};
 use mpi::collective::{CommunicatorCollectives, Root};
@@ -58,7 +58,9 @@ impl World {
         let library = mpi::environment::library_version().unwrap_or_default();
         // OpenMPI's is a sentence, MPICH's a page.
         let library = library.lines().next().unwrap_or_default().trim_end_matches('\0').trim().to_string();
-        set_processes(Processes { library, hosts });
+        if world.size() > 1 {
+            set_processes(Processes { library, hosts });
+        }
         Ok(world)
     }
 
@@ -340,7 +342,7 @@ impl Server for Windows {
         }
     }
 
-    fn update(&mut self, shard: usize, change: &mut dyn FnMut(&[f32], &mut [f32], &mut [f32])) {
+    fn update(&mut self, shard: usize, change: &mut Change) {
         let (rank, length) = (shard as c_int, self.shards[shard].len());
         let Windows { numbers, weights, velocity, change: changes, .. } = self;
         let (weights, velocity) = (&mut weights[..length], &mut velocity[..length]);

@@ -1,0 +1,313 @@
+//! A sweep as a job array, on a real Slurm of two nodes that the test starts on this machine and stops.
+
+use rethink::config::Scale;
+use rethink::data::shapes10;
+use rethink::recipe;
+use rethink_tests::rethink_bin;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const NAME: &str = "a_job_array_survives_a_kill_a_drained_node_and_its_follower";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn there(program: &str, flag: &str) -> bool {
+    Command::new(program).arg(flag).output().is_ok_and(|out| out.status.success())
+}
+
+/// Debian has the daemons where a user's PATH does not lead.
+fn path() -> String {
+    format!("{}:/usr/sbin:/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
+/// A controller and two nodes of a processor each.
+struct Slurm {
+    folder: tempfile::TempDir,
+    daemons: Vec<Child>,
+}
+
+impl Slurm {
+    fn start() -> Slurm {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().to_path_buf();
+        // munge's socket is for all users, its key for its own.
+        fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["munge", "run", "state", "log", "n0", "n1"] {
+            fs::create_dir(at.join(name)).unwrap();
+        }
+        fs::set_permissions(at.join("munge"), fs::Permissions::from_mode(0o700)).unwrap();
+        let key: Vec<u8> = (0..1024u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        fs::write(at.join("munge/key"), key).unwrap();
+        fs::set_permissions(at.join("munge/key"), fs::Permissions::from_mode(0o400)).unwrap();
+
+        let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        drop(listeners);
+        let host = text(&Command::new("hostname").arg("-s").output().unwrap().stdout).trim().to_string();
+        let dir = at.display();
+        let [controller, first, second] = ports[..] else { unreachable!() };
+        let conf = format!(
+            "ClusterName=rethink\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser=root\nSlurmdUser=root\n\
+             AuthType=auth/munge\nAuthInfo=socket={dir}/run/munge\nCredType=cred/munge\nMpiDefault=none\n\
+             SlurmctldPort={controller}\nStateSaveLocation={dir}/state\nSlurmdSpoolDir={dir}/%n\n\
+             SlurmctldPidFile={dir}/run/slurmctld.pid\nSlurmdPidFile={dir}/run/slurmd-%n.pid\n\
+             SlurmctldLogFile={dir}/log/slurmctld.log\nSlurmdLogFile={dir}/log/slurmd-%n.log\n\
+             ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nJobAcctGatherType=jobacct_gather/none\n\
+             AccountingStorageType=accounting_storage/none\nSelectType=select/cons_tres\n\
+             SelectTypeParameters=CR_CPU\nSlurmdParameters=config_overrides\nReturnToService=2\nKillWait=2\n\
+             SchedulerParameters=sched_interval=1,batch_sched_delay=0\n\
+             NodeName=n0 NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=1 State=UNKNOWN\n\
+             NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=1 State=UNKNOWN\n\
+             PartitionName=main Nodes=n0,n1 Default=YES MaxTime=INFINITE State=UP\n"
+        );
+        fs::write(at.join("slurm.conf"), conf).unwrap();
+        let mut slurm = Slurm { folder, daemons: Vec::new() };
+        let munge = |name: &str| at.join("munge").join(name).display().to_string();
+        let socket = format!("--socket={dir}/run/munge");
+        let (key, log) = (format!("--key-file={}", munge("key")), format!("--log-file={}", munge("log")));
+        let (pid, seed) =
+            (format!("--pid-file={dir}/run/munged.pid"), format!("--seed-file={}", munge("seed")));
+        slurm.daemon("munged", &["--foreground", "--num-threads=10", &key, &socket, &pid, &log, &seed]);
+        until("munge's socket", 20, || at.join("run/munge").exists());
+        slurm.daemon("slurmctld", &["-D", "-c"]);
+        // What a node may do with control groups differs from one machine and version to the next.
+        for plugin in ["disabled", "cgroup/v1", "autodetect"] {
+            fs::write(at.join("cgroup.conf"), format!("CgroupPlugin={plugin}\n")).unwrap();
+            slurm.daemon("slurmd", &["-D", "-N", "n0"]);
+            std::thread::sleep(Duration::from_secs(2));
+            match slurm.daemons.last_mut().unwrap().try_wait().unwrap() {
+                None => break,
+                Some(_) => drop(slurm.daemons.pop()),
+            }
+        }
+        slurm.daemon("slurmd", &["-D", "-N", "n1"]);
+        let nodes = || text(&slurm.command("sinfo", &["-h", "-N", "-o", "%t"]).stdout);
+        let up = Instant::now();
+        while nodes().lines().filter(|l| *l == "idle").count() < 2 {
+            assert!(up.elapsed().as_secs() < 60, "the nodes do not come up: {}\n{}", nodes(), slurm.logs());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        slurm
+    }
+
+    fn set(&self, command: &mut Command) {
+        command.env("SLURM_CONF", self.folder.path().join("slurm.conf")).env("PATH", path());
+    }
+
+    fn daemon(&mut self, program: &str, arguments: &[&str]) {
+        let mut command = Command::new(program);
+        self.set(&mut command);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.daemons.push(command.spawn().unwrap_or_else(|e| panic!("{program}: {e}")));
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        self.set(&mut command);
+        command.args(arguments).output().unwrap_or_else(|e| panic!("{program}: {e}"))
+    }
+
+    /// `JOB_INDEX NODE` of what runs.
+    fn running(&self) -> Vec<(String, String)> {
+        let out = self.command("squeue", &["-h", "-r", "-t", "running", "-o", "%F_%K %N"]);
+        let line = |l: &str| l.split_once(' ').map(|(task, node)| (task.to_string(), node.to_string()));
+        text(&out.stdout).lines().filter_map(line).collect()
+    }
+
+    fn pending(&self) -> usize {
+        text(&self.command("squeue", &["-h", "-r", "-t", "pending", "-o", "%i"]).stdout).lines().count()
+    }
+
+    fn state(&self, node: &str) -> String {
+        text(&self.command("sinfo", &["-h", "-N", "-n", node, "-o", "%T"]).stdout).trim().to_string()
+    }
+
+    fn logs(&self) -> String {
+        let mut all = String::new();
+        for entry in fs::read_dir(self.folder.path().join("log")).unwrap() {
+            let path = entry.unwrap().path();
+            let lines = fs::read_to_string(&path).unwrap_or_default();
+            let last: Vec<&str> = lines.lines().rev().take(15).collect();
+            all +=
+                &format!("{}:\n{}\n", path.display(), last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        all
+    }
+
+    /// `rethink sweep RECIPE --executor slurm`, at work.
+    fn follow(&self, recipe: &str, out: &Path, log: &Path, more: &[&str]) -> Child {
+        let mut command = Command::new(rethink_bin());
+        self.set(&mut command);
+        let log = fs::File::create(log).unwrap();
+        command.args(["sweep", recipe, "--scale", "smoke", "--data", "shapes10", "--json", "--out"]).arg(out);
+        command.args(["--executor", "slurm", "--poll", "1"]).args(more).env_remove("RETHINK_DATA");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap()
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        self.command("scancel", &["--user=root"]);
+        self.command("scontrol", &["shutdown"]);
+        let end = Instant::now() + Duration::from_secs(5);
+        for mut daemon in self.daemons.drain(..).rev() {
+            while Instant::now() < end && matches!(daemon.try_wait(), Ok(None)) {
+                // munged does not hear Slurm's shutdown, and is asked last.
+                if Instant::now() + Duration::from_secs(2) > end {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            daemon.kill().ok();
+            daemon.wait().ok();
+        }
+    }
+}
+
+fn until(what: &str, seconds: u64, mut happens: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !happens() {
+        assert!(started.elapsed().as_secs() < seconds, "{what}: not within {seconds} s");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn finished(runs: &Path) -> usize {
+    let names = fs::read_dir(runs)
+        .map(|entries| entries.filter_map(|e| e.ok()?.path().extension().map(|e| e.to_owned())));
+    names.map_or(0, |names| names.filter(|extension| extension == "parquet").count())
+}
+
+/// How many jobs a follower says it has submitted.
+fn submitted(log: &Path) -> usize {
+    let number = |line: &str| line.strip_suffix(" submitted")?.parse::<usize>().ok();
+    fs::read_to_string(log).unwrap().lines().filter_map(number).sum()
+}
+
+/// All that the jobs have said.
+fn job_logs(runs: &Path) -> String {
+    let entries = fs::read_dir(runs.join("slurm")).unwrap().map(|e| e.unwrap().path());
+    let logs: Vec<PathBuf> = entries.filter(|p| p.extension().is_some_and(|e| e == "log")).collect();
+    logs.iter().map(|log| fs::read_to_string(log).unwrap()).collect()
+}
+
+#[test]
+fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|out| text(&out.stdout).trim() == "0");
+    // The test's own process looks for programs where its commands do.
+    let missing = ["munged", "slurmctld", "slurmd", "sbatch"].into_iter().find(|program| {
+        let places = path();
+        !places.split(':').any(|dir| Path::new(dir).join(program).exists())
+    });
+    if !root || missing.is_some() || !there("hostname", "-s") {
+        let why = missing.map_or("not root, whom its daemons ask for".into(), |p| format!("no {p}"));
+        println!("skipped: {NAME}: {why}");
+        return;
+    }
+    rethink_bin();
+    let slurm = Slurm::start();
+    let shared = tempfile::tempdir().unwrap();
+    let runs = shared.path().join("runs");
+    let log = |n: usize| shared.path().join(format!("follower-{n}.log"));
+
+    // Six rows, two seeds of each.
+    let mut first = slurm.follow("table4", shared.path(), &log(1), &["--seeds", "2", "--cpus", "1"]);
+    until("a job at its run", 60, || {
+        !slurm.running().is_empty()
+            && fs::read_dir(&runs).is_ok_and(|entries| {
+                entries.filter_map(|e| e.ok()).any(|e| e.path().extension().is_some_and(|e| e == "lock"))
+            })
+    });
+    let (killed, _) = slurm.running().remove(0);
+    let done_before = finished(&runs);
+    let out = slurm.command("scancel", &["--signal=KILL", "--full", &killed]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+
+    slurm.command("scontrol", &["update", "nodename=n1", "state=drain", "reason=test"]);
+    until("the node to be empty", 60, || slurm.state("n1").starts_with("drained"));
+    assert!(slurm.pending() > 0, "jobs wait while a node is drained");
+    assert!(slurm.running().iter().all(|(_, node)| node == "n0"), "{:?}", slurm.running());
+
+    // Whoever follows is interrupted; another takes up what is there.
+    until("the killed job to be submitted again", 30, || {
+        fs::read_to_string(log(1)).unwrap().contains("; again") && submitted(&log(1)) == 13
+    });
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let before = finished(&runs);
+    assert!(done_before < 12 && before < 12, "{before} runs are done: too quick to tell");
+    let in_queue = slurm.pending() + slurm.running().len();
+    let second = slurm.follow("table4", shared.path(), &log(2), &["--seeds", "2", "--cpus", "1"]);
+    slurm.command("scontrol", &["update", "nodename=n1", "state=resume"]);
+    until("the node to be back", 60, || !slurm.state("n1").contains("drain"));
+    let out = second.wait_with_output().unwrap();
+    let said = fs::read_to_string(log(2)).unwrap();
+    assert!(out.status.success(), "{said}\n{}\n{}", job_logs(&runs), slurm.logs());
+
+    let keys: BTreeSet<String> = text(&out.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].as_str().unwrap().to_string())
+        .collect();
+    assert_eq!((keys.len(), text(&out.stdout).lines().count(), finished(&runs)), (12, 12, 12), "{said}");
+    // What waited or ran was not submitted again.
+    assert_eq!(submitted(&log(2)), 0, "{in_queue} in the queue at the change\n{said}");
+    // Each was trained to its end once.
+    let ends = job_logs(&runs).lines().filter(|l| l.contains("at epoch") && l.starts_with("[1/1]")).count();
+    assert_eq!(ends, 12, "{}", job_logs(&runs));
+    let left = fs::read_dir(&runs).unwrap().filter(|e| {
+        let name = e.as_ref().unwrap().file_name().into_string().unwrap();
+        name.ends_with(".lock") || name.ends_with(".partial")
+    });
+    assert_eq!(left.count(), 0, "locks and unfinished runs");
+
+    let third = slurm.follow("table4", shared.path(), &log(3), &["--seeds", "2"]).wait_with_output().unwrap();
+    let said = fs::read_to_string(log(3)).unwrap();
+    assert!(third.status.success() && said.contains("all 12 are in the store"), "{said}");
+    assert_eq!(slurm.pending() + slurm.running().len(), 0);
+
+    // Measurements, and an item that fails whenever it is tried.
+    let out = slurm.follow("theorem1", shared.path(), &log(4), &[]).wait_with_output().unwrap();
+    let said = fs::read_to_string(log(4)).unwrap();
+    assert!(out.status.success() && said.contains("theorem 1"), "{said}\n{}", job_logs(&runs));
+    let data = shapes10::dataset();
+    let config = &recipe::find("fig2b").unwrap().runs(&data, Scale::Smoke)[0];
+    let partial = runs.join(format!("{}.partial", config.key()));
+    fs::create_dir_all(&partial).unwrap();
+    fs::write(partial.join("checkpoint.safetensors"), b"no checkpoint").unwrap();
+    let out = slurm.follow("fig2b", shared.path(), &log(5), &["--retries", "1"]).wait_with_output().unwrap();
+    let said = fs::read_to_string(log(5)).unwrap();
+    assert!(!out.status.success(), "{said}");
+    assert!(
+        said.contains("failed 2 times without getting further") && said.contains(&config.key()),
+        "{said}"
+    );
+    assert!(said.contains("FAILED, exit code and signal 1:0"), "{said}");
+    let named = said.lines().find_map(|l| l.strip_prefix(&format!("  {} ", config.key()))).unwrap();
+    let named = fs::read_to_string(named.rsplit_once(": ").unwrap().1).unwrap();
+    assert!(named.contains("remove") && named.contains("to start this run again"), "{named}");
+}
+
+#[test]
+fn without_slurm_the_sweep_says_so() {
+    let out = tempfile::tempdir().unwrap();
+    let mut command = Command::new(rethink_bin());
+    command.args(["sweep", "table4", "--scale", "smoke", "--data", "shapes10", "--executor", "slurm"]);
+    command.arg("--out").arg(out.path()).env("PATH", "/nonexistent").env_remove("RETHINK_DATA");
+    let said = command.output().unwrap();
+    assert!(!said.status.success());
+    assert!(text(&said.stderr).contains("no sbatch"), "{}", text(&said.stderr));
+
+    let mut command = Command::new(rethink_bin());
+    command.args(["sweep", "table4", "--partition", "long", "--scale", "smoke", "--data", "shapes10"]);
+    let said = command.arg("--out").arg(out.path()).output().unwrap();
+    assert!(!said.status.success());
+    assert!(text(&said.stderr).contains("--executor slurm"), "{}", text(&said.stderr));
+}
