@@ -71,6 +71,10 @@ fn classes_are_sorted_and_any_first_part_has_all_of_them() {
     assert_eq!(data.photographs.as_ref().unwrap().report(), None);
     let named = data::open(Some(&format!("imagenet:{}", folder.path().display()))).unwrap();
     assert_eq!(named.fingerprint, data.fingerprint);
+    // A notebook that runs elsewhere finds it again.
+    let aside = format!("imagenet:{}/train/..", folder.path().display());
+    let study = Study::new(Some(&aside), Scale::Smoke, folder.path()).unwrap();
+    assert_eq!(study.named, format!("imagenet:{}", folder.path().canonicalize().unwrap().display()));
     let error = data::open(Some("imagenet:/nowhere")).unwrap_err().to_string();
     assert!(error.contains("/nowhere") && error.contains("WordNet"), "{error}");
 }

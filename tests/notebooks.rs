@@ -251,6 +251,33 @@ fn a_failing_cell_is_named_with_what_it_said() {
     }
 }
 
+/// Several notebooks are open at once in JupyterLab. Their cells are compiled in one build folder.
+#[test]
+fn kernels_at_once_do_not_get_each_others_cells() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = &|name: &str| {
+        let cells: Vec<String> = (0..6)
+            .map(|i| match i {
+                0 => format!("let mut said: Vec<String> = vec![\"{name}0\".to_string()];"),
+                i => format!("said.push(\"{name}{i}\".to_string()); println!(\"{{}}\", said.join(\" \"));"),
+            })
+            .collect();
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        let notebook = notebook_of(folder.path(), &format!("{name}.ipynb"), &cells);
+        let copy = folder.path().join(format!("{name}-copy.ipynb"));
+        run::notebook(environment(), &notebook, &[], &copy, &mut |_| {})
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let text = fs::read_to_string(&copy).expect("an executed notebook");
+        let said = (0..6).map(|i| format!("{name}{i}")).collect::<Vec<_>>().join(" ");
+        assert!(text.contains(&said), "{name}: no {said:?} in {text}");
+    };
+    std::thread::scope(|scope| {
+        ["a", "b", "c"].map(|name| scope.spawn(move || run(name))).into_iter().for_each(|thread| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    });
+}
+
 #[test]
 fn a_broken_notebook_is_told_before_a_kernel_starts() {
     let folder = tempfile::tempdir().expect("a temporary folder");

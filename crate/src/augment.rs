@@ -97,7 +97,7 @@ impl Augmentation {
             ("contrast", self.contrast),
         ];
         for (name, size) in colours.into_iter().filter(|(_, size)| *size > 0.0) {
-            parts.push(format!("{name} {size}"));
+            parts.push(format!("{name} {}", (1_000.0 * size).round() / 1_000.0));
         }
         parts.join(", ")
     }

@@ -66,9 +66,11 @@ impl Study {
         for name in names {
             let (data, because) = data::choose(name)?;
             let name = name.unwrap_or(&data.name);
-            let is_path = name.contains(std::path::MAIN_SEPARATOR) || name.starts_with('.');
-            let folder = Path::new(name).canonicalize().ok().filter(|_| is_path);
-            named.push(folder.map_or(name.to_string(), |path| path.to_string_lossy().into_owned()));
+            let (kind, path) = name.strip_prefix("imagenet:").map_or(("", name), |path| ("imagenet:", path));
+            let is_path =
+                !kind.is_empty() || path.contains(std::path::MAIN_SEPARATOR) || path.starts_with('.');
+            let folder = Path::new(path).canonicalize().ok().filter(|_| is_path);
+            named.push(folder.map_or(name.to_string(), |path| format!("{kind}{}", path.display())));
             why.push(because);
             found.push(data);
         }

@@ -19,7 +19,7 @@ pub struct What {
     /// smoke (seconds), small (minutes) or paper (hours)
     #[arg(long, value_name = "SCALE", default_value = "small")]
     pub scale: Scale,
-    /// cifar10, cifar10-lossless, mnist, shapes10 or a folder; several, separated by commas, for table 3; items
+    /// cifar10, cifar10-lossless, mnist, imagenette, imagenet:DIR, shapes10 or a folder; several, separated by commas, for table 3; items
     /// of one data set take the first [default: found in RETHINK_DATA, else
     /// downloaded before, else the embedded shapes10]
     #[arg(long, value_name = "NAME")]

@@ -90,6 +90,7 @@ def main():
             f'[dependencies]\nrethink = {{ path = "{crate}" }}\n'
         )
         shutil.rmtree(folder / "mirror", ignore_errors=True)
+        env["RETHINK_KERNEL"] = "build"
         os.chdir(folder)
         os.execve(tools / "bin" / "cargo", ["cargo", "build", *sys.argv[5:]], env)
 
@@ -97,6 +98,7 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     env["EVCXR_TMPDIR"] = str(folder)
+    env["RETHINK_KERNEL"] = folder.name
     try:
         os.execve(evcxr, [evcxr, "--control_file", sys.argv[4]], env)
     except OSError as error:

@@ -4,6 +4,9 @@ cargo names a crate's artifacts by where it lies in its workspace, among other t
 depended on ROOT/crate from outside would have it compiled once more, a minute at each change. So the
 cell becomes the root package of a workspace that has ROOT's settings and lock file, and `crate` at
 the same place, by a link: to cargo, the crate that the command line was linked from.
+
+For the same reason the cells of two kernels would be one crate to cargo: while one waited for the build folder, the other's
+cell would be compiled, and taken for the first's, as newer than its source. So a package has its kernel's name.
 """
 
 import os
@@ -24,7 +27,10 @@ for line in (root / "Cargo.toml").read_text(encoding="utf-8").splitlines():
     elif taken:
         shared.append(line)
 
-package = '[package]\nname = "ctx"\nversion = "1.0.0"\nedition = "2024"\n[lib]\ncrate-type = ["cdylib"]\n'
+package = (
+    f'[package]\nname = "ctx-{os.environ["RETHINK_KERNEL"]}"\nversion = "1.0.0"\nedition = "2024"\n'
+    '[lib]\nname = "ctx"\ncrate-type = ["cdylib"]\n'
+)
 path = str(root / "crate").replace("\\", "\\\\").replace('"', '\\"')
 dependencies = cell[cell.index("[dependencies]") :].replace(f'path = "{path}"', 'path = "crate"')
 
