@@ -45,8 +45,8 @@ fn folder() -> tempfile::TempDir {
             // A PNG that is called JPEG is one of ILSVRC's own.
             put(folder.path(), &format!("train/{wnid}/{wnid}_{i}.JPEG"), &picture(kind));
         }
-        for i in 0..2 {
-            put(folder.path(), &format!("val/{wnid}/ILSVRC2012_val_0000000{i}.JPEG"), &picture(kinds[i]));
+        for (i, kind) in kinds.iter().take(2).enumerate() {
+            put(folder.path(), &format!("val/{wnid}/ILSVRC2012_val_0000000{i}.JPEG"), &picture(kind));
         }
     }
     folder

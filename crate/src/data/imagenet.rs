@@ -263,7 +263,7 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
             .par_iter()
             .map(|(path, _)| {
                 let bytes = read_file(&folder.join(path));
-                let sum = bytes.as_ref().map(|b| Sha256::digest(b));
+                let sum = bytes.as_ref().map(Sha256::digest);
                 (sum.ok(), bytes.and_then(|b| decode_bytes(&b)))
             })
             .collect();
