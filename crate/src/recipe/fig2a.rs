@@ -16,7 +16,7 @@ use polars::prelude::DataFrame;
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
     id: "fig2a",
-    title: "Figure 2a: explicit and implicit regularisers on ImageNet",
+    title: "Figure 2a: explicit regularisers and early stopping",
     notebook: "10-imagenet.ipynb",
     source: Source::Runs { runs, make, verdict },
 };

@@ -27,7 +27,7 @@ use polars::prelude::*;
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
     id: "table2",
-    title: "Table 2: Inception V3 on ImageNet",
+    title: "Table 2: Inception V3 on photographs",
     notebook: "10-imagenet.ipynb",
     source: Source::Runs { runs, make, verdict },
 };
@@ -168,7 +168,8 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
     }
     let inputs: Vec<String> = runs.iter().map(|run| run.record.config.input.to_string()).collect();
     let input = inputs.first().map_or("no", String::as_str);
-    table.notes = vec![format!("{}, input {input}x{input}", note.scale_line)];
+    let rate = runs.first().map_or(0.0, |run| run.record.config.hyper.learning_rate);
+    table.notes = vec![format!("{}, input {input}x{input}, learning rate {rate}", note.scale_line)];
     table.notes.push(format!(
         "Accuracies in per cent; in parentheses the best along the training. Columns marked (paper) are the paper's, on ImageNet, \
          n = 1,281,167, 1,000 classes, 299x299. Augmentation: random areas, flips, brightness, saturation, hue, contrast. Weight \
