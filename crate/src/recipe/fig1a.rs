@@ -36,7 +36,7 @@ pub fn epochs(scale: Scale) -> usize {
 }
 
 /// How wide Inception is. At scale small half as wide as elsewhere: a narrower network takes longer over what it can
-/// only learn by heart. With 1,000 images of CIFAR-10, steps to half the loss (to 0.5), one seed: at an eighth of
+/// only learn by heart. With 1,000 images of CIFAR-10, steps to a loss of 1.0 (of 0.5), one seed: at an eighth of
 /// the width Gaussian 120 (152), true labels 144 (216), random labels 192 (248); at a sixteenth true labels 216 (392),
 /// Gaussian 296 (432), random pixels 296 (456), random labels 368 (520), which is the paper's order with 50,000.
 pub fn width(scale: Scale) -> f64 {
