@@ -338,6 +338,18 @@ fn a_study_checks_its_own_runs_by_name() {
     assert_eq!(verdict.ours, verdict.paper);
 }
 
+#[test]
+fn figure_2bs_own_runs_are_in_the_setting_at_every_scale() {
+    for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+        for config in fig2b::RECIPE.runs(&data(), scale) {
+            let mut run = made(&config, &losses(9), 0.99, &[0.5]);
+            run.record.scale = scale;
+            let check = verdict(&[run], "more-parameters-than-samples");
+            assert_eq!(check.runs, [config.key()], "{scale}");
+        }
+    }
+}
+
 /// Table 2's runs: training accuracy, best and last test accuracy of each row.
 fn photographs(rows: [(f64, f64, f64); 7]) -> Vec<Run> {
     let run = |(row, (train, best, last)): (&Table2Row, (f64, f64, f64))| {

@@ -149,7 +149,8 @@ fn in_setting(run: &Run) -> bool {
         && (ours.batch_size, ours.decay_every, ours.init)
             == (theirs.batch_size, theirs.decay_every, theirs.init)
         && (ours.learning_rate, ours.momentum) == (theirs.learning_rate, theirs.momentum)
-        && (ours.decay == theirs.decay && [size.epochs, fig1a::epochs(scale)].contains(&ours.epochs)
+        && (ours.decay == theirs.decay
+            && [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)].contains(&ours.epochs)
             || slow && ours.epochs == table4::long_epochs(scale, config.model))
 }
 

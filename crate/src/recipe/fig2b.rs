@@ -25,11 +25,14 @@ pub const RECIPE: Recipe = Recipe {
 /// The figure's models.
 pub const MODELS: [ModelKind; 2] = [ModelKind::Inception, ModelKind::InceptionNoBn];
 
+/// Epochs of a curve: at paper scale figure 1a's, whose run on true labels this is.
+pub fn epochs(scale: Scale) -> usize {
+    if scale == Scale::Small { 45 } else { fig1a::epochs(scale) }
+}
+
 fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     let run = |model| {
-        // At paper scale the run with batch normalisation is figure 1a's.
-        let epochs = if scale == Scale::Small { 45 } else { fig1a::epochs(scale) };
-        let size = Size { epochs, ..size(scale, model) };
+        let size = Size { epochs: epochs(scale), ..size(scale, model) };
         let eval_every = if scale == Scale::Small { 3 } else { fig1a::every(scale) };
         RunConfig { eval_every, ..fig1a::curve(data, size, model, Corruption::TrueLabels) }
     };
