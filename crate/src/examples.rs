@@ -71,6 +71,11 @@ pub struct Accuracy {
     pub top5: Option<f64>,
 }
 
+/// Whether the network sees `data` as photographs: small images too, where its input is of another size than their crop.
+pub(crate) fn as_photographs(config: &RunConfig, data: &Dataset) -> bool {
+    data.photographs.is_some() || config.input != CROP
+}
+
 impl Varied {
     fn image(&self, index: usize, choices: &Choices, out: &mut [f32]) {
         let [channels, height, width] = self.shape;
@@ -151,12 +156,9 @@ impl Examples {
         let Hyper { random_crop, augment, .. } = config.hyper;
         let seed = config.seeds.order;
         let side = config.input;
-        let photographs = match &data.photographs {
-            Some(photographs) => Some(photographs.clone()),
-            None if side != CROP => Some(Arc::new(Photographs::of_small(data))),
-            None => None,
-        };
-        if let Some(photographs) = photographs {
+        if as_photographs(config, data) {
+            let small = || Arc::new(Photographs::of_small(data));
+            let photographs = data.photographs.clone().unwrap_or_else(small);
             if side == 0 || side > LARGEST {
                 return Err(Error::argument(operation, format!("input of {side} pixels (1 to {LARGEST})")));
             }

@@ -5,12 +5,11 @@ use crate::cluster::asynchronous::{Taken, Worker};
 use crate::cluster::{Crew, Share, synchronous};
 use crate::config::{Hyper, Parallel, RunConfig};
 use crate::data::{Dataset, hex};
-use crate::examples::{Accuracy, Examples};
+use crate::examples::{self, Accuracy, Examples};
 use crate::models::plan::Layer;
 use crate::models::{Network, Parameter, StepOutcome};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
-use crate::preprocess::CROP;
 use crate::tensorboard::Events;
 use crate::{Error, Result, files, threads};
 use rand::SeedableRng;
@@ -136,8 +135,7 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     let Hyper { init, weight_decay_on, without_dropout, .. } = config.hyper;
     // Photographs have three colours, and so has what is seen as they are.
-    let small = data.photographs.is_none() && config.input == CROP;
-    let channels = if small { data.shape[0] } else { 3 };
+    let channels = if examples::as_photographs(config, data) { 3 } else { data.shape[0] };
     let input = [config.input, config.input, channels];
     let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
     if without_dropout {
@@ -485,7 +483,7 @@ impl Checkpoint {
         if metadata.get(CHECKSUM) != Some(&checksum(&metadata, parts)) {
             return Err(malformed("its checksum is not that of what it holds: it has been damaged".into()));
         }
-        let (parameters, velocity) = read_tensors(bytes).map_err(malformed)?;
+        let (parameters, velocity) = read_tensors(tensors).map_err(malformed)?;
         Ok(Found { parameters, velocity, position })
     }
 }
@@ -541,9 +539,9 @@ pub fn write_tensors(
     files::write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(failed)?)
 }
 
-fn read_tensors(bytes: &[u8]) -> std::result::Result<(Vec<Parameter>, Vec<Vec<f32>>), String> {
-    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-    let mut tensors = file.tensors();
+fn read_tensors(
+    mut tensors: Vec<(String, safetensors::tensor::TensorView)>,
+) -> std::result::Result<(Vec<Parameter>, Vec<Vec<f32>>), String> {
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     let (mut parameters, mut velocity) = (Vec::new(), Vec::<Vec<f32>>::new());
     for (name, view) in tensors {
