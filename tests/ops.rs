@@ -9,6 +9,7 @@ use rethink::ops::conv::{Conv2d, Padding, Window, conv2d};
 use rethink::ops::conv_norm::conv_norm;
 use rethink::ops::dropout::dropout;
 use rethink::ops::gemm::{Matrix, product};
+use rethink::ops::lanes::{LANES, Order, from_lanes, to_lanes};
 use rethink::ops::linear::InputGradient;
 use rethink::ops::lrn::local_response_norm;
 use rethink::ops::norm::{BatchNorm, batch_norm};
@@ -78,7 +79,9 @@ fn convolutions_equal_pytorch() {
         fill(&mut bias, 3001, 0.0, 0.5);
         let activation = if relu { Activation::Relu } else { Activation::None };
         let x = image(n, h, w, c, 1.7);
-        let y = conv2d(&layer, Some(&bias), x.leaky_trace(), activation, InputGradient::Needed).unwrap();
+        let y =
+            conv2d(&layer, Some(&bias), x.leaky_trace(), activation, InputGradient::Needed, Order::Pixels)
+                .unwrap();
         let case = &fixtures[name];
         check(case, "y", elements(&y).unwrap(), name);
         let gradients = backward(y);
@@ -86,6 +89,93 @@ fn convolutions_equal_pytorch() {
         check(case, "dweight", &gradient(&gradients, &layer.weight), name);
         check(case, "dbias", &gradient(&gradients, &bias), name);
     }
+}
+
+/// Images pixel by pixel in lanes.
+fn in_lanes(x: &Image) -> Image {
+    let (n, h, w, c) = *x.shape();
+    let mut rows = vec![0.0; n * h * w * c];
+    for (i, v) in elements(x).unwrap().iter().enumerate() {
+        let (image, pixel, channel) = (i / (h * w * c), i / c % (h * w), i % c);
+        rows[(image * c + channel) * h * w + pixel] = *v;
+    }
+    to_lanes(Cpu::default().tensor_from_vec(rows, (n, h * w * c)), [h, w, c]).unwrap()
+}
+
+/// What is in lanes, image by image; `dy` of the same kind for a gradient the other way.
+fn by_image(lanes: &[f32], images: usize) -> Vec<f32> {
+    let blocks = images.div_ceil(LANES);
+    let rows = Cpu::default().tensor_from_vec(lanes.to_vec(), (blocks, lanes.len() / blocks));
+    from_lanes(rows, images).unwrap().as_vec()
+}
+
+fn assert_close(ours: &[f32], theirs: &[f32], what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let scale = (theirs.iter().map(|v| v * v).sum::<f32>() / theirs.len() as f32).sqrt();
+    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        assert!((a - b).abs() <= 2e-5 * scale.max(b.abs()), "{what}, element {i}: {a} and {b}");
+    }
+}
+
+/// Full sixteens, some lanes empty, and fewer images than lanes; what is compared is compared with PyTorch above.
+#[test]
+fn images_in_lanes_give_what_pixels_give() {
+    use Padding::{Same, Valid};
+    let device = Cpu::default();
+    for (images, (h, w, c, o), kernel, stride, padding) in [
+        (32, (5, 6, 3, 4), (1, 1), (1, 1), Same),
+        (19, (9, 8, 3, 13), (3, 3), (1, 1), Same),
+        (35, (7, 7, 7, 6), (3, 3), (1, 1), Same),
+        (16, (5, 4, 20, 18), (3, 3), (1, 1), Valid),
+        (18, (14, 12, 5, 7), (3, 3), (2, 2), Same),
+        (5, (7, 9, 5, 7), (3, 3), (2, 2), Same),
+        (17, (10, 9, 5, 7), (3, 3), (2, 2), Valid),
+        (17, (9, 10, 6, 2), (1, 7), (1, 1), Same),
+        (17, (9, 10, 1, 8), (7, 1), (1, 1), Same),
+        (3, (8, 7, 4, 5), (5, 5), (3, 2), Same),
+        (3, (8, 7, 4, 5), (1, 1), (2, 2), Same),
+    ] {
+        let name = format!("{images} images, {h}x{w}x{c} to {o}, {kernel:?}, {stride:?}, {padding:?}");
+        let order = Order::Lanes { images };
+        let mut layer = Conv2d::zeros(&device, Window { kernel, stride, padding }, c, o).unwrap();
+        fill(&mut layer.weight, 7919, 0.0, 0.3);
+        let mut bias: Tensor<(Size,), f32, Cpu> = device.zeros_like(&(Size(o),));
+        fill(&mut bias, 3001, 0.0, 0.5);
+        let norm = norm_layer(o);
+        let x = image(images, h, w, c, 1.7);
+        let lanes = in_lanes(&x);
+        assert_eq!(by_image(elements(&lanes).unwrap(), images), elements(&x).unwrap(), "{name}");
+        for normalised in [false, true] {
+            let run = |x: &Image, order: Order| {
+                let (mut pass, needed) = (Pass::training_step(0, 0).ordered(order), InputGradient::Needed);
+                let y = if normalised {
+                    conv_norm(&layer, &norm, x.leaky_trace(), needed, &mut pass).unwrap()
+                } else {
+                    conv2d(&layer, Some(&bias), x.leaky_trace(), Activation::Relu, needed, order).unwrap()
+                };
+                let made = elements(&y).unwrap().to_vec();
+                let (blocks, size) = (y.shape().0, made.len() / y.shape().0);
+                let rows = y.reshape_like(&(blocks, size));
+                let rows = if order == Order::Pixels { rows } else { from_lanes(rows, images).unwrap() };
+                let gradients = backward(rows);
+                let shift = if normalised { &norm.shift } else { &bias };
+                let of = [gradient(&gradients, &layer.weight), gradient(&gradients, shift)];
+                (made, gradient(&gradients, x), of)
+            };
+            let (theirs, ours) = (run(&x, Order::Pixels), run(&lanes, order));
+            assert_close(&by_image(&ours.0, images), &theirs.0, &format!("{name}: y"));
+            assert_close(&by_image(&ours.1, images), &theirs.1, &format!("{name}: dx"));
+            assert_close(&ours.2[0], &theirs.2[0], &format!("{name}: dweight"));
+            assert_close(&ours.2[1], &theirs.2[1], &format!("{name}: dshift"));
+            // Whatever is in lanes without an image is passed on to nobody.
+            let empty = |lanes: &[f32]| {
+                lanes[LANES - (images.next_multiple_of(LANES) - images)..].iter().all(|&v| v == 0.0)
+            };
+            let block = ours.1.len() / images.div_ceil(LANES);
+            assert!(ours.1[ours.1.len() - block..].chunks_exact(LANES).all(empty), "{name}: empty lanes");
+        }
+    }
+    assert!(from_lanes(Cpu::default().tensor_from_vec(vec![0.0; 32], (1, 32)), 17).is_err());
 }
 
 fn norm_layer(channels: usize) -> BatchNorm<f32, Cpu> {
@@ -134,7 +224,9 @@ fn fused_convolution_and_norm_equal_the_two() {
         let x = image(3, 9, 8, 20, 1.7);
         let (mut one, mut two) = (Pass::training_step(0, 0), Pass::training_step(0, 0));
         let fused = conv_norm(&conv, &norm, x.leaky_trace(), InputGradient::Needed, &mut one).unwrap();
-        let middle = conv2d(&conv, None, x.leaky_trace(), Activation::None, InputGradient::Needed).unwrap();
+        let middle =
+            conv2d(&conv, None, x.leaky_trace(), Activation::None, InputGradient::Needed, Order::Pixels)
+                .unwrap();
         let apart = batch_norm(&norm, None, middle, Activation::Relu, &mut two).unwrap();
         assert_eq!(elements(&fused).unwrap(), elements(&apart).unwrap());
         let (fused, apart) = (backward(fused), backward(apart));
@@ -262,7 +354,7 @@ fn products_of_odd_shapes_are_exact_in_order() {
 fn wrong_sizes_are_errors() {
     let device = Cpu::default();
     let conv = Conv2d::zeros(&device, Window::square(3, 1, Padding::Valid), 4, 5).unwrap();
-    let call = |x: Image| conv2d(&conv, None, x, Activation::None, InputGradient::Needed);
+    let call = |x: Image| conv2d(&conv, None, x, Activation::None, InputGradient::Needed, Order::Pixels);
     assert!(call(image(1, 2, 5, 4, 1.0)).unwrap_err().to_string().contains("got [2, 5]"));
     assert!(call(image(1, 5, 5, 3, 1.0)).unwrap_err().to_string().contains("got [3]"));
     assert!(max_pool(image(1, 2, 2, 1, 1.0), Window::square(3, 2, Padding::Valid)).is_err());

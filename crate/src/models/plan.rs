@@ -5,6 +5,7 @@ use crate::ops::concat::concat;
 use crate::ops::conv::{Conv2d, Window, conv2d};
 use crate::ops::conv_norm::conv_norm;
 use crate::ops::dropout::dropout;
+use crate::ops::lanes::{Order, from_lanes, to_lanes};
 use crate::ops::linear::{InputGradient, Linear, linear};
 use crate::ops::lrn::local_response_norm;
 use crate::ops::norm::BatchNorm;
@@ -55,8 +56,7 @@ pub enum Layer {
 /// Weight of an auxiliary classifier's loss (Szegedy et al. 2016; TF-Slim).
 pub const AUXILIARY: f32 = 0.4;
 
-/// Height, width, channels.
-pub type Size3 = [usize; 3];
+pub use crate::ops::Size3;
 
 impl Layer {
     /// What the layer makes of an image of height, width and channels `from`.
@@ -271,11 +271,15 @@ impl<const CONVS: usize, const LINEARS: usize> Planned<CONVS, LINEARS, f32, Cpu>
         }
         let x = match self.plan.first() {
             Some(Layer::Linear { .. }) => Value::Rows(images),
+            _ if in_lanes(&self.plan, self.input) => {
+                pass.set_order(Order::Lanes { images: n });
+                Value::Image(to_lanes(images, self.input)?)
+            }
             _ => Value::Image(by_pixel(images, self.input)?),
         };
         let (convs, linears) = (&self.convs.modules, &self.linears.modules);
         let mut walk = Walk { convs, linears, pass, first: true, auxiliary: None };
-        let scores = walk.layers(&self.plan, x)?.rows()?;
+        let scores = walk.layers(&self.plan, x)?.rows(walk.pass.order())?;
         Ok((scores, walk.auxiliary))
     }
 }
@@ -337,6 +341,37 @@ fn by_pixel<T: Tape<f32, Cpu>>(images: Rows<T>, [height, width, channels]: Size3
     Ok(images.put_tape(tape))
 }
 
+/// Input channels of a multiply-add, on average, up to which a network is computed in lanes: of more, Winograd's way is
+/// faster (crate/notes/speed.md).
+const NARROW: usize = 60;
+
+/// Whether a network is computed in lanes ([`crate::ops::lanes`]): its convolutions have few channels, and no layer sees
+/// one lane for another one's neighbour.
+fn in_lanes(layers: &[Layer], from: Size3) -> bool {
+    let (mut work, mut weighted) = (0, 0);
+    each_in_lanes(layers, from, &mut work, &mut weighted) && weighted <= NARROW * work
+}
+
+/// Whether each layer can be computed in lanes. Counts the convolutions' multiply-adds, and those times the channels.
+fn each_in_lanes(layers: &[Layer], mut from: Size3, work: &mut usize, weighted: &mut usize) -> bool {
+    layers.iter().all(|layer| {
+        let (Ok(to), Ok((_, own))) = (layer.output(from), costs(layer, from)) else { return false };
+        let inside = std::mem::replace(&mut from, to);
+        match layer {
+            Layer::Conv { .. } => {
+                *work += own;
+                *weighted += own * inside[2];
+                true
+            }
+            Layer::MaxPool(_) | Layer::MeanPool(_) | Layer::GlobalMean | Layer::Linear { .. } => true,
+            Layer::Dropout(_) => inside[..2] == [1, 1],
+            Layer::LocalResponseNorm => false,
+            Layer::Branches(branches) => branches.iter().all(|b| each_in_lanes(b, inside, work, weighted)),
+            Layer::Auxiliary(layers) => each_in_lanes(layers, inside, work, weighted),
+        }
+    })
+}
+
 enum Value<T> {
     Image(Image<T>),
     Rows(Rows<T>),
@@ -353,15 +388,24 @@ impl<T: Tape<f32, Cpu>> Value<T> {
         }
     }
 
-    fn rows(self) -> Result<Rows<T>> {
+    fn rows(self, order: Order) -> Result<Rows<T>> {
         match self {
             Value::Rows(rows) => Ok(rows),
             Value::Image(image) => {
                 let (n, height, width, channels) = *image.shape();
                 let shape = (n, height * width * channels);
-                image.try_reshape_like(&shape).map_err(Error::tensor("pixels to rows"))
+                let rows = image.try_reshape_like(&shape).map_err(Error::tensor("pixels to rows"))?;
+                ordered(rows, order)
             }
         }
+    }
+}
+
+/// A row an image, of rows that may be in lanes.
+fn ordered<T: Tape<f32, Cpu>>(rows: Rows<T>, order: Order) -> Result<Rows<T>> {
+    match order {
+        Order::Pixels => Ok(rows),
+        Order::Lanes { images } => from_lanes(rows, images),
     }
 }
 
@@ -394,18 +438,18 @@ impl Walk<'_> {
                 Value::Image(if *normalised {
                     conv_norm(conv, norm, x, input_gradient, self.pass)?
                 } else {
-                    conv2d(conv, Some(&norm.shift), x, Activation::Relu, input_gradient)?
+                    conv2d(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, self.pass.order())?
                 })
             }
             Layer::Linear { activation, .. } => {
-                let (x, input_gradient) = (x.rows()?, self.input_gradient());
+                let (x, input_gradient) = (x.rows(self.pass.order())?, self.input_gradient());
                 let Some((module, rest)) = self.linears.split_first() else { return Err(short()) };
                 self.linears = rest;
                 Value::Rows(linear(module, x, *activation, input_gradient)?)
             }
             Layer::MaxPool(window) => Value::Image(max_pool(x.image()?, *window)?),
             Layer::MeanPool(window) => Value::Image(mean_pool(x.image()?, *window)?),
-            Layer::GlobalMean => Value::Rows(global_mean(x.image()?)?),
+            Layer::GlobalMean => Value::Rows(ordered(global_mean(x.image()?)?, self.pass.order())?),
             Layer::LocalResponseNorm => Value::Image(local_response_norm(x.image()?)?),
             Layer::Dropout(kept) => match x {
                 Value::Image(x) => Value::Image(dropout(x, *kept, self.pass)?),
@@ -427,7 +471,7 @@ impl Walk<'_> {
             Layer::Auxiliary(layers) if self.pass.training() => {
                 let (x, tape) = x.image()?.split_tape();
                 let made = self.layers(layers, Value::Image(x.clone().put_tape(tape)))?;
-                let (scores, tape) = made.rows()?.split_tape();
+                let (scores, tape) = made.rows(self.pass.order())?.split_tape();
                 self.auxiliary = Some(scores);
                 Value::Image(x.put_tape(tape))
             }

@@ -6,6 +6,7 @@
 
 use super::activation::{self, Activation};
 use super::gemm::{Matrix, Packed, Scratch};
+use super::lanes::{self, Order};
 use super::{Image, Size, add_to, elements, take_gradient, winograd};
 use crate::ops::linear::InputGradient;
 use crate::{Error, Result, threads};
@@ -79,6 +80,8 @@ pub(super) struct Geometry {
     pub out_height: usize,
     pub out_width: usize,
     pub outputs: usize,
+    /// [`Order::Lanes`]: `images` counts sixteens of them.
+    pub lanes: bool,
 }
 
 impl Geometry {
@@ -105,12 +108,18 @@ impl Geometry {
                 out_height,
                 out_width,
                 outputs,
+                lanes: false,
             }),
             _ => {
                 let expected = vec![kernel.0, kernel.1];
                 Err(Error::Shape { operation, expected, got: vec![height, width] })
             }
         }
+    }
+
+    /// For images in `order`, whose last size is channels times lanes.
+    pub fn ordered(self, order: Order) -> Geometry {
+        Geometry { channels: self.channels / order.lanes(), lanes: order != Order::Pixels, ..self }
     }
 
     pub fn pixels(&self) -> usize {
@@ -192,6 +201,9 @@ fn at_once(inner: usize) -> usize {
 /// (`kh x kw x C x O`), or has it added.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool) {
     let (inner, o) = (g.inner(), g.outputs);
+    if g.lanes {
+        return lanes::forward(g, x, weights, out, add);
+    }
     if winograd::suits(g) {
         return winograd::forward(g, x, weights, out, add);
     }
@@ -211,6 +223,9 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
 /// Adds the gradient of the weights to `dw`.
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (inner, o) = (g.inner(), g.outputs);
+    if g.lanes {
+        return lanes::weight_gradient(g, x, dy, dw);
+    }
     if winograd::suits(g) {
         return winograd::weight_gradient(g, x, dy, dw);
     }
@@ -240,6 +255,9 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
 /// Adds the gradient of the input to `dx`.
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32]) {
     let (inner, o, c) = (g.inner(), g.outputs, g.channels);
+    if g.lanes {
+        return lanes::input_gradient(g, dy, weights, dx);
+    }
     if g.pointwise() {
         let rows = g.images * g.pixels();
         return Packed::new(Matrix::new(weights, c, o).t()).product(dx, Matrix::new(dy, rows, o), true);
@@ -325,8 +343,8 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Conv2d<E, D> {
     }
 }
 
-/// The convolution of `x` (`n x H x W x C`) plus a bias a channel, if there is one, then the activation:
-/// `n x H' x W' x O`.
+/// The convolution of `x` (`n x H x W x C`, or as `order` has it) plus a bias a channel, if there is one, then the
+/// activation: `n x H' x W' x O`.
 ///
 /// Errors: [`Error::Shape`] where the channels are not the layer's or the image is smaller than the window;
 /// [`Error::Tensor`] when memory is short.
@@ -336,22 +354,25 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
     x: Image<T>,
     activation: Activation,
     input_gradient: InputGradient,
+    order: Order,
 ) -> Result<Image<T>> {
     let operation = "convolution";
     let shape = *x.shape();
     let (_, _, Size(inputs), Size(outputs)) = *layer.weight.shape();
-    if shape.3 != inputs || bias.is_some_and(|b| b.shape().0.0 != outputs) {
+    if shape.3 != inputs * order.lanes() || bias.is_some_and(|b| b.shape().0.0 != outputs) {
         return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });
     }
-    let g = Geometry::new(operation, shape, layer.window, outputs)?;
+    let g = Geometry::new(operation, shape, layer.window, outputs)?.ordered(order);
+    let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = layer.weight.clone();
-    let mut out = vec![0.0; g.images * g.out_pixels() * outputs];
+    let mut out = vec![0.0; g.images * g.out_pixels() * width];
     if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
         forward(&g, x, weight, &mut out, false);
     }
-    activation::finish(&mut out, outputs, bias.and_then(elements), activation);
-    let shape = (g.images, g.out_height, g.out_width, outputs);
+    let spread = bias.and_then(elements).map(|b| order.spread(b));
+    activation::finish(&mut out, width, spread.as_deref(), activation);
+    let shape = (g.images, g.out_height, g.out_width, width);
     let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
     if T::OWNS_TAPE {
         let (x_ghost, w_ghost, y_ghost) = (x.ghost(), weight.ghost(), y.ghost());
@@ -363,7 +384,8 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
                 activation::stop(&mut dy, y);
             }
             if let Some(ghost) = &b_ghost {
-                add_to(gradients.get_or_alloc_mut(ghost)?, &activation::column_sums(&dy, outputs));
+                let sums = order.fold(&activation::column_sums(&dy, width));
+                add_to(gradients.get_or_alloc_mut(ghost)?, &sums);
             }
             if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
                 weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);

@@ -11,7 +11,8 @@ use super::{Image, Pass, Size, add_to, elements, take_gradient};
 use crate::{Error, Result};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
 
-/// [`conv::conv2d`], then [`super::norm::batch_norm`] with a ReLU: `n x H x W x C` to `n x H' x W' x O`.
+/// [`conv::conv2d`], then [`super::norm::batch_norm`] with a ReLU: `n x H x W x C` to `n x H' x W' x O`,
+/// or as the pass has them in order.
 ///
 /// Errors: as theirs.
 pub fn conv_norm<T: Tape<f32, Cpu>>(
@@ -24,18 +25,20 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
     let operation = "convolution with batch normalisation";
     let shape = *x.shape();
     let (_, _, Size(inputs), Size(outputs)) = *conv.weight.shape();
-    if shape.3 != inputs || norm.shift.shape().0.0 != outputs {
+    let order = pass.order();
+    if shape.3 != inputs * order.lanes() || norm.shift.shape().0.0 != outputs {
         return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });
     }
-    let g = Geometry::new(operation, shape, conv.window, outputs)?;
+    let g = Geometry::new(operation, shape, conv.window, outputs)?.ordered(order);
+    let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = conv.weight.clone();
-    let mut middle = vec![0.0; g.images * g.out_pixels() * outputs];
+    let mut middle = vec![0.0; g.images * g.out_pixels() * width];
     if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
         conv::forward(&g, x, weight, &mut middle, false);
     }
     let made = Channels::new(norm, None, &middle, Activation::Relu, pass);
-    let shape = (g.images, g.out_height, g.out_width, outputs);
+    let shape = (g.images, g.out_height, g.out_width, width);
     let y = x.device().try_tensor_from_vec(made.apply(&middle), shape).map_err(Error::tensor(operation))?;
     if T::OWNS_TAPE {
         let (x_ghost, w_ghost, y_ghost) = (x.ghost(), weight.ghost(), y.ghost());

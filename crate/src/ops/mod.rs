@@ -10,6 +10,7 @@ pub mod conv_norm;
 pub mod dropout;
 pub mod factored;
 pub mod gemm;
+pub mod lanes;
 pub mod linear;
 pub mod lrn;
 pub mod norm;
@@ -19,6 +20,7 @@ mod winograd;
 
 use crate::cluster::Share;
 use dfdx::prelude::*;
+use lanes::Order;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
@@ -28,6 +30,9 @@ pub type Image<T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, Cpu, T>
 
 /// One row of numbers an image: `n x inputs`.
 pub type Rows<T = NoneTape> = Tensor<(usize, usize), f32, Cpu, T>;
+
+/// Height, width, channels.
+pub type Size3 = [usize; 3];
 
 /// A size that is known when a network is built. dfdx lets a module's tensors have sizes known to the
 /// compiler alone ([`ConstShape`]); this one passes for such, so that widths are chosen at run time.
@@ -57,24 +62,44 @@ pub struct Pass {
     notes: HashMap<usize, Vec<f32>>,
     /// Where other processes have the rest of the batch.
     share: Option<Share>,
+    order: Order,
 }
 
 impl Pass {
     /// Batch norm uses running statistics, dropout does nothing.
     pub fn evaluation() -> Pass {
-        Pass { training: false, draws: ChaCha8Rng::seed_from_u64(0), notes: HashMap::new(), share: None }
+        Pass {
+            training: false,
+            draws: ChaCha8Rng::seed_from_u64(0),
+            notes: HashMap::new(),
+            share: None,
+            order: Order::Pixels,
+        }
     }
 
     /// Batch norm uses the batch's statistics, dropout draws from the stream `step` of `seed`.
     pub fn training_step(seed: u64, step: u64) -> Pass {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         draws.set_stream(step);
-        Pass { training: true, draws, notes: HashMap::new(), share: None }
+        Pass { training: true, draws, notes: HashMap::new(), share: None, order: Order::Pixels }
     }
 
     /// The same for a batch of which this process has a share.
     pub(crate) fn shared(self, share: Option<Share>) -> Pass {
         Pass { share, ..self }
+    }
+
+    /// For images that lie in `order`.
+    pub fn ordered(self, order: Order) -> Pass {
+        Pass { order, ..self }
+    }
+
+    pub(crate) fn set_order(&mut self, order: Order) {
+        self.order = order;
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        self.order
     }
 
     pub(crate) fn share(&self) -> Option<&Share> {

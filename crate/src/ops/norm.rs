@@ -3,6 +3,7 @@
 //! As TF-Slim has it, and the paper's Inception: a shift but no scale unless asked for, epsilon 0.001.
 
 use super::activation::{Activation, ROWS, total};
+use super::lanes::{LANES, Order};
 use super::simd::{load, store};
 use super::{Image, Pass, Size, address, elements, take_gradient};
 use crate::cluster::Share;
@@ -79,8 +80,10 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for BatchNorm<E, D> {
     }
 }
 
-/// What the normalisation of one batch does to a channel: `(x - mean) * deviation * scale + shift`.
+/// What the normalisation of one batch does to a channel: `(x - mean) * deviation * scale + shift`. The vectors have
+/// a number for every lane of a channel; the scale has one a channel.
 pub(super) struct Channels {
+    order: Order,
     mean: Vec<f32>,
     /// 1 / sqrt(variance + epsilon).
     deviation: Vec<f32>,
@@ -105,9 +108,9 @@ impl Channels {
         pass: &mut Pass,
     ) -> Channels {
         let shift = elements(&layer.shift).unwrap_or_default();
+        let order = pass.order();
         let (mean, variance) = if pass.training() {
-            let (mut mean, mut variance) = statistics(x, shift.len());
-            let mut n = (x.len() / shift.len().max(1)) as f32;
+            let (mut n, mut mean, mut variance) = statistics(x, shift.len(), order);
             if let Some(share) = pass.share() {
                 n = share.moments(n, &mut mean, &mut variance);
             }
@@ -126,9 +129,10 @@ impl Channels {
             Some(scale) => deviation.iter().zip(scale).map(|(d, s)| d * s).collect(),
             None => deviation.clone(),
         };
-        let b = shift.iter().zip(&mean).zip(&a).map(|((s, m), a)| s - m * a).collect();
+        let b: Vec<f32> = shift.iter().zip(&mean).zip(&a).map(|((s, m), a)| s - m * a).collect();
         let (relu, own) = (activation == Activation::Relu, pass.training());
-        Channels { mean, deviation, scale, a, b, relu, own, share: pass.share().cloned() }
+        let [mean, deviation, a, b] = [mean, deviation, a, b].map(|v| order.spread(&v));
+        Channels { order, mean, deviation, scale, a, b, relu, own, share: pass.share().cloned() }
     }
 
     /// `a x + b` of the channels from `k` on.
@@ -158,7 +162,7 @@ impl Channels {
     /// Turns the gradient of the result into the gradient of `x`, in place. Returns the gradients of shift and scale.
     pub fn gradient(&self, x: &[f32], dy: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
         let c = self.a.len();
-        let mut rows = (x.len() / c.max(1)) as f32;
+        let mut rows = rows(x.len(), c, self.order);
         let arch = Arch::new();
         let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
         {
@@ -172,22 +176,25 @@ impl Channels {
                 arch.dispatch(Sums { of: self, x, dy, plain, weighted });
             });
         }
-        let sums = total(&parts, 2 * c);
-        let (shift, scale) = sums.split_at(c);
+        // Lanes without an image have no gradient.
+        let sums = self.order.fold(&total(&parts, 2 * c));
+        let (shift, scale) = sums.split_at(c / self.order.lanes());
         // The gradients of shift and scale are this process's part; what the mean and the deviation pass on is of the
         // whole batch.
         let mut whole = sums.clone();
         if let Some(share) = self.share.as_ref().filter(|_| self.own) {
             rows = share.totals(rows, &mut whole);
         }
-        let (whole_plain, whole_weighted) = whole.split_at(c);
+        let (whole_plain, whole_weighted) = whole.split_at(c / self.order.lanes());
         let share = if self.own { 1.0 / rows } else { 0.0 };
-        let share_of = |sums: &[f32]| sums.iter().map(|s| s * share).collect::<Vec<f32>>();
+        let share_of =
+            |sums: &[f32]| self.order.spread(&sums.iter().map(|s| s * share).collect::<Vec<f32>>());
         let (mean_plain, mean_weighted) = (share_of(whole_plain), share_of(whole_weighted));
         threads::each_chunk(dy, ROWS * c, |i, dy| {
             let x = &x[i * ROWS * c..][..dy.len()];
             arch.dispatch(Gradient { of: self, x, dy, plain: &mean_plain, weighted: &mean_weighted });
         });
+        self.order.clear(dy);
         if self.share.as_ref().is_some_and(|share| share.idle) {
             dy.fill(0.0);
         }
@@ -308,26 +315,45 @@ impl WithSimd for Moments<'_> {
     }
 }
 
-/// Mean and variance (of the batch: over n) of each of `c` channels.
-fn statistics(x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
-    let rows = (x.len() / c.max(1)) as f32;
-    // Sums are of differences from the first pixel: with a mean far from zero, squares would cancel.
-    let Some(pivot) = x.get(..c) else { return (vec![0.0; c], vec![1.0; c]) };
-    let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
-    let arch = Arch::new();
-    threads::each_chunk(&mut parts, 2 * c, |i, sums| {
-        let x = &x[i * ROWS * c..x.len().min((i + 1) * ROWS * c)];
-        let (plain, squares) = sums.split_at_mut(c);
-        arch.dispatch(Moments { x, pivot, plain, squares });
-    });
-    let sums = total(&parts, 2 * c);
-    let (plain, squares) = sums.split_at(c);
-    let mean = plain.iter().zip(pivot).map(|(s, p)| p + s / rows).collect();
-    let variance = plain.iter().zip(squares).map(|(s, q)| (q / rows - (s / rows).powi(2)).max(0.0)).collect();
-    (mean, variance)
+/// Pixels of all images, of which `x` has `width` numbers each, lanes included.
+fn rows(numbers: usize, width: usize, order: Order) -> f32 {
+    match order {
+        Order::Pixels => (numbers / width.max(1)) as f32,
+        Order::Lanes { images } => (numbers / width.max(1) / images.div_ceil(LANES).max(1) * images) as f32,
+    }
 }
 
-/// Batch normalisation of `x` (`n x H x W x C`), then the activation. `scale` has a factor a channel.
+/// Number of pixels, mean and variance (of the batch: over n) of each of `channels`.
+fn statistics(x: &[f32], channels: usize, order: Order) -> (f32, Vec<f32>, Vec<f32>) {
+    let c = channels * order.lanes();
+    let rows = rows(x.len(), c, order);
+    // Sums are of differences from the first pixel: with a mean far from zero, squares would cancel.
+    let Some(first) = x.get(..c) else { return (rows, vec![0.0; channels], vec![1.0; channels]) };
+    let pivot: Vec<f32> = first.iter().step_by(order.lanes()).copied().collect();
+    let spread = order.spread(&pivot);
+    let sums = |x: &[f32]| {
+        let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
+        let arch = Arch::new();
+        threads::each_chunk(&mut parts, 2 * c, |i, sums| {
+            let x = &x[i * ROWS * c..x.len().min((i + 1) * ROWS * c)];
+            let (plain, squares) = sums.split_at_mut(c);
+            arch.dispatch(Moments { x, pivot: &spread, plain, squares });
+        });
+        total(&parts, 2 * c)
+    };
+    // What is in lanes without an image does not count.
+    let (full, last) = x.split_at(order.full(x.len()));
+    let mut last = sums(last);
+    order.clear_last(&mut last);
+    let all: Vec<f32> = sums(full).iter().zip(&last).map(|(full, last)| full + last).collect();
+    let sums = order.fold(&all);
+    let (plain, squares) = sums.split_at(channels);
+    let mean = plain.iter().zip(&pivot).map(|(s, p)| p + s / rows).collect();
+    let variance = plain.iter().zip(squares).map(|(s, q)| (q / rows - (s / rows).powi(2)).max(0.0)).collect();
+    (rows, mean, variance)
+}
+
+/// Batch normalisation of `x` (`n x H x W x C`, or as the pass has it), then the activation. `scale` has a factor a channel.
 ///
 /// Errors: [`Error::Shape`] where the channels are not the layer's; [`Error::Tensor`] when memory is short.
 pub fn batch_norm<T: Tape<f32, Cpu>>(
@@ -340,7 +366,7 @@ pub fn batch_norm<T: Tape<f32, Cpu>>(
     let operation = "batch normalisation";
     let shape = *x.shape();
     let channels = layer.shift.shape().0.0;
-    if shape.3 != channels || scale.is_some_and(|s| s.shape().0.0 != channels) {
+    if shape.3 != channels * pass.order().lanes() || scale.is_some_and(|s| s.shape().0.0 != channels) {
         return Err(Error::Shape { operation, expected: vec![channels], got: vec![shape.3] });
     }
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
