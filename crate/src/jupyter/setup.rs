@@ -247,7 +247,9 @@ fn evcxr(folder: &Path) -> Result<PathBuf> {
         .arg(folder)
         .arg("--target-dir")
         .arg(&target);
-    run(install, "compiling the kernel, evcxr_jupyter 0.22.0 (about twelve minutes on two cores)", |said| {
+    // It starts compilers and passes messages on: optimising it fully takes longer than it ever saves.
+    install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    run(install, "compiling the kernel, evcxr_jupyter 0.22.0 (some minutes)", |said| {
         remedy(said, "cargo needs 2 GB while it compiles")
     })?;
     // Only space is lost if this fails.
