@@ -12,6 +12,8 @@ use crate::provenance::Provenance;
 use crate::study::thousands;
 use crate::{Error, Result};
 use polars::prelude::*;
+use polars_io::SerWriter;
+use polars_io::prelude::CsvWriter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

@@ -12,6 +12,8 @@ use crate::provenance::Provenance;
 use crate::train::{Ending, Progress, Row, Trained, train};
 use crate::{Error, Result, files};
 use polars::prelude::*;
+use polars_io::SerReader;
+use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

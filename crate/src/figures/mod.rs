@@ -36,7 +36,9 @@ pub mod theorem1;
 
 use crate::files::write_whole;
 use crate::{Error, Result};
-use polars::prelude::{CsvWriter, DataFrame, DataType, SerWriter};
+use polars::prelude::{DataFrame, DataType};
+use polars_io::SerWriter;
+use polars_io::prelude::CsvWriter;
 use std::path::{Path, PathBuf};
 
 /// What a drawing function has to be told beside the frame.

@@ -10,6 +10,8 @@ use std::time::Instant;
 pub const TOLERANCE: f64 = 1e-8;
 /// Steps of conjugate gradients after which the residual that there is is reported.
 pub const STEPS: usize = 40;
+/// Steps without a smaller residual after which no more are made: with a factor that is of use, each step gains digits.
+pub const PATIENCE: usize = 10;
 /// A residual above which a solution is none: the matrix, as it is in f32, is singular.
 pub const SOLVED: f64 = 1e-4;
 /// What is added to the diagonal before factorising, in turn, as a share of its mean, until the matrix is
@@ -194,7 +196,7 @@ fn descend(
     // In f64, with the matrix itself at every step, the recurrence's residual is the true one to far more digits
     // than are asked for.
     for step in 1..=STEPS {
-        if !(residual > TOLERANCE && residual < 1e3) {
+        if !(residual > TOLERANCE && residual < 1e3) || step > best.steps + PATIENCE {
             break;
         }
         let kp = apply(&p);

@@ -359,7 +359,7 @@ unsafe fn lanes<S: Simd, const M: usize, const V: usize>(
 }
 
 /// Inputs and outputs whose products' sums stay in registers together.
-const TILE: (usize, usize) = (4, 3);
+const TILE: (usize, usize) = (3, 4);
 /// Pixels, at least, between two visits to the sums.
 const PIXELS: usize = 64;
 
@@ -459,7 +459,7 @@ impl WithSimd for Products<'_> {
                             $(($a, $b) => products::<S, $a, $b>(s, walk, x, dy, to, o),)*
                             _ => unreachable!("at most {TILE:?} inputs and outputs"),
                         } } }
-                        of_size!((1, 1)(1, 2)(1, 3)(2, 1)(2, 2)(2, 3)(3, 1)(3, 2)(3, 3)(4, 1)(4, 2)(4, 3));
+                        of_size!((1, 1)(1, 2)(1, 3)(1, 4)(2, 1)(2, 2)(2, 3)(2, 4)(3, 1)(3, 2)(3, 3)(3, 4));
                         first_o += width;
                     }
                     first_c += height;
@@ -507,12 +507,13 @@ fn products<S: Simd, const A: usize, const B: usize>(
             for _ in 0..walk.columns {
                 // SAFETY: the last column of the last row is inside both, as was just compared.
                 unsafe {
-                    let dy: [S::f32s; B] =
-                        std::array::from_fn(|b| dy.add(b * LANES).cast::<S::f32s>().read_unaligned());
-                    for (a, sum) in sum.iter_mut().enumerate() {
-                        let x = x.add(a * LANES).cast::<S::f32s>().read_unaligned();
-                        for (sum, dy) in sum.iter_mut().zip(dy) {
-                            *sum = s.mul_add_f32s(x, dy, *sum);
+                    // The inputs stay in registers, one gradient at a time comes to them.
+                    let x: [S::f32s; A] =
+                        std::array::from_fn(|a| x.add(a * LANES).cast::<S::f32s>().read_unaligned());
+                    for b in 0..B {
+                        let dy = dy.add(b * LANES).cast::<S::f32s>().read_unaligned();
+                        for (sum, x) in sum.iter_mut().zip(x) {
+                            sum[b] = s.mul_add_f32s(x, dy, sum[b]);
                         }
                     }
                 }

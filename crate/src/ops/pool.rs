@@ -1,9 +1,11 @@
 //! Pooling: the largest, or the mean, of the pixels under a window, channel by channel.
 
 use super::conv::{Geometry, Window};
+use super::simd::{load, store};
 use super::{Image, Rows, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
+use pulp::{Arch, Simd, WithSimd};
 
 /// The pixels under the window of output pixel `row`: where in the image they are.
 fn under(g: &Geometry, row: usize) -> impl Iterator<Item = usize> + use<> {
@@ -27,17 +29,23 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let xs = elements(&x).unwrap_or_default();
     let mut out = vec![0.0; g.images * g.out_pixels() * c];
+    let arch = Arch::new();
     threads::each_chunk(&mut out, g.out_pixels() * c, |image, out| {
         let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
-        for (row, out) in out.chunks_exact_mut(c).enumerate() {
-            out.fill(f32::NEG_INFINITY);
-            for pixel in under(&g, row) {
-                for (o, v) in out.iter_mut().zip(&x[pixel * c..][..c]) {
-                    // A NaN is larger than all.
-                    *o = if *v <= *o || o.is_nan() { *o } else { *v };
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for (row, out) in out.chunks_exact_mut(c).enumerate() {
+                    out.fill(f32::NEG_INFINITY);
+                    for pixel in under(&g, row) {
+                        for (o, v) in out.iter_mut().zip(&x[pixel * c..][..c]) {
+                            // A NaN is larger than all.
+                            *o = if *v <= *o || o.is_nan() { *o } else { *v };
+                        }
+                    }
                 }
-            }
-        }
+            },
+        );
     });
     let shape = (g.images, g.out_height, g.out_width, c);
     let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
@@ -55,12 +63,12 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
                 for (row, (y, dy)) in rows.enumerate() {
                     open.copy_from_slice(dy);
                     for pixel in under(&g, row) {
-                        let (x, dx) = (&x[pixel * c..][..c], &mut dx[pixel * c..][..c]);
-                        for k in 0..c {
-                            let wins = x[k] == y[k];
-                            dx[k] += if wins { open[k] } else { 0.0 };
-                            open[k] = if wins { 0.0 } else { open[k] };
-                        }
+                        arch.dispatch(Give {
+                            x: &x[pixel * c..][..c],
+                            y,
+                            dx: &mut dx[pixel * c..][..c],
+                            open: &mut open,
+                        });
                     }
                 }
             });
@@ -68,6 +76,31 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
         });
     }
     Ok(y.put_tape(tape))
+}
+
+/// What is left of a window's gradient goes to the pixel `x` where that is the largest, `y`.
+struct Give<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+    dx: &'a mut [f32],
+    open: &'a mut [f32],
+}
+
+impl WithSimd for Give<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Give { x, y, dx, open } = self;
+        let zero = s.splat_f32s(0.0);
+        for k in (0..x.len()).step_by(S::F32_LANES) {
+            let wins = s.equal_f32s(load(s, x, k), load(s, y, k));
+            let left = load(s, open, k);
+            let sum = s.add_f32s(load(s, dx, k), s.select_f32s(wins, left, zero));
+            store(s, dx, k, sum);
+            store(s, open, k, s.select_f32s(wins, zero, left));
+        }
+    }
 }
 
 /// The mean of the pixels under each window, those beyond the edge not counted (as in TensorFlow).

@@ -26,12 +26,12 @@ fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
     let class = |model, width| Class { model, width };
     let narrow = class(ModelKind::Mlp1x512, 1.0 / 128.0);
     let mlps = [class(ModelKind::Mlp1x512, 1.0), class(ModelKind::Mlp3x512, 1.0)];
-    let convs = |width| [class(ModelKind::Alexnet, width), class(ModelKind::Inception, width)];
+    let convs = |a, b| [class(ModelKind::Alexnet, a), class(ModelKind::Inception, b)];
     match scale {
         Scale::Smoke => (vec![mlps[0], narrow], &[50, 100], 40, 2),
-        Scale::Small => ([&mlps[..], &convs(0.25), &[narrow]].concat(), &[100, 300, 1_000], 100, 3),
+        Scale::Small => ([&mlps[..], &convs(0.25, 0.125), &[narrow]].concat(), &[100, 200, 500], 100, 3),
         Scale::Paper => {
-            ([&mlps[..], &convs(1.0), &[narrow]].concat(), &[1_000, 5_000, 20_000, 50_000], 200, 3)
+            ([&mlps[..], &convs(1.0, 1.0), &[narrow]].concat(), &[1_000, 5_000, 20_000, 50_000], 200, 3)
         }
     }
 }
