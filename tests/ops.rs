@@ -9,7 +9,7 @@ use rethink::ops::conv::{Conv2d, Padding, Window, conv2d};
 use rethink::ops::conv_norm::conv_norm;
 use rethink::ops::dropout::dropout;
 use rethink::ops::gemm::{Matrix, product};
-use rethink::ops::lanes::{LANES, Order, from_lanes, to_lanes};
+use rethink::ops::lanes::{self, LANES, Order, arrange};
 use rethink::ops::linear::InputGradient;
 use rethink::ops::lrn::local_response_norm;
 use rethink::ops::norm::{BatchNorm, batch_norm};
@@ -99,14 +99,15 @@ fn in_lanes(x: &Image) -> Image {
         let (image, pixel, channel) = (i / (h * w * c), i / c % (h * w), i % c);
         rows[(image * c + channel) * h * w + pixel] = *v;
     }
-    to_lanes(Cpu::default().tensor_from_vec(rows, (n, h * w * c)), [h, w, c]).unwrap()
+    let rows = Cpu::default().tensor_from_vec(rows, (n, h * w * c));
+    arrange(rows, [h, w, c], Order::Lanes { images: n }).unwrap()
 }
 
-/// What is in lanes, image by image; `dy` of the same kind for a gradient the other way.
-fn by_image(lanes: &[f32], images: usize) -> Vec<f32> {
+/// What is in lanes, image by image.
+fn by_image(numbers: &[f32], images: usize) -> Vec<f32> {
     let blocks = images.div_ceil(LANES);
-    let rows = Cpu::default().tensor_from_vec(lanes.to_vec(), (blocks, lanes.len() / blocks));
-    from_lanes(rows, images).unwrap().as_vec()
+    let rows = Cpu::default().tensor_from_vec(numbers.to_vec(), (blocks, numbers.len() / blocks));
+    lanes::by_image(rows, Order::Lanes { images }).unwrap().as_vec()
 }
 
 fn assert_close(ours: &[f32], theirs: &[f32], what: &str) {
@@ -143,11 +144,12 @@ fn images_in_lanes_give_what_pixels_give() {
         fill(&mut bias, 3001, 0.0, 0.5);
         let norm = norm_layer(o);
         let x = image(images, h, w, c, 1.7);
-        let lanes = in_lanes(&x);
-        assert_eq!(by_image(elements(&lanes).unwrap(), images), elements(&x).unwrap(), "{name}");
+        let sixteens = in_lanes(&x);
+        assert_eq!(by_image(elements(&sixteens).unwrap(), images), elements(&x).unwrap(), "{name}");
         for normalised in [false, true] {
             let run = |x: &Image, order: Order| {
-                let (mut pass, needed) = (Pass::training_step(0, 0).ordered(order), InputGradient::Needed);
+                let (mut pass, needed) = (Pass::training_step(0, 0), InputGradient::Needed);
+                pass.set_order(order);
                 let y = if normalised {
                     conv_norm(&layer, &norm, x.leaky_trace(), needed, &mut pass).unwrap()
                 } else {
@@ -155,14 +157,13 @@ fn images_in_lanes_give_what_pixels_give() {
                 };
                 let made = elements(&y).unwrap().to_vec();
                 let (blocks, size) = (y.shape().0, made.len() / y.shape().0);
-                let rows = y.reshape_like(&(blocks, size));
-                let rows = if order == Order::Pixels { rows } else { from_lanes(rows, images).unwrap() };
+                let rows = lanes::by_image(y.reshape_like(&(blocks, size)), order).unwrap();
                 let gradients = backward(rows);
                 let shift = if normalised { &norm.shift } else { &bias };
                 let of = [gradient(&gradients, &layer.weight), gradient(&gradients, shift)];
                 (made, gradient(&gradients, x), of)
             };
-            let (theirs, ours) = (run(&x, Order::Pixels), run(&lanes, order));
+            let (theirs, ours) = (run(&x, Order::Pixels), run(&sixteens, order));
             assert_close(&by_image(&ours.0, images), &theirs.0, &format!("{name}: y"));
             assert_close(&by_image(&ours.1, images), &theirs.1, &format!("{name}: dx"));
             assert_close(&ours.2[0], &theirs.2[0], &format!("{name}: dweight"));
@@ -175,7 +176,8 @@ fn images_in_lanes_give_what_pixels_give() {
             assert!(ours.1[ours.1.len() - block..].chunks_exact(LANES).all(empty), "{name}: empty lanes");
         }
     }
-    assert!(from_lanes(Cpu::default().tensor_from_vec(vec![0.0; 32], (1, 32)), 17).is_err());
+    let one = Cpu::default().tensor_from_vec(vec![0.0; 32], (1, 32));
+    assert!(lanes::by_image(one, Order::Lanes { images: 17 }).is_err());
 }
 
 fn norm_layer(channels: usize) -> BatchNorm<f32, Cpu> {

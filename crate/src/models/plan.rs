@@ -5,17 +5,17 @@ use crate::ops::concat::concat;
 use crate::ops::conv::{Conv2d, Window, conv2d};
 use crate::ops::conv_norm::conv_norm;
 use crate::ops::dropout::dropout;
-use crate::ops::lanes::{Order, from_lanes, to_lanes};
+use crate::ops::lanes::{Order, arrange, by_image};
 use crate::ops::linear::{InputGradient, Linear, linear};
 use crate::ops::lrn::local_response_norm;
 use crate::ops::norm::BatchNorm;
 use crate::ops::pool::{global_mean, max_pool, mean_pool};
-use crate::ops::{Image, Pass, Rows, elements};
-use crate::{Error, Result, threads};
+use crate::ops::{Image, Pass, Rows};
+use crate::{Error, Result};
 use dfdx::nn::modules::Repeated;
 use dfdx::nn::tensor_collection::*;
+use dfdx::prelude::ReshapeTo;
 use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, SplitTape, Storage, Tape};
-use dfdx::prelude::{ReshapeTo, TensorFromVec};
 
 /// A layer of a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,6 +204,8 @@ pub struct Planned<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Storag
     plan: Vec<Layer>,
     /// Of the images.
     input: Size3,
+    /// Whether it is computed in lanes.
+    lanes: bool,
 }
 
 impl<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Device<E>> TensorCollection<E, D>
@@ -220,7 +222,7 @@ impl<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Device<E>> TensorCol
                 Self::module("linears", |m| &m.linears, |m| &mut m.linears),
             ),
             // Whoever makes a network of another kind gives it the plan again.
-            |(convs, linears)| Planned { convs, linears, plan: Vec::new(), input: [0; 3] },
+            |(convs, linears)| Planned { convs, linears, plan: Vec::new(), input: [0; 3], lanes: false },
         )
     }
 }
@@ -242,7 +244,8 @@ impl<const CONVS: usize, const LINEARS: usize> Planned<CONVS, LINEARS, f32, Cpu>
         let (mut convs, mut linears) = (Vec::new(), Vec::new());
         make(device, &plan, input, &mut convs, &mut linears)?;
         let (convs, linears) = (Repeated { modules: convs }, Repeated { modules: linears });
-        Ok(Planned { convs, linears, plan, input })
+        let lanes = in_lanes(&plan, input);
+        Ok(Planned { convs, linears, plan, input, lanes })
     }
 
     /// The layers.
@@ -271,11 +274,11 @@ impl<const CONVS: usize, const LINEARS: usize> Planned<CONVS, LINEARS, f32, Cpu>
         }
         let x = match self.plan.first() {
             Some(Layer::Linear { .. }) => Value::Rows(images),
-            _ if in_lanes(&self.plan, self.input) => {
-                pass.set_order(Order::Lanes { images: n });
-                Value::Image(to_lanes(images, self.input)?)
+            _ => {
+                let order = if self.lanes { Order::Lanes { images: n } } else { Order::Pixels };
+                pass.set_order(order);
+                Value::Image(arrange(images, self.input, order)?)
             }
-            _ => Value::Image(by_pixel(images, self.input)?),
         };
         let (convs, linears) = (&self.convs.modules, &self.linears.modules);
         let mut walk = Walk { convs, linears, pass, first: true, auxiliary: None };
@@ -322,25 +325,6 @@ fn make(
     Ok(())
 }
 
-/// From channel by channel to pixel by pixel. Images have no gradient.
-fn by_pixel<T: Tape<f32, Cpu>>(images: Rows<T>, [height, width, channels]: Size3) -> Result<Image<T>> {
-    let operation = "order of the pixels";
-    let n = images.shape().0;
-    let (images, tape) = images.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
-    let from = elements(&images).unwrap_or_default();
-    let pixels = height * width;
-    let mut to = vec![0.0; from.len()];
-    threads::each_chunk(&mut to, pixels * channels, |image, to| {
-        let from = &from[image * pixels * channels..][..to.len()];
-        for (channel, from) in from.chunks_exact(pixels).enumerate() {
-            to.iter_mut().skip(channel).step_by(channels).zip(from).for_each(|(to, from)| *to = *from);
-        }
-    });
-    let shape = (n, height, width, channels);
-    let images = images.device().try_tensor_from_vec(to, shape).map_err(Error::tensor(operation))?;
-    Ok(images.put_tape(tape))
-}
-
 /// Input channels of a multiply-add, on average, up to which a network is computed in lanes: of more, Winograd's way is
 /// faster (crate/notes/speed.md).
 const NARROW: usize = 60;
@@ -355,10 +339,11 @@ fn in_lanes(layers: &[Layer], from: Size3) -> bool {
 /// Whether each layer can be computed in lanes. Counts the convolutions' multiply-adds, and those times the channels.
 fn each_in_lanes(layers: &[Layer], mut from: Size3, work: &mut usize, weighted: &mut usize) -> bool {
     layers.iter().all(|layer| {
-        let (Ok(to), Ok((_, own))) = (layer.output(from), costs(layer, from)) else { return false };
+        let Ok(to) = layer.output(from) else { return false };
         let inside = std::mem::replace(&mut from, to);
         match layer {
             Layer::Conv { .. } => {
+                let Ok((_, own)) = costs(layer, inside) else { return false };
                 *work += own;
                 *weighted += own * inside[2];
                 true
@@ -395,17 +380,9 @@ impl<T: Tape<f32, Cpu>> Value<T> {
                 let (n, height, width, channels) = *image.shape();
                 let shape = (n, height * width * channels);
                 let rows = image.try_reshape_like(&shape).map_err(Error::tensor("pixels to rows"))?;
-                ordered(rows, order)
+                by_image(rows, order)
             }
         }
-    }
-}
-
-/// A row an image, of rows that may be in lanes.
-fn ordered<T: Tape<f32, Cpu>>(rows: Rows<T>, order: Order) -> Result<Rows<T>> {
-    match order {
-        Order::Pixels => Ok(rows),
-        Order::Lanes { images } => from_lanes(rows, images),
     }
 }
 
@@ -449,7 +426,7 @@ impl Walk<'_> {
             }
             Layer::MaxPool(window) => Value::Image(max_pool(x.image()?, *window)?),
             Layer::MeanPool(window) => Value::Image(mean_pool(x.image()?, *window)?),
-            Layer::GlobalMean => Value::Rows(ordered(global_mean(x.image()?)?, self.pass.order())?),
+            Layer::GlobalMean => Value::Rows(by_image(global_mean(x.image()?)?, self.pass.order())?),
             Layer::LocalResponseNorm => Value::Image(local_response_norm(x.image()?)?),
             Layer::Dropout(kept) => match x {
                 Value::Image(x) => Value::Image(dropout(x, *kept, self.pass)?),

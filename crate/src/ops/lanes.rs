@@ -80,22 +80,26 @@ impl Order {
     }
 }
 
-/// Images as they are read (`n x (C * H * W)`, channel by channel) in lanes. Images have no gradient.
+/// Images as they are read (`n x (C * H * W)`, channel by channel) in `order`. Images have no gradient.
 ///
 /// Errors: [`Error::Tensor`] when memory is short.
-pub fn to_lanes<T: Tape<f32, Cpu>>(images: Rows<T>, [height, width, channels]: Size3) -> Result<Image<T>> {
+pub fn arrange<T: Tape<f32, Cpu>>(
+    images: Rows<T>,
+    [height, width, channels]: Size3,
+    order: Order,
+) -> Result<Image<T>> {
     let operation = "order of the pixels";
-    let n = images.shape().0;
+    let (n, lanes) = (images.shape().0, order.lanes());
     let (images, tape) = images.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let from = elements(&images).unwrap_or_default();
     let pixels = height * width;
     let size = pixels * channels;
-    let shape = (n.div_ceil(LANES), height, width, channels * LANES);
-    let mut to = vec![0.0; shape.0 * size * LANES];
-    threads::each_chunk(&mut to, size * LANES, |block, to| {
-        for (lane, from) in from[block * LANES * size..].chunks_exact(size).take(LANES).enumerate() {
+    let shape = (n.div_ceil(lanes), height, width, channels * lanes);
+    let mut to = vec![0.0; shape.0 * size * lanes];
+    threads::each_chunk(&mut to, size * lanes, |block, to| {
+        for (lane, from) in from[block * lanes * size..].chunks_exact(size).take(lanes).enumerate() {
             for (channel, from) in from.chunks_exact(pixels).enumerate() {
-                let to = to[channel * LANES + lane..].iter_mut().step_by(channels * LANES);
+                let to = to[channel * lanes + lane..].iter_mut().step_by(channels * lanes);
                 to.zip(from).for_each(|(to, from)| *to = *from);
             }
         }
@@ -104,11 +108,12 @@ pub fn to_lanes<T: Tape<f32, Cpu>>(images: Rows<T>, [height, width, channels]: S
     Ok(y.put_tape(tape))
 }
 
-/// From lanes (`ceil(n / 16) x (size * 16)`) to one row an image (`n x size`).
+/// From rows in `order` (in lanes `ceil(n / 16) x (size * 16)`) to one row an image (`n x size`).
 ///
 /// Errors: [`Error::Shape`] where there are fewer lanes than images; [`Error::Tensor`] when memory is short.
-pub fn from_lanes<T: Tape<f32, Cpu>>(x: Rows<T>, images: usize) -> Result<Rows<T>> {
+pub fn by_image<T: Tape<f32, Cpu>>(x: Rows<T>, order: Order) -> Result<Rows<T>> {
     let operation = "images from lanes";
+    let Order::Lanes { images } = order else { return Ok(x) };
     let (blocks, size) = (x.shape().0, x.shape().1 / LANES);
     if blocks != images.div_ceil(LANES) {
         let expected = vec![images.div_ceil(LANES)];
@@ -267,7 +272,14 @@ impl WithSimd for Pixel<'_> {
             rest = after;
             // SAFETY: just compared: the runs are inside `x` and the weights, `first + height` outputs inside a row.
             macro_rules! of_height { ($($m:literal)*) => { match height {
-                $($m => unsafe { tile::<S, $m>(s, runs, x, &weights[first..], outputs, out, add) },)*
+                $($m => unsafe {
+                    let weights = (&weights[first..], outputs);
+                    if const { S::F32_LANES < LANES } {
+                        tile::<S, $m, 2>(s, runs, x, weights, out, add)
+                    } else {
+                        tile::<S, $m, 1>(s, runs, x, weights, out, add)
+                    }
+                },)*
                 _ => unreachable!("at most {most} outputs"),
             } } }
             if const { S::REGISTER_COUNT >= 32 } {
@@ -280,80 +292,53 @@ impl WithSimd for Pixel<'_> {
     }
 }
 
-/// `M` outputs of a pixel.
+/// `M` outputs of a pixel, `V` vectors of lanes at a time.
 ///
 /// # Safety
-/// The runs are inside `x`; their rows of weights, `stride` apart, have `M` weights; `out` has `M` outputs.
+/// The runs are inside `x`; their rows of weights, `stride` apart, have `M` weights; `out` has `M` outputs; `V` vectors
+/// have no more lanes than there are.
 #[inline(always)]
-unsafe fn tile<S: Simd, const M: usize>(
+unsafe fn tile<S: Simd, const M: usize, const V: usize>(
     s: S,
     runs: &[Run],
     x: &[f32],
-    weights: &[f32],
-    stride: usize,
+    (weights, stride): (&[f32], usize),
     out: &mut [f32],
     add: bool,
 ) {
-    // SAFETY: the caller's promises.
-    unsafe {
-        match LANES / S::F32_LANES {
-            1 => lanes::<S, M, 1>(s, runs, x, weights, stride, out, add, 0),
-            _ => {
-                for from in (0..LANES).step_by(2 * S::F32_LANES) {
-                    lanes::<S, M, 2>(s, runs, x, weights, stride, out, add, from);
+    for from in (0..LANES).step_by(V * S::F32_LANES) {
+        let mut sum = [[s.splat_f32s(0.0); V]; M];
+        if add {
+            for (i, sum) in sum.iter_mut().enumerate() {
+                for (v, sum) in sum.iter_mut().enumerate() {
+                    *sum = load(s, out, i * LANES + from + v * S::F32_LANES);
                 }
             }
         }
-    }
-}
-
-/// Of `M` outputs of a pixel, `V` vectors of lanes `from` one on.
-///
-/// # Safety
-/// As for [`tile`], and there are as many lanes.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the inner loop")]
-unsafe fn lanes<S: Simd, const M: usize, const V: usize>(
-    s: S,
-    runs: &[Run],
-    x: &[f32],
-    weights: &[f32],
-    stride: usize,
-    out: &mut [f32],
-    add: bool,
-    from: usize,
-) {
-    let mut sum = [[s.splat_f32s(0.0); V]; M];
-    if add {
-        for (i, sum) in sum.iter_mut().enumerate() {
-            for (v, sum) in sum.iter_mut().enumerate() {
-                *sum = load(s, out, i * LANES + from + v * S::F32_LANES);
-            }
-        }
-    }
-    for run in runs {
-        let mut x = x.as_ptr().wrapping_add(run.x * LANES + from);
-        let mut weight = weights.as_ptr().wrapping_add(run.row * stride);
-        for _ in 0..run.steps {
-            // SAFETY: inside `x` and the weights, by the caller's promises.
-            unsafe {
-                let x: [S::f32s; V] = std::array::from_fn(|v| {
-                    x.wrapping_add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned()
-                });
-                for (i, sum) in sum.iter_mut().enumerate() {
-                    let weight = s.splat_f32s(*weight.add(i));
-                    for (sum, x) in sum.iter_mut().zip(x) {
-                        *sum = s.mul_add_f32s(weight, x, *sum);
+        for run in runs {
+            let mut x = x.as_ptr().wrapping_add(run.x * LANES + from);
+            let mut weight = weights.as_ptr().wrapping_add(run.row * stride);
+            for _ in 0..run.steps {
+                // SAFETY: inside `x` and the weights, by the caller's promises.
+                unsafe {
+                    let x: [S::f32s; V] = std::array::from_fn(|v| {
+                        x.wrapping_add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned()
+                    });
+                    for (i, sum) in sum.iter_mut().enumerate() {
+                        let weight = s.splat_f32s(*weight.add(i));
+                        for (sum, x) in sum.iter_mut().zip(x) {
+                            *sum = s.mul_add_f32s(weight, x, *sum);
+                        }
                     }
                 }
+                x = x.wrapping_add(LANES);
+                weight = weight.wrapping_add(stride);
             }
-            x = x.wrapping_add(LANES);
-            weight = weight.wrapping_add(stride);
         }
-    }
-    for (i, sum) in sum.into_iter().enumerate() {
-        for (v, sum) in sum.into_iter().enumerate() {
-            store(s, out, i * LANES + from + v * S::F32_LANES, sum);
+        for (i, sum) in sum.into_iter().enumerate() {
+            for (v, sum) in sum.into_iter().enumerate() {
+                store(s, out, i * LANES + from + v * S::F32_LANES, sum);
+            }
         }
     }
 }

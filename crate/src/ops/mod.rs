@@ -81,7 +81,7 @@ impl Pass {
     pub fn training_step(seed: u64, step: u64) -> Pass {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         draws.set_stream(step);
-        Pass { training: true, draws, notes: HashMap::new(), share: None, order: Order::Pixels }
+        Pass { training: true, draws, ..Pass::evaluation() }
     }
 
     /// The same for a batch of which this process has a share.
@@ -89,12 +89,8 @@ impl Pass {
         Pass { share, ..self }
     }
 
-    /// For images that lie in `order`.
-    pub fn ordered(self, order: Order) -> Pass {
-        Pass { order, ..self }
-    }
-
-    pub(crate) fn set_order(&mut self, order: Order) {
+    /// From here on images lie in `order`.
+    pub fn set_order(&mut self, order: Order) {
         self.order = order;
     }
 
