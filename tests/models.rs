@@ -9,11 +9,11 @@ use dfdx::prelude::{
     TensorFromVec, Trace, ZeroGrads,
 };
 use rethink::config::Init;
-use rethink::models::plan::{self, Layer, Planned};
+use rethink::models::plan::{self, Planned};
 use rethink::models::{ModelKind, Network, Parameter, boxed};
 use rethink::ops::Pass;
 use rethink::optim::SgdStep;
-use rethink_tests::{compare, formula};
+use rethink_tests::{compare, fill, formula, without_dropout};
 use serde_json::Value;
 
 #[test]
@@ -82,48 +82,6 @@ fn a_narrow_network_is_narrow_in_every_layer() {
     }
 }
 
-/// Fills a network as `fill` in fixtures/conv_step.py does.
-fn fill(network: &mut Box<dyn Network>, shift: f32, factor: f64) {
-    let filled: Vec<Parameter> = network
-        .parameters()
-        .into_iter()
-        .enumerate()
-        .map(|(number, p)| {
-            let fan_in = match p.shape[..] {
-                [h, w, c, _] => h * w * c,
-                [_, inputs] => inputs,
-                _ => 0,
-            };
-            let scale = if fan_in > 0 { factor * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
-            if p.name.ends_with("mean") || p.name.ends_with("variance") {
-                return p;
-            }
-            let mut values = formula(p.values.len(), 7919 + 2 * number, scale);
-            if p.name.ends_with("norm.shift") {
-                let signs = [shift, shift, shift, -shift].into_iter().cycle();
-                values.iter_mut().zip(signs).for_each(|(v, s)| *v += s);
-            }
-            Parameter { values, ..p }
-        })
-        .collect();
-    network.restore(&filled, Vec::new()).unwrap();
-}
-
-/// Without dropout, whose draws are nobody else's, and without batch normalisation where that is asked for.
-fn changed(layers: Vec<Layer>, normalised: bool) -> Vec<Layer> {
-    let all = |lists: Vec<Vec<Layer>>| lists.into_iter().map(|l| changed(l, normalised)).collect();
-    let one = |layer| match layer {
-        Layer::Dropout(_) => None,
-        Layer::Conv { window, outputs, normalised: was } => {
-            Some(Layer::Conv { window, outputs, normalised: was && normalised })
-        }
-        Layer::Branches(branches) => Some(Layer::Branches(all(branches))),
-        Layer::Auxiliary(layers) => Some(Layer::Auxiliary(changed(layers, normalised))),
-        other => Some(other),
-    };
-    layers.into_iter().filter_map(one).collect()
-}
-
 /// Two steps against PyTorch's in float64: losses, every gradient, weights and running statistics.
 fn steps_equal_pytorch(
     name: &str,
@@ -187,7 +145,7 @@ fn steps_of_the_small_networks_equal_pytorch() {
 #[test]
 fn steps_of_inception_v3_without_norm_equal_pytorch() {
     let input = [107, 107, 3];
-    let plan = changed(ModelKind::InceptionV3Aux.plan(input, 20, 0.125).unwrap(), false);
+    let plan = without_dropout(ModelKind::InceptionV3Aux.plan(input, 20, 0.125).unwrap(), false);
     let network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
     steps_equal_pytorch("inception-v3-aux", network, (107, 4, 20), (0.0, 1.0));
 }
@@ -198,7 +156,7 @@ fn passes_of_inception_v3_equal_pytorch() {
     let expected = &fixtures["inception-v3"];
     let (side, batch, classes) = (139, 8, 20);
     let input = [side, side, 3];
-    let plan = changed(ModelKind::InceptionV3Aux.plan(input, classes, 1.0).unwrap(), true);
+    let plan = without_dropout(ModelKind::InceptionV3Aux.plan(input, classes, 1.0).unwrap(), true);
     let mut network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
     fill(&mut network, 0.0, 1.0);
     let images = formula(batch * 3 * side * side, 6007, 1.7);

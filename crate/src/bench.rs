@@ -4,6 +4,7 @@
 //! Machines are noisy: the two sides take short turns, and medians are compared.
 
 pub mod kernels;
+pub mod notebooks;
 
 use crate::models::{ModelKind, Network};
 use crate::ops::Pass;

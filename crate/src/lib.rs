@@ -30,6 +30,7 @@
 //! | [`paper`] | the paper's own numbers | figures, tables |
 //! | [`figures`] | the theme, one drawing function a figure, export | figures |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
+//! | [`show`] | what a cell shows of frames, runs and several figures | |
 //! | [`study`] | what a notebook holds: data, scale, store, output folder | |
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
 //! | [`cli`] | the commands of the program | |
@@ -65,6 +66,7 @@ pub mod prelude;
 pub mod preprocess;
 pub mod provenance;
 pub mod recipe;
+pub mod show;
 pub mod store;
 pub mod study;
 pub mod tables;

@@ -140,6 +140,21 @@ enum Executor {
 
 #[derive(Subcommand)]
 enum BenchAction {
+    /// Seconds of a notebook's cells in the project's kernel
+    Notebooks {
+        /// The notebook whose code cells are run
+        #[arg(long, value_name = "FILE", default_value = "notebooks/01-fitting-random-labels.ipynb")]
+        notebook: PathBuf,
+        /// Rounds after a first one that is not counted
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        rounds: usize,
+        /// In turns with evcxr as it comes, which first compiles every library for itself
+        #[arg(long)]
+        peer: bool,
+        /// Print a line of JSON a quantity
+        #[arg(long)]
+        json: bool,
+    },
     /// Seconds of building and solving the equation of a Gaussian kernel
     Kernels {
         /// Points
@@ -229,6 +244,9 @@ fn perform(action: Action) -> Result<()> {
         Action::Data { action: DataAction::List { json } } => cli::data::list(json),
         Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),
+        Action::Bench { what: Some(BenchAction::Notebooks { notebook, rounds, peer, json }), .. } => {
+            cli::bench::notebooks(&notebook, rounds, peer, json)
+        }
         Action::Bench { what: Some(BenchAction::Kernels { n, peer, json }), .. } => {
             cli::bench::kernels(n, peer.as_deref(), json)
         }

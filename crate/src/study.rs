@@ -2,7 +2,8 @@
 //! and the folder that figures go to.
 
 use crate::claims::{self, Check};
-use crate::config::{RunConfig, Scale};
+use crate::config::{RunConfig, Scale, Seeds};
+use crate::corruption::Corruption;
 use crate::data::{self, Dataset};
 use crate::figures::Note;
 use crate::measurement::{Measured, Measurement};
@@ -86,6 +87,25 @@ impl Study {
             filters: None,
             out: out.into(),
         })
+    }
+
+    /// The study of `data` as it is, one's own or a changed one; the folder `out` is the one of `like`, and so is the scale.
+    pub fn of(data: Dataset, like: &Study) -> Study {
+        let why = format!("{}, as given", data.title);
+        Study { named: data.name.clone(), data, more: Vec::new(), why, ..like.clone() }
+    }
+
+    /// Appendix A's setting of `model` on this study's data at its scale: what a recipe starts from, to be changed at
+    /// will (`RunConfig { width: 0.5, ..study.config(model, corruption) }`).
+    pub fn config(&self, model: ModelKind, corruption: Corruption) -> RunConfig {
+        recipe::setting(&self.data, self.scale, model, corruption, Seeds::default())
+    }
+
+    /// `configs` from the store, or trained now, a line of progress every few seconds.
+    ///
+    /// Errors: those of [`Store::run`].
+    pub fn train(&self, configs: &[RunConfig]) -> Result<Vec<Run>> {
+        self.train_all(configs, &mut |line| println!("{line}"))
     }
 
     /// Every data set, in the order in which they were named.

@@ -1,6 +1,10 @@
 //! Helpers of the tests by area.
 
+pub mod server;
+
 use rethink::jupyter::setup::outside_cargo;
+use rethink::models::plan::Layer;
+use rethink::models::{Network, Parameter};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -44,6 +48,48 @@ pub fn real_data(name: &str, test: &str) -> Option<rethink::data::Dataset> {
 pub fn formula(count: usize, multiplier: usize, scale: f64) -> Vec<f32> {
     let value = |i: usize| ((i * multiplier + 13) % 1009) as f64 / 1009.0 * 2.0 * scale - scale;
     (0..count).map(|i| value(i) as f32).collect()
+}
+
+/// Fills a network as `fill` in fixtures/conv_step.py does.
+pub fn fill(network: &mut Box<dyn Network>, shift: f32, factor: f64) {
+    let filled: Vec<Parameter> = network
+        .parameters()
+        .into_iter()
+        .enumerate()
+        .map(|(number, p)| {
+            let fan_in = match p.shape[..] {
+                [h, w, c, _] => h * w * c,
+                [_, inputs] => inputs,
+                _ => 0,
+            };
+            let scale = if fan_in > 0 { factor * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
+            if p.name.ends_with("mean") || p.name.ends_with("variance") {
+                return p;
+            }
+            let mut values = formula(p.values.len(), 7919 + 2 * number, scale);
+            if p.name.ends_with("norm.shift") {
+                let signs = [shift, shift, shift, -shift].into_iter().cycle();
+                values.iter_mut().zip(signs).for_each(|(v, s)| *v += s);
+            }
+            Parameter { values, ..p }
+        })
+        .collect();
+    network.restore(&filled, Vec::new()).expect("parameters of this network");
+}
+
+/// A plan without dropout, whose draws are nobody else's, and without batch normalisation where that is asked for.
+pub fn without_dropout(layers: Vec<Layer>, normalised: bool) -> Vec<Layer> {
+    let all = |lists: Vec<Vec<Layer>>| lists.into_iter().map(|l| without_dropout(l, normalised)).collect();
+    let one = |layer| match layer {
+        Layer::Dropout(_) => None,
+        Layer::Conv { window, outputs, normalised: was } => {
+            Some(Layer::Conv { window, outputs, normalised: was && normalised })
+        }
+        Layer::Branches(branches) => Some(Layer::Branches(all(branches))),
+        Layer::Auxiliary(layers) => Some(Layer::Auxiliary(without_dropout(layers, normalised))),
+        other => Some(other),
+    };
+    layers.into_iter().filter_map(one).collect()
 }
 
 /// Whether `values` are those that `summary` in fixtures/summary.py has kept: their norm within `tolerance` of

@@ -2,7 +2,7 @@
 
 use super::runs::terminal_table;
 use crate::models::ModelKind;
-use crate::{Result, bench};
+use crate::{Result, bench, jupyter};
 use serde_json::json;
 use std::path::Path;
 
@@ -60,6 +60,36 @@ pub fn kernels(n: usize, peer: Option<&Path>, json: bool) -> Result<()> {
         let optional = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
         let ours = format!("{:.2}", timing.ours);
         table.add_row(vec![timing.what.to_string(), ours, optional(peer), optional(ratio)]);
+    }
+    if !json {
+        println!("{table}");
+    }
+    Ok(())
+}
+
+/// Times `notebook` in the project's kernel, with `peer` in turns with evcxr as it comes, and prints a table or a line of
+/// JSON a quantity.
+pub fn notebooks(notebook: &Path, rounds: usize, peer: bool, json: bool) -> Result<()> {
+    let root = jupyter::root()?;
+    // The default is one of the project's, wherever this is called.
+    let notebook = if notebook.exists() { notebook.to_path_buf() } else { root.join(notebook) };
+    let timings = bench::notebooks::measure(&root, &notebook, rounds, peer, &mut |line| eprintln!("{line}"))?;
+    let mut table = terminal_table(&["seconds", "rethink", "evcxr as it comes", "times as fast"]);
+    for timing in &timings {
+        let (ratio, peer) = (timing.ratio(), timing.peer);
+        if json {
+            println!(
+                "{}",
+                json!({ "quantity": timing.what, "ours": timing.ours, "peer": peer, "ratio": ratio })
+            );
+        }
+        let optional = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
+        table.add_row(vec![
+            timing.what.into(),
+            format!("{:.2}", timing.ours),
+            optional(peer),
+            optional(ratio),
+        ]);
     }
     if !json {
         println!("{table}");

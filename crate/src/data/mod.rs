@@ -105,6 +105,23 @@ impl Dataset {
         Ok(Dataset { name, title, classes, shape, train, test, fingerprint, photographs: None })
     }
 
+    /// This data set after `change`, a modification of one's own: of labels, of images (bytes, [`Split::images`]), of
+    /// how many there are. `change` gets training and test split; draw from a seeded generator in it, so that the same
+    /// cell gives the same data. Runs on the changed set have its own `name`, `title` and fingerprint.
+    ///
+    /// Errors: those of [`Dataset::new`] on what `change` left; [`Error::Argument`] for photographs.
+    pub fn changed(
+        &self,
+        name: &str,
+        title: &str,
+        change: impl FnOnce(&mut Split, &mut Split),
+    ) -> Result<Dataset> {
+        self.pixels("change the data set")?;
+        let (mut train, mut test) = (self.train.clone(), self.test.clone());
+        change(&mut train, &mut test);
+        Dataset::new(name, title, self.classes.clone(), self.shape, train, test)
+    }
+
     /// Nothing, if the images are small ones in memory.
     ///
     /// Errors: [`Error::Argument`] for photographs, of which `operation` is not made.

@@ -76,7 +76,7 @@ pub struct Drawing {
 /// Dots an inch of the saved PNG.
 pub const PRINT_DPI: u32 = 300;
 /// A notebook shows a drawing this much larger than print.
-const SCREEN_ZOOM: f64 = 1.6;
+pub(crate) const SCREEN_ZOOM: f64 = 1.6;
 
 impl Drawing {
     /// PNG at `dpi` dots an inch (24 to 2,400), opaque, with the resolution in its header.

@@ -5,9 +5,11 @@ pub mod inception;
 pub mod inception_v3;
 mod initial;
 pub mod mlp;
+pub mod own;
 pub mod plan;
 
 use crate::config::{DecayOn, Init};
+use crate::ops::activation::Activation;
 use crate::ops::norm::follow;
 use crate::ops::{Pass, Rows, elements, elements_mut, factored};
 use crate::optim::{Decay, Sgd, SgdStep};
@@ -16,11 +18,13 @@ use crate::{Error, Result};
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
+pub use own::Own;
 use plan::{AUXILIARY, Layer, Planned};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::str::FromStr;
 
-/// An architecture of the paper.
+/// An architecture: one of the paper, or one's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelKind {
@@ -38,10 +42,12 @@ pub enum ModelKind {
     InceptionV3,
     /// Inception V3 with its auxiliary classifier.
     InceptionV3Aux,
+    /// A network of one's own.
+    Own(Own),
 }
 
 impl ModelKind {
-    /// Every architecture, in the order of the paper's tables.
+    /// Every architecture of the paper, in the order of the paper's tables.
     pub const ALL: [ModelKind; 7] = [
         ModelKind::Inception,
         ModelKind::InceptionNoBn,
@@ -64,10 +70,11 @@ impl ModelKind {
             ModelKind::Mlp1x512 => "mlp1x512",
             ModelKind::InceptionV3 => "inception-v3",
             ModelKind::InceptionV3Aux => "inception-v3-aux",
+            ModelKind::Own(own) => own.name(),
         }
     }
 
-    /// The name in the paper's tables.
+    /// The name in the paper's tables; one's own network's name.
     pub fn title(self) -> &'static str {
         match self {
             ModelKind::Inception => "Inception",
@@ -77,15 +84,16 @@ impl ModelKind {
             ModelKind::Mlp1x512 => "MLP 1x512",
             ModelKind::InceptionV3 => "Inception V3",
             ModelKind::InceptionV3Aux => "Inception V3 with auxiliary head",
+            ModelKind::Own(own) => own.name(),
         }
     }
 
     /// Appendix A's initial learning rate: 0.1 for Inception, 0.01 for Alexnet and MLPs. The paper has none for
-    /// Inception V3; 0.045 is TF-Slim's.
+    /// Inception V3; 0.045 is TF-Slim's. An own network starts with Alexnet's.
     pub fn learning_rate(self) -> f64 {
         match self {
             ModelKind::Inception | ModelKind::InceptionNoBn => 0.1,
-            ModelKind::Alexnet | ModelKind::Mlp1x512 | ModelKind::Mlp3x512 => 0.01,
+            ModelKind::Alexnet | ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Own(_) => 0.01,
             ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => 0.045,
         }
     }
@@ -131,8 +139,12 @@ impl ModelKind {
             ModelKind::Mlp3x512 => mlp::plan(3, classes, width),
             ModelKind::InceptionV3 => inception_v3::plan(false, input, classes, width)?,
             ModelKind::InceptionV3Aux => inception_v3::plan(true, input, classes, width)?,
+            ModelKind::Own(own) => own.plan(width),
         };
-        plan::output(&plan, input)?;
+        let outputs = plan::output(&plan, input)?;
+        if outputs != [1, 1, classes] {
+            return Err(Error::Shape { operation, expected: vec![1, 1, classes], got: outputs.to_vec() });
+        }
         Ok(plan)
     }
 
@@ -176,6 +188,7 @@ impl ModelKind {
             ModelKind::Mlp3x512 => boxed::<0, 4>(plan, input, init, seed),
             ModelKind::InceptionV3 => boxed::<94, 1>(plan, input, init, seed),
             ModelKind::InceptionV3Aux => boxed::<96, 2>(plan, input, init, seed),
+            ModelKind::Own(_) => boxed_own(plan, input, init, seed),
         }
     }
 }
@@ -189,9 +202,12 @@ impl std::fmt::Display for ModelKind {
 impl FromStr for ModelKind {
     type Err = Error;
     fn from_str(text: &str) -> Result<ModelKind> {
+        if text.ends_with(".json") {
+            return Own::read(Path::new(text)).map(ModelKind::Own);
+        }
         ModelKind::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
             let names = ModelKind::ALL.map(ModelKind::name).join(", ");
-            Error::argument("model", format!("{text:?} is none of {names}"))
+            Error::argument("model", format!("{text:?} is none of {names}, nor a .json file of one's own"))
         })
     }
 }
@@ -311,6 +327,26 @@ pub fn boxed<const CONVS: usize, const LINEARS: usize>(
     let mut model = Planned::<CONVS, LINEARS, f32, Cpu>::new(&device, plan, input)?;
     initial::draw(&mut model, init, seed)?;
     Ok(Box::new(Trained { model, classes, device, gradients: None, sgd: Sgd::default() }))
+}
+
+/// [`boxed`] for the numbers of layers that own networks may have ([`own::MOST_CONVS`], [`own::MOST_LINEARS`]).
+fn boxed_own(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) -> Result<Box<dyn Network>> {
+    macro_rules! sized {
+        ($($convs:literal)*) => {
+            match plan::count(&plan) {
+                $(
+                    ($convs, 1) => boxed::<$convs, 1>(plan, input, init, seed),
+                    ($convs, 2) => boxed::<$convs, 2>(plan, input, init, seed),
+                    ($convs, 3) => boxed::<$convs, 3>(plan, input, init, seed),
+                )*
+                (convs, linears) => {
+                    let problem = format!("{convs} convolutions and {linears} fully connected layers");
+                    Err(Error::argument("build the network", problem))
+                }
+            }
+        };
+    }
+    sized!(0 1 2 3 4 5 6 7 8)
 }
 
 impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {

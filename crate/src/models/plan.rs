@@ -2,7 +2,7 @@
 
 use crate::ops::activation::Activation;
 use crate::ops::concat::concat;
-use crate::ops::conv::{Conv2d, Window, conv2d};
+use crate::ops::conv::{Conv2d, Padding, Window, conv2d};
 use crate::ops::conv_norm::conv_norm;
 use crate::ops::dropout::dropout;
 use crate::ops::lanes::{Order, arrange, by_image};
@@ -16,9 +16,11 @@ use dfdx::nn::modules::Repeated;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::ReshapeTo;
 use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, SplitTape, Storage, Tape};
+use serde::{Deserialize, Serialize};
 
-/// A layer of a network.
-#[derive(Clone, Debug, PartialEq)]
+/// A layer of a network. In JSON: `{"linear": {"outputs": 10, "activation": "none"}}`, `"global-mean"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Layer {
     /// Convolution and ReLU, between them batch normalisation with a shift (the paper's "Conv module"), or a
     /// bias where it is not `normalised`.
@@ -59,6 +61,31 @@ pub const AUXILIARY: f32 = 0.4;
 pub use crate::ops::Size3;
 
 impl Layer {
+    /// `outputs` filters of `side` x `side` pixels with biases and ReLU, stride 1, zeros at the edge.
+    pub fn conv(side: usize, outputs: usize) -> Layer {
+        Layer::Conv { window: Window::square(side, 1, Padding::Same), outputs, normalised: false }
+    }
+
+    /// [`Layer::conv`] with batch normalisation.
+    pub fn conv_norm(side: usize, outputs: usize) -> Layer {
+        Layer::Conv { window: Window::square(side, 1, Padding::Same), outputs, normalised: true }
+    }
+
+    /// The largest of `side` x `side` pixels, every `side` pixels.
+    pub fn max_pool(side: usize) -> Layer {
+        Layer::MaxPool(Window::square(side, side, Padding::Valid))
+    }
+
+    /// A fully connected hidden layer: `units` and ReLU.
+    pub fn hidden(units: usize) -> Layer {
+        Layer::Linear { outputs: units, activation: Activation::Relu }
+    }
+
+    /// The last layer: a score for each of `classes`.
+    pub fn scores(classes: usize) -> Layer {
+        Layer::Linear { outputs: classes, activation: Activation::None }
+    }
+
     /// What the layer makes of an image of height, width and channels `from`.
     ///
     /// Errors: [`Error::Shape`] where a window is larger than the image, or branches end with different sizes;

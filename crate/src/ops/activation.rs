@@ -2,9 +2,11 @@
 
 use crate::threads;
 use pulp::Arch;
+use serde::{Deserialize, Serialize};
 
 /// What follows the sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// Nothing.
     None,

@@ -13,10 +13,12 @@ use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
 use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// What lies beyond an image's edge, as TensorFlow defines it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Padding {
     /// Zeros, so many that the output has `ceil(input / stride)` pixels; of an odd number, one more
     /// below and to the right.
@@ -26,7 +28,8 @@ pub enum Padding {
 }
 
 /// A window that moves over an image: heights before widths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// Pixels.
     pub kernel: (usize, usize),

@@ -230,8 +230,9 @@ pub fn size(scale: Scale, model: ModelKind) -> Size {
         (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
         (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(150, 1.0),
         (Scale::Small, ModelKind::Alexnet) => small(120, 0.125),
+        (Scale::Small, ModelKind::Own(_)) => small(100, 1.0),
         (Scale::Small, _) => small(90, 0.125),
-        (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => smoke(12, 1.0),
+        (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Own(_)) => smoke(12, 1.0),
         (Scale::Smoke, _) => smoke(2, 0.125),
     }
 }
@@ -364,6 +365,14 @@ pub(crate) fn curves(
         }
     }
     whole.ok_or_else(|| Error::argument(operation, "no runs"))
+}
+
+/// The frames of `runs` below each other, with `setting` (what `label` says of a run) and `seed` before their columns:
+/// what [`crate::figures::fig1a::draw`] draws.
+///
+/// Errors: [`Error::Frame`]; [`Error::Argument`] for no runs.
+pub fn learning_curves(runs: &[Run], label: impl Fn(&RunConfig) -> String) -> Result<DataFrame> {
+    curves(runs, "learning curves", "setting", label)
 }
 
 /// Mean of values; `None` of none.

@@ -1,0 +1,147 @@
+//! Data, corruptions and networks of one's own.
+
+use rethink::config::Scale;
+use rethink::corruption::Corruption;
+use rethink::data::Dataset;
+use rethink::models::plan::Layer;
+use rethink::models::{ModelKind, Own};
+use rethink::study::Study;
+use rethink_tests::rethink_bin;
+use std::fs;
+use std::process::Command;
+
+fn layers() -> Vec<Layer> {
+    vec![
+        Layer::conv(5, 6),
+        Layer::max_pool(2),
+        Layer::Branches(vec![vec![Layer::conv_norm(3, 4)], vec![Layer::conv(1, 4)]]),
+        Layer::GlobalMean,
+        Layer::hidden(20),
+        Layer::scores(10),
+    ]
+}
+
+fn study(folder: &std::path::Path) -> Study {
+    Study::new(Some("shapes10"), Scale::Smoke, folder).unwrap()
+}
+
+#[test]
+fn an_own_network_trains_is_kept_and_read_again() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let model = ModelKind::Own(Own::new("tiny", layers()).unwrap());
+    let config = study.config(model, Corruption::TrueLabels);
+    let run = study.train(std::slice::from_ref(&config)).unwrap().remove(0);
+    // 5x5x3x6 + 6, 3x3x6x4 + 4, 1x1x6x4 + 4, 8x20 + 20, 20x10 + 10.
+    let network = model.build(3, 10, model.init(), 0).unwrap();
+    assert_eq!(network.parameter_count(), 456 + 220 + 28 + 180 + 210);
+    let loss = |at: usize| run.frame.column("loss").unwrap().f64().unwrap().get(at).unwrap();
+    assert!(loss(run.frame.height() - 1) < loss(0), "{:?}", run.frame);
+    let again = study.store().get(&config).unwrap().expect("the run is in the store");
+    assert_eq!(again.record.config, config);
+    assert_eq!(again.record.config.model, model);
+    assert!(study.store().all().unwrap().iter().any(|run| run.record.config.model.name() == "tiny"));
+}
+
+/// A changed network under its old name is another run.
+#[test]
+fn the_layers_are_part_of_the_key() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let key = |layers: Vec<Layer>| {
+        study.config(ModelKind::Own(Own::new("tiny", layers).unwrap()), Corruption::TrueLabels).key()
+    };
+    let mut wider = layers();
+    wider[4] = Layer::hidden(21);
+    assert_eq!(key(layers()), key(layers()));
+    assert_ne!(key(layers()), key(wider));
+}
+
+#[test]
+fn the_same_network_from_json() {
+    let model = ModelKind::Own(Own::new("tiny", layers()).unwrap());
+    let json = serde_json::to_string(&model).unwrap();
+    assert_eq!(serde_json::from_str::<ModelKind>(&json).unwrap(), model);
+    assert_eq!(serde_json::to_string(&ModelKind::Alexnet).unwrap(), "\"alexnet\"");
+}
+
+#[test]
+fn networks_that_cannot_be_built_are_told() {
+    let scores = Layer::scores(10);
+    let no: Vec<(&str, Vec<Layer>, &str)> = vec![
+        ("", vec![scores.clone()], "name"),
+        ("a b", vec![scores.clone()], "name"),
+        ("alexnet", vec![scores.clone()], "paper's networks"),
+        ("none", vec![], "0 fully connected"),
+        ("deep", [vec![Layer::conv(3, 4); 9], vec![scores.clone()]].concat(), "9 convolutions"),
+        ("relu", vec![Layer::hidden(10)], "last layer"),
+        ("dropout", vec![Layer::Dropout(0.0), scores.clone()], "dropout"),
+        ("nan", vec![Layer::Dropout(f32::NAN), scores.clone()], "dropout"),
+        ("wide", vec![Layer::hidden(usize::MAX), scores.clone()], "outputs"),
+        ("window", vec![Layer::conv(usize::MAX, 4), scores.clone()], "window"),
+        ("still", vec![Layer::max_pool(0), scores.clone()], "window"),
+        ("auxiliary", vec![Layer::Auxiliary(vec![scores.clone()]), scores.clone()], "auxiliary"),
+    ];
+    for (name, layers, expected) in no {
+        let error = Own::new(name, layers).unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+    }
+    let plan = |layers| ModelKind::Own(Own::new("other", layers).unwrap()).plan([28, 28, 3], 10, 1.0);
+    let classes = plan(vec![Layer::scores(7)]).unwrap_err().to_string();
+    assert!(classes.contains("[1, 1, 10]") && classes.contains("[1, 1, 7]"), "{classes}");
+    assert!(plan(vec![Layer::max_pool(29), scores]).is_err());
+}
+
+#[test]
+fn the_command_line_trains_a_network_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.json");
+    let run = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let said = Command::new(rethink_bin())
+            .args(["run", "--data", "shapes10", "--scale", "smoke", "--model"])
+            .arg(&file)
+            .arg("--out")
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        (said.status.success(), String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned())
+    };
+    let good = r#"{"name": "tiny", "layers": [
+        {"conv": {"window": {"kernel": [5, 5], "stride": [2, 2], "padding": "same"}, "outputs": 6, "normalised": true}},
+        "global-mean", {"linear": {"outputs": 10, "activation": "none"}}]}"#;
+    let (well, said) = run(good);
+    assert!(well && said.contains("tiny"), "{said}");
+    for (bad, expected) in [
+        (good.replace("\"tiny\"", "\"mlp1x512\""), "paper's networks"),
+        (good.replace("outputs", "output"), "output"),
+        (good.replace("[2, 2]", "[0, 2]"), "window"),
+        (good[..40].to_string(), "EOF"),
+    ] {
+        let (well, said) = run(&bad);
+        assert!(!well && said.contains("tiny.json") && said.contains(expected), "{expected}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+/// A corruption of one's own changes what it says and nothing else.
+#[test]
+fn a_changed_data_set_has_its_own_identity() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let next = |data: &Dataset| {
+        data.changed("next", "one class on", |train, _| {
+            train.labels.iter_mut().for_each(|label| *label = (*label + 1) % 10);
+        })
+    };
+    let changed = next(&study.data).unwrap();
+    assert_eq!(changed.fingerprint, next(&study.data).unwrap().fingerprint);
+    assert_ne!(changed.fingerprint, study.data.fingerprint);
+    assert!(changed.train.images == study.data.train.images && changed.test == study.data.test);
+    let own = Study::of(changed, &study);
+    let run = own.train(&[own.config(ModelKind::Mlp1x512, Corruption::TrueLabels)]).unwrap();
+    assert_eq!(run[0].record.config.data.title, "one class on");
+    let error = study.data.changed("bad", "bad", |train, _| train.labels[0] = 10).unwrap_err().to_string();
+    assert!(error.contains("label 10 with 10 classes"), "{error}");
+    assert!(study.data.changed("bad", "bad", |train, _| train.labels.clear()).is_err());
+}

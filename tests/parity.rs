@@ -1,0 +1,86 @@
+//! A hundred steps of every network beside PyTorch's.
+//!
+//! `fixtures/parity.json` was made with PyTorch by `fixtures/parity.py`: losses in float64, and in float32.
+
+use rethink::config::Init;
+use rethink::models::{ModelKind, Network, boxed};
+use rethink::ops::Pass;
+use rethink::optim::SgdStep;
+use rethink_tests::{fill, formula, without_dropout};
+use serde_json::Value;
+
+/// Sets of images that are trained on in turns.
+const SETS: usize = 8;
+/// Relative error of a loss that is rounding's alone.
+const ROUNDING: f64 = 2e-5;
+/// How many times as far from float64 as PyTorch's float32 has been by then, ours may be.
+const TIMES: f64 = 4.0;
+
+/// Trains as parity.py does, and compares each step's loss with PyTorch's in float64. Prints the largest errors.
+fn stays_with_pytorch(
+    name: &str,
+    mut network: Box<dyn Network>,
+    (side, batch, classes): (usize, usize, usize),
+    (shift, factor): (f32, f64),
+) {
+    let fixtures: Value = serde_json::from_str(include_str!("fixtures/parity.json")).unwrap();
+    let losses = |kind: &str| -> Vec<f64> {
+        let list = fixtures[name][kind].as_array().unwrap_or_else(|| panic!("no {kind} of {name}"));
+        list.iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    let (exact, single) = (losses("float64"), losses("float32"));
+    assert_eq!(exact.len(), 100);
+    fill(&mut network, shift, factor);
+    let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+    let (mut theirs, mut worst) = (0.0f64, (0.0f64, 0));
+    for (at, (exact, single)) in exact.iter().zip(&single).enumerate() {
+        let set = at % SETS;
+        let images = formula(batch * 3 * side * side, 6007 + 2 * set, 1.7);
+        let labels: Vec<u16> = (0..batch).map(|i| ((i * 7 + set) % classes) as u16).collect();
+        let pass = Pass::training_step(0, at as u64);
+        let loss = f64::from(network.train_step(images, &labels, step, pass).unwrap().loss);
+        theirs = theirs.max((single - exact).abs());
+        let error = (loss - exact).abs();
+        let allowed = ROUNDING * exact.max(1.0) + TIMES * theirs;
+        assert!(
+            error <= allowed,
+            "{name}, step {at}: loss {loss}, PyTorch has {exact} in float64 and {single} in float32 (allowed {allowed:e})"
+        );
+        if error > worst.0 {
+            worst = (error, at);
+        }
+    }
+    println!(
+        "{name}: farthest from float64 by {:e} (step {}), PyTorch's float32 by {theirs:e}",
+        worst.0, worst.1
+    );
+}
+
+#[test]
+fn multi_layer_perceptrons() {
+    for model in ModelKind::MLPS {
+        let network = model.build(3, 10, model.init(), 0).unwrap();
+        stays_with_pytorch(model.name(), network, (28, 16, 10), (0.0, 1.0));
+    }
+}
+
+#[test]
+fn small_convolutional_networks() {
+    for (model, filling) in [
+        (ModelKind::Alexnet, (0.0, 1.0)),
+        (ModelKind::Inception, (1.5, 1.0)),
+        (ModelKind::InceptionNoBn, (0.3, 0.7)),
+    ] {
+        let network = model.build(3, 10, model.init(), 0).unwrap();
+        stays_with_pytorch(model.name(), network, (28, 8, 10), filling);
+    }
+}
+
+/// Without batch norm, which on so few images passes every rounding on, and with an eighth of the channels.
+#[test]
+fn inception_v3() {
+    let input = [107, 107, 3];
+    let plan = without_dropout(ModelKind::InceptionV3Aux.plan(input, 20, 0.125).unwrap(), false);
+    let network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
+    stays_with_pytorch("inception-v3-aux", network, (107, 4, 20), (0.0, 1.0));
+}
