@@ -189,7 +189,7 @@ fn killed_sweeps(together: usize, seed: u64) {
     assert_eq!(expected.len(), configs(&shapes10::dataset()).len() + measurements(whole.path()).len());
 
     let folder = tempfile::tempdir().unwrap();
-    let (mut before, mut sweeps) = (BTreeMap::new(), 0);
+    let (mut before, mut sweeps) = (BTreeMap::<PathBuf, Vec<u8>>::new(), 0);
     // As long as a whole sweep takes, so that kills fall everywhere.
     let begun = Instant::now();
     sweep(tempfile::tempdir().unwrap().path());

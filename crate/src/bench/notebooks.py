@@ -8,6 +8,7 @@ Round 0 of each kernel is its first: what it has to compile, it compiles there. 
 """
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,8 @@ from jupyter_client.manager import KernelManager
 def run(kernel, cells, folder):
     begun = time.monotonic()
     manager = KernelManager(kernel_name=kernel)
-    manager.start_kernel(cwd=folder)
+    # What the kernel says at its start is no answer of this program.
+    manager.start_kernel(cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     client = manager.client()
     client.start_channels()
     try:
