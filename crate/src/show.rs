@@ -23,6 +23,11 @@ const ENDS: usize = 8;
 /// Points between two figures.
 const GAP: f64 = 10.0;
 
+/// A loop at the end of a cell is no value to show.
+impl Show for () {
+    fn evcxr_display(&self) {}
+}
+
 impl Show for DataFrame {
     fn evcxr_display(&self) {
         match table(self) {

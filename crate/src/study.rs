@@ -119,6 +119,7 @@ impl Study {
     ///
     /// Errors: those of [`Study::new`], [`crate::Error::Argument`] for an unknown scale.
     pub fn from_environment() -> Result<Study> {
+        quiet_panics();
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let scale = set(SCALE_VARIABLE).map_or(Ok(Scale::Small), |text| text.parse())?;
         let beside = Path::new("../figures");
@@ -254,6 +255,20 @@ impl Study {
     pub fn verdict(&self, id: &str) -> Result<Verdict> {
         let recipe = recipe::find(id)?;
         recipe.verdict(&self.results(recipe, &mut |_| {})?)
+    }
+
+    /// A line a recipe: the paper's finding, and ours.
+    ///
+    /// Errors: as for [`Study::results`].
+    pub fn verdicts(&self, ids: &[&str]) -> Result<Table> {
+        let columns = [("item", Align::Left), ("the paper", Align::Left), ("ours", Align::Left)];
+        let mut table = Table::new("verdicts", "The paper's findings and ours", &columns);
+        for id in ids {
+            let Verdict { paper, ours } = self.verdict(id)?;
+            table.push(vec![id.to_string(), paper, ours])?;
+        }
+        table.notes = vec![format!("{}, scale {}", self.title(), self.scale)];
+        Ok(table)
     }
 
     /// Each of `measurements` from the store, or made now; `say` gets lines of progress.
@@ -416,6 +431,15 @@ impl std::fmt::Display for Study {
         }
         writeln!(f, "scale: {}{reduced}", self.scale)?;
         write!(f, "into:  {}", self.folder().display())
+    }
+}
+
+/// In a cell, a panic is told by its message alone. evcxr asks for a backtrace of its own machinery with each, in the
+/// environment of the process that runs the cells; nothing else reads that variable.
+fn quiet_panics() {
+    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+        // SAFETY: the kernel runs one cell at a time, and this crate's threads do not look at the environment.
+        unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
     }
 }
 
