@@ -759,4 +759,12 @@ fn names_what_can_be_fetched() {
     let cifar10 = data::fetch::source("cifar10").unwrap();
     assert_eq!(cifar10.files[0].md5, "c32a1d4ab5d03f1284b67883e8d87530");
     assert_eq!(cifar10.files[0].bytes, 170_052_171);
+    // Without a mirror, which is the user's own choice, everything comes over TLS.
+    if std::env::var_os("RETHINK_MIRROR").is_none() {
+        for name in ["cifar10", "mnist"] {
+            let remote = data::fetch::source(name).unwrap();
+            assert!(remote.base.starts_with("https://"), "{}", remote.base);
+            assert!(remote.files.iter().all(|file| file.md5.len() == 32 && file.bytes > 0));
+        }
+    }
 }
