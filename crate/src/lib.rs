@@ -30,6 +30,9 @@
 //! | [`paper`] | the paper's own numbers | figures, tables |
 //! | [`figures`] | the theme, one drawing function a figure, export | figures |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
+//! | [`venue`], [`latex`] | the measures of a venue's pages; tables that fit them | |
+//! | [`manuscript`] | figures, tables and captions for a paper, and a small paper of them | figures, tables |
+//! | [`book`] | the executed notebooks as pages to browse, results first | |
 //! | [`study`] | what a notebook holds: data, scale, store, output folder | |
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
 //! | [`cli`] | the commands of the program | |
@@ -41,6 +44,7 @@
 
 pub mod augment;
 pub mod bench;
+pub mod book;
 pub mod claims;
 pub mod cli;
 pub mod cluster;
@@ -55,6 +59,8 @@ pub mod figures;
 pub mod files;
 pub mod jupyter;
 pub mod kernels;
+pub mod latex;
+pub mod manuscript;
 pub mod measurement;
 pub mod min_norm;
 pub mod models;
@@ -71,5 +77,6 @@ pub mod tables;
 pub mod tensorboard;
 pub mod threads;
 pub mod train;
+pub mod venue;
 
 pub use error::{Error, Result};
