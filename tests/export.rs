@@ -82,7 +82,8 @@ fn run(config: &RunConfig) -> Run {
 
 /// Small images under a title that LaTeX would stumble over.
 fn data(name: &str, title: &str) -> Dataset {
-    let split = |n: usize| Split { images: vec![7; n * 3072], labels: (0..n).map(|i| i as u16 % 10).collect() };
+    let split =
+        |n: usize| Split { images: vec![7; n * 3072], labels: (0..n).map(|i| i as u16 % 10).collect() };
     let classes = (0..10).map(|c| format!("class {c}")).collect();
     Dataset::new(name, title, classes, [3, 32, 32], split(600), split(600)).unwrap()
 }
@@ -120,8 +121,9 @@ fn drawings() -> Vec<&'static Drawing> {
 
 fn files(folder: &Path, id: &str) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> =
-        names.filter(|n| n.split(['.']).next().is_some_and(|s| s == id || s == format!("{id}-caption"))).collect();
+    let mut names: Vec<String> = names
+        .filter(|n| n.split(['.']).next().is_some_and(|s| s == id || s == format!("{id}-caption")))
+        .collect();
     names.sort();
     names
 }
@@ -152,7 +154,9 @@ fn figures_have_the_venues_size_and_type() {
             assert!(styled.height < height + 0.7 || network, "{}: {} in high", drawing.id, styled.height);
             let start = format!("width=\"{w:.4}in\" height=\"{h:.4}in\"");
             assert!(styled.svg.contains(&start), "{}: {}", drawing.id, &styled.svg[..200]);
-            assert!(styled.svg.contains("Liberation Serif, Times") && !styled.svg.contains("Liberation Sans"));
+            assert!(
+                styled.svg.contains("Liberation Serif, Times") && !styled.svg.contains("Liberation Sans")
+            );
             let scale = &drawing.notes[0];
             assert!(!styled.svg.contains("scale smoke"), "{}: {scale} is for the caption", drawing.id);
             let path = folder.path().join(format!("{}.pdf", drawing.id));
@@ -168,7 +172,9 @@ fn figures_have_the_venues_size_and_type() {
         }
     }
     if !looked {
-        println!("skipped: figures_have_the_venues_size_and_type, the part that reads PDF: no pdfinfo and pdffonts");
+        println!(
+            "skipped: figures_have_the_venues_size_and_type, the part that reads PDF: no pdfinfo and pdffonts"
+        );
     }
 }
 
@@ -254,7 +260,8 @@ fn wide_tables_span_the_page_or_break_their_cells_and_too_wide_ones_are_refused(
     let long = latex(&with(12, "0123456789"), Venue::Icml).unwrap();
     assert!(long.contains("\\begin{table*}"), "{long}");
     assert!(!latex(&with(9, "0123456789"), Venue::Neurips).unwrap().contains("table*"), "one column");
-    let sentences = latex(&with(5, "some words that go on and on and on and on and on"), Venue::Ieee).unwrap();
+    let sentences =
+        latex(&with(5, "some words that go on and on and on and on and on"), Venue::Ieee).unwrap();
     assert_eq!(sentences.matches("\\raggedright\\arraybackslash}p{").count(), 5, "{sentences}");
     let refused = latex(&with(40, "0123456789"), Venue::Ieee).unwrap_err().to_string();
     assert!(refused.contains("wide has too many columns for IEEE"), "{refused}");
@@ -291,7 +298,10 @@ fn compile(folder: &Path) -> (String, PathBuf) {
     let said = text(&out.stdout);
     let end = &said[said.len().saturating_sub(3_000)..];
     assert!(out.status.success(), "{}: {end}", folder.display());
-    (fs::read_to_string(folder.join("paper.log")).map_or_else(|_| said.clone(), |log| log), folder.join("paper.pdf"))
+    (
+        fs::read_to_string(folder.join("paper.log")).map_or_else(|_| said.clone(), |log| log),
+        folder.join("paper.pdf"),
+    )
 }
 
 #[test]
@@ -319,7 +329,9 @@ fn a_paper_with_every_figure_and_table_compiles_for_every_venue() {
             let source = fs::read_to_string(folder.join(format!("{id}.tex"))).unwrap();
             match &item.product {
                 Product::Table(_) => assert!(source.contains("\\toprule") && source.contains("\\caption")),
-                Product::Figure(_) if id == "fig3" => assert!(source.contains("\\includegraphics"), "{source}"),
+                Product::Figure(_) if id == "fig3" => {
+                    assert!(source.contains("\\includegraphics"), "{source}")
+                }
                 Product::Figure(_) => assert!(source.contains("\\begin{axis}")),
             }
         }
@@ -346,12 +358,19 @@ fn a_paper_with_every_figure_and_table_compiles_for_every_venue() {
             for part in parts.iter().chain(notes.iter()) {
                 // What Latin fonts lack is named.
                 let part = part.replace('数', "[U+6570]").replace(['\u{2264}', '\u{201c}', '\u{201d}'], "");
-                assert!(read.contains(&letters(&part)), "{} for {}: no {part:?}", item.recipe.id, venue.name());
+                assert!(
+                    read.contains(&letters(&part)),
+                    "{} for {}: no {part:?}",
+                    item.recipe.id,
+                    venue.name()
+                );
             }
         }
         let (width, height, fonts) = look(&pdf).unwrap();
         assert_eq!((width, height), (612.0, 792.0), "letter paper");
-        assert!(fonts.iter().any(|f| f == "LiberationSerif") && fonts.iter().any(|f| f.starts_with("NimbusRom")));
+        assert!(
+            fonts.iter().any(|f| f == "LiberationSerif") && fonts.iter().any(|f| f.starts_with("NimbusRom"))
+        );
         let embedded = text(&Command::new("pdffonts").arg(&pdf).output().unwrap().stdout);
         assert!(!embedded.contains("Type 3") && !fonts.iter().any(|f| f.contains("Sans")), "{embedded}");
     };
@@ -375,7 +394,7 @@ fn captions_say_scale_and_provenance() {
     let revision = rethink::provenance::revision();
     for part in [
         "\\caption{Time to fit the training set",
-        "(figure 1b of Zhang et al., 2017).",
+        " After figure 1b of Zhang et al. (2017). ",
         "n = 200",
         "2 seeds, scale smoke.",
         &item.origin.digest(),
@@ -395,7 +414,9 @@ fn captions_say_scale_and_provenance() {
     assert_ne!(item.origin.digest(), Origin::of(&Results::Runs(Vec::new())).digest());
     let table = fs::read_to_string(folder.path().join("table4.tex")).unwrap();
     assert!(
-        table.contains("\\caption{Training accuracy on random labels with regularisers (table 4 of Zhang et al., 2017)."),
+        table.contains(
+            "\\caption{Training accuracy on random labels with regularisers. After table 4 of Zhang et al. (2017)."
+        ),
         "{table}"
     );
 }
@@ -412,7 +433,10 @@ fn export_takes_what_the_store_has_whole_and_names_what_is_missing() {
     let out = tempfile::tempdir().unwrap();
     let nothing = export(out.path(), &["--for", "icml"]);
     let said = text(&nothing.stderr);
-    assert!(!nothing.status.success() && said.contains("nothing to export") && said.contains("fig1a"), "{said}");
+    assert!(
+        !nothing.status.success() && said.contains("nothing to export") && said.contains("fig1a"),
+        "{said}"
+    );
     assert!(!out.path().join("shapes10-smoke").exists(), "nothing is written");
     let unknown = text(&export(out.path(), &["--for", "nature"]).stderr);
     assert!(unknown.contains("neurips") && unknown.contains("ieee"), "{unknown}");
@@ -438,13 +462,20 @@ fn export_takes_what_the_store_has_whole_and_names_what_is_missing() {
     let whole = export(out.path(), &["--for", "icml"]);
     let said = text(&whole.stdout);
     assert!(whole.status.success(), "{said}{}", text(&whole.stderr));
-    assert!(said.contains("table1: left out, 19 of 19 missing") && !said.contains("fig1a: left out"), "{said}");
+    assert!(
+        said.contains("table1: left out, 19 of 19 missing") && !said.contains("fig1a: left out"),
+        "{said}"
+    );
     let folder = out.path().join("shapes10-smoke/export-icml");
     let paper = fs::read_to_string(folder.join("paper.tex")).unwrap();
     assert!(paper.contains("\\input{fig1a.tex}") && paper.contains("\\input{fig3.tex}"), "{paper}");
     assert!(!paper.contains("fig1b") && !paper.contains("\\section*{Tables}"), "{paper}");
     let runs = fs::read_dir(store.folder()).unwrap().map(|e| e.unwrap().path());
-    assert_eq!(runs.filter(|p| p.extension().is_some_and(|e| e == "parquet")).count(), 5, "nothing is trained");
+    assert_eq!(
+        runs.filter(|p| p.extension().is_some_and(|e| e == "parquet")).count(),
+        5,
+        "nothing is trained"
+    );
 
     let elsewhere = out.path().join("my paper");
     let to = elsewhere.to_str().unwrap();
@@ -461,5 +492,8 @@ fn serif_text_has_the_widths_of_times() {
         // The box of the ink's advance; kerning of equal letters is none.
         assert!((found - 0.8 * width).abs() < 12.0, "{letters}: {found}, not {}", 0.8 * width);
     }
-    assert!(Family::Serif.width("training steps", 8.0).unwrap() < Family::Sans.width("training steps", 8.0).unwrap());
+    assert!(
+        Family::Serif.width("training steps", 8.0).unwrap()
+            < Family::Sans.width("training steps", 8.0).unwrap()
+    );
 }

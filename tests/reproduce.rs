@@ -45,7 +45,8 @@ fn check_book(out: &Path) {
     let pages = ["01-fitting-random-labels.html", "04-regularization.html"];
     for name in ["index.html"].into_iter().chain(pages) {
         let html = read(name);
-        let links: Vec<String> = attributes(&html, "href").into_iter().filter(|l| !l.starts_with('#')).collect();
+        let links: Vec<String> =
+            attributes(&html, "href").into_iter().filter(|l| !l.starts_with('#')).collect();
         for link in &links {
             let local = !link.contains("://");
             assert!(!local || folder.join(link).is_file(), "{name} leads to {link}");

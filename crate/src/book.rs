@@ -6,7 +6,7 @@ use crate::files::write_whole;
 use crate::jupyter::Environment;
 use crate::provenance;
 use crate::recipe;
-use crate::study::{Stored, Study};
+use crate::study::{Stored, Study, shell};
 use crate::tables::escape_html;
 use crate::{Error, Result};
 use std::fs;
@@ -78,9 +78,9 @@ fn pages(study: &Study) -> Result<Vec<Page>> {
             what: format!("no executed notebook in {}", folder.display()),
             remedy: format!(
                 "`rethink reproduce --data {} --scale {} --out {}` executes them",
-                study.named,
+                shell(&study.named),
                 study.scale,
-                study.out.display()
+                shell(&study.out.to_string_lossy())
             ),
         });
     }
@@ -182,9 +182,8 @@ fn index(study: &Study, pages: &[Page]) -> Result<String> {
         };
         let page = pages.iter().find(|p| p.notebook.file_name().is_some_and(|n| n == recipe.notebook));
         let title = escape_html(recipe.title);
-        let item = page.map_or(title.clone(), |page| {
-            format!("<a href=\"{}\">{title}</a>", address(&page.file))
-        });
+        let item =
+            page.map_or(title.clone(), |page| format!("<a href=\"{}\">{title}</a>", address(&page.file)));
         let cells = [study.title(), study.scale.to_string(), paper, ours];
         let cells = cells.map(|cell| format!("<td>{}</td>", escape_html(&cell))).concat();
         rows += &format!("<tr><td>{item}</td>{cells}</tr>\n");

@@ -89,7 +89,8 @@ impl Origin {
 
 /// The first 12 digits of a commit, and whether there were changes.
 fn commit(revision: &str) -> String {
-    let (hash, changes) = revision.split_once('+').map_or((revision, ""), |(hash, _)| (hash, " with changes"));
+    let (hash, changes) =
+        revision.split_once('+').map_or((revision, ""), |(hash, _)| (hash, " with changes"));
     format!("{}{changes}", hash.chars().take(12).collect::<String>())
 }
 
@@ -134,7 +135,7 @@ fn figure(item: &Item, drawing: &Drawing, folder: &Path) -> Result<Vec<PathBuf>>
         Some(pgf) => (pgf.source, pgf.data.into_bytes()),
         None => (included(id), drawing.csv()?),
     };
-    let mut sentences = vec![format!("{} ({} of Zhang et al., 2017)", bare(&drawing.caption), place(item).0)];
+    let mut sentences = vec![drawing.caption.clone(), after(item)];
     sentences.extend(drawing.notes.iter().cloned());
     sentences.push(item.origin.sentence());
     let caption = format!("\\caption{{{}}}\n\\label{{fig:{id}}}\n", escape(&joined(&sentences)));
@@ -161,12 +162,12 @@ fn included(id: &str) -> String {
 
 fn write_table(item: &Item, table: &Table, venue: Venue, folder: &Path) -> Result<Vec<PathBuf>> {
     check_id(WRITE, &table.id)?;
-    let (place, title) = place(item);
+    let (_, title) = place(item);
     let mut title = title.to_string();
     if let Some(first) = title.get(..1).map(str::to_uppercase) {
         title.replace_range(..1, &first);
     }
-    let mut sentences = vec![format!("{title} ({place} of Zhang et al., 2017)")];
+    let mut sentences = vec![title, after(item)];
     sentences.extend(table.notes.first().cloned());
     let caption = escape(&joined(&sentences));
     let mut notes: Vec<String> = table.notes.iter().skip(1).map(|note| escape(note)).collect();
@@ -186,6 +187,11 @@ fn place(item: &Item) -> (String, &'static str) {
     let mut letters = place.chars();
     let first = letters.next().map_or(String::new(), |c| c.to_lowercase().to_string());
     (first + letters.as_str(), title)
+}
+
+/// "After figure 1a of Zhang et al. (2017)".
+fn after(item: &Item) -> String {
+    format!("After {} of Zhang et al. (2017)", place(item).0)
 }
 
 /// Without the last full stop.
@@ -213,6 +219,7 @@ fn paper(drawings: &[Drawing], tables: &[&str], about: &str, venue: Venue) -> St
          %   a table with its caption:    \\input{{ID.tex}}, with \\usepackage{{array,booktabs}}\n\
          % as {first}. All text is for \\usepackage[T1]{{fontenc}}. Figures are drawn in their final size: do not scale them.\n\
          % This file: pdflatex paper.tex, twice.\n\
+         \\pdfminorversion=7 % that of the included PDFs\n\
          \\documentclass[10pt,letterpaper{columns}]{{article}}\n\
          \\usepackage[textwidth={text:.4}in, textheight={height}in{gap}]{{geometry}}\n\
          \\usepackage[T1]{{fontenc}}\n\\usepackage[utf8]{{inputenc}}\n\\usepackage{{mathptmx}}\n\
@@ -249,7 +256,7 @@ fn paper(drawings: &[Drawing], tables: &[&str], about: &str, venue: Venue) -> St
         );
     }
     if !tables.is_empty() {
-        out += "\n\\section*{Tables}\n\n";
+        out += "\n\\clearpage\n\\section*{Tables}\n\n";
     }
     for id in tables {
         out += &format!("\\input{{{id}.tex}}\n");

@@ -235,11 +235,11 @@ impl Study {
 
     /// The command that makes what the store lacks of recipe `id`.
     pub fn command_for(&self, id: &str) -> String {
-        let mut command = format!("rethink sweep {id} --data {} --scale {}", self.named, self.scale);
+        let mut command = format!("rethink sweep {id} --data {} --scale {}", shell(&self.named), self.scale);
         for (option, value) in [("seeds", self.seeds), ("filters", self.filters.map(|n| n as u64))] {
             command += &value.map_or(String::new(), |value| format!(" --{option} {value}"));
         }
-        command + &format!(" --out {}", self.out.display())
+        command + &format!(" --out {}", shell(&self.out.to_string_lossy()))
     }
 
     /// [`Study::note`] or [`Study::measured_note`].
@@ -556,6 +556,16 @@ impl Forecast {
         }
         let present = self.present.map_or(String::new(), |s| format!(", at most {} left", duration(s)));
         if later > 0.0 { format!("{present}, about {} for the whole sweep", duration(all)) } else { present }
+    }
+}
+
+/// `text` as one word of a shell's command.
+pub(crate) fn shell(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:,+=@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

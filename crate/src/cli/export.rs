@@ -26,7 +26,12 @@ pub fn export(only: &[String], study: &Study, venue: Venue, to: Option<PathBuf>)
         }
     }
     for (recipe, missing, of) in &lacking {
-        println!("{}: left out, {} of {of} missing in {}:", recipe.id, missing.len(), study.store().folder().display());
+        println!(
+            "{}: left out, {} of {of} missing in {}:",
+            recipe.id,
+            missing.len(),
+            study.store().folder().display()
+        );
         missing.iter().take(3).for_each(|what| println!("  {what}"));
         if missing.len() > 3 {
             println!("  and {} more", missing.len() - 3);

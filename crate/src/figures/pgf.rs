@@ -24,14 +24,16 @@ pub struct Pgf {
 }
 
 /// What the preamble of a document needs for [`Pgf::source`].
-pub const PREAMBLE: &str = "\\usepackage{pgfplots}\n\\pgfplotsset{compat=1.16}\n\\usepgfplotslibrary{fillbetween}\n";
+pub const PREAMBLE: &str =
+    "\\usepackage{pgfplots}\n\\pgfplotsset{compat=1.16}\n\\usepgfplotslibrary{fillbetween}\n";
 
 /// `plot` in `style`, its data in the file named `data`. Lengths are big points (bp), which are the SVG's.
 ///
 /// Errors: [`crate::Error::Drawing`] where text cannot be measured.
 pub(super) fn pgfplots(plot: &Plot, style: &Style, data: &str) -> Result<Pgf> {
     let layout = plot.layout(style)?;
-    let mut pen = Pen { plot, data, body: String::new(), columns: Vec::new(), colours: Vec::new(), series: 0 };
+    let mut pen =
+        Pen { plot, data, body: String::new(), columns: Vec::new(), colours: Vec::new(), series: 0 };
     pen.marks(style);
     let legend = pen.legend(&layout);
     let mut source = String::from("% In the preamble:\n");
@@ -58,10 +60,10 @@ pub(super) fn pgfplots(plot: &Plot, style: &Style, data: &str) -> Result<Pgf> {
          axis x line*=bottom, axis y line*=left,\n  axis line style={{draw=ink, line width=0.6bp}},\n  \
          tick align=outside, tick style={{draw=ink, line width=0.6bp}}, major tick length={TICK}bp,\n  \
          xminorticks=false, yminorticks=false, scaled ticks=false,\n  \
-         tick label style={{text=ink, font={}}}, label style={{text=ink, font={}}},\n  \
+         tick label style={{text=ink, font={}}}, label style={{text=ink, inner sep=1bp, font={}}},\n  \
          ymajorgrids, major grid style={{draw=grid, line width=0.5bp}},\n  \
          unbounded coords=jump, table/col sep=comma,\n",
-        axis("x", &plot.x),
+        axis("x", &layout.x),
         axis("y", &plot.y),
         font(label),
         font(title),
@@ -264,9 +266,13 @@ impl Pen<'_> {
 
     fn rule(&mut self, y: f64, label: &str, style: &Style) {
         let at = number(short(y));
-        let line =
-            if label.is_empty() { "seam, line width=0.6bp" } else { "grey, line width=0.8bp, dash pattern=on 0.9bp off 1.6bp" };
-        let (left, right) = (number(short(self.plot.x.value(self.plot.x.low))), self.plot.x.value(self.plot.x.high));
+        let line = if label.is_empty() {
+            "seam, line width=0.6bp"
+        } else {
+            "grey, line width=0.8bp, dash pattern=on 0.9bp off 1.6bp"
+        };
+        let (left, right) =
+            (number(short(self.plot.x.value(self.plot.x.low))), self.plot.x.value(self.plot.x.high));
         let _ = writeln!(
             self.body,
             "\\draw[{line}] (axis cs:{left},{at}) -- (axis cs:{},{at});",
@@ -324,8 +330,9 @@ impl Pen<'_> {
         self.add(&format!("draw={colour}, line width=0.7bp"), "y", n);
         if !caps.0.is_empty() {
             let n = self.keep(&[("x", caps.0), ("y", caps.1)]);
-            let options =
-                format!("only marks, mark=-, mark size=1.8bp, mark options={{draw={colour}, line width=0.7bp}}");
+            let options = format!(
+                "only marks, mark=-, mark size=1.8bp, mark options={{draw={colour}, line width=0.7bp}}"
+            );
             self.add(&options, "y", n);
         }
     }
@@ -382,7 +389,8 @@ impl Pen<'_> {
             rows.widths.len(),
             1.0 + ABOVE_PLOT / height,
             rows.row,
-            rows.gap,
+            // Words are a little wider than measured.
+            (rows.gap - 1.5).max(KEY_GAP),
             key / 2.0
         );
         let mut entries = String::new();

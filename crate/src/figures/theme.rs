@@ -92,6 +92,8 @@ impl Style {
 pub(super) const UNITS: f64 = 20.0;
 pub(super) const MARGIN: f64 = 4.0;
 pub(super) const TICK: f64 = 2.5;
+/// Least space between two labels of the horizontal axis.
+const BETWEEN_TICKS: f64 = 2.5;
 pub(super) const KEY_GAP: f64 = 3.0;
 /// Right of the plot, for half of the last tick's label.
 const RIGHT: f64 = 5.0;
@@ -233,6 +235,33 @@ impl Axis {
     pub fn tick_at(mut self, share: f64, label: &str) -> Axis {
         self.ticks.push((self.low + share * (self.high - self.low), label.into()));
         self
+    }
+
+    /// The same axis, horizontal and `room` points long, with ticks whose labels stand apart: of a linear axis each
+    /// second, third, ... one, of a logarithmic one those that do not come too near the one before.
+    fn thinned(&self, style: &Style, room: f64) -> Result<Axis> {
+        let mut spans = Vec::with_capacity(self.ticks.len());
+        for (place, label) in &self.ticks {
+            let middle = (place - self.low) / (self.high - self.low) * room;
+            let half = style.family.width(label, style.label_pt)? / 2.0;
+            spans.push((middle - half, middle + half));
+        }
+        let apart = |a: usize, b: usize| spans[b].0 - spans[a].1 >= BETWEEN_TICKS;
+        let kept: Vec<usize> = if self.log {
+            let mut kept: Vec<usize> = Vec::new();
+            for tick in 0..spans.len() {
+                if kept.last().is_none_or(|&last| apart(last, tick)) {
+                    kept.push(tick);
+                }
+            }
+            kept
+        } else {
+            let every = |step: usize| (0..spans.len()).step_by(step).collect::<Vec<_>>();
+            let fits = |ticks: &Vec<usize>| ticks.windows(2).all(|pair| apart(pair[0], pair[1]));
+            (1..=spans.len()).map(every).find(fits).unwrap_or_default()
+        };
+        let ticks = kept.into_iter().map(|tick| self.ticks[tick].clone()).collect();
+        Ok(Axis { ticks, ..self.clone() })
     }
 
     /// The value that lies at `share` of the axis' span.
@@ -469,6 +498,8 @@ pub(super) struct Layout {
     bottom: f64,
     pub(super) rows: Rows,
     small: Vec<String>,
+    /// The horizontal axis with as many ticks as there is room for.
+    pub(super) x: Axis,
 }
 
 impl Layout {
@@ -531,11 +562,15 @@ impl Plot {
             widest = widest.max(style.family.width(label, style.label_pt)?);
         }
         let left = style.title_pt + 4.0 + widest + 2.0 * TICK;
-        Ok(Layout { width, height, above, below, left, bottom, rows, small })
+        let x = self.x.clone();
+        let mut layout = Layout { width, height, above, below, left, bottom, rows, small, x };
+        let room = layout.panel().0;
+        layout.x = self.x.thinned(style, room)?;
+        Ok(layout)
     }
 
     fn draw(&self, root: &Area, style: &Style, layout: &Layout) -> Result<()> {
-        let Layout { width, height, above, below, left, bottom, ref rows, ref small } = *layout;
+        let Layout { width, height, above, below, left, bottom, ref rows, ref small, ref x } = *layout;
         let error = Error::drawing::<DrawingAreaErrorKind<std::io::Error>>;
         root.fill(&WHITE).map_err(error(DRAW))?;
         self.draw_legend(root, style, rows)?;
@@ -547,7 +582,7 @@ impl Plot {
         let mut chart: Chart = ChartBuilder::on(&panel)
             .set_label_area_size(LabelAreaPosition::Left, units(left))
             .set_label_area_size(LabelAreaPosition::Bottom, units(bottom))
-            .build_cartesian_2d(Ticked::from(&self.x), Ticked::from(&self.y))
+            .build_cartesian_2d(Ticked::from(x), Ticked::from(&self.y))
             .map_err(error(DRAW))?;
         chart
             .configure_mesh()
