@@ -298,10 +298,7 @@ fn compile(folder: &Path) -> (String, PathBuf) {
     let said = text(&out.stdout);
     let end = &said[said.len().saturating_sub(3_000)..];
     assert!(out.status.success(), "{}: {end}", folder.display());
-    (
-        fs::read_to_string(folder.join("paper.log")).map_or_else(|_| said.clone(), |log| log),
-        folder.join("paper.pdf"),
-    )
+    (text(&fs::read(folder.join("paper.log")).unwrap()), folder.join("paper.pdf"))
 }
 
 #[test]

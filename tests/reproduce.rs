@@ -60,6 +60,9 @@ fn check_book(out: &Path) {
     }
     let first = read(pages[0]);
     assert!(first.contains("<svg") && first.contains("average training loss"), "the figure is in its page");
+    assert!(first.contains("url(\"LiberationSans-Regular.ttf\")"), "in its font");
+    let font = fs::read(folder.join("LiberationSans-Regular.ttf")).unwrap();
+    assert!(font == rethink::figures::export::Family::Sans.file().1);
     assert!(read(pages[1]).contains("MLP 1x512"), "the table is in its page");
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pages are nbconvert's, with the template in `jupyter/book`; this module adds the links between them.
 
+use crate::figures::export::{FONT_LICENCE, Family};
 use crate::files::write_whole;
 use crate::jupyter::Environment;
 use crate::provenance;
@@ -17,6 +18,8 @@ use std::process::Stdio;
 const LINKS: &str = "<!--rethink-links-->";
 /// What the contents page is called.
 const INDEX: &str = "index.html";
+/// What the licence of the pages' font is called.
+const FONT_LICENCE_FILE: &str = "LiberationSans-licence.txt";
 
 /// A page of the book.
 struct Page {
@@ -46,6 +49,10 @@ pub fn write(study: &Study, environment: &Environment, folder: &Path) -> Result<
         }
         write_whole(&folder.join(&page.file), html.replace(LINKS, &links(&pages, at)).as_bytes())?;
     }
+    // Browsers on machines without the figures' font would set their words wider than they were measured.
+    let (name, font) = Family::Sans.file();
+    write_whole(&folder.join(name), font)?;
+    write_whole(&folder.join(FONT_LICENCE_FILE), FONT_LICENCE.as_bytes())?;
     // Last: its links lead to pages that are there.
     let path = folder.join(INDEX);
     write_whole(&path, index.as_bytes())?;

@@ -7,6 +7,9 @@ use resvg::usvg::{self, fontdb};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
+/// The licence of both faces, to be given along with their files.
+pub const FONT_LICENCE: &str = include_str!("../../assets/fonts/LICENCE-OFL.txt");
+
 /// A typeface that is embedded in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -33,17 +36,31 @@ impl Family {
         }
     }
 
+    /// The face's TrueType file: its name and bytes.
+    pub fn file(self) -> (&'static str, &'static [u8]) {
+        match self {
+            Family::Sans => (
+                "LiberationSans-Regular.ttf",
+                include_bytes!("../../assets/fonts/LiberationSans-Regular.ttf"),
+            ),
+            Family::Serif => (
+                "LiberationSerif-Regular.ttf",
+                include_bytes!("../../assets/fonts/LiberationSerif-Regular.ttf"),
+            ),
+        }
+    }
+
     /// A database of this face alone: a glyph that it lacks is not taken from another.
     fn fonts(self) -> Arc<fontdb::Database> {
         static SANS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
             let mut fonts = fontdb::Database::new();
-            fonts.load_font_data(include_bytes!("../../assets/fonts/LiberationSans-Regular.ttf").to_vec());
+            fonts.load_font_data(Family::Sans.file().1.to_vec());
             fonts.set_sans_serif_family(Family::Sans.name());
             Arc::new(fonts)
         });
         static SERIF: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
             let mut fonts = fontdb::Database::new();
-            fonts.load_font_data(include_bytes!("../../assets/fonts/LiberationSerif-Regular.ttf").to_vec());
+            fonts.load_font_data(Family::Serif.file().1.to_vec());
             fonts.set_serif_family(Family::Serif.name());
             Arc::new(fonts)
         });

@@ -87,7 +87,7 @@ pub struct Drawing {
 #[derive(Clone, Debug)]
 pub enum Art {
     /// Curves and markers between axes.
-    Plot(Plot),
+    Plot(Box<Plot>),
     /// A network for images of this height, width and channels.
     Network {
         /// From the first to the last.

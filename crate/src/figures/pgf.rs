@@ -215,7 +215,7 @@ impl Pen<'_> {
             }
         }
         // All bars, and markers one after the other, of one look are one series.
-        let mut bars: Vec<(Look, Vec<(f64, (f64, f64))>)> = Vec::new();
+        let mut bars: Vec<(Look, Vec<Bar>)> = Vec::new();
         let mut points: Vec<(Spot, Vec<(f64, f64)>)> = Vec::new();
         for mark in marks {
             let (spot, at) = match mark {
@@ -311,7 +311,7 @@ impl Pen<'_> {
     }
 
     /// Vertical bars one after the other, and their caps where these are on the plot.
-    fn bars(&mut self, bars: &[(f64, (f64, f64))], look: Look) {
+    fn bars(&mut self, bars: &[Bar], look: Look) {
         let (mut x, mut y) = (Vec::new(), Vec::new());
         let mut caps = (Vec::new(), Vec::new());
         for (at, (low, high)) in bars {
@@ -405,6 +405,9 @@ impl Pen<'_> {
         Legend { options, entries }
     }
 }
+
+/// x, and the lower and upper end.
+type Bar = (f64, (f64, f64));
 
 /// How a marker looks.
 #[derive(Clone, Copy, PartialEq)]

@@ -527,7 +527,7 @@ impl Plot {
             provenance: note.provenance.clone(),
             frame: frame.clone(),
             style,
-            art: Art::Plot(self),
+            art: Art::Plot(Box::new(self)),
         })
     }
 
