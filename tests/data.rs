@@ -2,7 +2,6 @@
 //! and downloads from a local server that misbehaves.
 
 use flate2::{Compression, write::GzEncoder};
-use md5::{Digest, Md5};
 use rethink::Error;
 use rethink::data::fetch::{Patience, fetch_into};
 use rethink::data::{self, Dataset, Format, Places, Source, Split, cifar, mnist, shapes10};

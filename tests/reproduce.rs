@@ -16,6 +16,67 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+fn book(out: &Path) -> Output {
+    let mut command = Command::new(rethink_bin());
+    command.args(["book", "--scale", "smoke", "--data", "shapes10", "--out"]).arg(out);
+    command.current_dir(root()).output().expect("the program starts")
+}
+
+/// What follows each `attribute="` of a page.
+fn attributes(html: &str, attribute: &str) -> Vec<String> {
+    let start = format!(" {attribute}=\"");
+    html.split(&start).skip(1).map(|rest| rest.split('"').next().unwrap_or_default().to_string()).collect()
+}
+
+/// The book of the two notebooks that have been executed.
+fn check_book(out: &Path) {
+    let said = book(out);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    let folder = out.join("shapes10-smoke/book");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let index = read("index.html");
+    assert!(text(&said.stdout).trim().ends_with("book/index.html"));
+    let places = ["<h2>Results", "Table 1: training and test accuracy", "<h2>Claims", "<h2>Notebooks"];
+    let places = places.map(|part| index.find(part).unwrap_or_else(|| panic!("no {part:?} in {index}")));
+    assert!(places.is_sorted(), "results first, then claims, then pages: {places:?}");
+    // Figure 1a's verdict, and what is not there.
+    assert!(index.contains("steps to half the loss") && index.contains("not measured: "), "{index}");
+    assert!(index.contains(rethink::claims::ALL[0].id) && index.contains("not yet measured"));
+    let pages = ["01-fitting-random-labels.html", "04-regularization.html"];
+    for name in ["index.html"].into_iter().chain(pages) {
+        let html = read(name);
+        let links: Vec<String> =
+            attributes(&html, "href").into_iter().filter(|l| !l.starts_with('#')).collect();
+        for link in &links {
+            let local = !link.contains("://");
+            assert!(!local || folder.join(link).is_file(), "{name} leads to {link}");
+        }
+        let here = |page: &str| links.iter().any(|link| link == page);
+        assert!(pages.iter().all(|page| here(page) || *page == name), "{name}: {links:?}");
+        assert!(name == "index.html" || here("index.html"), "{name}: {links:?}");
+        assert!(!html.contains("rethink-links"), "{name}");
+        let loaded = attributes(&html, "src").into_iter().filter(|src| src.contains("://"));
+        assert_eq!(loaded.collect::<Vec<_>>(), Vec::<String>::new(), "{name} needs no network");
+    }
+    let first = read(pages[0]);
+    assert!(first.contains("<svg") && first.contains("average training loss"), "the figure is in its page");
+    assert!(first.contains("url(\"LiberationSans-Regular.ttf\")"), "in its font");
+    let font = fs::read(folder.join("LiberationSans-Regular.ttf")).unwrap();
+    assert!(font == rethink::figures::export::Family::Sans.file().1);
+    assert!(read(pages[1]).contains("MLP 1x512"), "the table is in its page");
+}
+
+#[test]
+fn a_book_of_nothing_names_the_command_that_executes_notebooks() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = book(folder.path());
+    let errors = text(&said.stderr);
+    assert!(!said.status.success() && errors.contains("no executed notebook in"), "{errors}");
+    let command =
+        format!("rethink reproduce --data shapes10 --scale smoke --out {}", folder.path().display());
+    assert!(errors.contains(&command), "{errors}");
+}
+
 #[test]
 fn reproduce_writes_figures_and_tables_and_does_not_repeat_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -52,6 +113,7 @@ fn reproduce_writes_figures_and_tables_and_does_not_repeat_itself() {
     let executed = fs::read_to_string(made.join("notebooks/01-fitting-random-labels.ipynb")).unwrap();
     assert!(executed.contains("image/svg+xml") && executed.contains("image/png"));
 
+    check_book(folder.path());
     let figure = fs::read(made.join("fig1a.svg")).unwrap();
     let second = reproduce(folder.path(), "fig1a,table1");
     assert!(second.status.success(), "{}", text(&second.stderr));

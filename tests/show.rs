@@ -73,8 +73,8 @@ fn several_figures_are_one_picture() {
         let info = reader.next_frame(&mut pixels).unwrap();
         (pixels, info.width as usize, info.height as usize)
     };
-    let (alone, alone_width, alone_height) = decode(export::png(&drawing.svg, 144).unwrap());
-    let (all, all_width, _) = decode(export::png(&svg, 144).unwrap());
+    let (alone, alone_width, alone_height) = decode(drawing.png(144).unwrap());
+    let (all, all_width, _) = decode(export::png(&svg, export::Family::Sans, 144).unwrap());
     let mut apart = 0;
     for y in 0..alone_height - 1 {
         for x in 0..alone_width - 1 {

@@ -31,6 +31,9 @@
 //! | [`figures`] | the theme, one drawing function a figure, export | figures |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
 //! | [`show`] | what a cell shows of frames, runs and several figures | |
+//! | [`venue`], [`latex`] | the measures of a venue's pages; tables that fit them | |
+//! | [`manuscript`] | figures, tables and captions for a paper, and a small paper of them | figures, tables |
+//! | [`book`] | the executed notebooks as pages to browse, results first | |
 //! | [`study`] | what a notebook holds: data, scale, store, output folder | |
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
 //! | [`cli`] | the commands of the program | |
@@ -42,6 +45,7 @@
 
 pub mod augment;
 pub mod bench;
+pub mod book;
 pub mod claims;
 pub mod cli;
 pub mod cluster;
@@ -56,6 +60,8 @@ pub mod figures;
 pub mod files;
 pub mod jupyter;
 pub mod kernels;
+pub mod latex;
+pub mod manuscript;
 pub mod measurement;
 pub mod min_norm;
 pub mod models;
@@ -73,5 +79,6 @@ pub mod tables;
 pub mod tensorboard;
 pub mod threads;
 pub mod train;
+pub mod venue;
 
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@ use rethink::cli::runs::{self, RunChoice};
 use rethink::cluster::slurm::{self, Slurm};
 use rethink::models::ModelKind;
 use rethink::study::Study;
+use rethink::venue::Venue;
 use rethink::{Error, Result, cli, jupyter};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +102,31 @@ enum Action {
         /// Print a line of JSON a check
         #[arg(long)]
         json: bool,
+    },
+    /// Figures, tables and captions for a paper, from the runs of the store
+    Export {
+        /// Whose pages they are to fit
+        #[arg(long = "for", value_enum, value_name = "VENUE")]
+        venue: Venue,
+        /// Only these items, separated by commas (see README.md)
+        #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+        only: Vec<String>,
+        /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
+        #[arg(long, value_name = "N")]
+        filters: Option<usize>,
+        #[command(flatten)]
+        what: What,
+        /// Folder of the files [default: export-VENUE beside the figures]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+    /// The executed notebooks as pages to browse, results first
+    Book {
+        #[command(flatten)]
+        what: What,
+        /// Folder of the pages [default: book beside the figures]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
     },
     /// Data sets: what there is, download, check
     Data {
@@ -241,6 +267,10 @@ fn perform(action: Action) -> Result<()> {
         Action::List { out, json } => runs::list(&out, json),
         Action::Compare { out, json } => runs::compare(&out, json),
         Action::Claims { only, out, json } => cli::claims::claims(&only, &out, json),
+        Action::Export { venue, only, filters, what, to } => {
+            cli::export::export(&only, &Study { filters, ..what.study()? }, venue, to)
+        }
+        Action::Book { what, to } => cli::book::book(&what.study()?, to),
         Action::Data { action: DataAction::List { json } } => cli::data::list(json),
         Action::Data { action: DataAction::Fetch { name } } => cli::data::fetch(&name),
         Action::Data { action: DataAction::Verify { dir } } => cli::data::verify(&dir),

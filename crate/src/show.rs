@@ -67,7 +67,8 @@ impl Show for [Product] {
         let (svg, width, height) = together(&drawings);
         let size = |zoom: f64| format!("width=\"{:.4}in\" height=\"{:.4}in\"", width * zoom, height * zoom);
         evcxr_runtime::mime_type("image/svg+xml").text(svg.replacen(&size(1.0), &size(SCREEN_ZOOM), 1));
-        match export::png(&svg, 192) {
+        let family = drawings.first().map_or(export::Family::Sans, |drawing| drawing.style.family);
+        match export::png(&svg, family, 192) {
             Ok(png) => evcxr_runtime::mime_type("image/png").bytes(&png),
             Err(error) => eprintln!("{error}"),
         }

@@ -29,6 +29,20 @@ pub const FILTERS_VARIABLE: &str = "RETHINK_FILTERS";
 /// How many repetitions with other seeds; unset, the recipe's own number.
 pub const SEEDS_VARIABLE: &str = "RETHINK_SEEDS";
 
+/// What the store has of a recipe.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// Everything.
+    Whole(Results),
+    /// Not everything.
+    Part {
+        /// What it lacks, each in a few words.
+        missing: Vec<String>,
+        /// How many runs or measurements the recipe is made of.
+        of: usize,
+    },
+}
+
 /// A data set, a scale, and where results go.
 #[derive(Clone, Debug)]
 pub struct Study {
@@ -203,13 +217,58 @@ impl Study {
     pub fn show(&self, id: &str) -> Result<Product> {
         let recipe = recipe::find(id)?;
         let results = self.results(recipe, &mut |line| println!("{line}"))?;
-        let note = match &results {
-            Results::Runs(runs) => self.note(runs),
-            Results::Measured(measured) => self.measured_note(measured),
-        };
-        let product = recipe.make(&results, &note)?;
+        let product = recipe.make(&results, &self.note_of(&results))?;
         product.save(&self.folder())?;
         Ok(product)
+    }
+
+    /// What `recipe` is made of, as far as the store has it; nothing is trained or measured.
+    ///
+    /// Errors: those of [`Store::get`] and [`Store::get_measured`].
+    pub fn stored(&self, recipe: &Recipe) -> Result<Stored> {
+        let store = self.store();
+        let (of, missing, results) = match recipe.source {
+            Source::Runs { .. } => {
+                let configs = self.configs(recipe);
+                let (mut runs, mut missing) = (Vec::new(), Vec::new());
+                for config in &configs {
+                    match store.get(config)? {
+                        Some(run) => runs.push(run),
+                        None => missing.push(describe(config)),
+                    }
+                }
+                (configs.len(), missing, Results::Runs(runs))
+            }
+            Source::Measurements { plan, .. } => {
+                let measurements = plan(self);
+                let (mut measured, mut missing) = (Vec::new(), Vec::new());
+                for measurement in &measurements {
+                    match store.get_measured(measurement)? {
+                        Some(found) => measured.push(found),
+                        None => missing.push(measurement.describe()),
+                    }
+                }
+                (measurements.len(), missing, Results::Measured(measured))
+            }
+        };
+        Ok(if missing.is_empty() { Stored::Whole(results) } else { Stored::Part { missing, of } })
+    }
+
+    /// The command that makes what the store lacks of recipe `id`.
+    pub fn command_for(&self, id: &str) -> String {
+        let mut command = format!("rethink sweep {id} --data {} --scale {}", shell(&self.named), self.scale);
+        for (option, value) in [("seeds", self.seeds), ("filters", self.filters.map(|n| n as u64))] {
+            command += &value.map_or(String::new(), |value| format!(" --{option} {value}"));
+        }
+        command + &format!(" --out {}", shell(&self.out.to_string_lossy()))
+    }
+
+    /// [`Study::note`] or [`Study::measured_note`].
+    pub fn note_of(&self, results: &Results) -> Note {
+        match results {
+            Results::Runs(runs) => self.note(runs),
+            Results::Measured(measured) => self.measured_note(measured),
+        }
     }
 
     /// What is printed under a figure and recorded beside it.
@@ -541,6 +600,16 @@ impl Forecast {
         }
         let present = self.present.map_or(String::new(), |s| format!(", at most {} left", duration(s)));
         if later > 0.0 { format!("{present}, about {} for the whole sweep", duration(all)) } else { present }
+    }
+}
+
+/// `text` as one word of a shell's command.
+pub(crate) fn shell(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:,+=@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tables as Markdown, LaTeX, CSV, HTML and plain text, each from the same cells.
 
 use crate::figures::{check_id, json_bytes, write_all};
+use crate::latex::escape as escape_latex;
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, ContentArrangement};
 use polars::prelude::{AnyValue, DataFrame};
@@ -223,14 +224,6 @@ impl Table {
     pub fn save(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         check_id("save the table", &self.id)?;
         self.rows.iter().try_for_each(|row| self.check(row))?;
-        let about = serde_json::json!({
-            "id": self.id,
-            "title": self.title,
-            "header": self.header,
-            "rows": self.rows,
-            "notes": self.notes,
-            "provenance": self.provenance,
-        });
         write_all(
             dir,
             &self.id,
@@ -238,9 +231,21 @@ impl Table {
                 ("md", self.markdown().into_bytes()),
                 ("tex", self.latex().into_bytes()),
                 ("csv", self.csv().into_bytes()),
-                ("json", json_bytes(&about)),
+                ("json", json_bytes(&self.about())),
             ],
         )
+    }
+
+    /// Title, notes, cells and provenance.
+    pub(crate) fn about(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id,
+            "title": self.title,
+            "header": self.header,
+            "rows": self.rows,
+            "notes": self.notes,
+            "provenance": self.provenance,
+        })
     }
 
     /// Shows the table as a notebook cell's value: HTML and plain text in one display.
@@ -254,11 +259,11 @@ impl Table {
         0..self.header.len()
     }
 
-    fn align(&self, column: usize) -> Align {
+    pub(crate) fn align(&self, column: usize) -> Align {
         self.align.get(column).copied().unwrap_or(Align::Left)
     }
 
-    fn check(&self, row: &[String]) -> Result<()> {
+    pub(crate) fn check(&self, row: &[String]) -> Result<()> {
         if row.len() == self.header.len() {
             return Ok(());
         }
@@ -270,12 +275,12 @@ impl Table {
     }
 }
 
-fn cell(cells: &[String], column: usize) -> &str {
+pub(crate) fn cell(cells: &[String], column: usize) -> &str {
     cells.get(column).map_or("", String::as_str)
 }
 
 /// Line breaks and tabs would break a row apart.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -293,34 +298,6 @@ fn escape_markdown(text: &str) -> String {
     out
 }
 
-fn escape_latex(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in one_line(text).chars() {
-        match c {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
-            '\\' => out.push_str("\\textbackslash{}"),
-            '~' => out.push_str("\\textasciitilde{}"),
-            '^' => out.push_str("\\textasciicircum{}"),
-            '<' => out.push_str("$<$"),
-            '>' => out.push_str("$>$"),
-            '|' => out.push_str("$|$"),
-            '\u{2212}' => out.push_str("$-$"),
-            '\u{b1}' => out.push_str("$\\pm$"),
-            '\u{d7}' => out.push_str("$\\times$"),
-            '\u{2264}' => out.push_str("$\\leq$"),
-            '\u{2265}' => out.push_str("$\\geq$"),
-            '\u{2248}' => out.push_str("$\\approx$"),
-            '\u{2013}' => out.push_str("--"),
-            '\u{2026}' => out.push_str("\\ldots{}"),
-            '"' => out.push_str("\\textquotedbl{}"),
-            // "[" after a line's "\\" would be read as its option.
-            '[' | ']' => out.extend(['{', c, '}']),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
 fn escape_csv(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
@@ -329,7 +306,7 @@ fn escape_csv(text: &str) -> String {
     }
 }
 
-fn escape_html(text: &str) -> String {
+pub(crate) fn escape_html(text: &str) -> String {
     one_line(text)
         .replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -49,6 +49,10 @@ struct Cell {
 }
 
 impl Round {
+    fn dep(&self) -> f64 {
+        self.cells.first().map_or(0.0, |cell| cell.seconds)
+    }
+
     /// From the kernel's start to the end of the first cell that shows a figure.
     fn first_figure(&self) -> f64 {
         let until = self.cells.iter().position(|cell| cell.figure).map_or(self.cells.len(), |at| at + 1);
@@ -124,7 +128,7 @@ pub fn measure(
             return Err(failed(said["failed"].as_str().unwrap_or(&line).to_string()));
         };
         let first = if round.round == 0 { "first round" } else { "round" };
-        let (whole, dep) = (round.whole(), round.cells.first().map_or(0.0, |cell| cell.seconds));
+        let (whole, dep) = (round.whole(), round.dep());
         say(&format!(
             "{}: {first} {}: start {:.1} s, :dep {dep:.1} s, first figure after {:.1} s, all {} cells {whole:.1} s",
             round.kernel,
@@ -139,19 +143,19 @@ pub fn measure(
     if !status.success() || all.is_empty() {
         return Err(failed(format!("the timing program ended with {status}")));
     }
-    let of = |name: &str, value: &dyn Fn(&Round) -> f64| {
+    let of = |name: &str, value: fn(&Round) -> f64| {
         let values: Vec<f64> = all.iter().filter(|r| r.kernel == name && r.round > 0).map(value).collect();
         (!values.is_empty()).then(|| median(values))
     };
-    let quantities: [(&'static str, &dyn Fn(&Round) -> f64); 5] = [
-        ("kernel start", &|round| round.start),
-        (":dep cell", &|round| round.cells.first().map_or(0.0, |cell| cell.seconds)),
-        ("start to first figure", &Round::first_figure),
-        ("median later cell", &Round::later_cell),
-        ("whole notebook", &Round::whole),
-    ];
-    let timings = quantities.into_iter().filter_map(|(what, value)| {
+    let timing = |what, value: fn(&Round) -> f64| {
         Some(Timing { what, ours: of(kernel::NAME, value)?, peer: of(PEER, value) })
-    });
-    Ok(timings.collect())
+    };
+    let timings = [
+        timing("kernel start", |round| round.start),
+        timing(":dep cell", Round::dep),
+        timing("start to first figure", Round::first_figure),
+        timing("median later cell", Round::later_cell),
+        timing("whole notebook", Round::whole),
+    ];
+    Ok(timings.into_iter().flatten().collect())
 }

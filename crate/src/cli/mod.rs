@@ -1,8 +1,10 @@
 //! The commands of the program, one file a family. `main.rs` only reads the command line.
 
 pub mod bench;
+pub mod book;
 pub mod claims;
 pub mod data;
+pub mod export;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 pub mod reproduce;

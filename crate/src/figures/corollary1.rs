@@ -59,18 +59,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             .map(|(i, (s, k))| (s.0.into(), Look::new(i), k))
             .collect(),
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width_in, height) = plot.svg()?;
-    Ok(Drawing {
-        id: "corollary1".into(),
-        svg,
-        width: width_in,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing("corollary1", note, frame)
 }

@@ -125,20 +125,10 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         y,
         legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width, height) = plot.svg()?;
-    Ok(Drawing {
-        id: "fig1b".into(),
-        svg,
-        width,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing("fig1b", note, frame)
 }
 
 /// A corruption level is a probability.

@@ -122,20 +122,10 @@ pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) ->
         y: Axis::linear("accuracy", 0.0, 1.0, 7)?.padded(0.0, 0.02),
         legend,
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width, height) = plot.svg()?;
-    Ok(Drawing {
-        id: id.into(),
-        svg,
-        width,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing(id, note, frame)
 }
 
 /// Accuracy by step, whose bits have its order.

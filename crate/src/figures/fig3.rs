@@ -1,10 +1,8 @@
 //! Figure 3: a network drawn from the plan that builds it, so that the drawing cannot differ from what is trained.
 
-use super::export::{printable, text_width, wrap};
-use super::theme::{
-    Area, GREY, INK, LABEL_PT, Look, MARGIN, SMALL_PT, TITLE_PT, finish, stroke, type_of, units,
-};
-use super::{Drawing, Note};
+use super::export::printable;
+use super::theme::{Area, GREY, INK, Look, MARGIN, Style, finish, stroke, units};
+use super::{Art, Drawing, Note};
 use crate::models::plan::{self, Layer, Size3};
 use crate::ops::conv::Window;
 use crate::study::thousands;
@@ -23,7 +21,6 @@ const ARROW: f64 = 8.0;
 /// Where the network's boxes stand, and how wide they are.
 const NETWORK: f64 = 226.0;
 const BLOCK: f64 = 96.0;
-const SMALL_ROW: f64 = 8.2;
 
 /// What each block of the network is: `block` (text), `height`, `width`, `channels` (u32, of its output),
 /// `parameters` (u64, trained numbers).
@@ -57,59 +54,74 @@ pub fn draw(layers: &[Layer], input: Size3, note: &Note) -> Result<Drawing> {
     if layers.is_empty() {
         return Err(Error::argument(DRAW, "the plan has no layers"));
     }
-    let frame = frame(layers, input)?;
-    let modules = modules(layers);
-    let left = modules.iter().map(|m| m.height()).sum::<f64>() + 2.0 * SMALL_ROW;
-    let right = (layers.len() + 1) as f64 * (BOX + ARROW) - ARROW;
-    let mut small = Vec::new();
-    for line in std::iter::once(&note.scale_line) {
-        small.extend(wrap(line, SMALL_PT, WIDTH - 2.0 * MARGIN)?);
-    }
-    let top = MARGIN + TITLE_PT + 8.0;
-    let height = top + left.max(right) + 12.0 + SMALL_ROW * small.len() as f64 + MARGIN;
     let total = plan::parameters(layers, input)?;
     let caption = format!(
         "The network of {} parameters, as it is trained. Right: its layers, each with height, width and channels of \
          what it gives. Left: the modules; letters are the numbers in brackets on the right.",
         thousands(total)
     );
+    let notes = vec![note.scale_line.clone()];
+    let style = Style::default();
+    let (svg, width, height) = svg(layers, input, &notes, &caption, &style)?;
+    Ok(Drawing {
+        id: "fig3".into(),
+        svg,
+        width,
+        height,
+        caption,
+        notes,
+        provenance: note.provenance.clone(),
+        frame: frame(layers, input)?,
+        style,
+        art: Art::Network { layers: layers.to_vec(), input },
+    })
+}
+
+/// The network in `style`, with its width, which is the same in every style, and height in inches.
+pub(super) fn svg(
+    layers: &[Layer],
+    input: Size3,
+    notes: &[String],
+    caption: &str,
+    style: &Style,
+) -> Result<(String, f64, f64)> {
+    let modules = modules(layers);
+    let title = style.title_pt;
+    let small_row = style.small_row();
+    let left = modules.iter().map(|m| m.height(style)).sum::<f64>() + 2.0 * small_row;
+    let right = (layers.len() + 1) as f64 * (BOX + ARROW) - ARROW;
+    let small = style.small_lines(notes, WIDTH - 2.0 * MARGIN)?;
+    let top = MARGIN + title + 8.0;
+    let height = top + left.max(right) + 12.0 + small_row * small.len() as f64 + MARGIN;
     let mut svg = String::new();
     {
         let size = (units(WIDTH) as u32, units(height) as u32);
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let pen = Pen { root: &root };
+        let pen = Pen { root: &root, style };
         root.fill(&WHITE).map_err(error)?;
-        pen.text("modules", (MARGIN, MARGIN + TITLE_PT / 2.0), TITLE_PT, INK, HPos::Left)?;
-        pen.text("network", (NETWORK, MARGIN + TITLE_PT / 2.0), TITLE_PT, INK, HPos::Left)?;
+        pen.text("modules", (MARGIN, MARGIN + title / 2.0), title, INK, HPos::Left)?;
+        pen.text("network", (NETWORK, MARGIN + title / 2.0), title, INK, HPos::Left)?;
         let mut y = top;
         for module in &modules {
             pen.module(module, y)?;
-            y += module.height();
+            y += module.height(style);
         }
         if !modules.is_empty() {
             let legend = "a, b: filters, the numbers in brackets on the right; /2: stride 2";
-            for (row, line) in wrap(legend, SMALL_PT, NETWORK - 30.0)?.iter().enumerate() {
-                let at = (MARGIN, y + SMALL_ROW * (row as f64 + 0.5));
-                pen.text(line, at, SMALL_PT, GREY, HPos::Left)?;
+            let lines = style.family.wrap(legend, style.small_pt, NETWORK - 30.0)?;
+            for (row, line) in lines.iter().enumerate() {
+                let at = (MARGIN, y + small_row * (row as f64 + 0.5));
+                pen.text(line, at, style.small_pt, GREY, HPos::Left)?;
             }
         }
         pen.network(layers, input, top)?;
         for (row, line) in small.iter().enumerate() {
-            let y = height - MARGIN - SMALL_ROW * (small.len() - 1 - row) as f64 - SMALL_PT / 2.0;
-            pen.text(line, (MARGIN, y), SMALL_PT, GREY, HPos::Left)?;
+            let y = height - MARGIN - small_row * (small.len() - 1 - row) as f64 - style.small_pt / 2.0;
+            pen.text(line, (MARGIN, y), style.small_pt, GREY, HPos::Left)?;
         }
         root.present().map_err(Error::drawing(DRAW))?;
     }
-    Ok(Drawing {
-        id: "fig3".into(),
-        svg: finish(&svg, WIDTH / 72.0, height / 72.0, &caption),
-        width: WIDTH / 72.0,
-        height: height / 72.0,
-        caption,
-        notes: vec![note.scale_line.clone()],
-        provenance: note.provenance.clone(),
-        frame,
-    })
+    Ok((finish(&svg, WIDTH / 72.0, height / 72.0, caption), WIDTH / 72.0, height / 72.0))
 }
 
 fn error(e: DrawingAreaErrorKind<std::io::Error>) -> Error {
@@ -171,9 +183,9 @@ impl Module {
         self.branches.len() > 1
     }
 
-    fn height(&self) -> f64 {
+    fn height(&self, style: &Style) -> f64 {
         let rows = self.rows() + usize::from(self.joined());
-        LABEL_PT + 7.0 + ARROW + rows as f64 * (BOX + ARROW) + 8.0
+        style.label_pt + 7.0 + ARROW + rows as f64 * (BOX + ARROW) + 8.0
     }
 }
 
@@ -220,12 +232,13 @@ fn modules(layers: &[Layer]) -> Vec<Module> {
 
 struct Pen<'a, 'b> {
     root: &'a Area<'b>,
+    style: &'a Style,
 }
 
 impl Pen<'_, '_> {
     /// `at` is the middle of the line's height.
     fn text(&self, text: &str, at: (f64, f64), size: f64, colour: RGBColor, h: HPos) -> Result<()> {
-        let style = type_of(size, colour, h, VPos::Center);
+        let style = self.style.type_of(size, colour, h, VPos::Center);
         self.root.draw_text(&printable(text), &style, (units(at.0), units(at.1))).map_err(error)
     }
 
@@ -254,17 +267,19 @@ impl Pen<'_, '_> {
         let outline =
             vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top), (right, top)];
         self.root.draw(&PathElement::new(outline, stroke(edge, 0.7))).map_err(error)?;
-        let size = if text_width(text, LABEL_PT)? <= width - 4.0 { LABEL_PT } else { SMALL_PT };
+        let Style { label_pt, small_pt, family, .. } = *self.style;
+        let size = if family.width(text, label_pt)? <= width - 4.0 { label_pt } else { small_pt };
         self.text(text, (x + width / 2.0, y + BOX / 2.0), size, INK, HPos::Center)
     }
 
     fn module(&self, module: &Module, top: f64) -> Result<()> {
-        self.text(module.title, (MARGIN, top + LABEL_PT / 2.0), LABEL_PT, module.look.colour(), HPos::Left)?;
+        let label = self.style.label_pt;
+        self.text(module.title, (MARGIN, top + label / 2.0), label, module.look.colour(), HPos::Left)?;
         let (gap, room) = (10.0, NETWORK - 36.0 - MARGIN);
         let columns = module.branches.len() as f64;
         let width = ((room - gap * (columns - 1.0)) / columns).min(84.0);
         let whole = width * columns + gap * (columns - 1.0);
-        let (middle, start) = (MARGIN + whole / 2.0, top + LABEL_PT + 7.0);
+        let (middle, start) = (MARGIN + whole / 2.0, top + label + 7.0);
         let first = start + ARROW;
         let bottom = first + module.rows() as f64 * (BOX + ARROW) - ARROW;
         let centre = |column: usize| MARGIN + column as f64 * (width + gap) + width / 2.0;
@@ -306,7 +321,7 @@ impl Pen<'_, '_> {
         };
         let (x, mut y, mut from) = (NETWORK, top, input);
         let beside = |y: f64, s: Size3| {
-            self.text(&size(s), (x + BLOCK + 6.0, y + BOX / 2.0), LABEL_PT, GREY, HPos::Left)
+            self.text(&size(s), (x + BLOCK + 6.0, y + BOX / 2.0), self.style.label_pt, GREY, HPos::Left)
         };
         self.boxed("images", (x, y), BLOCK, None)?;
         beside(y, input)?;

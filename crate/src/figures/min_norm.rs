@@ -56,18 +56,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         y: Axis::log("relative distance", low / 2.0, high * 3.0)?,
         legend: series.iter().enumerate().map(|(i, s)| (s.0.into(), Look::new(i), Key::Line)).collect(),
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width, height) = plot.svg()?;
-    Ok(Drawing {
-        id: "min-norm".into(),
-        svg,
-        width,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing("min-norm", note, frame)
 }

@@ -14,7 +14,8 @@
 //! | [`norms`] | test error against the norm of the solution | `series`, `n`, `norm`, `test_error` |
 //! | [`theorem1`] | weights and error of the constructed network | `n`, `largest_weight`, `weight_bound`, `largest_error` |
 //! | [`theme`] | size, type, colours, axes, legend: what all figures share | |
-//! | [`export`] | PNG and PDF of the same SVG, with the one embedded font | |
+//! | [`export`] | PNG and PDF of the same SVG, with an embedded font | |
+//! | [`pgf`] | the same plot as source for LaTeX's pgfplots | |
 //!
 //! Every drawing carries, in small print, the line that says what was run ([`Note::scale_line`]), and
 //! below it whatever the drawing could not show: a run that diverged or did not fit, a value cut off.
@@ -29,17 +30,22 @@ pub mod fig2b;
 pub mod fig3;
 pub mod min_norm;
 pub mod norms;
+pub mod pgf;
 pub mod rademacher;
 pub mod stability;
 pub mod theme;
 pub mod theorem1;
 
 use crate::files::write_whole;
+use crate::models::plan::{Layer, Size3};
 use crate::{Error, Result};
 use polars::prelude::{DataFrame, DataType};
 use polars_io::SerWriter;
 use polars_io::prelude::CsvWriter;
 use std::path::{Path, PathBuf};
+
+pub use pgf::Pgf;
+pub use theme::{Plot, Style};
 
 /// What a drawing function has to be told beside the frame.
 #[derive(Clone, Debug)]
@@ -71,6 +77,24 @@ pub struct Drawing {
     pub provenance: serde_json::Value,
     /// The frame that was drawn.
     pub frame: DataFrame,
+    /// How it was drawn.
+    pub style: Style,
+    /// What was drawn.
+    pub art: Art,
+}
+
+/// What a drawing shows, from which it can be drawn in another style.
+#[derive(Clone, Debug)]
+pub enum Art {
+    /// Curves and markers between axes.
+    Plot(Box<Plot>),
+    /// A network for images of this height, width and channels.
+    Network {
+        /// From the first to the last.
+        layers: Vec<Layer>,
+        /// Height, width, channels.
+        input: Size3,
+    },
 }
 
 /// Dots an inch of the saved PNG.
@@ -79,14 +103,36 @@ pub const PRINT_DPI: u32 = 300;
 pub(crate) const SCREEN_ZOOM: f64 = 1.6;
 
 impl Drawing {
+    /// The same figure in another style.
+    ///
+    /// Errors: [`Error::Drawing`].
+    pub fn restyled(&self, style: &Style) -> Result<Drawing> {
+        let (svg, width, height) = match &self.art {
+            Art::Plot(plot) => plot.svg(style)?,
+            Art::Network { layers, input } => fig3::svg(layers, *input, &self.notes, &self.caption, style)?,
+        };
+        Ok(Drawing { svg, width, height, style: *style, ..self.clone() })
+    }
+
+    /// The same figure, in its style, as source for pgfplots that reads its data from the file named `data`. `None`
+    /// for one without axes.
+    ///
+    /// Errors: [`Error::Drawing`].
+    pub fn pgfplots(&self, data: &str) -> Result<Option<Pgf>> {
+        match &self.art {
+            Art::Plot(plot) => pgf::pgfplots(plot, &self.style, data).map(Some),
+            Art::Network { .. } => Ok(None),
+        }
+    }
+
     /// PNG at `dpi` dots an inch (24 to 2,400), opaque, with the resolution in its header.
     pub fn png(&self, dpi: u32) -> Result<Vec<u8>> {
-        export::png(&self.svg, dpi)
+        export::png(&self.svg, self.style.family, dpi)
     }
 
     /// PDF of one page of the drawing's size, text as text, the font's used glyphs embedded.
     pub fn pdf(&self) -> Result<Vec<u8>> {
-        export::pdf(&self.svg)
+        export::pdf(&self.svg, self.style.family)
     }
 
     /// The drawn frame as CSV with a header; an absent value is an empty field.
@@ -102,14 +148,6 @@ impl Drawing {
     /// machine. All five are made before the first is written. Returns the paths.
     pub fn save(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         check_id("save the drawing", &self.id)?;
-        let about = serde_json::json!({
-            "id": self.id,
-            "caption": self.caption,
-            "notes": self.notes,
-            "width_in": self.width,
-            "height_in": self.height,
-            "provenance": self.provenance,
-        });
         write_all(
             dir,
             &self.id,
@@ -118,9 +156,21 @@ impl Drawing {
                 ("png", self.png(PRINT_DPI)?),
                 ("pdf", self.pdf()?),
                 ("csv", self.csv()?),
-                ("json", json_bytes(&about)),
+                ("json", json_bytes(&self.about())),
             ],
         )
+    }
+
+    /// Caption, notes, size and provenance.
+    pub(crate) fn about(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id,
+            "caption": self.caption,
+            "notes": self.notes,
+            "width_in": self.width,
+            "height_in": self.height,
+            "provenance": self.provenance,
+        })
     }
 
     /// Shows the drawing as a notebook cell's value: SVG, PNG and a line of text in one display.

@@ -68,18 +68,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         y: Axis::linear("test error", 0.0, top, 6)?,
         legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width, height) = plot.svg()?;
-    Ok(Drawing {
-        id: "norms".into(),
-        svg,
-        width,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing("norms", note, frame)
 }

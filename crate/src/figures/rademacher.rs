@@ -67,18 +67,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         y: Axis::linear("correlation with signs", lowest.min(0.0), 1.0, 6)?.padded(0.0, 0.12),
         legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width, height) = plot.svg()?;
-    Ok(Drawing {
-        id: "rademacher".into(),
-        svg,
-        width,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing("rademacher", note, frame)
 }

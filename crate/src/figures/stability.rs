@@ -73,18 +73,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         y: Axis::linear("change of loss (nats)", 0.0, round_up(1.05 * top), 6)?,
         legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width, height) = plot.svg()?;
-    Ok(Drawing {
-        id: "stability".into(),
-        svg,
-        width,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing("stability", note, frame)
 }

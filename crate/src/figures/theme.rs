@@ -5,13 +5,15 @@
 //! and in marker, so that they differ in grey too. Nothing is transparent: tints are mixed beforehand,
 //! which prints alike everywhere.
 
-use super::export::{FONT_FAMILY, printable, text_width, wrap};
+use super::export::{Family, printable};
+use super::{Art, Drawing, Note};
 use crate::{Error, Result};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{BoldPoints, KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use polars::prelude::DataFrame;
 
 /// Width of a panel, inches: one of two columns. Two fit side by side into the paper's text width
 /// (5.5 in) at 83 %, at which the type is still 6 to 7 points.
@@ -25,20 +27,85 @@ pub const LABEL_PT: f64 = 8.0;
 /// Type of the scale line and other small print, points.
 pub const SMALL_PT: f64 = 6.5;
 
+/// What a venue decides about a drawing. The default is this project's own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Style {
+    /// Width of a panel, inches.
+    pub width_in: f64,
+    /// Height of a panel, inches; a longer legend or footer makes it higher.
+    pub height_in: f64,
+    /// Type of axis titles, points.
+    pub title_pt: f64,
+    /// Type of tick labels and legend, points.
+    pub label_pt: f64,
+    /// Type of small print, points.
+    pub small_pt: f64,
+    /// Typeface of all text.
+    pub family: Family,
+    /// Whether the scale line and what could not be shown stand under the plot; else they are for the caption.
+    pub small_print: bool,
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style {
+            width_in: WIDTH_IN,
+            height_in: HEIGHT_IN,
+            title_pt: TITLE_PT,
+            label_pt: LABEL_PT,
+            small_pt: SMALL_PT,
+            family: Family::Sans,
+            small_print: true,
+        }
+    }
+}
+
+impl Style {
+    /// From line to line of the legend, points.
+    fn row(&self) -> f64 {
+        self.label_pt + 3.0
+    }
+
+    /// From line to line of the small print, points.
+    pub(super) fn small_row(&self) -> f64 {
+        self.small_pt + 1.7
+    }
+
+    /// The lines of the small print, broken to `width` points; none where the style has none.
+    pub(super) fn small_lines(&self, notes: &[String], width: f64) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for note in notes.iter().filter(|_| self.small_print) {
+            lines.extend(self.family.wrap(note, self.small_pt, width)?);
+        }
+        Ok(lines)
+    }
+
+    pub(super) fn type_of(&self, size: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+        // The SVG backend divides by 1.24.
+        let family = FontFamily::Name(self.family.stack());
+        let font = FontDesc::new(family, size * UNITS * 1.24, FontStyle::Normal);
+        font.color(&colour).pos(Pos::new(h, v))
+    }
+}
+
 /// plotters draws on whole units; twenty a point keep curves smooth at any print resolution.
 pub(super) const UNITS: f64 = 20.0;
 pub(super) const MARGIN: f64 = 4.0;
-const TICK: f64 = 2.5;
-const KEY_GAP: f64 = 3.0;
-const ROW: f64 = 11.0;
-const SMALL_ROW: f64 = 8.2;
+pub(super) const TICK: f64 = 2.5;
+/// Least space between two labels of the horizontal axis.
+const BETWEEN_TICKS: f64 = 2.5;
+pub(super) const KEY_GAP: f64 = 3.0;
+/// Right of the plot, for half of the last tick's label.
+const RIGHT: f64 = 5.0;
+/// Between legend and plot.
+pub(super) const ABOVE_PLOT: f64 = 5.0;
 const PLOT_MIN: f64 = 96.0;
-const MARKER: f64 = 2.7;
+pub(super) const MARKER: f64 = 2.7;
 
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 /// 7 : 1 against white.
 pub(super) const GREY: RGBColor = RGBColor(0x59, 0x59, 0x59);
-const GRID: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
+pub(super) const GRID: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
 pub(super) const SEAM: RGBColor = RGBColor(0xA0, 0xA0, 0xA0);
 
 /// Okabe and Ito's colours without yellow, which is too light for lines on white.
@@ -53,7 +120,7 @@ const COLOURS: [RGBColor; 7] = [
 ];
 
 /// Dash patterns in points, on and off in turn; the first is solid.
-const DASHES: [&[f64]; 5] =
+pub(super) const DASHES: [&[f64]; 5] =
     [&[], &[5.0, 1.8], &[1.3, 1.3], &[5.0, 1.5, 1.3, 1.5], &[8.0, 1.6, 1.3, 1.6, 1.3, 1.6]];
 /// plotters' SVG has no dash attribute. A width of `DASH_CODE + pattern` units, which no other line
 /// has, stands for "dashed" until [`finish`] writes the attribute, so that a curve stays one path.
@@ -85,14 +152,20 @@ impl Look {
         RGBColor(mix(r), mix(g), mix(b))
     }
 
-    fn dash(self) -> usize {
+    /// Which of [`DASHES`].
+    pub(super) fn dash(self) -> usize {
         (self.0 + self.0 / COLOURS.len()) % DASHES.len()
+    }
+
+    /// Which of the five markers: circle, square, triangle, diamond, triangle that points down.
+    pub(super) fn shape(self) -> usize {
+        self.0 % 5
     }
 
     /// Corners of the marker around (0, 0) in units; `None` is a circle.
     fn marker(self, radius: f64) -> Option<Vec<(i32, i32)>> {
         let r = radius * UNITS;
-        let corners: &[(f64, f64)] = match self.0 % 5 {
+        let corners: &[(f64, f64)] = match self.shape() {
             0 => return None,
             1 => &[(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
             2 => &[(0.0, -1.2), (1.1, 0.75), (-1.1, 0.75)],
@@ -106,11 +179,12 @@ impl Look {
 /// An axis: its title, what it spans and where its ticks are.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    title: String,
-    low: f64,
-    high: f64,
-    log: bool,
-    ticks: Vec<(f64, String)>,
+    pub(super) title: String,
+    /// In the axis' own linear coordinate, as `high` and the ticks: of a logarithmic axis, log 10.
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) log: bool,
+    pub(super) ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
@@ -163,14 +237,45 @@ impl Axis {
         self
     }
 
+    /// The same axis, horizontal and `room` points long, with ticks whose labels stand apart: of a linear axis each
+    /// second, third, ... one, of a logarithmic one those that do not come too near the one before.
+    fn thinned(&self, style: &Style, room: f64) -> Result<Axis> {
+        let mut spans = Vec::with_capacity(self.ticks.len());
+        for (place, label) in &self.ticks {
+            let middle = (place - self.low) / (self.high - self.low) * room;
+            let half = style.family.width(label, style.label_pt)? / 2.0;
+            spans.push((middle - half, middle + half));
+        }
+        let apart = |a: usize, b: usize| spans[b].0 - spans[a].1 >= BETWEEN_TICKS;
+        let kept: Vec<usize> = if self.log {
+            let mut kept: Vec<usize> = Vec::new();
+            for tick in 0..spans.len() {
+                if kept.last().is_none_or(|&last| apart(last, tick)) {
+                    kept.push(tick);
+                }
+            }
+            kept
+        } else {
+            let every = |step: usize| (0..spans.len()).step_by(step).collect::<Vec<_>>();
+            let fits = |ticks: &Vec<usize>| ticks.windows(2).all(|pair| apart(pair[0], pair[1]));
+            (1..=spans.len()).map(every).find(fits).unwrap_or_default()
+        };
+        let ticks = kept.into_iter().map(|tick| self.ticks[tick].clone()).collect();
+        Ok(Axis { ticks, ..self.clone() })
+    }
+
     /// The value that lies at `share` of the axis' span.
     pub fn value_at(&self, share: f64) -> f64 {
-        let place = self.low + share * (self.high - self.low);
+        self.value(self.low + share * (self.high - self.low))
+    }
+
+    /// The value at `place` in the axis' own linear coordinate.
+    pub(super) fn value(&self, place: f64) -> f64 {
         if self.log { 10f64.powf(place) } else { place }
     }
 
     /// Where a value lies in the axis' own linear coordinate.
-    fn place(&self, value: f64) -> f64 {
+    pub(super) fn place(&self, value: f64) -> f64 {
         if self.log { value.max(f64::MIN_POSITIVE).log10() } else { value }
     }
 }
@@ -317,7 +422,7 @@ pub enum Key {
 
 impl Key {
     /// Length of the line, points: on both sides of a marker the dashes must still show.
-    fn length(self) -> f64 {
+    pub(super) fn length(self) -> f64 {
         match self {
             Key::Line => 16.5,
             Key::Marked => 24.0,
@@ -351,12 +456,6 @@ pub(super) fn units(points: f64) -> i32 {
     (points * UNITS).round() as i32
 }
 
-pub(super) fn type_of(size: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
-    // The SVG backend divides by 1.24.
-    let font = FontDesc::new(FontFamily::Name(FONT_FAMILY), size * UNITS * 1.24, FontStyle::Normal);
-    font.color(&colour).pos(Pos::new(h, v))
-}
-
 pub(super) fn stroke(colour: RGBColor, points: f64) -> ShapeStyle {
     ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: units(points) as u32 }
 }
@@ -387,61 +486,103 @@ fn marker(area: &Area, at: (i32, i32), look: Look, hollow: bool) -> Result<()> {
     }
 }
 
+/// Where the parts of a plot are, points.
+pub(super) struct Layout {
+    pub(super) width: f64,
+    height: f64,
+    /// Above and below the plot with its axes' labels.
+    above: f64,
+    below: f64,
+    /// Room of the axes' labels.
+    pub(super) left: f64,
+    bottom: f64,
+    pub(super) rows: Rows,
+    small: Vec<String>,
+    /// The horizontal axis with as many ticks as there is room for.
+    pub(super) x: Axis,
+}
+
+impl Layout {
+    /// Width and height of the rectangle that the axes span.
+    pub(super) fn panel(&self) -> (f64, f64) {
+        let width = self.width - 2.0 * MARGIN - RIGHT - self.left;
+        (width, self.height - self.above - self.below - self.bottom)
+    }
+}
+
 impl Plot {
+    /// The figure `id` of this plot in this project's own style, and what it was drawn from.
+    ///
+    /// Errors: those of [`Plot::svg`].
+    pub fn drawing(self, id: &str, note: &Note, frame: &DataFrame) -> Result<Drawing> {
+        let style = Style::default();
+        let (svg, width, height) = self.svg(&style)?;
+        Ok(Drawing {
+            id: id.into(),
+            svg,
+            width,
+            height,
+            caption: self.description.clone(),
+            notes: self.notes.clone(),
+            provenance: note.provenance.clone(),
+            frame: frame.clone(),
+            style,
+            art: Art::Plot(Box::new(self)),
+        })
+    }
+
     /// Lays the plot out and draws it. Returns the SVG with its width and height in inches.
-    pub fn svg(&self) -> Result<(String, f64, f64)> {
-        let width = WIDTH_IN * 72.0;
-        let inner = width - 2.0 * MARGIN;
-
-        let mut small = Vec::new();
-        for note in &self.notes {
-            small.extend(wrap(note, SMALL_PT, inner)?);
-        }
-        let rows = self.legend_rows(inner)?;
-        let above = MARGIN + rows.height() + 5.0;
-        let bottom = 2.0 * TICK + LABEL_PT + 1.0 + TITLE_PT + 1.0;
-        let below = if small.is_empty() { MARGIN } else { 5.0 + SMALL_ROW * small.len() as f64 + MARGIN };
-        let height = (HEIGHT_IN * 72.0).max(above + PLOT_MIN + bottom + below);
-
-        let mut widest = 0.0f64;
-        for (_, label) in &self.y.ticks {
-            widest = widest.max(text_width(label, LABEL_PT)?);
-        }
-        let left = TITLE_PT + 4.0 + widest + 2.0 * TICK;
-
+    ///
+    /// Errors: [`Error::Drawing`].
+    pub fn svg(&self, style: &Style) -> Result<(String, f64, f64)> {
+        let layout = self.layout(style)?;
+        let (width, height) = (layout.width, layout.height);
         let mut svg = String::new();
         {
             let size = (units(width) as u32, units(height) as u32);
             let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.draw(&root, width, height, (left, bottom), (above, below), &rows, &small)?;
+            self.draw(&root, style, &layout)?;
             root.present().map_err(Error::drawing(DRAW))?;
         }
         Ok((finish(&svg, width / 72.0, height / 72.0, &self.description), width / 72.0, height / 72.0))
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn draw(
-        &self,
-        root: &Area,
-        width: f64,
-        height: f64,
-        (left, bottom): (f64, f64),
-        (above, below): (f64, f64),
-        rows: &Rows,
-        small: &[String],
-    ) -> Result<()> {
+    pub(super) fn layout(&self, style: &Style) -> Result<Layout> {
+        let width = style.width_in * 72.0;
+        let inner = width - 2.0 * MARGIN;
+        let small = style.small_lines(&self.notes, inner)?;
+        let rows = self.legend_rows(style, inner)?;
+        let above = MARGIN + rows.height() + ABOVE_PLOT;
+        let bottom = 2.0 * TICK + style.label_pt + 1.0 + style.title_pt + 1.0;
+        let below =
+            if small.is_empty() { MARGIN } else { 5.0 + style.small_row() * small.len() as f64 + MARGIN };
+        let height = (style.height_in * 72.0).max(above + PLOT_MIN + bottom + below);
+        let mut widest = 0.0f64;
+        for (_, label) in &self.y.ticks {
+            widest = widest.max(style.family.width(label, style.label_pt)?);
+        }
+        let left = style.title_pt + 4.0 + widest + 2.0 * TICK;
+        let x = self.x.clone();
+        let mut layout = Layout { width, height, above, below, left, bottom, rows, small, x };
+        let room = layout.panel().0;
+        layout.x = self.x.thinned(style, room)?;
+        Ok(layout)
+    }
+
+    fn draw(&self, root: &Area, style: &Style, layout: &Layout) -> Result<()> {
+        let Layout { width, height, above, below, left, bottom, ref rows, ref small, ref x } = *layout;
         let error = Error::drawing::<DrawingAreaErrorKind<std::io::Error>>;
         root.fill(&WHITE).map_err(error(DRAW))?;
-        self.draw_legend(root, rows)?;
+        self.draw_legend(root, style, rows)?;
 
         let panel = root.clone().shrink(
             (units(MARGIN), units(above)),
-            (units(width - 2.0 * MARGIN - 5.0), units(height - above - below)),
+            (units(width - 2.0 * MARGIN - RIGHT), units(height - above - below)),
         );
         let mut chart: Chart = ChartBuilder::on(&panel)
             .set_label_area_size(LabelAreaPosition::Left, units(left))
             .set_label_area_size(LabelAreaPosition::Bottom, units(bottom))
-            .build_cartesian_2d(Ticked::from(&self.x), Ticked::from(&self.y))
+            .build_cartesian_2d(Ticked::from(x), Ticked::from(&self.y))
             .map_err(error(DRAW))?;
         chart
             .configure_mesh()
@@ -450,23 +591,23 @@ impl Plot {
             .light_line_style(TRANSPARENT)
             .axis_style(stroke(INK, 0.6))
             .set_all_tick_mark_size(units(TICK))
-            .label_style(type_of(LABEL_PT, INK, HPos::Center, VPos::Center))
-            .axis_desc_style(type_of(TITLE_PT, INK, HPos::Center, VPos::Center))
+            .label_style(style.type_of(style.label_pt, INK, HPos::Center, VPos::Center))
+            .axis_desc_style(style.type_of(style.title_pt, INK, HPos::Center, VPos::Center))
             .x_desc(printable(&self.x.title))
             .y_desc(printable(&self.y.title))
             .draw()
             .map_err(error(DRAW))?;
-        self.draw_marks(&mut chart)?;
+        self.draw_marks(&mut chart, style)?;
 
-        let style = type_of(SMALL_PT, GREY, HPos::Left, VPos::Bottom);
+        let grey = style.type_of(style.small_pt, GREY, HPos::Left, VPos::Bottom);
         for (row, line) in small.iter().enumerate() {
-            let y = height - MARGIN - SMALL_ROW * (small.len() - 1 - row) as f64;
-            root.draw_text(line, &style, (units(MARGIN), units(y))).map_err(error(DRAW))?;
+            let y = height - MARGIN - style.small_row() * (small.len() - 1 - row) as f64;
+            root.draw_text(line, &grey, (units(MARGIN), units(y))).map_err(error(DRAW))?;
         }
         Ok(())
     }
 
-    fn draw_marks(&self, chart: &mut Chart) -> Result<()> {
+    fn draw_marks(&self, chart: &mut Chart, style: &Style) -> Result<()> {
         let error = Error::drawing::<DrawingAreaErrorKind<std::io::Error>>;
         let at = |(x, y): (f64, f64)| (self.x.place(x), self.y.place(y));
         let (floor, ceiling) = (self.y.low, self.y.high);
@@ -485,18 +626,18 @@ impl Plot {
         for mark in &self.marks {
             let Mark::Rule { y, label } = mark else { continue };
             let y = self.y.place(*y);
-            let style = if label.is_empty() {
+            let line = if label.is_empty() {
                 stroke(SEAM, 0.6)
             } else {
                 ShapeStyle { color: GREY.to_rgba(), filled: false, stroke_width: DASH_CODE + RULE_DASH }
             };
             chart
-                .draw_series([PathElement::new(vec![(self.x.low, y), (self.x.high, y)], style)])
+                .draw_series([PathElement::new(vec![(self.x.low, y), (self.x.high, y)], line)])
                 .map_err(error(DRAW))?;
             if !label.is_empty() {
                 let (share, anchor) = self.clearest(y);
                 let x = self.x.low + share * (self.x.high - self.x.low);
-                let style = type_of(7.0, GREY, anchor, VPos::Bottom);
+                let style = style.type_of(style.label_pt - 1.0, GREY, anchor, VPos::Bottom);
                 let text = EmptyElement::at((x, y)) + Text::new(printable(label), (0, -units(0.8)), style);
                 chart.draw_series([text]).map_err(error(DRAW))?;
             }
@@ -556,7 +697,7 @@ impl Plot {
     }
 
     /// Left, middle or right of the plot: where a label above `y` is farthest from the markers and bars.
-    fn clearest(&self, y: f64) -> (f64, HPos) {
+    pub(super) fn clearest(&self, y: f64) -> (f64, HPos) {
         let label = y + 0.04 * (self.y.high - self.y.low);
         let distance = |share: f64| {
             let x = self.x.low + share * (self.x.high - self.x.low);
@@ -586,20 +727,21 @@ impl Plot {
     }
 
     /// The most columns whose widths fit, so that entries stand below each other.
-    fn legend_rows(&self, width: f64) -> Result<Rows> {
+    fn legend_rows(&self, style: &Style, width: f64) -> Result<Rows> {
+        let (family, size) = (style.family, style.label_pt);
         let mut entries = Vec::new();
         for (name, _, key) in &self.legend {
             let key = key.length() + KEY_GAP;
             // A name as wide as the figure is cut: the frame beside the figure has it whole.
             let room = width - key;
-            let lines = wrap(name, LABEL_PT, room)?;
+            let lines = family.wrap(name, size, room)?;
             let cut = lines.len() > 1;
             let mut text = lines.into_iter().next().unwrap_or_default();
-            while cut && text_width(&format!("{text}\u{2026}"), LABEL_PT)? > room && text.pop().is_some() {}
+            while cut && family.width(&format!("{text}\u{2026}"), size)? > room && text.pop().is_some() {}
             if cut {
                 text.push('\u{2026}');
             }
-            let wide = key + text_width(&text, LABEL_PT)?;
+            let wide = key + family.width(&text, size)?;
             entries.push((text, wide));
         }
         let (least, most) = (6.0, 14.0);
@@ -614,20 +756,21 @@ impl Plot {
                 let gap = ((width - bare) / spaces.max(1.0)).clamp(least, most);
                 let total = bare + gap * spaces;
                 let start = MARGIN + ((width - total) / 2.0).max(0.0);
-                return Ok(Rows { names: entries.into_iter().map(|e| e.0).collect(), widths, gap, start });
+                let names = entries.into_iter().map(|e| e.0).collect();
+                return Ok(Rows { names, widths, gap, start, row: style.row() });
             }
             columns -= 1;
         }
     }
 
-    fn draw_legend(&self, root: &Area, rows: &Rows) -> Result<()> {
+    fn draw_legend(&self, root: &Area, style: &Style, rows: &Rows) -> Result<()> {
         let error = Error::drawing::<DrawingAreaErrorKind<std::io::Error>>;
-        let style = type_of(LABEL_PT, INK, HPos::Left, VPos::Center);
+        let style = style.type_of(style.label_pt, INK, HPos::Left, VPos::Center);
         let columns = rows.widths.len();
         for (index, ((_, look, key), name)) in self.legend.iter().zip(&rows.names).enumerate() {
             let column = index % columns;
             let x = rows.start + rows.widths[..column].iter().map(|w| w + rows.gap).sum::<f64>();
-            let y = MARGIN + ROW * ((index / columns) as f64 + 0.5);
+            let y = MARGIN + rows.row * ((index / columns) as f64 + 0.5);
             let length = key.length();
             let line =
                 PathElement::new(vec![(units(x), units(y)), (units(x + length), units(y))], dashed(*look));
@@ -642,21 +785,23 @@ impl Plot {
 }
 
 /// The legend's grid.
-struct Rows {
-    names: Vec<String>,
-    widths: Vec<f64>,
-    gap: f64,
+pub(super) struct Rows {
+    pub(super) names: Vec<String>,
+    pub(super) widths: Vec<f64>,
+    pub(super) gap: f64,
     start: f64,
+    /// Height of one.
+    pub(super) row: f64,
 }
 
 impl Rows {
     fn height(&self) -> f64 {
-        ROW * self.names.len().div_ceil(self.widths.len()) as f64
+        self.row * self.names.len().div_ceil(self.widths.len()) as f64
     }
 }
 
 /// The pieces of a path between two heights, cut exactly where it crosses them.
-fn clip(points: &[(f64, f64)], floor: f64, ceiling: f64) -> Vec<Vec<(f64, f64)>> {
+pub(super) fn clip(points: &[(f64, f64)], floor: f64, ceiling: f64) -> Vec<Vec<(f64, f64)>> {
     let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut piece: Vec<(f64, f64)> = Vec::new();
     for pair in points.windows(2) {
@@ -696,7 +841,7 @@ fn clip(points: &[(f64, f64)], floor: f64, ceiling: f64) -> Vec<Vec<(f64, f64)>>
 }
 
 /// Width of a series' line, points.
-const LINE: f64 = 1.25;
+pub(super) const LINE: f64 = 1.25;
 /// The number after [`DASH_CODE`] of a dotted rule.
 const RULE_DASH: u32 = 50;
 

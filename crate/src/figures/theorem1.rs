@@ -68,18 +68,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         y: Axis::log("value", low, high * 3.0)?,
         legend: series.iter().enumerate().map(|(i, s)| (s.0.into(), Look::new(i), Key::Marked)).collect(),
         marks,
-        notes: notes.clone(),
-        description: caption.clone(),
-    };
-    let (svg, width, height) = plot.svg()?;
-    Ok(Drawing {
-        id: "theorem1".into(),
-        svg,
-        width,
-        height,
-        caption,
         notes,
-        provenance: note.provenance.clone(),
-        frame: frame.clone(),
-    })
+        description: caption,
+    };
+    plot.drawing("theorem1", note, frame)
 }

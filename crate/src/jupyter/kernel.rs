@@ -12,12 +12,14 @@ pub const NAME: &str = "rethink";
 /// The kernel's name in JupyterLab.
 pub const DISPLAY_NAME: &str = "Rust (rethink)";
 
-/// The programs that run in Python or the shell, as they are written under `.rethink/jupyter`:
+/// The programs that run in Python or the shell, and nbconvert's template of a book, as they are written under `.rethink/jupyter`:
 /// name, contents, whether it is executable.
-const PROGRAMS: [(&str, &str, bool); 8] = [
+const PROGRAMS: [(&str, &str, bool); 10] = [
     ("launch.py", include_str!("launch.py"), false),
     ("run.py", include_str!("run.py"), false),
     ("nbval_strict.py", include_str!("nbval_strict.py"), false),
+    ("templates/book/conf.json", include_str!("book/conf.json"), false),
+    ("templates/book/index.html.j2", include_str!("book/index.html.j2"), false),
     ("tools/bin/cargo", include_str!("tools/bin/cargo"), true),
     ("tools/bin/rustup", include_str!("tools/bin/rustup"), true),
     ("tools/mirror.py", include_str!("tools/mirror.py"), false),

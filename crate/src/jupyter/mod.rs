@@ -10,6 +10,8 @@
 //! | `jupyter` | this folder's Python files, and the `cargo` that cells are built with |
 //! | `kernels/N` | the cell crate of the N-th running kernel |
 //!
+//! `book/index.html.j2` is nbconvert's template of [`crate::book`].
+//!
 //! # Why cells are fast
 //!
 //! evcxr alone would compile polars, plotters and dfdx once more for every kernel, unoptimised and at

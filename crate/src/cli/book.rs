@@ -1,0 +1,16 @@
+//! `rethink book`: the executed notebooks as pages to browse.
+
+use crate::study::Study;
+use crate::{Result, book, jupyter};
+use std::path::PathBuf;
+
+/// Writes the book of `study`'s executed notebooks into `to` (where absent, `book` in the study's folder).
+///
+/// Errors: those of [`jupyter::ensure`] and [`book::write`].
+pub fn book(study: &Study, to: Option<PathBuf>) -> Result<()> {
+    book::check(study)?;
+    let environment = jupyter::ensure(&jupyter::root()?)?;
+    let index = book::write(study, &environment, &to.unwrap_or_else(|| study.folder().join("book")))?;
+    println!("{}", index.display());
+    Ok(())
+}
