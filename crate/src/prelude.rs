@@ -8,6 +8,7 @@ pub use crate::data::{self, Dataset};
 pub use crate::figures::{self, Drawing, Note};
 pub use crate::measurement::{Measured, Measurement};
 pub use crate::models::ModelKind;
+pub use crate::overrides::Overrides;
 pub use crate::recipe::{self, Product};
 pub use crate::store::{Run, Store};
 pub use crate::study::Study;
