@@ -691,6 +691,10 @@ fn tables_are_saved_and_made_of_frames() {
     assert_eq!(made.header, ["model", "test", "epochs", "crop"]);
     assert_eq!(made.align, [Align::Left, Align::Right, Align::Right, Align::Center]);
     assert_eq!(made.rows, [["MLP", "0.12", "12", "yes"], ["Inception", "", "7", "no"]]);
+    // Whole numbers as such, and what rounding would make nothing of.
+    let frame = df!("n" => [50.0, 100.0], "error" => [2.4e-15, 0.5], "empty" => [None::<f64>, None]).unwrap();
+    let made = Table::from_frame(&frame, "t", "T", 3).unwrap();
+    assert_eq!(made.rows, [["50", "2e-15", ""], ["100", "0.500", ""]]);
     assert!(Table::from_frame(&DataFrame::empty(), "t", "T", 2).unwrap().rows.is_empty());
 
     let mut ragged = table();

@@ -2,7 +2,13 @@
 //!
 //! The first test of a fresh clone sets up the kernel and the Python environment (minutes).
 
-use rethink::jupyter::{self, Environment, kernel, run};
+use rethink::cli::notebooks::settings;
+use rethink::config::Scale;
+use rethink::jupyter::expected::Rule;
+use rethink::jupyter::outputs::Outputs;
+use rethink::jupyter::{self, Environment, expected, kernel, run};
+use rethink::recipe;
+use rethink::study::Study;
 use rethink_tests::{rethink_bin, root};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -84,9 +90,8 @@ fn nbval(notebooks: &[PathBuf], out: &Path) -> BTreeMap<String, Option<String>> 
         .arg(format!("--junitxml={}", report.display()))
         .args(notebooks)
         .env("PYTHONPATH", environment().home())
-        .env("RETHINK_SCALE", "smoke")
-        .env("RETHINK_DATASET", "shapes10")
-        .env("RETHINK_OUT", out)
+        .envs(settings(out))
+        .env("RETHINK_RECORD", out)
         .current_dir(root())
         .output()
         .expect("the environment's Python runs");
@@ -141,6 +146,28 @@ fn every_cell_of_every_notebook_runs() {
         assert!(fs::read(notebook).expect("a readable notebook") == before, "{} changed", notebook.display());
     }
     versions_are_the_locks();
+    let wrong: Vec<String> = notebooks.iter().flat_map(|n| differences_from_stored(n, out.path())).collect();
+    assert!(
+        wrong.is_empty(),
+        "{} differences from tests/expected; where they are right, `rethink notebooks accept` stores them:\n{}",
+        wrong.len(),
+        wrong.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Of what the notebook showed and wrote under nbval.
+fn differences_from_stored(notebook: &Path, record: &Path) -> Vec<String> {
+    let stem = notebook.file_stem().unwrap().to_str().unwrap();
+    let folder = record.join(stem);
+    let got = Outputs::of(&folder.join(format!("{stem}.ipynb")), &folder, root()).unwrap();
+    let stored = Outputs::read(&expected::folder(&root().join("tests/expected"), notebook));
+    let stored = stored.unwrap_or_else(|e| panic!("{e}"));
+    let rule = Rule::of(&stored, &got);
+    let found = expected::differences(&stored, &got, rule.tolerance).unwrap();
+    if rule.allows(&stored, &found) {
+        return Vec::new();
+    }
+    found.iter().map(|difference| format!("{stem}: {difference}")).collect()
 }
 
 /// Every library that the cells just run were built from is one of Cargo.lock's.
@@ -290,6 +317,171 @@ fn a_broken_notebook_is_told_before_a_kernel_starts() {
     assert!(error.contains("git checkout"), "{error}");
     let absent = run::notebook(environment(), &folder.path().join("none.ipynb"), &[], &copy, &mut |_| {});
     assert!(absent.expect_err("no file").to_string().contains("none.ipynb"));
+}
+
+/// `rethink notebooks ...` in the workspace.
+fn rethink_notebooks(arguments: &[&str]) -> (bool, String) {
+    let said = Command::new(rethink_bin())
+        .arg("notebooks")
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("rethink runs");
+    let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    (said.status.success(), text)
+}
+
+/// Store, compare, change a number of the notebook, compare, store, compare.
+#[test]
+fn a_changed_number_fails_the_check_until_it_is_accepted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let stored = folder.path().join("expected");
+    let write = |loss: &str| {
+        let csv = format!(
+            "let out: String = format!(\"{{}}/shapes10-smoke\", std::env::var(\"RETHINK_OUT\")?);\n\
+             std::fs::create_dir_all(&out)?;\n\
+             std::fs::write(format!(\"{{out}}/fig.csv\"), \"step,loss,seconds\\n1,{loss},0.5\\n\")?;"
+        );
+        let show = format!("println!(\"loss {loss}, {{}}\", std::env::var(\"RETHINK_SCALE\")?);\n{loss}");
+        notebook_of(folder.path(), "small.ipynb", &[&csv, &show])
+    };
+    let notebook = write("2.3025");
+    let of = |command: &str, more: &[&str]| {
+        let path = [command, notebook.to_str().unwrap(), "--expected", stored.to_str().unwrap()];
+        rethink_notebooks(&[&path, more].concat())
+    };
+    let (good, said) = of("check", &[]);
+    assert!(!good && said.contains("no outputs are stored") && said.contains("notebooks accept"), "{said}");
+    let (good, said) = of("accept", &[]);
+    assert!(good && said.contains("small: stored, 2 files"), "{said}");
+    let cells = fs::read_to_string(stored.join("small/cells.txt")).expect("stored cells");
+    assert!(cells.contains("| loss 2.3025, smoke\n") && cells.contains("result:\n| 2.3025\n"), "{cells}");
+    let (good, said) = of("check", &[]);
+    assert!(good && said.contains("small: as stored"), "{said}");
+
+    write("2.3125");
+    let (good, said) = of("check", &[]);
+    assert!(!good && said.contains("1 of 1 notebooks are not as stored"), "{said}");
+    for part in
+        ["expected  loss 2.3025, smoke", "got       loss 2.3125, smoke", "fig.csv, line 2, column loss"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    let (good, said) = of("check", &["--rtol", "0.01"]);
+    // The number is within the tolerance, the source of the cell that has it in its first line is not.
+    assert!(!good && !said.contains("fig.csv"), "{said}");
+    let (good, said) = of("accept", &[]);
+    assert!(good && said.contains("differences accepted") && said.contains("changed: fig.csv"), "{said}");
+    let (good, said) = of("check", &[]);
+    assert!(good, "{said}");
+
+    let (good, said) = rethink_notebooks(&["check", "99-nothing"]);
+    assert!(!good && said.contains("01-fitting-random-labels"), "{said}");
+    let (good, said) = rethink_notebooks(&["check", "--rtol", "-1"]);
+    assert!(!good && said.contains("0 or more"), "{said}");
+}
+
+#[test]
+fn cleaning_gives_back_the_committed_notebook() {
+    let (good, said) = rethink_notebooks(&["clean", "--check"]);
+    assert!(good, "{said}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let committed = &notebooks()[0];
+    let copy = folder.path().join("copy.ipynb");
+    // As JupyterLab would leave it.
+    let mut json: Value = serde_json::from_slice(&fs::read(committed).expect("a notebook")).expect("JSON");
+    let cells = json["cells"].as_array_mut().expect("cells");
+    let code = cells.iter_mut().find(|c| c["cell_type"] == "code").expect("a code cell");
+    code["execution_count"] = json!(3);
+    code["outputs"] = json!([{"output_type": "stream", "name": "stdout", "text": ["epoch 1\n"]}]);
+    code["metadata"]["execution"] = json!({"iopub.status.busy": "2026-01-01T00:00:00Z"});
+    let injected = json!({"cell_type": "code", "id": "x", "source": ":env A=B", "outputs": [],
+                          "execution_count": 1, "metadata": {"tags": [run::INJECTED]}});
+    cells.insert(0, injected);
+    json["metadata"]["rethink"] = json!({"duration": 3.0});
+    fs::write(&copy, json.to_string()).expect("a writable temporary folder");
+    let path = copy.to_str().unwrap();
+
+    let (good, said) = rethink_notebooks(&["clean", "--check", path]);
+    assert!(!good && said.contains("copy.ipynb") && said.contains("not clean"), "{said}");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), json.to_string(), "checking changes nothing");
+    let (good, said) = rethink_notebooks(&["clean", folder.path().to_str().unwrap()]);
+    assert!(good && said.contains("cleaned:"), "{said}");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), fs::read_to_string(committed).unwrap());
+    fs::write(&copy, "{\"cells\": [").expect("a writable temporary folder");
+    let (good, said) = rethink_notebooks(&["clean", path]);
+    assert!(!good && said.contains("copy.ipynb"), "{said}");
+}
+
+/// Starts a cell, interrupts it when the run has a checkpoint, runs the same cells again.
+const INTERRUPT: &str = r#"
+import os, pathlib, queue, sys, time
+from jupyter_client.manager import start_new_kernel
+
+def say(message):
+    if message["msg_type"] == "stream":
+        print(message["content"]["name"], message["content"]["text"], flush=True)
+
+manager, client = start_new_kernel(kernel_name="rethink", startup_timeout=600, cwd=sys.argv[1])
+cells = sys.argv[2:]
+try:
+    for cell in cells[:-1]:
+        client.execute_interactive(cell, timeout=600, output_hook=say)
+    client.execute(cells[-1])
+    store = pathlib.Path(os.environ["RETHINK_OUT"]) / "runs"
+    started = time.monotonic()
+    while not list(store.glob("*.partial/checkpoint.safetensors")) and time.monotonic() - started < 300:
+        time.sleep(0.02)
+    manager.interrupt_kernel()
+    print("finished before:", len(list(store.glob("*.parquet"))), flush=True)
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+            break
+    # The kernel keeps what it is linked with, not its variables.
+    for cell in cells[1:]:
+        client.execute_interactive(cell, timeout=600, output_hook=say)
+finally:
+    manager.shutdown_kernel(now=True)
+"#;
+
+#[test]
+fn an_interrupted_cell_goes_on_where_it_was_and_ends_as_if_it_had_not_been() {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let set = "epochs=150";
+    let whole = tempfile::tempdir().expect("a temporary folder");
+    let study =
+        Study::new(Some("shapes10"), Scale::Smoke, whole.path()).unwrap().set(set.parse().unwrap()).unwrap();
+    let config = study.configs(recipe::find("fig2b").unwrap()).remove(0);
+    let expected = study.train_all(std::slice::from_ref(&config), &mut |_| {}).unwrap();
+
+    let cells = [
+        ":dep rethink = { path = \"../crate\" }\nuse rethink::prelude::*;",
+        "let study: Study = Study::from_environment()?;\n\
+         let config: RunConfig = study.configs(recipe::find(\"fig2b\")?).remove(0);",
+        "let mut first: Option<u32> = None;\n\
+         let run: Run = study.store().run(&config, &study.data, study.scale, &mut |event| {\n\
+             if let rethink::store::Event::Epoch(row) = event { first.get_or_insert(row.epoch); }\n\
+         })?;\n\
+         println!(\"first {} digest {}\", first.unwrap_or(0), run.record.digest);",
+    ];
+    let said = environment()
+        .python()
+        .args(["-I", "-c", INTERRUPT])
+        .arg(root().join("notebooks"))
+        .args(cells)
+        .envs(settings(out.path()))
+        .env("RETHINK_SET", set)
+        .env("RETHINK_CHECKPOINT", "0.5")
+        .output()
+        .expect("the environment's Python runs");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("finished before: 0"), "interrupted in time: {said}");
+    let line = said.lines().find(|l| l.contains("digest")).unwrap_or_else(|| panic!("no run: {said}"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let after = |name: &str| words[words.iter().position(|w| *w == name).expect(name) + 1];
+    assert!(after("first").parse::<u32>().expect("an epoch") > 1, "it went on from a checkpoint: {line}");
+    assert_eq!(after("digest"), expected[0].record.digest, "as the run that nobody interrupted");
 }
 
 /// Cells are linked from the very files that the command line is linked from.

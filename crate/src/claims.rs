@@ -143,9 +143,13 @@ fn in_setting(run: &Run) -> bool {
     let size = recipe::size(scale, config.model);
     let base = recipe::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
     let (ours, theirs) = (&config.hyper, &base.hyper);
+    let mut decayed = base.clone();
+    recipe::decay_weights(&mut decayed);
+    let coefficient = (decayed.hyper.weight_decay, decayed.hyper.weight_decay_on);
     let slow = ours.decay == table4::SLOW_DECAY && config.corruption == Corruption::RandomLabels;
     [base.width, curve_width(run)].contains(&config.width)
         && config.parallel == base.parallel
+        && (ours.weight_decay == 0.0 || (ours.weight_decay, ours.weight_decay_on) == coefficient)
         && (ours.batch_size, ours.decay_every, ours.init)
             == (theirs.batch_size, theirs.decay_every, theirs.init)
         && (ours.learning_rate, ours.momentum) == (theirs.learning_rate, theirs.momentum)

@@ -86,6 +86,14 @@ pub enum Error {
         /// What went wrong.
         problem: String,
     },
+    /// Something is not as it is stored or has to be.
+    #[error("{what}\n  {remedy}")]
+    Different {
+        /// What differs.
+        what: String,
+        /// What to do, if it should.
+        remedy: String,
+    },
     /// Another program that this one needs is absent or failed.
     #[error("{program}: {problem}\n  {remedy}")]
     Program {

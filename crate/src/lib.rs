@@ -14,6 +14,7 @@
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
 //! | [`optim`] | SGD with momentum and weight decay | appendix A |
 //! | [`config`] | what a run is: every choice that can change its numbers | |
+//! | [`overrides`] | `--set`: other values of what the recipes choose | |
 //! | [`threads`] | work shared out among threads | |
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
 //! | [`tensorboard`] | curves while a run goes | |
@@ -67,6 +68,7 @@ pub mod min_norm;
 pub mod models;
 pub mod ops;
 pub mod optim;
+pub mod overrides;
 pub mod paper;
 pub mod prelude;
 pub mod preprocess;

@@ -1,8 +1,9 @@
 //! The command line. `rethink help` lists the commands; `rethink help COMMAND` explains one.
 
 use clap::{Parser, Subcommand, ValueEnum};
-use rethink::cli::What;
+use rethink::cli::notebooks::Notebooks;
 use rethink::cli::runs::{self, RunChoice};
+use rethink::cli::{Set, What};
 use rethink::cluster::slurm::{self, Slurm};
 use rethink::models::ModelKind;
 use rethink::study::Study;
@@ -34,6 +35,8 @@ enum Action {
         #[arg(long, value_name = "N")]
         filters: Option<usize>,
         #[command(flatten)]
+        set: Set,
+        #[command(flatten)]
         what: What,
     },
     /// Train one run, unless the store has it
@@ -59,6 +62,8 @@ enum Action {
         /// Who computes
         #[arg(long, value_enum, default_value = "here")]
         executor: Executor,
+        #[command(flatten)]
+        set: Set,
         #[command(flatten)]
         what: What,
         // Last: its heading is for all that follows.
@@ -147,6 +152,11 @@ enum Action {
         /// Print a line of JSON a model
         #[arg(long)]
         json: bool,
+    },
+    /// Regression tests of the notebooks, and keeping them free of outputs
+    Notebooks {
+        #[command(subcommand)]
+        action: Notebooks,
     },
     /// Open JupyterLab with the kernel and the notebooks
     Lab {
@@ -247,15 +257,16 @@ fn quiet_when_the_reader_leaves() {
 
 fn perform(action: Action) -> Result<()> {
     match action {
-        Action::Reproduce { only, filters, what } => {
-            cli::reproduce::reproduce(&only, &Study { filters, ..what.study()? })
+        Action::Reproduce { only, filters, set, what } => {
+            cli::reproduce::reproduce(&only, &Study { filters, ..set.study(what.study()?, &only)? })
         }
         Action::Run { choice, json, what } => runs::run(&what.study()?, &choice, json),
         Action::Sweep { executor: Executor::Here, slurm, .. } if slurm != Slurm::default() => {
             Err(Error::argument("sweep", "options of Slurm are for `--executor slurm`"))
         }
-        Action::Sweep { recipe, filters, json, executor, what, slurm } => {
-            let study = Study { filters, ..what.study()? };
+        Action::Sweep { recipe, filters, json, executor, set, what, slurm } => {
+            let only = std::slice::from_ref(&recipe);
+            let study = Study { filters, ..set.study(what.study()?, only)? };
             if executor == Executor::Slurm {
                 slurm::sweep(&study, &recipe, &slurm, &mut |line| eprintln!("{line}"))?;
             }
@@ -281,6 +292,7 @@ fn perform(action: Action) -> Result<()> {
             cli::bench::kernels(n, peer.as_deref(), json)
         }
         Action::Bench { what: None, only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
+        Action::Notebooks { action } => action.perform(),
         Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
     }
 }

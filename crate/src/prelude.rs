@@ -9,6 +9,7 @@ pub use crate::figures::{self, Drawing, Note};
 pub use crate::measurement::{Measured, Measurement};
 pub use crate::models::plan::Layer;
 pub use crate::models::{ModelKind, Own};
+pub use crate::overrides::Overrides;
 pub use crate::recipe::{self, Product};
 pub use crate::show::Show;
 pub use crate::store::{Run, Store};

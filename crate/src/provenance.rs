@@ -104,7 +104,7 @@ fn host() -> String {
 }
 
 /// The widest vector instructions found: they decide in which order a matrix product adds.
-fn vector_instructions() -> &'static str {
+pub fn vector_instructions() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
         if std::is_x86_feature_detected!("avx512f") {

@@ -95,6 +95,18 @@ pub enum Event<'a> {
     Epoch(&'a Row),
 }
 
+/// Seconds between two checkpoints of a run, where not [`CHECKPOINT_EVERY`].
+pub const CHECKPOINT_VARIABLE: &str = "RETHINK_CHECKPOINT";
+/// Seconds between two checkpoints of a run: what a killed one loses at most, besides an epoch.
+pub const CHECKPOINT_EVERY: f64 = 20.0;
+
+fn checkpoint_every() -> Result<Duration> {
+    let set = std::env::var(CHECKPOINT_VARIABLE).ok().filter(|text| !text.is_empty());
+    let Some(text) = set else { return Ok(Duration::from_secs_f64(CHECKPOINT_EVERY)) };
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| Error::argument(CHECKPOINT_VARIABLE, format!("{text:?} is no number of seconds")))
+}
+
 const METADATA: &str = "rethink";
 /// A measurement's file ends in this, a run's in `.parquet` alone.
 const MEASURED: &str = ".measured.parquet";
@@ -157,7 +169,8 @@ impl Store {
 
     /// The same where `training` trains `config`, in its own way.
     ///
-    /// Errors: those of `training`, and I/O errors naming the file.
+    /// Errors: those of `training`, I/O errors naming the file, [`Error::Argument`] for a [`CHECKPOINT_VARIABLE`] that is
+    /// no number.
     pub fn run_by(
         &self,
         config: &RunConfig,
@@ -189,7 +202,7 @@ impl Store {
         let progress = Progress {
             folder: Some(partial.clone()),
             events: Some(self.events(config)),
-            checkpoint_every: Duration::from_secs(20),
+            checkpoint_every: checkpoint_every()?,
             on_epoch: &mut on_epoch,
             leave_after: None,
         };

@@ -8,6 +8,7 @@ use crate::data::{self, Dataset};
 use crate::figures::Note;
 use crate::measurement::{Measured, Measurement};
 use crate::models::{ModelKind, plan};
+use crate::overrides::Overrides;
 use crate::provenance;
 use crate::recipe::{self, Product, Recipe, Results, Source, Verdict};
 use crate::store::{Event, Record, Run, Store};
@@ -25,6 +26,9 @@ pub const SCALE_VARIABLE: &str = "RETHINK_SCALE";
 pub const OUT_VARIABLE: &str = "RETHINK_OUT";
 /// Filters of table 3's random conv-net, where not the scale's.
 pub const FILTERS_VARIABLE: &str = "RETHINK_FILTERS";
+
+/// Values that replace the recipes' own ([`Overrides`]): `epochs=20,n=500`.
+pub const SET_VARIABLE: &str = "RETHINK_SET";
 
 /// How many repetitions with other seeds; unset, the recipe's own number.
 pub const SEEDS_VARIABLE: &str = "RETHINK_SEEDS";
@@ -61,6 +65,8 @@ pub struct Study {
     pub seeds: Option<u64>,
     /// Filters of table 3's random conv-net, where not the scale's.
     pub filters: Option<usize>,
+    /// Values that replace the recipes' own in every training run ([`Study::set`]).
+    pub overrides: Overrides,
     /// Where figures and tables go; runs lie in `runs/` below it.
     pub out: PathBuf,
 }
@@ -99,6 +105,7 @@ impl Study {
             scale,
             seeds: None,
             filters: None,
+            overrides: Overrides::default(),
             out: out.into(),
         })
     }
@@ -122,16 +129,24 @@ impl Study {
         self.train_all(configs, &mut |line| println!("{line}"))
     }
 
+    /// The study with other values of what its recipes choose.
+    ///
+    /// Errors: [`Error::Argument`] where its data set has fewer images than they ask for.
+    pub fn set(self, overrides: Overrides) -> Result<Study> {
+        overrides.check(&self.data)?;
+        Ok(Study { overrides, ..self })
+    }
+
     /// Every data set, in the order in which they were named.
     pub fn datasets(&self) -> Vec<&Dataset> {
         std::iter::once(&self.data).chain(&self.more).collect()
     }
 
     /// The study that the environment describes: `RETHINK_DATASET`, `RETHINK_SCALE` (`small` where
-    /// unset), `RETHINK_SEEDS` (unset: the recipe's number) and `RETHINK_OUT` (where unset, the project's `figures` folder when the working folder
+    /// unset), `RETHINK_SEEDS` (unset: the recipe's number), `RETHINK_SET` and `RETHINK_OUT` (where unset, the project's `figures` folder when the working folder
     /// is `notebooks`, else `figures`).
     ///
-    /// Errors: those of [`Study::new`], [`crate::Error::Argument`] for an unknown scale.
+    /// Errors: those of [`Study::new`] and [`Study::set`], [`crate::Error::Argument`] for an unknown scale or value.
     pub fn from_environment() -> Result<Study> {
         quiet_panics();
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
@@ -147,7 +162,8 @@ impl Study {
             text.parse().map_err(|_| Error::argument("filters", format!("{text:?} is no number")))
         });
         let study = Study::new(set(DATASET_VARIABLE).as_deref(), scale, out)?;
-        Ok(Study { seeds, filters: filters.transpose()?, ..study })
+        let overrides = set(SET_VARIABLE).map_or(Ok(Overrides::default()), |text| text.parse())?;
+        Study { seeds, filters: filters.transpose()?, ..study }.set(overrides)
     }
 
     /// Where the runs lie.
@@ -156,10 +172,20 @@ impl Study {
     }
 
     /// Figures and tables of this data set and scale: `OUT/DATA-SCALE` (`OUT/DATA+DATA-SCALE`), so that a
-    /// reduced run never replaces a full one.
+    /// reduced run never replaces a full one; with other values than the recipes' these are named too
+    /// (`OUT/DATA-SCALE,epochs=20`).
     pub fn folder(&self) -> PathBuf {
         let names: Vec<&str> = self.datasets().into_iter().map(|data| data.name.as_str()).collect();
-        self.out.join(format!("{}-{}", names.join("+"), self.scale))
+        let set = if self.overrides.is_empty() { String::new() } else { format!(",{}", self.overrides) };
+        self.out.join(format!("{}-{}{set}", names.join("+"), self.scale))
+    }
+
+    /// The scale, and the values that are not the recipes': "smoke", "smoke, set epochs=20".
+    pub fn scale_title(&self) -> String {
+        match self.overrides.is_empty() {
+            true => self.scale.to_string(),
+            false => format!("{}, set {}", self.scale, self.overrides.to_string().replace(',', ", ")),
+        }
     }
 
     /// The data sets' names for people.
@@ -169,7 +195,8 @@ impl Study {
 
     /// The runs that a recipe is made of, with the study's repetitions.
     pub fn configs(&self, recipe: &Recipe) -> Vec<RunConfig> {
-        let configs = recipe.runs(&self.data, self.scale);
+        let mut configs = recipe.runs(&self.data, self.scale);
+        configs.iter_mut().for_each(|config| self.overrides.apply(config, &self.data));
         self.seeds.map_or(configs.clone(), |seeds| recipe::with_seeds(&configs, seeds))
     }
 
@@ -363,14 +390,24 @@ impl Study {
         Ok(all)
     }
 
-    /// The claims named in `only` (all where empty), checked over the store's runs with this data set and scale.
+    /// The claims named in `only` (all where empty), checked over the store's runs with this data set and scale and
+    /// as many images as this study's recipes take. Claims are of runs in the recipes' own setting: of a study that
+    /// replaces values ([`Study::set`]) they say "not yet measured" wherever these matter.
     ///
     /// Errors: [`Error::Argument`] for an unknown name, those of [`Store::all`].
     pub fn claims(&self, only: &[&str]) -> Result<Vec<Check>> {
         let mut runs = self.store().all()?;
+        // Runs of another number of images were made for another study.
+        let sizes: HashSet<(usize, usize)> = recipe::ALL
+            .iter()
+            .flat_map(|recipe| self.configs(recipe))
+            .map(|config| (config.data.train, config.data.test))
+            .collect();
         runs.retain(|run| {
-            let record = &run.record;
-            record.config.data.fingerprint == self.data.fingerprint && record.scale == self.scale
+            let (data, scale) = (&run.record.config.data, run.record.scale);
+            data.fingerprint == self.data.fingerprint
+                && scale == self.scale
+                && sizes.contains(&(data.train, data.test))
         });
         claims::check_named(&runs, only)
     }
@@ -387,7 +424,7 @@ impl Study {
             let (verdict, measured) = (check.verdict.title().into(), check.measured.join("; "));
             table.push(vec![check.id.into(), check.quote.into(), verdict, n, measured])?;
         }
-        table.notes = vec![format!("{}, scale {}", self.data.title, self.scale)];
+        table.notes = vec![format!("{}, scale {}", self.data.title, self.scale_title())];
         Ok(table)
     }
 
@@ -464,7 +501,7 @@ impl Study {
             widths(&configs),
             range(&|c| c.hyper.epochs),
             seeds.len(),
-            self.scale
+            self.scale_title()
         )
     }
 
@@ -474,7 +511,11 @@ impl Study {
             .iter()
             .map(|r| serde_json::json!({ "key": r.record.config.key(), "record": r.record }))
             .collect();
-        serde_json::json!({ "data": self.data.title, "scale": self.scale, "runs": runs })
+        let mut json = serde_json::json!({ "data": self.data.title, "scale": self.scale, "runs": runs });
+        if !self.overrides.is_empty() {
+            json["set"] = self.overrides.to_string().into();
+        }
+        json
     }
 }
 
@@ -489,6 +530,9 @@ impl std::fmt::Display for Study {
             }
         }
         writeln!(f, "scale: {}{reduced}", self.scale)?;
+        if !self.overrides.is_empty() {
+            writeln!(f, "set:   {}", self.overrides)?;
+        }
         write!(f, "into:  {}", self.folder().display())
     }
 }

@@ -4,7 +4,7 @@ use crate::figures::{check_id, json_bytes, write_all};
 use crate::latex::escape as escape_latex;
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, ContentArrangement};
-use polars::prelude::{AnyValue, DataFrame};
+use polars::prelude::{AnyValue, DataFrame, DataType};
 use std::path::{Path, PathBuf};
 
 /// How a column's cells stand.
@@ -59,7 +59,8 @@ impl Table {
     }
 
     /// A table of all of `frame`, numbers to the right, floating-point ones with `decimals` (0 to 9)
-    /// digits after the point; an absent value is an empty cell.
+    /// digits after the point: none in a column of whole numbers, and an exponent where nothing else would be left of
+    /// a number (2e-15); an absent value is an empty cell.
     pub fn from_frame(frame: &DataFrame, id: &str, title: &str, decimals: usize) -> Result<Table> {
         let decimals = decimals.min(9);
         let mut table = Table::new(id, title, &[]);
@@ -72,11 +73,21 @@ impl Table {
                 t if t.is_bool() => Align::Center,
                 _ => Align::Left,
             });
+            let floats = column.cast(&DataType::Float64).ok().filter(|_| dtype.is_float());
+            let whole = floats
+                .as_ref()
+                .and_then(|c| c.f64().ok())
+                .is_some_and(|values| values.iter().flatten().all(|v| v.fract() == 0.0 && v.abs() < 1e15));
+            let decimals = if whole { 0 } else { decimals };
+            let float = |v: f64| {
+                let least = 0.5 * 0.1f64.powi(decimals as i32);
+                if v != 0.0 && v.abs() < least { format!("{v:.0e}") } else { format!("{v:.decimals$}") }
+            };
             for (row, cells) in cells.iter_mut().enumerate() {
                 cells.push(match column.get(row).map_err(Error::frame("make a table of the frame"))? {
                     AnyValue::Null => String::new(),
-                    AnyValue::Float32(v) => format!("{v:.decimals$}"),
-                    AnyValue::Float64(v) => format!("{v:.decimals$}"),
+                    AnyValue::Float32(v) => float(f64::from(v)),
+                    AnyValue::Float64(v) => float(v),
                     AnyValue::Boolean(v) => String::from(if v { "yes" } else { "no" }),
                     AnyValue::String(v) => v.to_string(),
                     AnyValue::StringOwned(v) => v.to_string(),

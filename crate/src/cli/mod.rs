@@ -7,12 +7,14 @@ pub mod data;
 pub mod export;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+pub mod notebooks;
 pub mod reproduce;
 pub mod runs;
 
-use crate::Result;
 use crate::config::Scale;
+use crate::recipe;
 use crate::study::Study;
+use crate::{Error, Result};
 use std::path::PathBuf;
 
 /// On what, how much, and where to: the options that the commands share.
@@ -32,6 +34,36 @@ pub struct What {
     /// Folder of figures, tables and runs
     #[arg(long, value_name = "DIR", default_value = "figures")]
     pub out: PathBuf,
+}
+
+/// Other values of what the recipes choose.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Set {
+    /// Other values than the recipes', for every training run: epochs, n, test, width, batch, rate, momentum, decay,
+    /// decay-every, weight-decay, log-every, eval-every; can be given several times. Figures and tables go to a folder
+    /// of their own
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    set: Vec<String>,
+}
+
+impl Set {
+    /// The study with these values, for `recipe`s made of training runs.
+    ///
+    /// Errors: [`Error::Argument`] for an unknown name, a value out of its range, and values for a recipe that is made
+    /// of measurements.
+    pub fn study(&self, study: Study, only: &[String]) -> Result<Study> {
+        let study = study.set(self.set.join(",").parse()?)?;
+        if study.overrides.is_empty() {
+            return Ok(study);
+        }
+        for id in only {
+            if study.configs(recipe::find(id)?).is_empty() {
+                let problem = format!("{id} is made of no training runs, so that nothing of it can be set");
+                return Err(Error::argument("--set", problem));
+            }
+        }
+        Ok(study)
+    }
 }
 
 impl What {

@@ -4,7 +4,9 @@
 use super::runs::terminal_table;
 use crate::data::{Dataset, hex};
 use crate::recipe::{self, Recipe};
-use crate::study::{DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, Study};
+use crate::study::{
+    DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE, Study,
+};
 use crate::{Error, Result, files, jupyter};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -28,7 +30,11 @@ pub fn chosen(only: &[String], data: &Dataset) -> Result<Vec<Recipe>> {
 /// A notebook whose text, code, data and scale are those of its last execution, and whose files are
 /// all there, is not executed again.
 pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
-    let recipes = chosen(only, &study.data)?;
+    let mut recipes = chosen(only, &study.data)?;
+    if !study.overrides.is_empty() {
+        // What is made of no training runs is what it is without `--set`.
+        recipes.retain(|recipe| !study.configs(recipe).is_empty());
+    }
     let root = jupyter::root()?;
     fs::create_dir_all(study.folder()).map_err(Error::io("create the folder", study.folder()))?;
     let out = study.out.canonicalize().map_err(Error::io("find the folder", &study.out))?;
@@ -80,6 +86,7 @@ impl Execution {
             hash.update(part);
         }
         hash.update(filters(study));
+        hash.update(format!(" {}", study.overrides));
         let folder = study.folder().join("notebooks");
         Ok(Execution {
             notebook,
@@ -107,10 +114,10 @@ impl Execution {
             (SEEDS_VARIABLE.to_string(), study.seeds.map_or(String::new(), |n| n.to_string())),
             (OUT_VARIABLE.to_string(), text(&study.out)),
             (FILTERS_VARIABLE.to_string(), filters(study)),
-            ("RAYON_NUM_THREADS".to_string(), rayon::current_num_threads().to_string()),
+            (SET_VARIABLE.to_string(), study.overrides.to_string()),
         ];
         let mut say = |line: &str| println!("  {line}");
-        jupyter::run::notebook(environment, &self.notebook, &variables, &self.executed, &mut say)?;
+        jupyter::run::recorded(environment, &self.notebook, &variables, &self.executed, &mut say)?;
         files::write_whole(&self.mark, self.fingerprint.as_bytes())
     }
 }
@@ -149,7 +156,7 @@ fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> R
         table.add_row(vec![
             recipe.id.to_string(),
             study.title(),
-            study.scale.to_string(),
+            study.scale_title(),
             format!("{:.1}", seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared),
             verdict.paper,
             verdict.ours,

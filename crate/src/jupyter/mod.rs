@@ -12,6 +12,9 @@
 //!
 //! `book/index.html.j2` is nbconvert's template of [`crate::book`].
 //!
+//! What notebooks show is compared with what is stored under `tests/expected` ([`expected`]), and they are kept
+//! without outputs ([`clean`]).
+//!
 //! # Why cells are fast
 //!
 //! evcxr alone would compile polars, plotters and dfdx once more for every kernel, unoptimised and at
@@ -26,9 +29,14 @@
 //! panic or a `?` that returned an error on a cell's standard error only, so [`run`] and the notebooks'
 //! test take a cell that writes there to have failed.
 
+pub mod clean;
+pub mod close;
+pub mod expected;
 pub mod kernel;
 pub mod lab;
+pub mod outputs;
 pub mod run;
+pub mod sanitize;
 pub mod setup;
 
 pub use lab::lab;

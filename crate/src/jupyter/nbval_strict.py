@@ -3,13 +3,19 @@
 evcxr answers "ok" after a panic and after a `?` that returned an error, and nbval believes it. With
 `-p nbval_strict`, a cell that wrote to standard error fails. A kernel that dies at its start is started
 again: Jupyter chooses its ports, and another process can take one before the kernel does.
+
+Where RETHINK_RECORD names a folder, each notebook works in a folder of its own there (RETHINK_OUT), and is written
+into it with its outputs, for `jupyter::expected` to compare.
 """
 
+import os
 import re
+from pathlib import Path
 from queue import Empty
 
+import nbformat
 import nbval.kernel
-from nbval.plugin import IPyNbCell
+from nbval.plugin import IPyNbCell, IPyNbFile
 
 STARTS = 4
 
@@ -31,6 +37,7 @@ plain, colourful = IPyNbCell.runtest, IPyNbCell.raise_cell_error
 
 def strict(self):
     plain(self)
+    self.cell.outputs = list(self.test_outputs or [])
     said = [o.text for o in self.test_outputs or [] if o.get("name") == "stderr"]
     # Standard error travels apart from the answer and can come after it.
     while True:
@@ -49,3 +56,26 @@ def without_colours(self, message, *texts):
 
 
 IPyNbCell.runtest, IPyNbCell.raise_cell_error = strict, without_colours
+
+start_file, end_file = IPyNbFile.setup, IPyNbFile.teardown
+
+
+def place(file):
+    record = os.environ.get("RETHINK_RECORD")
+    return Path(record) / Path(str(file.fspath)).stem if record else None
+
+
+def setup(self):
+    if place(self):
+        os.environ["RETHINK_OUT"] = str(place(self))
+    start_file(self)
+
+
+def teardown(self):
+    end_file(self)
+    if place(self):
+        place(self).mkdir(parents=True, exist_ok=True)
+        nbformat.write(self.nb, place(self) / (place(self).name + ".ipynb"))
+
+
+IPyNbFile.setup, IPyNbFile.teardown = setup, teardown

@@ -1,8 +1,10 @@
 """Runs one notebook and tells how it goes, one JSON object a line on standard output.
 
-    run.py NOTEBOOK COPY KERNEL
+    run.py NOTEBOOK COPY KERNEL [RECORD]
 
-The notebook runs in its own folder; COPY gets the executed notebook, whole or not at all. Objects:
+The notebook runs in its own folder; COPY gets the executed notebook, whole or not at all. RECORD is a JSON object:
+with it the notebook runs in COPY's folder, COPY begins with a cell that sets RECORD's parameters, and its metadata
+says what was run, when, and how long each cell took. Objects:
     {"cell": 3, "of": 8, "source": "first line"}    a code cell starts
     {"line": "..."}                                 the kernel printed a line
     {"failed": "...", "cell": 3, "source": "..."}   the end, exit status 1
@@ -16,6 +18,7 @@ import json
 import os
 import re
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from queue import Empty
 
@@ -30,6 +33,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 STARTS = 4
 # Standard error travels apart from a cell's answer; this long after it, it is waited for, in seconds.
 LATE, LATE_AT_END = 0.3, 1.0
+DEPENDENCY = re.compile(r'^(\s*:dep\s.*\bpath\s*=\s*")([^"]+)(")', re.MULTILINE)
 BACKTRACE = re.compile(r"^(stack backtrace:|\s+\d+: |\s+at |note: )")
 
 
@@ -47,6 +51,7 @@ class Runner(NotebookClient):
     """Reports each cell and each printed line; fails on what evcxr writes to standard error."""
 
     number = 0
+    record = None
 
     async def async_start_new_kernel_client(self):
         for start in range(STARTS):
@@ -59,6 +64,10 @@ class Runner(NotebookClient):
                 await self.async_start_new_kernel()
 
     def begin(self, cell, cell_index):
+        self.started = now()
+        if self.record and self.record["tag"] in cell.metadata.get("tags", []):
+            self.source = "the parameters"
+            return
         self.number += 1
         first = next((line for line in cell.source.splitlines() if line.strip()), "")
         self.source = first.strip()
@@ -71,6 +80,8 @@ class Runner(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
     async def end(self, cell, cell_index, execute_reply):
+        if self.record:
+            cell.metadata["rethink"] = span(self.started)
         wait = LATE if self.number < self.count else LATE_AT_END
         while True:
             try:
@@ -92,6 +103,42 @@ class CellFailed(Exception):
     pass
 
 
+def now():
+    return datetime.now(timezone.utc)
+
+
+def span(started):
+    """As papermill names them."""
+    ended = now()
+    return {
+        "start_time": started.isoformat(),
+        "end_time": ended.isoformat(),
+        "duration": round((ended - started).total_seconds(), 3),
+    }
+
+
+def prepare(notebook, record, source, copy):
+    """Puts the parameters first, and makes relative paths of dependencies lead from COPY's folder."""
+    root = Path(record["root"]).resolve()
+
+    def lead(match):
+        target = (source.parent / match[2]).resolve()
+        if copy.is_relative_to(root) and target.is_relative_to(root):
+            path = Path(os.path.relpath(target, copy.parent)).as_posix()
+        else:
+            path = str(target)
+        return match[1] + path.replace("\\", "\\\\") + match[3]
+
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = DEPENDENCY.sub(lead, cell.source)
+    lines = ["// What this copy was executed with. The restart lets cells see it; nothing has run before."]
+    lines += [f":env {name}={value}" for name, value in record["parameters"].items()]
+    cell = nbformat.v4.new_code_cell("\n".join(lines + [":restart"]), metadata={"tags": [record["tag"]]})
+    cell["id"] = record["tag"]
+    notebook.cells.insert(0, cell)
+
+
 def write(notebook, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.partial")
@@ -101,6 +148,8 @@ def write(notebook, path):
 
 def main():
     source, copy, kernel = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    record = json.loads(sys.argv[4]) if len(sys.argv) > 4 else None
+    started = now()
     failed = copy.with_name(copy.stem + ".failed.ipynb")
     for old in (copy, failed):
         old.unlink(missing_ok=True)
@@ -110,28 +159,42 @@ def main():
     except Exception as error:
         say(failed=f"not a notebook: {type(error).__name__}: {error}")
         sys.exit(1)
+    count = sum(c.cell_type == "code" and bool(c.source.strip()) for c in notebook.cells)
+    folder = source.parent
+    if record:
+        folder = copy.parent.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        prepare(notebook, record, source.resolve(), folder / copy.name)
     runner = Runner(
         notebook,
         kernel_name=kernel,
         timeout=None,
         startup_timeout=600,
         coalesce_streams=True,
-        resources={"metadata": {"path": str(source.parent)}},
+        resources={"metadata": {"path": str(folder)}},
     )
-    runner.count = sum(c.cell_type == "code" and bool(c.source.strip()) for c in notebook.cells)
+    runner.count, runner.record = count, record
+
+    def finish(path, failed=None):
+        if record:
+            about = {k: v for k, v in record.items() if k not in ("tag", "root")}
+            about.update(span(started), input_path=str(source), exception=failed)
+            notebook.metadata["rethink"] = about
+        write(notebook, path)
+
     runner.on_cell_execute = runner.begin
     runner.on_cell_executed = runner.end
     try:
         runner.execute()
     except (CellFailed, CellExecutionError, DeadKernelError) as error:
         problem = str(error) if isinstance(error, CellFailed) else f"the kernel died ({error})"
-        write(notebook, failed)
+        finish(failed, problem)
         say(failed=problem, cell=runner.number, source=runner.source, copy=str(failed))
         sys.exit(1)
     except (RuntimeError, NoSuchKernel) as error:
         say(failed=f"the kernel did not start: {error}")
         sys.exit(1)
-    write(notebook, copy)
+    finish(copy)
     say(done=True)
 
 

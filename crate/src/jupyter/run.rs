@@ -1,12 +1,40 @@
 //! Running a notebook headless in the kernel, with its progress and its errors told as they come.
 
 use crate::jupyter::kernel;
-use crate::jupyter::setup::Environment;
+use crate::jupyter::setup::{self, Environment};
+use crate::provenance::Provenance;
 use crate::{Error, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Stdio;
+
+/// As [`notebook`], and the copy at `executed` is the record of the run, in papermill's manner: its first cell, tagged
+/// [`INJECTED`], sets `parameters` (variables of the environment) in the kernel, its metadata holds them, what it was
+/// run by, and when and how long each cell ran. It runs in its own folder, in which JupyterLab runs it again.
+///
+/// Errors: those of [`notebook`].
+pub fn recorded(
+    environment: &Environment,
+    path: &Path,
+    parameters: &[(String, String)],
+    executed: &Path,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let record = json!({
+        "tag": INJECTED,
+        "parameters": parameters.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "root": environment.root,
+        "by": { "evcxr": setup::EVCXR, "provenance": Provenance::here() },
+    });
+    // The kernel's threads are this program's; no number depends on them.
+    let threads = ("RAYON_NUM_THREADS".to_string(), rayon::current_num_threads().to_string());
+    execute(environment, path, &[threads], Some(&record), executed, on_line)
+}
+
+/// The tag of the first cell of a [`recorded`] copy.
+pub const INJECTED: &str = "injected-parameters";
 
 /// Executes the notebook at `path`, with `envs` added to the kernel's environment, and writes it with
 /// its outputs to `executed`, whole or not at all. `on_line` gets a line as each cell starts
@@ -23,6 +51,17 @@ pub fn notebook(
     executed: &Path,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<()> {
+    execute(environment, path, envs, None, executed, on_line)
+}
+
+fn execute(
+    environment: &Environment,
+    path: &Path,
+    envs: &[(String, String)],
+    record: Option<&Value>,
+    executed: &Path,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<()> {
     let path = path.canonicalize().map_err(Error::io("read the notebook", path))?;
     let executed = std::path::absolute(executed).map_err(Error::io("find", executed))?;
     let shown = path.strip_prefix(&environment.root).unwrap_or(&path).display().to_string();
@@ -35,6 +74,7 @@ pub fn notebook(
         .arg(&path)
         .arg(&executed)
         .arg(kernel::NAME)
+        .args(record.map(Value::to_string))
         .envs(envs.iter().map(|(k, v)| (k, v)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

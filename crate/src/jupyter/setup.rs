@@ -104,6 +104,17 @@ pub fn ensure(root: &Path) -> Result<Environment> {
     Ok(environment)
 }
 
+/// The Python of the environment alone, set up if it is missing.
+///
+/// Errors: as for [`ensure`].
+pub fn python(root: &Path) -> Result<PathBuf> {
+    let root = root.canonicalize().map_err(Error::io("find the workspace", root))?;
+    let folder = Environment::folder(&root);
+    fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
+    let _lock = lock(&folder.join("setup.lock"))?;
+    venv(&folder)
+}
+
 fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).map_err(Error::io("create the lock", path))?;
     if file.try_lock().is_err() {

@@ -293,13 +293,7 @@ pub fn setting(
 /// Appendix A's setting of `model` on `data`, as wide and as long as `size` says, without any regulariser, until it
 /// is fitted.
 pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption, seeds: Seeds) -> RunConfig {
-    // One decay an epoch of 50,000 images; a smaller set keeps about as many steps between decays.
-    let decay_every = ((CIFAR_TRAIN as f64 / data.train as f64).round() as usize).max(1);
-    let batch_size = model.batch_size();
-    let steps = data.train.div_ceil(batch_size);
-    // A reduced training set is no larger than its test set.
-    let eval_every = decay_every.min(if data.train <= 1_000 { 10 } else { 5 });
-    RunConfig {
+    let mut config = RunConfig {
         schema: SCHEMA,
         data,
         model,
@@ -307,14 +301,14 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
         input: CROP,
         corruption,
         hyper: Hyper {
-            batch_size,
+            batch_size: model.batch_size(),
             learning_rate: model.learning_rate(),
             momentum: 0.9,
             decay: 0.95,
-            decay_every,
+            decay_every: 1,
             weight_decay: 0.0,
             weight_decay_on: DecayOn::All,
-            init: if size.width < 1.0 { narrow_init(model) } else { model.init() },
+            init: model.init(),
             random_crop: false,
             augment: Augmentation::default(),
             without_dropout: false,
@@ -322,9 +316,35 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
             stop_when_fitted: true,
         },
         seeds,
-        log_every: steps.min(100),
-        eval_every,
+        log_every: 1,
+        eval_every: 1,
         parallel: None,
+    };
+    let Derived { decay_every, init, log_every, eval_every } = derived(&config);
+    (config.hyper.decay_every, config.hyper.init) = (decay_every, init);
+    (config.log_every, config.eval_every) = (log_every, eval_every);
+    config
+}
+
+/// What [`sized`] derives from a run's number of images, batch size, model and width.
+pub(crate) struct Derived {
+    pub decay_every: usize,
+    pub init: Init,
+    pub log_every: usize,
+    pub eval_every: usize,
+}
+
+pub(crate) fn derived(config: &RunConfig) -> Derived {
+    let train = config.data.train;
+    // One decay an epoch of 50,000 images; a smaller set keeps about as many steps between decays.
+    let decay_every = ((CIFAR_TRAIN as f64 / train as f64).round() as usize).max(1);
+    let steps = train.div_ceil(config.hyper.batch_size.max(1));
+    Derived {
+        decay_every,
+        init: if config.width < 1.0 { narrow_init(config.model) } else { config.model.init() },
+        log_every: steps.min(100),
+        // A reduced training set is no larger than its test set.
+        eval_every: decay_every.min(if train <= 1_000 { 10 } else { 5 }),
     }
 }
 

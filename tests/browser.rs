@@ -1,0 +1,244 @@
+//! The notebooks in JupyterLab in a real browser: `rethink lab`, headless Chromium, the Rust kernel.
+//!
+//! `browser/drive.py` drives Chromium; its one package is installed into `target/browser/venv`. Screenshots, of the
+//! whole height of each notebook, go to `target/screenshots`.
+
+use rethink::cli::notebooks::settings;
+use rethink::jupyter::outputs::Outputs;
+use rethink::jupyter::{self, expected};
+use rethink_tests::{rethink_bin, root};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const NAME: &str = "every_notebook_shows_its_figures_and_tables_in_a_browser";
+const REQUIREMENTS: &str = include_str!("browser/requirements.txt");
+
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let mut places = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
+    places.find(|program| program.is_file())
+}
+
+/// A Python with the driver's package.
+fn python(folder: &Path) -> PathBuf {
+    let venv = folder.join("venv");
+    let (python, mark) = (venv.join("bin/python"), venv.join("rethink-requirements"));
+    if fs::read_to_string(&mark).is_ok_and(|found| found == REQUIREMENTS) {
+        return python;
+    }
+    let _ = fs::remove_dir_all(&venv);
+    let ensured = jupyter::setup::python(root()).unwrap_or_else(|e| panic!("set-up: {e}"));
+    let requirements = root().join("tests/browser/requirements.txt");
+    let run = |command: &mut Command| {
+        let said = command.output().expect("Python runs");
+        assert!(said.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said.stderr));
+    };
+    run(Command::new(ensured).args(["-m", "venv"]).arg(&venv));
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    run(Command::new(&python).args(pip).arg(requirements));
+    fs::write(mark, REQUIREMENTS).unwrap();
+    python
+}
+
+/// A copy of the notebooks that JupyterLab may save, from which their `../crate` leads to the crate.
+fn copies(folder: &Path) -> Vec<PathBuf> {
+    let copies = folder.join("notebooks");
+    let _ = fs::remove_dir_all(&copies);
+    fs::create_dir_all(&copies).unwrap();
+    let link = folder.join("crate");
+    if !link.exists() {
+        std::os::unix::fs::symlink(root().join("crate"), &link).unwrap();
+    }
+    let mut paths: Vec<PathBuf> =
+        notebooks().iter().map(|from| copies.join(from.file_name().unwrap())).collect();
+    paths.sort();
+    paths.iter().for_each(|to| {
+        fs::copy(root().join("notebooks").join(to.file_name().unwrap()), to).unwrap();
+    });
+    paths
+}
+
+fn notebooks() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("notebooks")).unwrap();
+    entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "ipynb")).collect()
+}
+
+/// `rethink lab`, ended with its test.
+struct Lab {
+    program: Child,
+    /// With the token.
+    address: String,
+    _settings: tempfile::TempDir,
+}
+
+impl Lab {
+    fn start(out: &Path) -> Lab {
+        let settings_folder = tempfile::tempdir().unwrap();
+        let at = settings_folder.path();
+        let write = |name: &str, settings: Value| {
+            let path = at.join("lab").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, settings.to_string()).unwrap();
+        };
+        // All cells are on the page whatever the window shows; no question covers it.
+        write("@jupyterlab/notebook-extension/tracker.jupyterlab-settings", json!({"windowingMode": "none"}));
+        let quiet = json!({"fetchNews": "false", "checkForUpdates": false});
+        write("@jupyterlab/apputils-extension/notification.jupyterlab-settings", quiet);
+
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(rethink_bin());
+        command.args(["lab", "--no-browser", "--allow-root", "--port", &port.to_string()]);
+        let program = command
+            .envs(settings(out))
+            .env("JUPYTERLAB_SETTINGS_DIR", at.join("lab"))
+            .env("JUPYTERLAB_WORKSPACES_DIR", at.join("workspaces"))
+            .env("JUPYTER_CONFIG_DIR", at.join("config"))
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut lab = Lab { program, address: String::new(), _settings: settings_folder };
+        let errors = BufReader::new(lab.program.stderr.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(|l| drop(send.send(l))));
+        let (started, mut said) = (Instant::now(), Vec::new());
+        // The first time, everything is set up.
+        while started.elapsed() < Duration::from_secs(1800) {
+            match lines.recv_timeout(Duration::from_secs(1)) {
+                Ok(line) => {
+                    let start = line.find(&format!("http://127.0.0.1:{port}/"));
+                    if let Some(address) = start.map(|i| &line[i..]).filter(|a| a.contains("token=")) {
+                        lab.address = address.trim().to_string();
+                        return lab;
+                    }
+                    said.push(line);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        panic!("JupyterLab named no address:\n{}", said.join("\n"));
+    }
+
+    /// As from JupyterLab's menu; what it exits with.
+    fn shut_down(mut self) -> Option<i32> {
+        let (base, token) = self.address.split_once("token=").expect("an address with a token");
+        let base = base.split("/lab").next().unwrap_or(base);
+        let request = format!("{base}/api/shutdown?token={token}");
+        let post = "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], method='POST'))";
+        let python = jupyter::setup::python(root()).unwrap();
+        let said = Command::new(python).args(["-c", post, &request]).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(60) {
+            if let Some(status) = self.program.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        None
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // After a clean end there is nothing to kill.
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+/// What each code cell of a notebook has to show: whether a figure, whether a table.
+fn expected_shows(notebook: &Path) -> Vec<(usize, usize)> {
+    let folder = expected::folder(&root().join("tests/expected"), notebook);
+    let stored = Outputs::read(&folder).unwrap_or_else(|e| panic!("{e}"));
+    let has = |shows: &str, kind: &str| usize::from(shows.split(' ').any(|s| s == kind));
+    stored.cells.iter().map(|c| (has(&c.shows, "image/png"), has(&c.shows, "text/html"))).collect()
+}
+
+fn counts(seen: &Value, what: &str) -> Vec<usize> {
+    let counts = seen[what].as_array().expect("a list");
+    counts.iter().map(|n| n.as_u64().expect("a number") as usize).collect()
+}
+
+#[test]
+fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
+    let Some(chromium) = chromium() else {
+        println!("skipped: {NAME}: no Chromium on PATH (Debian's package `chromium`)");
+        return;
+    };
+    let committed: Vec<(PathBuf, Vec<u8>)> =
+        notebooks().into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let folder = root().join("target/browser");
+    let screenshots = root().join("target/screenshots");
+    fs::create_dir_all(&screenshots).unwrap();
+    let copies = copies(&folder);
+    let python = python(&folder);
+    let out = tempfile::tempdir().unwrap();
+    let lab = Lab::start(out.path());
+
+    let stem = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let place = |path: &Path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+    let mut steps: Vec<Value> = copies
+        .iter()
+        .map(|path| json!({"notebook": place(path), "edit": null, "screenshot": stem(path)}))
+        .collect();
+    // A reader changes the parameters of the first notebook: two more epochs.
+    let text =
+        "let study: Study = Study::from_environment()?.set(\"epochs=5\".parse()?)?;\nprintln!(\"{study}\");";
+    let edit = json!({"cell": 2, "text": text});
+    let edited = format!("{}-edited", stem(&copies[0]));
+    steps.insert(1, json!({"notebook": place(&copies[0]), "edit": edit, "screenshot": edited}));
+    let plan = json!({
+        "address": lab.address, "chromium": chromium, "screenshots": screenshots, "steps": steps,
+    });
+    let file = out.path().join("plan.json");
+    fs::write(&file, plan.to_string()).unwrap();
+    let said = Command::new(python).arg(root().join("tests/browser/drive.py")).arg(&file).output().unwrap();
+    let errors = String::from_utf8_lossy(&said.stderr);
+    let seen: Vec<Value> = String::from_utf8_lossy(&said.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    assert!(
+        said.status.success() && seen.len() == steps.len(),
+        "{} of {} steps: {errors}",
+        seen.len(),
+        steps.len()
+    );
+
+    for (step, seen) in steps.iter().zip(&seen) {
+        let name = step["screenshot"].as_str().unwrap();
+        println!("{name}: {} s", seen["seconds"]);
+        assert_eq!(seen["errors"], json!([]), "{name}");
+        assert_eq!(seen["executed"], seen["cells"], "{name}: every code cell has a number");
+        let expected = expected_shows(Path::new(step["notebook"].as_str().unwrap()));
+        let figures: Vec<usize> = expected.iter().map(|(figure, _)| *figure).collect();
+        let tables: Vec<usize> = expected.iter().map(|(_, table)| *table).collect();
+        assert_eq!(counts(seen, "figures"), figures, "{name}: figures of each code cell");
+        assert_eq!(counts(seen, "tables"), tables, "{name}: tables of each code cell");
+        assert!(figures.iter().chain(&tables).sum::<usize>() > 0, "{name} shows something");
+        assert!(fs::metadata(screenshots.join(format!("{name}.png"))).unwrap().len() > 50_000, "{name}");
+    }
+    // The data are the same after the edit, the curves are not; and what was there stays there.
+    let (before, after) = (&seen[0]["pictures"], &seen[1]["pictures"]);
+    assert_eq!(before[0], after[0], "the images of the data set");
+    assert_ne!(before[1], after[1], "figure 1a with more epochs");
+    for name in ["shapes10-smoke", "shapes10-smoke,epochs=5"] {
+        assert!(out.path().join(name).join("fig1a.svg").is_file(), "{name}");
+    }
+
+    assert_eq!(lab.shut_down(), Some(0), "JupyterLab ends cleanly");
+    for (path, bytes) in committed {
+        assert!(fs::read(&path).unwrap() == bytes, "{} changed", path.display());
+    }
+}

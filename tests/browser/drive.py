@@ -1,0 +1,133 @@
+"""Opens notebooks in JupyterLab in headless Chromium, runs them as a reader would, and tells what the page shows.
+
+    drive.py PLAN    PLAN is a JSON file: "address" (of JupyterLab, with its token), "chromium", "screenshots" (a
+                     folder) and "steps", each {"notebook": path below JupyterLab's root, "edit": {"cell": n, "text":
+                     "..."} or null, "screenshot": name}
+
+A step with an edit changes a code cell (from 1, of those in the notebook) of the notebook that is open and runs all
+cells again; without one it opens the notebook first. After each step one JSON object is printed: "cells" (code
+cells), "executed" (those with a number), "errors" (texts), "figures" and "tables" (drawn outputs of each code cell),
+"pictures" (digest of each figure), "seconds".
+"""
+
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+from playwright.sync_api import sync_playwright
+
+WIDTH, HEIGHT = 1280, 1000
+# Seconds that a notebook may take, its kernel's start and its first cell's compilation included.
+PATIENCE = 400
+
+# What is on the page of the open notebook.
+LOOK = """() => {
+  const panel = [...document.querySelectorAll('.jp-NotebookPanel')].find(p => p.offsetParent !== null);
+  const cells = [...panel.querySelectorAll('.jp-CodeCell')];
+  const drawn = e => { const r = e.getBoundingClientRect(); return r.width > 20 && r.height > 10; };
+  const whole = e => e.tagName !== 'IMG' || (e.complete && e.naturalWidth > 0);
+  const outputs = (c, what) => [...c.querySelectorAll('.jp-OutputArea-output ' + what)].filter(drawn);
+  const figures = c => outputs(c, 'img').concat(outputs(c, 'svg')).filter(whole);
+  const errors = panel.querySelectorAll('[data-mime-type="application/vnd.jupyter.error"], ' +
+                                        '[data-mime-type="application/vnd.jupyter.stderr"]');
+  return {
+    cells: cells.length,
+    executed: cells.filter(c => /^\\[\\d+\\]:?$/.test(c.querySelector('.jp-InputPrompt').innerText.trim())).length,
+    errors: [...errors].map(e => e.innerText),
+    figures: cells.map(c => figures(c).length),
+    tables: cells.map(c => outputs(c, 'table').length),
+    pictures: cells.flatMap(figures).map(e => e.tagName === 'IMG' ? e.src : e.outerHTML),
+    busy: panel.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status,
+  };
+}"""
+# The height of everything in the notebook, beyond what the window shows.
+HIDDEN = """() => {
+  const panel = [...document.querySelectorAll('.jp-NotebookPanel')].find(p => p.offsetParent !== null);
+  const scrolled = [...panel.querySelectorAll('*')].filter(e => e.scrollHeight > e.clientHeight + 4 &&
+      ['auto', 'scroll'].includes(getComputedStyle(e).overflowY) && e.querySelector('.jp-CodeCell'));
+  return Math.max(0, ...scrolled.map(e => e.scrollHeight - e.clientHeight));
+}"""
+
+
+def run_all(page):
+    """By the menu. A kernel that has only just said that it is idle may not take it: then again."""
+    first = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt").first
+    for _ in range(5):
+        before = first.inner_text()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        for _ in range(50):
+            if first.inner_text() != before:
+                return
+            time.sleep(0.1)
+
+
+def finished(page, before):
+    """Until the kernel has rested, with every cell executed in this round, for a second."""
+    started, quiet = time.monotonic(), None
+    while True:
+        seen = page.evaluate(LOOK)
+        done = seen["busy"] == "idle" and seen["executed"] == seen["cells"] and counts(page) > before
+        quiet = (quiet or time.monotonic()) if done or seen["errors"] else None
+        if quiet and time.monotonic() - quiet > 1:
+            return seen
+        if time.monotonic() - started > PATIENCE:
+            return seen
+        time.sleep(0.2)
+
+
+def counts(page):
+    """The sum of the cells' numbers: it rises when all of them run again."""
+    prompts = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt").all_inner_texts()
+    return sum(int("".join(c for c in text if c.isdigit()) or 0) for text in prompts)
+
+
+def edit(page, number, text):
+    cell = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell").nth(number - 1)
+    editor = cell.locator(".cm-content")
+    editor.scroll_into_view_if_needed()
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+
+
+def main():
+    plan = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    address = urlsplit(plan["address"])
+    token = parse_qs(address.query)["token"][0]
+    base = f"{address.scheme}://{address.netloc}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=plan["chromium"], args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        for step in plan["steps"]:
+            started = time.monotonic()
+            before = 0
+            if step["edit"]:
+                before = counts(page)
+                edit(page, step["edit"]["cell"], step["edit"]["text"])
+            else:
+                # Kernels in turns: the machine may be small.
+                for session in page.request.get(f"{base}/api/sessions?token={token}").json():
+                    page.request.delete(f"{base}/api/sessions/{session['id']}", params={"token": token})
+                page.goto(f"{base}/lab/tree/{quote(step['notebook'])}?token={token}&reset")
+                page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
+                page.wait_for_selector(
+                    ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000
+                )
+            run_all(page)
+            seen = finished(page, before)
+            seen["seconds"] = round(time.monotonic() - started, 1)
+            seen["pictures"] = [hashlib.sha256(p.encode()).hexdigest() for p in seen["pictures"]]
+            page.set_viewport_size({"width": WIDTH, "height": min(HEIGHT + page.evaluate(HIDDEN), 15_000)})
+            time.sleep(0.5)
+            path = Path(plan["screenshots"]) / (step["screenshot"] + ".png")
+            page.screenshot(path=path)
+            page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+            print(json.dumps(seen), flush=True)
+        browser.close()
+
+
+main()

@@ -1,0 +1,150 @@
+//! `--set`: other values of what the recipes choose.
+
+use rethink::claims::Verdict;
+use rethink::config::{Init, RunConfig, Scale};
+use rethink::data::shapes10;
+use rethink::overrides::Overrides;
+use rethink::recipe;
+use rethink::study::Study;
+use rethink_tests::rethink_bin;
+use std::path::Path;
+use std::process::Command;
+
+fn study(scale: Scale, set: &str) -> Study {
+    let study = Study::new(Some("shapes10"), scale, "/nowhere").unwrap();
+    study.set(set.parse().unwrap_or_else(|e| panic!("{set}: {e}"))).unwrap()
+}
+
+fn configs(scale: Scale, id: &str, set: &str) -> Vec<RunConfig> {
+    study(scale, set).configs(recipe::find(id).unwrap())
+}
+
+#[test]
+fn every_value_reaches_every_run() {
+    let all = "epochs=7,n=300,test=90,width=0.25,batch=50,rate=0.3,momentum=0.8,decay=0.9,decay-every=3,\
+               weight-decay=0.002,log-every=4,eval-every=2";
+    for id in ["fig1a", "fig1b", "table1", "table4", "fig2b"] {
+        let (plain, changed) = (configs(Scale::Small, id, ""), configs(Scale::Small, id, all));
+        assert_eq!(plain.len(), changed.len());
+        for (plain, c) in plain.iter().zip(&changed) {
+            assert_eq!((c.data.train, c.data.test, c.width), (300, 90, 0.25), "{id}");
+            let h = &c.hyper;
+            assert_eq!((h.epochs, h.batch_size, h.learning_rate, h.momentum), (7, 50, 0.3, 0.8), "{id}");
+            assert_eq!((h.decay, h.decay_every, c.log_every, c.eval_every), (0.9, 3, 4, 2), "{id}");
+            // Only where the recipe has it: a row without a regulariser stays one.
+            let expected = if plain.hyper.weight_decay > 0.0 { 0.002 } else { 0.0 };
+            assert_eq!(h.weight_decay, expected, "{id}");
+            assert_eq!((c.model, c.corruption, c.seeds), (plain.model, plain.corruption, plain.seeds));
+            assert_ne!(c.key(), plain.key());
+        }
+    }
+    assert_eq!(
+        configs(Scale::Smoke, "fig1a", ""),
+        recipe::find("fig1a").unwrap().runs(&shapes10::dataset(), Scale::Smoke)
+    );
+}
+
+/// At paper scale on all 10,000 images the rate decays every 5 epochs; with 1,000 of them, as at scale small, every 50.
+#[test]
+fn what_depends_on_a_changed_value_follows_it() {
+    let of = |set: &str| configs(Scale::Paper, "fig1b", set).remove(0);
+    let (plain, fewer) = (of(""), of("n=1000"));
+    assert_eq!((plain.hyper.decay_every, plain.log_every, plain.eval_every), (5, 79, 5));
+    assert_eq!((fewer.hyper.decay_every, fewer.log_every, fewer.eval_every), (50, 8, 10));
+    assert_eq!(of("batch=1000").log_every, 10);
+    let alexnet = |set: &str| {
+        let all = configs(Scale::Paper, "fig1b", set);
+        all.into_iter().find(|c| c.model == rethink::models::ModelKind::Alexnet).unwrap().hyper.init
+    };
+    assert_eq!((alexnet(""), alexnet("width=0.125")), (Init::Tutorial, Init::Glorot));
+    // What a recipe has chosen itself stays.
+    assert_eq!(
+        configs(Scale::Small, "fig1a", "n=300")[0].eval_every,
+        configs(Scale::Small, "fig1a", "")[0].eval_every
+    );
+}
+
+#[test]
+fn results_are_kept_apart_and_say_what_was_set() {
+    let set = study(Scale::Smoke, " rate=0.05 , epochs=20 ");
+    assert_eq!(set.overrides.to_string(), "epochs=20,rate=0.05");
+    assert_eq!(set.overrides.to_string().parse::<Overrides>().unwrap(), set.overrides);
+    assert_eq!(set.folder(), Path::new("/nowhere/shapes10-smoke,epochs=20,rate=0.05"));
+    assert!(set.to_string().contains("set:   epochs=20,rate=0.05\n"), "{set}");
+    assert!(
+        set.scale_line(&[]).ends_with("scale smoke, set epochs=20, rate=0.05"),
+        "{}",
+        set.scale_line(&[])
+    );
+    let plain = study(Scale::Smoke, "");
+    assert_eq!(plain.folder(), Path::new("/nowhere/shapes10-smoke"));
+    assert!(!plain.to_string().contains("set:") && plain.scale_line(&[]).ends_with("scale smoke"));
+}
+
+/// In one store: claims speak of the recipes' own setting alone.
+#[test]
+fn runs_with_other_values_are_no_evidence_for_the_paper() {
+    let out = tempfile::tempdir().unwrap();
+    let claim = ["alexnet-and-mlps-fit"];
+    let at = |set: &str| {
+        Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap().set(set.parse().unwrap()).unwrap()
+    };
+    let train = |study: &Study| {
+        let all = study.configs(recipe::find("table1").unwrap());
+        let mlps: Vec<RunConfig> = all.into_iter().filter(|c| c.model.title() == "MLP 1x512").collect();
+        study.train_all(&mlps, &mut |_| {}).unwrap();
+    };
+    for set in ["epochs=1", "n=60,test=50", "rate=0.02,epochs=1", "weight-decay=0.5"] {
+        train(&at(set));
+        if set != "weight-decay=0.5" {
+            assert_eq!(at("").claims(&claim).unwrap()[0].verdict, Verdict::NotYetMeasured, "{set}");
+        }
+    }
+    train(&at(""));
+    let checks = at("").claims(&claim).unwrap();
+    assert_eq!(checks.len(), 1, "one number of images: {checks:?}");
+    assert_eq!(checks[0].n, 200);
+}
+
+#[test]
+fn unknown_names_and_bad_values_are_errors_that_list_the_names() {
+    let rethink = |arguments: &[&str]| {
+        let said = Command::new(rethink_bin()).args(arguments).output().unwrap();
+        assert!(!said.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&said.stderr).into_owned()
+    };
+    for (set, part) in [
+        ("epoch=3", "epochs (1 to 100,000), n (1 or more)"),
+        ("epochs", "NAME=VALUE"),
+        ("epochs=0", "1 to 100,000"),
+        ("epochs=many", "epochs=many"),
+        ("rate=nan", "above 0, at most 100"),
+        ("momentum=1", "below 1"),
+        ("n=20000", "shapes10 (embedded) has 10,000 training images"),
+        ("n=5,n=6", "n is given twice"),
+    ] {
+        for command in [["reproduce", "--only"], ["sweep", "--scale"]] {
+            let value = if command[0] == "sweep" { "smoke" } else { "fig1a" };
+            let mut arguments = vec![command[0]];
+            if command[0] == "sweep" {
+                arguments.push("fig1a");
+            }
+            arguments.extend([
+                command[1],
+                value,
+                "--data",
+                "shapes10",
+                "--out",
+                "/nonexistent/x",
+                "--set",
+                set,
+            ]);
+            let said = rethink(&arguments);
+            assert!(said.contains("--set") && said.contains(part), "{set}: {said}");
+            assert!(!said.contains("panicked"), "{said}");
+        }
+    }
+    let said =
+        rethink(&["sweep", "theorem1", "--data", "shapes10", "--set", "epochs=3", "--out", "/nonexistent/x"]);
+    assert!(said.contains("theorem1 is made of no training runs"), "{said}");
+}
