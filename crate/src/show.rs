@@ -39,7 +39,8 @@ impl Show for DataFrame {
 
 impl Show for Run {
     fn evcxr_display(&self) {
-        match table(&self.frame) {
+        // The title has the time; a column of it differs from one execution to the next.
+        match table(&self.frame.drop("seconds").unwrap_or_else(|_| self.frame.clone())) {
             Ok(mut table) => {
                 table.title = crate::study::summary(&self.record);
                 table.evcxr_display();

@@ -37,10 +37,10 @@ pub enum Notebooks {
         which: Which,
         /// Largest relative difference of two numbers [default: 1e-6; 0.05 where the stored ones were recorded
         /// with other vector instructions than this processor has: there a tenth of the lines may differ]
-        #[arg(long, value_name = "X", value_parser = not_negative)]
+        #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
         rtol: Option<f64>,
         /// Largest absolute difference, added to the relative one [default: 1e-9; 0.05 likewise]
-        #[arg(long, value_name = "X", value_parser = not_negative)]
+        #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
         atol: Option<f64>,
     },
     /// Execute notebooks and store what they show and write
