@@ -44,6 +44,8 @@ LOOK = """() => {
   };
 }"""
 # The height of everything in the notebook, beyond what the window shows.
+# Back to the first cell, which running all of them has scrolled away.
+TOP = "document.querySelectorAll('.jp-Notebook, .jp-WindowedPanel-outer').forEach(e => { e.scrollTop = 0 })"
 HIDDEN = """() => {
   const panel = [...document.querySelectorAll('.jp-NotebookPanel')].find(p => p.offsetParent !== null);
   const scrolled = [...panel.querySelectorAll('*')].filter(e => e.scrollHeight > e.clientHeight + 4 &&
@@ -122,6 +124,7 @@ def main():
             seen["seconds"] = round(time.monotonic() - started, 1)
             seen["pictures"] = [hashlib.sha256(p.encode()).hexdigest() for p in seen["pictures"]]
             page.set_viewport_size({"width": WIDTH, "height": min(HEIGHT + page.evaluate(HIDDEN), 15_000)})
+            page.evaluate(TOP)
             time.sleep(0.5)
             path = Path(plan["screenshots"]) / (step["screenshot"] + ".png")
             page.screenshot(path=path)
