@@ -229,6 +229,12 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
         assert!(figures.iter().chain(&tables).sum::<usize>() > 0, "{name} shows something");
         assert!(fs::metadata(screenshots.join(format!("{name}.png"))).unwrap().len() > 50_000, "{name}");
     }
+    // JupyterLab's window is 1,000 high: the screenshot is of all of the notebook.
+    let height = |name: &str| {
+        let bytes = fs::read(screenshots.join(format!("{name}.png"))).unwrap();
+        u32::from_be_bytes(bytes[20..24].try_into().unwrap())
+    };
+    assert!(copies.iter().all(|path| height(&stem(path)) > 1_200), "whole notebooks");
     // The data are the same after the edit, the curves are not; and what was there stays there.
     let (before, after) = (&seen[0]["pictures"], &seen[1]["pictures"]);
     assert_eq!(before[0], after[0], "the images of the data set");

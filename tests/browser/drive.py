@@ -17,11 +17,13 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 WIDTH, HEIGHT = 1280, 1000
 # Seconds that a notebook may take, its kernel's start and its first cell's compilation included.
 PATIENCE = 400
+# A kernel that rests for so long, in seconds, with cells to run, has not been asked to.
+LOST = 15
 
 # What is on the page of the open notebook.
 LOOK = """() => {
@@ -43,39 +45,51 @@ LOOK = """() => {
     busy: panel.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status,
   };
 }"""
-# The height of everything in the notebook, beyond what the window shows.
-# Back to the first cell, which running all of them has scrolled away.
-TOP = "document.querySelectorAll('.jp-Notebook, .jp-WindowedPanel-outer').forEach(e => { e.scrollTop = 0 })"
+# From its beginning: how much higher than the window the notebook is.
 HIDDEN = """() => {
   const panel = [...document.querySelectorAll('.jp-NotebookPanel')].find(p => p.offsetParent !== null);
   const scrolled = [...panel.querySelectorAll('*')].filter(e => e.scrollHeight > e.clientHeight + 4 &&
       ['auto', 'scroll'].includes(getComputedStyle(e).overflowY) && e.querySelector('.jp-CodeCell'));
-  return Math.max(0, ...scrolled.map(e => e.scrollHeight - e.clientHeight));
+  scrolled.forEach(e => { e.scrollTop = 0; });
+  const end = Math.max(...[...panel.querySelectorAll('.jp-Cell')].map(e => e.getBoundingClientRect().bottom));
+  return Math.max(0, Math.ceil(end) + 60 - window.innerHeight);
 }"""
 
 
 def run_all(page):
-    """By the menu. A kernel that has only just said that it is idle may not take it: then again."""
+    """By the menu. A page or a kernel that has only just come up may not take it: then again."""
     first = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt").first
-    for _ in range(5):
+    for attempt in range(8):
         before = first.inner_text()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        try:
+            page.get_by_role("menuitem", name="Run", exact=True).click(timeout=5_000)
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click(timeout=5_000)
+        except TimeoutError:
+            # A menu that has closed under the pointer, a question before the page: away with it.
+            page.keyboard.press("Escape")
+            continue
         for _ in range(50):
             if first.inner_text() != before:
                 return
             time.sleep(0.1)
+    raise RuntimeError("the menu's Run All Cells runs nothing")
 
 
 def finished(page, before):
-    """Until the kernel has rested, with every cell executed in this round, for a second."""
-    started, quiet = time.monotonic(), None
+    """Until the kernel has rested, with every cell executed in this round, for a second. Where it rests and cells are
+    left (JupyterLab can lose the requests that it makes while a kernel connects), all are run again."""
+    started, quiet, resting, again = time.monotonic(), None, None, 0
     while True:
         seen = page.evaluate(LOOK)
         done = seen["busy"] == "idle" and seen["executed"] == seen["cells"] and counts(page) > before
         quiet = (quiet or time.monotonic()) if done or seen["errors"] else None
         if quiet and time.monotonic() - quiet > 1:
             return seen
+        resting = (resting or time.monotonic()) if seen["busy"] == "idle" and not quiet else None
+        if resting and time.monotonic() - resting > LOST and again < 3:
+            resting, again = None, again + 1
+            print(json.dumps({"again": again}), file=sys.stderr, flush=True)
+            run_all(page)
         if time.monotonic() - started > PATIENCE:
             return seen
         time.sleep(0.2)
@@ -119,12 +133,16 @@ def main():
                 page.wait_for_selector(
                     ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000
                 )
-            run_all(page)
+            try:
+                run_all(page)
+            except Exception:
+                page.screenshot(path=Path(plan["screenshots"]) / (step["screenshot"] + "-failed.png"))
+                raise
             seen = finished(page, before)
             seen["seconds"] = round(time.monotonic() - started, 1)
             seen["pictures"] = [hashlib.sha256(p.encode()).hexdigest() for p in seen["pictures"]]
             page.set_viewport_size({"width": WIDTH, "height": min(HEIGHT + page.evaluate(HIDDEN), 15_000)})
-            page.evaluate(TOP)
+            page.evaluate(HIDDEN)
             time.sleep(0.5)
             path = Path(plan["screenshots"]) / (step["screenshot"] + ".png")
             page.screenshot(path=path)
