@@ -3,7 +3,7 @@
 //!
 //! Expected at paper scale: rises with the corruption, by a small constant factor.
 
-use super::{Product, Recipe, Size, Source, Verdict, fig1c, mean, repeats, sized};
+use super::{Product, Recipe, Source, Verdict, fig1c, mean, repeats, setting};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -42,22 +42,13 @@ fn corruption(p: f64) -> Corruption {
     }
 }
 
-/// What `model` gets here. Of 1,000 images of CIFAR-10 the narrow Inception fits random labels in as many epochs as true
-/// ones (42 and 41, three seeds); of 2,000 it takes 63 and 47.
-fn size(scale: Scale, model: ModelKind) -> Size {
-    let size = super::size(scale, model);
-    if scale == Scale::Small { Size { train: 2_000, ..size } } else { size }
-}
-
 /// Figures 1b and 1c are made of the same runs.
 pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     let mut configs = Vec::new();
     for model in MODELS {
-        let size = size(scale, model);
         for repeat in 0..repeats(scale, model) {
             for &p in levels(scale) {
-                let id = data.id(size.train, size.test);
-                configs.push(sized(id, size, model, corruption(p), Seeds::repeat(repeat)));
+                configs.push(setting(data, scale, model, corruption(p), Seeds::repeat(repeat)));
             }
         }
     }
