@@ -104,6 +104,9 @@ fn runs_with_other_values_are_no_evidence_for_the_paper() {
     let checks = at("").claims(&claim).unwrap();
     assert_eq!(checks.len(), 1, "one number of images: {checks:?}");
     assert_eq!(checks[0].n, 200);
+    // Nor are the plain runs evidence for a study with other values; where these are the recipe's own, they are.
+    assert_eq!(at("epochs=1").claims(&claim).unwrap()[0].verdict, Verdict::NotYetMeasured);
+    assert_ne!(at("momentum=0.9").claims(&claim).unwrap()[0].verdict, Verdict::NotYetMeasured);
 }
 
 #[test]

@@ -297,23 +297,24 @@ impl Study {
     }
 
     /// The claims named in `only` (all where empty), checked over the store's runs with this data set and scale and
-    /// as many images as this study's recipes take. Claims are of runs in the recipes' own setting: of a study that
-    /// replaces values ([`Study::set`]) they say "not yet measured" wherever these matter.
+    /// as many images as this study's recipes take; of a study that replaces values ([`Study::set`]) over its own
+    /// runs alone. Claims are of runs in the recipes' own setting: there they say "not yet measured" wherever the
+    /// values matter.
     ///
     /// Errors: [`Error::Argument`] for an unknown name, those of [`Store::all`].
     pub fn claims(&self, only: &[&str]) -> Result<Vec<Check>> {
         let mut runs = self.store().all()?;
+        let own: Vec<RunConfig> = recipe::ALL.iter().flat_map(|recipe| self.configs(recipe)).collect();
         // Runs of another number of images were made for another study.
-        let sizes: HashSet<(usize, usize)> = recipe::ALL
-            .iter()
-            .flat_map(|recipe| self.configs(recipe))
-            .map(|config| (config.data.train, config.data.test))
-            .collect();
+        let sizes: HashSet<(usize, usize)> =
+            own.iter().map(|config| (config.data.train, config.data.test)).collect();
+        let keys: HashSet<String> = own.iter().map(RunConfig::key).collect();
         runs.retain(|run| {
             let (data, scale) = (&run.record.config.data, run.record.scale);
             data.fingerprint == self.data.fingerprint
                 && scale == self.scale
                 && sizes.contains(&(data.train, data.test))
+                && (self.overrides.is_empty() || keys.contains(&run.record.config.key()))
         });
         claims::check_named(&runs, only)
     }

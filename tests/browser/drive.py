@@ -1,7 +1,7 @@
 """Opens notebooks in JupyterLab in headless Chromium, runs them as a reader would, and tells what the page shows.
 
-    drive.py PLAN    PLAN is a JSON file: "address" (of JupyterLab, with its token), "chromium", "screenshots" (a
-                     folder) and "steps", each {"notebook": path below JupyterLab's root, "edit": {"cell": n, "text":
+    drive.py PLAN    PLAN is a JSON file: "address" (of JupyterLab, with its token), "kernel" (as JupyterLab shows it),
+                     "chromium", "screenshots" (a folder) and "steps", each {"notebook": path below JupyterLab's root, "edit": {"cell": n, "text":
                      "..."} or null, "screenshot": name}
 
 A step with an edit changes a code cell (from 1, of those in the notebook) of the notebook that is open and runs all
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 WIDTH, HEIGHT = 1280, 1000
 # Seconds that a notebook may take, its kernel's start and its first cell's compilation included.
@@ -43,26 +43,36 @@ LOOK = """() => {
     busy: panel.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status,
   };
 }"""
-# The height of everything in the notebook, beyond what the window shows.
+# From its beginning: how much higher than the window the notebook is.
 HIDDEN = """() => {
   const panel = [...document.querySelectorAll('.jp-NotebookPanel')].find(p => p.offsetParent !== null);
   const scrolled = [...panel.querySelectorAll('*')].filter(e => e.scrollHeight > e.clientHeight + 4 &&
       ['auto', 'scroll'].includes(getComputedStyle(e).overflowY) && e.querySelector('.jp-CodeCell'));
-  return Math.max(0, ...scrolled.map(e => e.scrollHeight - e.clientHeight));
+  scrolled.forEach(e => { e.scrollTop = 0; });
+  const end = Math.max(...[...panel.querySelectorAll('.jp-Cell')].map(e => e.getBoundingClientRect().bottom));
+  return Math.max(0, Math.ceil(end) + 60 - window.innerHeight);
 }"""
 
 
 def run_all(page):
-    """By the menu. A kernel that has only just said that it is idle may not take it: then again."""
+    """By the menu. A page or a kernel that has only just come up may not take it: then again."""
     first = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt").first
-    for _ in range(5):
-        before = first.inner_text()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    before = first.inner_text()
+    for _ in range(8):
+        if first.inner_text() != before:
+            return
+        try:
+            page.get_by_role("menuitem", name="Run", exact=True).click(timeout=5_000)
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click(timeout=5_000)
+        except TimeoutError:
+            # A menu that has closed under the pointer, a question before the page: away with it.
+            page.keyboard.press("Escape")
+            continue
         for _ in range(50):
             if first.inner_text() != before:
                 return
             time.sleep(0.1)
+    raise RuntimeError("the menu's Run All Cells runs nothing")
 
 
 def finished(page, before):
@@ -102,6 +112,8 @@ def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=plan["chromium"], args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        # Leaving a notebook that is not saved: yes.
+        page.on("dialog", lambda dialog: dialog.accept())
         for step in plan["steps"]:
             started = time.monotonic()
             before = 0
@@ -114,14 +126,18 @@ def main():
                     page.request.delete(f"{base}/api/sessions/{session['id']}", params={"token": token})
                 page.goto(f"{base}/lab/tree/{quote(step['notebook'])}?token={token}&reset")
                 page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
-                page.wait_for_selector(
-                    ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000
-                )
-            run_all(page)
+                # The notebook's own sign says "idle" before there is a kernel; the status bar names it.
+                page.get_by_text(plan["kernel"] + " | Idle").wait_for(timeout=180_000)
+            try:
+                run_all(page)
+            except Exception:
+                page.screenshot(path=Path(plan["screenshots"]) / (step["screenshot"] + "-failed.png"))
+                raise
             seen = finished(page, before)
             seen["seconds"] = round(time.monotonic() - started, 1)
             seen["pictures"] = [hashlib.sha256(p.encode()).hexdigest() for p in seen["pictures"]]
             page.set_viewport_size({"width": WIDTH, "height": min(HEIGHT + page.evaluate(HIDDEN), 15_000)})
+            page.evaluate(HIDDEN)
             time.sleep(0.5)
             path = Path(plan["screenshots"]) / (step["screenshot"] + ".png")
             page.screenshot(path=path)
