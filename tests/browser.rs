@@ -5,12 +5,13 @@
 
 use rethink::cli::notebooks::settings;
 use rethink::jupyter::outputs::Outputs;
-use rethink::jupyter::{self, expected};
+use rethink::jupyter::{self, expected, kernel};
 use rethink_tests::{rethink_bin, root};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -95,6 +96,8 @@ impl Lab {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(rethink_bin());
         command.args(["lab", "--no-browser", "--allow-root", "--port", &port.to_string()]);
+        // A group of its own, to end all of it after a failure.
+        command.process_group(0);
         let program = command
             .envs(settings(out))
             .env("JUPYTERLAB_SETTINGS_DIR", at.join("lab"))
@@ -151,8 +154,12 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // After a clean end there is nothing to kill.
-        let _ = self.program.kill();
+        // After a clean end there is nothing to end; JupyterLab takes its kernels along.
+        if self.program.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        let group = format!("-{}", self.program.id());
+        let _ = Command::new("kill").args(["-TERM", "--", &group]).status();
         let _ = self.program.wait();
     }
 }
@@ -199,7 +206,7 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
     let edited = format!("{}-edited", stem(&copies[0]));
     steps.insert(1, json!({"notebook": place(&copies[0]), "edit": edit, "screenshot": edited}));
     let plan = json!({
-        "address": lab.address, "chromium": chromium, "screenshots": screenshots, "steps": steps,
+        "address": lab.address, "kernel": kernel::DISPLAY_NAME, "chromium": chromium, "screenshots": screenshots, "steps": steps,
     });
     let file = out.path().join("plan.json");
     fs::write(&file, plan.to_string()).unwrap();

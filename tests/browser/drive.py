@@ -1,7 +1,7 @@
 """Opens notebooks in JupyterLab in headless Chromium, runs them as a reader would, and tells what the page shows.
 
-    drive.py PLAN    PLAN is a JSON file: "address" (of JupyterLab, with its token), "chromium", "screenshots" (a
-                     folder) and "steps", each {"notebook": path below JupyterLab's root, "edit": {"cell": n, "text":
+    drive.py PLAN    PLAN is a JSON file: "address" (of JupyterLab, with its token), "kernel" (as JupyterLab shows it),
+                     "chromium", "screenshots" (a folder) and "steps", each {"notebook": path below JupyterLab's root, "edit": {"cell": n, "text":
                      "..."} or null, "screenshot": name}
 
 A step with an edit changes a code cell (from 1, of those in the notebook) of the notebook that is open and runs all
@@ -59,8 +59,10 @@ HIDDEN = """() => {
 def run_all(page):
     """By the menu. A page or a kernel that has only just come up may not take it: then again."""
     first = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt").first
-    for attempt in range(8):
-        before = first.inner_text()
+    before = first.inner_text()
+    for _ in range(8):
+        if first.inner_text() != before:
+            return
         try:
             page.get_by_role("menuitem", name="Run", exact=True).click(timeout=5_000)
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click(timeout=5_000)
@@ -118,6 +120,8 @@ def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=plan["chromium"], args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        # Leaving a notebook that is not saved: yes.
+        page.on("dialog", lambda dialog: dialog.accept())
         for step in plan["steps"]:
             started = time.monotonic()
             before = 0
@@ -130,9 +134,8 @@ def main():
                     page.request.delete(f"{base}/api/sessions/{session['id']}", params={"token": token})
                 page.goto(f"{base}/lab/tree/{quote(step['notebook'])}?token={token}&reset")
                 page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
-                page.wait_for_selector(
-                    ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000
-                )
+                # The notebook's own sign says "idle" before there is a kernel; the status bar names it.
+                page.get_by_text(plan["kernel"] + " | Idle").wait_for(timeout=180_000)
             try:
                 run_all(page)
             except Exception:
