@@ -50,6 +50,24 @@ impl Rate {
     }
 }
 
+/// Seconds of one thing, medians over the turns.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// What is timed.
+    pub what: &'static str,
+    /// Seconds, ours.
+    pub ours: f64,
+    /// Seconds, the peer's.
+    pub peer: Option<f64>,
+}
+
+impl Timing {
+    /// How many times as fast ours is.
+    pub fn ratio(&self) -> Option<f64> {
+        Some(self.peer? / self.ours)
+    }
+}
+
 struct Trainer {
     network: Box<dyn Network>,
     image: usize,

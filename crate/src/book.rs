@@ -5,6 +5,7 @@
 use crate::figures::export::{FONT_LICENCE, Family};
 use crate::files::write_whole;
 use crate::jupyter::Environment;
+use crate::jupyter::outputs::text;
 use crate::provenance;
 use crate::recipe;
 use crate::study::{Stored, Study, shell};
@@ -97,21 +98,19 @@ fn pages(study: &Study) -> Result<Vec<Page>> {
 
 fn page(notebook: PathBuf) -> Result<Page> {
     let operation = "read the executed notebook";
-    let text = fs::read(&notebook).map_err(Error::io(operation, &notebook))?;
+    let bytes = fs::read(&notebook).map_err(Error::io(operation, &notebook))?;
     let json: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|e| Error::format(operation, &notebook, e.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::format(operation, &notebook, e.to_string()))?;
     let stem = notebook.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let cells = json["cells"].as_array().map(Vec::as_slice).unwrap_or_default();
     let markdown = cells.iter().filter(|cell| cell["cell_type"] == "markdown");
     let heading = |text: &str| {
         text.lines().find_map(|line| line.strip_prefix("# ")).map(|line| line.trim().to_string())
     };
-    // nbformat lets a cell's text be a string or a list of lines.
-    let text = |cell: &serde_json::Value| match &cell["source"] {
-        serde_json::Value::Array(lines) => lines.iter().filter_map(|line| line.as_str()).collect(),
-        other => other.as_str().unwrap_or_default().to_string(),
-    };
-    let title = markdown.map(text).find_map(|text| heading(&text)).unwrap_or_else(|| stem.clone());
+    let title = markdown
+        .map(|cell| text(&cell["source"]))
+        .find_map(|text| heading(&text))
+        .unwrap_or_else(|| stem.clone());
     Ok(Page { notebook, file: format!("{stem}.html"), title })
 }
 

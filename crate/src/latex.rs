@@ -2,7 +2,7 @@
 
 use crate::figures::export::Family;
 use crate::tables::{Align, Table, cell, one_line};
-use crate::venue::Venue;
+use crate::venue::{INCH, Venue};
 use crate::{Error, Result};
 
 /// `text` so that LaTeX sets it as it is, in T1 encoding. A character that its Latin fonts lack is named by its number.
@@ -45,8 +45,6 @@ pub fn escape(text: &str) -> String {
 const STEPS: [(f64, f64); 5] = [(9.0, 5.0), (8.0, 4.0), (8.0, 3.0), (7.0, 3.0), (7.0, 2.0)];
 /// Of those, the ones for which a table stays in one of two columns instead of spanning both.
 const ROOMY: usize = 3;
-/// Points of TeX an inch.
-const INCH: f64 = 72.27;
 /// Room for what mathematics is wider than letters.
 const SLACK: f64 = 1.03;
 

@@ -147,11 +147,7 @@ pub fn table(frame: &DataFrame) -> Result<Table> {
     table.rows = vec![Vec::new(); shown.len()];
     for column in frame.columns() {
         table.header.push(column.name().to_string());
-        table.align.push(match column.dtype() {
-            t if t.is_primitive_numeric() => Align::Right,
-            t if t.is_bool() => Align::Center,
-            _ => Align::Left,
-        });
+        table.align.push(Align::of(column.dtype()));
         for (row, cells) in shown.iter().zip(&mut table.rows) {
             cells.push(match row {
                 None => "\u{2026}".into(),

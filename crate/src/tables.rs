@@ -18,6 +18,17 @@ pub enum Align {
     Right,
 }
 
+impl Align {
+    /// Of a column of `dtype`: numbers to the right, yes and no in the middle, all else to the left.
+    pub(crate) fn of(dtype: &DataType) -> Align {
+        match dtype {
+            t if t.is_primitive_numeric() => Align::Right,
+            t if t.is_bool() => Align::Center,
+            _ => Align::Left,
+        }
+    }
+}
+
 /// A finished table. Cells are plain text; each format escapes them.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -68,11 +79,7 @@ impl Table {
         for column in frame.columns() {
             let dtype = column.dtype();
             table.header.push(column.name().to_string());
-            table.align.push(match dtype {
-                t if t.is_primitive_numeric() => Align::Right,
-                t if t.is_bool() => Align::Center,
-                _ => Align::Left,
-            });
+            table.align.push(Align::of(dtype));
             let floats = column.cast(&DataType::Float64).ok().filter(|_| dtype.is_float());
             let whole = floats
                 .as_ref()

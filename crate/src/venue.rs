@@ -23,7 +23,7 @@ pub enum Venue {
 }
 
 /// Points (of TeX, as all lengths below where nothing else is said) an inch.
-const INCH: f64 = 72.27;
+pub(crate) const INCH: f64 = 72.27;
 
 impl Venue {
     /// Every venue.

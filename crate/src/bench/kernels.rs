@@ -1,6 +1,6 @@
 //! Seconds of building and of solving a Gaussian kernel equation, in turns with NumPy and SciPy.
 
-use super::{Peer, median};
+use super::{Peer, Timing, median};
 use crate::kernels::gaussian::Gaussian;
 use crate::kernels::triangle::{self, check_memory, free_memory};
 use crate::{Error, Result};
@@ -15,24 +15,6 @@ const DIMENSIONS: usize = 784;
 const COLUMNS: usize = 10;
 const GAMMA: f64 = 0.02;
 const TURNS: usize = 3;
-
-/// One operation's times, medians over the turns.
-#[derive(Clone, Debug)]
-pub struct Timing {
-    /// "Gram matrix" or "solve".
-    pub what: &'static str,
-    /// Seconds, ours.
-    pub ours: f64,
-    /// Seconds, NumPy's and SciPy's.
-    pub peer: Option<f64>,
-}
-
-impl Timing {
-    /// How many times as fast ours is.
-    pub fn ratio(&self) -> Option<f64> {
-        Some(self.peer? / self.ours)
-    }
-}
 
 /// Builds the Gram matrix of `n` points and solves the equation with it, by Cholesky in f32, in turns with `numpy` and
 /// `scipy.linalg.cho_factor`, `cho_solve`. `say` gets a line of what is measured against what.

@@ -4,7 +4,7 @@
 //! compiling and drawing. evcxr as it comes has its own settings, its own versions of libraries, and a folder of its own
 //! for what it compiles.
 
-use super::median;
+use super::{Timing, median};
 use crate::jupyter::{self, kernel};
 use crate::study::{DATASET_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE};
 use crate::{Error, Result};
@@ -15,24 +15,6 @@ use std::process::{Command, Stdio};
 
 /// Name of the other kernel's spec, of evcxr's own making.
 const PEER: &str = "rust";
-
-/// One quantity: medians over the rounds, in seconds.
-#[derive(Clone, Debug)]
-pub struct Timing {
-    /// What is timed.
-    pub what: &'static str,
-    /// This project's kernel.
-    pub ours: f64,
-    /// evcxr as it comes.
-    pub peer: Option<f64>,
-}
-
-impl Timing {
-    /// How many times as fast ours is.
-    pub fn ratio(&self) -> Option<f64> {
-        Some(self.peer? / self.ours)
-    }
-}
 
 #[derive(Deserialize)]
 struct Round {

@@ -1,9 +1,10 @@
 //! `rethink bench`.
 
 use super::runs::terminal_table;
+use crate::bench::Timing;
 use crate::models::ModelKind;
 use crate::{Result, bench, jupyter};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Measures `models`, or every one where none is named, and prints a table or a line of JSON each.
@@ -48,22 +49,12 @@ pub fn bench(models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()
 /// Measures the kernel equation of `n` points and prints a table or a line of JSON an operation.
 pub fn kernels(n: usize, peer: Option<&Path>, json: bool) -> Result<()> {
     let timings = bench::kernels::measure(n, peer, &mut |line| eprintln!("{line}"))?;
-    let mut table = terminal_table(&["operation", "rethink, s", "NumPy and SciPy, s", "times as fast"]);
-    for timing in &timings {
-        let (ratio, peer) = (timing.ratio(), timing.peer);
-        if json {
-            println!(
-                "{}",
-                json!({ "operation": timing.what, "n": n, "ours": timing.ours, "peer": peer, "ratio": ratio })
-            );
-        }
-        let optional = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
-        let ours = format!("{:.2}", timing.ours);
-        table.add_row(vec![timing.what.to_string(), ours, optional(peer), optional(ratio)]);
-    }
-    if !json {
-        println!("{table}");
-    }
+    print_timings(
+        &timings,
+        ["operation", "rethink, s", "NumPy and SciPy, s", "times as fast"],
+        json,
+        |timing| json!({ "operation": timing.what, "n": n, "ours": timing.ours, "peer": timing.peer, "ratio": timing.ratio() }),
+    );
     Ok(())
 }
 
@@ -74,25 +65,26 @@ pub fn notebooks(notebook: &Path, rounds: usize, peer: bool, json: bool) -> Resu
     // The default is one of the project's, wherever this is called.
     let notebook = if notebook.exists() { notebook.to_path_buf() } else { root.join(notebook) };
     let timings = bench::notebooks::measure(&root, &notebook, rounds, peer, &mut |line| eprintln!("{line}"))?;
-    let mut table = terminal_table(&["seconds", "rethink", "evcxr as it comes", "times as fast"]);
-    for timing in &timings {
-        let (ratio, peer) = (timing.ratio(), timing.peer);
-        if json {
-            println!(
-                "{}",
-                json!({ "quantity": timing.what, "ours": timing.ours, "peer": peer, "ratio": ratio })
-            );
-        }
-        let optional = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
-        table.add_row(vec![
-            timing.what.into(),
-            format!("{:.2}", timing.ours),
-            optional(peer),
-            optional(ratio),
-        ]);
-    }
-    if !json {
-        println!("{table}");
-    }
+    print_timings(
+        &timings,
+        ["seconds", "rethink", "evcxr as it comes", "times as fast"],
+        json,
+        |timing| json!({ "quantity": timing.what, "ours": timing.ours, "peer": timing.peer, "ratio": timing.ratio() }),
+    );
     Ok(())
+}
+
+/// A table under `header`, or with `json` the line that `line` makes of each timing.
+fn print_timings(timings: &[Timing], header: [&str; 4], json: bool, line: impl Fn(&Timing) -> Value) {
+    if json {
+        timings.iter().for_each(|timing| println!("{}", line(timing)));
+        return;
+    }
+    let mut table = terminal_table(&header);
+    for timing in timings {
+        let optional = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
+        let ours = format!("{:.2}", timing.ours);
+        table.add_row(vec![timing.what.to_string(), ours, optional(timing.peer), optional(timing.ratio())]);
+    }
+    println!("{table}");
 }

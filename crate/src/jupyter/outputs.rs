@@ -198,7 +198,7 @@ fn parse(text: &str, path: &Path) -> Result<(String, Vec<Cell>)> {
 }
 
 /// nbformat lets a text be a string or a list of lines.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
         other => other.as_str().unwrap_or_default().into(),
