@@ -100,7 +100,16 @@ struct DataSizes {
     test: usize,
 }
 
-/// Checks the configuration against the data, before anything is spent.
+/// Whether `config` can be trained on `data`: its values, its images, its network.
+///
+/// Errors: [`Error::Argument`] for a value out of its range or for other data; those of
+/// [`crate::models::ModelKind::plan`].
+pub fn check(config: &RunConfig, data: &Dataset) -> Result<()> {
+    sizes(config, data)?;
+    plan(config, data).map(|_| ())
+}
+
+/// Checks the configuration's values against the data, before anything is spent.
 fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     let operation = "training run";
     let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } =
@@ -133,17 +142,22 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
 ///
 /// Errors: those of [`crate::models::ModelKind::plan`].
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
-    let Hyper { init, weight_decay_on, without_dropout, .. } = config.hyper;
+    let (plan, input) = plan(config, data)?;
+    let mut network = config.model.build_plan(plan, input, config.hyper.init, config.seeds.init)?;
+    network.set_decay_on(config.hyper.weight_decay_on);
+    Ok(network)
+}
+
+/// The layers of a configuration's network, and the height, width and channels of what it sees.
+fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> {
     // Photographs have three colours, and so has what is seen as they are.
     let channels = if examples::as_photographs(config, data) { 3 } else { data.shape[0] };
     let input = [config.input, config.input, channels];
     let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
-    if without_dropout {
+    if config.hyper.without_dropout {
         plan.retain(|layer| !matches!(layer, Layer::Dropout(_)));
     }
-    let mut network = config.model.build_plan(plan, input, init, config.seeds.init)?;
-    network.set_decay_on(weight_decay_on);
-    Ok(network)
+    Ok((plan, input))
 }
 
 /// Everything that a run carries from one epoch to the next, but for weights and velocities.

@@ -1,8 +1,9 @@
-//! The commands of the program, one file a family. `main.rs` only reads the command line.
+//! The commands of the program, one file a family. `command.rs` has the command line, which `main.rs` reads.
 
 pub mod bench;
 pub mod book;
 pub mod claims;
+pub mod command;
 pub mod data;
 pub mod export;
 #[cfg(feature = "mpi")]
