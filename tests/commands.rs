@@ -59,8 +59,8 @@ fn runs_are_listed_compared_and_not_repeated() {
     assert_eq!(lines(&rethink(&["list", "--out", path, "--json"])).len(), 2);
 
     let compared = lines(&rethink(&["compare", "--out", path, "--json"]));
-    // Every cell of tables 1 and 4; measured are training and test accuracy on true and on random labels.
-    assert_eq!(compared.len(), 2 * 19 + 6, "{compared:?}");
+    // Every cell of tables 1, 3 and 4; measured are training and test accuracy on true and on random labels.
+    assert_eq!(compared.len(), 2 * 19 + 6 + 5, "{compared:?}");
     let measured: Vec<&Value> = compared.iter().filter(|c| !c["ours"].is_null()).collect();
     assert_eq!(measured.len(), 4, "{measured:?}");
     let failed =

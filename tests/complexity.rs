@@ -40,7 +40,7 @@ fn the_vc_bound_is_trivial_from_n_dimensions_on() {
 fn wide_networks_fit_random_signs_and_narrow_ones_do_not() {
     let data = shapes();
     let estimate = |width, n, epochs| {
-        let class = Class { model: ModelKind::Mlp1x512, width };
+        let class = Class::new(ModelKind::Mlp1x512, width);
         let frame = measure(&data, (n, 1), Quantity::Rademacher { class, epochs, draws: 2 });
         assert_eq!(frame.height(), 2);
         assert!(column(&frame, "parameters")[0] > 0.0);
@@ -57,7 +57,7 @@ fn wide_networks_fit_random_signs_and_narrow_ones_do_not() {
 #[test]
 fn one_example_changes_losses_and_its_own_does_not() {
     let data = shapes();
-    let class = Class { model: ModelKind::Mlp1x512, width: 0.25 };
+    let class = Class::new(ModelKind::Mlp1x512, 0.25);
     let what =
         |epochs| Quantity::Stability { class, corruption: Corruption::TrueLabels, epochs, replaced: 2 };
     let frame = measure(&data, (100, 50), what(vec![1, 4]));

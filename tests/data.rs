@@ -44,7 +44,7 @@ fn mnist_files() -> [Vec<u8>; 4] {
     let images = |n: usize| (0..n * 784).map(|i| (i % 251) as u8).collect::<Vec<u8>>();
     [
         idx(0x0803, &[3, 28, 28], &images(3)),
-        idx(0x0801, &[3], &[5, 0, 9]),
+        idx(0x0801, &[3], &[5, 0, 4]),
         idx(0x0803, &[2, 28, 28], &images(2)),
         idx(0x0801, &[2], &[7, 2]),
     ]
@@ -173,7 +173,7 @@ fn reads_mnist_plain_and_compressed() {
     let folder = mnist_folder(root.path());
     let plain = mnist::read(&folder).unwrap();
     assert_eq!((plain.shape, plain.train.len(), plain.test.len()), ([1, 28, 28], 3, 2));
-    assert_eq!(plain.train.labels, [5, 0, 9]);
+    assert_eq!(plain.train.labels, [5, 0, 4]);
     assert_eq!(plain.train.images[..3], [0, 1, 2]);
     assert_eq!(plain.title, "MNIST (3 images)");
     for (name, bytes) in mnist::FILES.iter().zip(mnist_files()) {
@@ -183,6 +183,35 @@ fn reads_mnist_plain_and_compressed() {
     let compressed = mnist::read(&folder).unwrap();
     assert_eq!(compressed.fingerprint, plain.fingerprint);
     assert_eq!(mnist::count(&folder), Some((3, 2)));
+    // Fashion-MNIST has files of these names and sizes; its labels begin otherwise.
+    let fashion = root.path().join("fashion");
+    fs::rename(&folder, &fashion).unwrap();
+    let labels = format!("{}.gz", mnist::FILES[1]);
+    fs::write(fashion.join(labels), gz(&idx(0x0801, &[3], &[9, 0, 0]))).unwrap();
+    let other = mnist::read(&fashion).unwrap();
+    assert_eq!((other.name.as_str(), other.title.as_str()), ("fashion", "fashion"));
+}
+
+/// What a notebook, a Slurm job or a suggested command is told finds the same files from elsewhere.
+#[test]
+fn a_choice_has_a_name_by_which_it_is_found_again() {
+    let root = tempfile::tempdir().unwrap();
+    let places = Places { named: None, cache: None };
+    for (folder, asked) in
+        [(cifar_folder(root.path(), "my pictures"), None), (mnist_folder(root.path()), Some("mnist"))]
+    {
+        let choice = places.pick(folder.to_str()).unwrap();
+        let name = choice.name(folder.to_str());
+        assert_eq!(name, folder.canonicalize().unwrap().to_str().unwrap());
+        assert_eq!(
+            places.pick(Some(&name)).unwrap().read().unwrap().fingerprint,
+            choice.read().unwrap().fingerprint
+        );
+        // By the name that was asked for, which other machines may find elsewhere.
+        let expected = asked.map_or(name, String::from);
+        assert_eq!(choice.name(asked), expected);
+    }
+    assert_eq!(places.pick(Some("shapes10")).unwrap().name(Some("shapes10")), "shapes10");
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! `--set`: other values of what the recipes choose.
 
+use clap::Parser;
 use rethink::claims::Verdict;
-use rethink::config::{Init, RunConfig, Scale};
+use rethink::cli::command::{Action, Command};
+use rethink::config::{Init, RunConfig, Scale, Seeds};
+use rethink::corruption::Corruption;
 use rethink::data::shapes10;
 use rethink::overrides::Overrides;
 use rethink::recipe;
 use rethink::study::Study;
 use rethink_tests::rethink_bin;
 use std::path::Path;
-use std::process::Command;
+use std::process;
 
 fn study(scale: Scale, set: &str) -> Study {
     let study = Study::new(Some("shapes10"), scale, "/nowhere").unwrap();
@@ -64,6 +67,28 @@ fn what_depends_on_a_changed_value_follows_it() {
     );
 }
 
+/// `rethink run --width 0.5 --train 500` is what `--set width=0.5,n=500` makes of the same recipe's run.
+#[test]
+fn the_command_lines_choice_of_a_run_is_followed_in_the_same_way() {
+    for (scale, model) in [(Scale::Small, "alexnet"), (Scale::Paper, "alexnet"), (Scale::Paper, "mlp1x512")] {
+        for (train, width, batch) in [(500, 0.5, 50), (1_000, 1.0, 128), (10_000, 1.0, 64)] {
+            let line = format!(
+                "rethink run --model {model} --train {train} --width {width} --batch-size {batch} --repeat 1"
+            );
+            let Action::Run { choice, .. } = Command::try_parse_from(line.split(' ')).unwrap().action else {
+                panic!("{line}");
+            };
+            let study = study(scale, "");
+            let seeds = Seeds::repeat(1);
+            let mut expected =
+                recipe::setting(&study.data, scale, model.parse().unwrap(), Corruption::TrueLabels, seeds);
+            let set: Overrides = format!("n={train},width={width},batch={batch}").parse().unwrap();
+            set.apply(&mut expected, &study.data);
+            assert_eq!(choice.configure(&study), expected, "{line}");
+        }
+    }
+}
+
 #[test]
 fn results_are_kept_apart_and_say_what_was_set() {
     let set = study(Scale::Smoke, " rate=0.05 , epochs=20 ");
@@ -112,7 +137,7 @@ fn runs_with_other_values_are_no_evidence_for_the_paper() {
 #[test]
 fn unknown_names_and_bad_values_are_errors_that_list_the_names() {
     let rethink = |arguments: &[&str]| {
-        let said = Command::new(rethink_bin()).args(arguments).output().unwrap();
+        let said = process::Command::new(rethink_bin()).args(arguments).output().unwrap();
         assert!(!said.status.success(), "{arguments:?}");
         String::from_utf8_lossy(&said.stderr).into_owned()
     };

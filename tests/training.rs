@@ -2,7 +2,7 @@
 //!
 //! `fixtures/mlp_step.json` was made with PyTorch by `fixtures/mlp_step.py`.
 
-use rethink::config::{Init, RunConfig, Scale, Seeds};
+use rethink::config::{DecayOn, Init, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::models::{ModelKind, Network, Parameter};
@@ -341,6 +341,12 @@ fn the_store_keeps_a_run_whole_and_computes_it_once() {
     assert!(again.frame.equals_missing(&run.frame));
     let names: Vec<_> = std::fs::read_dir(store.folder()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "only the finished run and the events: {names:?}");
+    // A process may be killed between the run's file and the end of its folder.
+    let partial = store.folder().join(format!("{}.partial", config.key()));
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::write(partial.join("checkpoint.safetensors"), "left").unwrap();
+    store.run(&config, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    assert!(!partial.exists());
     let record = &run.record;
     assert_eq!(record.config.data.fingerprint, data.fingerprint);
     assert_eq!(record.parameters, 1_209_866);
@@ -364,7 +370,7 @@ fn a_file_that_is_no_run_is_an_error_with_its_name() {
 fn impossible_configurations_are_errors() {
     let data = data();
     let base = config(&data, Corruption::TrueLabels);
-    let changes: [fn(&mut RunConfig); 9] = [
+    let changes: [fn(&mut RunConfig); 10] = [
         |c| c.data.train = 301,
         |c| c.data.train = 0,
         |c| c.data.fingerprint = "other".into(),
@@ -374,10 +380,18 @@ fn impossible_configurations_are_errors() {
         |c| c.hyper.momentum = 1.0,
         |c| c.hyper.weight_decay = -1.0,
         |c| c.corruption = Corruption::PartialLabels { p: 1.5 },
+        // It would act on nothing.
+        |c| {
+            c.model = ModelKind::Inception;
+            (c.hyper.weight_decay, c.hyper.weight_decay_on) = (1e-3, DecayOn::Fc);
+        },
     ];
     for (number, change) in changes.into_iter().enumerate() {
         let mut config = base.clone();
         change(&mut config);
         assert!(train(&config, &data, Progress::quiet(&mut |_| {})).is_err(), "change {number}");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Store::new(folder.path()).run(&config, &data, Scale::Smoke, &mut |_| {}).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "change {number}");
     }
 }

@@ -928,7 +928,7 @@ pub const ALL: [Claim; 31] = [
     },
     Claim {
         id: "early-stopping-could-help-imagenet",
-        section: "3.1",
+        section: "3.1, figure 2",
         quote: "early stopping could potentially improve generalization when other regularizers are absent.",
         criterion: "without augmentation and dropout, the best test accuracy along the training more than 2 points above \
                     the last",

@@ -10,20 +10,14 @@ use std::path::Path;
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
-    let mut part = tempfile::Builder::new()
-        .prefix(".rethink-")
-        .suffix(".partial")
-        .tempfile_in(folder)
-        .map_err(Error::io("create a temporary file in", folder))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".rethink-").suffix(".partial");
+    // A temporary file is private to its user; a result is as readable as the user's mask makes any other file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut part = builder.tempfile_in(folder).map_err(Error::io("create a temporary file in", folder))?;
     part.write_all(bytes).map_err(Error::io("write", path))?;
     part.as_file().sync_all().map_err(Error::io("write", path))?;
-    // A temporary file is private to its user; a result is as readable as any other file.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = fs::Permissions::from_mode(0o644);
-        part.as_file().set_permissions(mode).map_err(Error::io("write", path))?;
-    }
     part.persist(path).map_err(|e| Error::io("rename to", path)(e.error))?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! The kernel shows one thing of each kind a cell, so several figures become one picture, and figures beside tables one
 //! piece of HTML. A cell ends in the value: `frame`, `runs[0]`, or `vec![study.show("fig1b")?, study.show("fig1c")?]`.
 
-use crate::figures::{Drawing, SCREEN_ZOOM, export};
+use crate::figures::{self, Drawing, export};
 use crate::recipe::Product;
 use crate::store::Run;
 use crate::tables::{Align, Table};
@@ -66,13 +66,8 @@ impl Show for [Product] {
             return;
         }
         let (svg, width, height) = together(&drawings);
-        let size = |zoom: f64| format!("width=\"{:.4}in\" height=\"{:.4}in\"", width * zoom, height * zoom);
-        evcxr_runtime::mime_type("image/svg+xml").text(svg.replacen(&size(1.0), &size(SCREEN_ZOOM), 1));
         let family = drawings.first().map_or(export::Family::Sans, |drawing| drawing.style.family);
-        match export::png(&svg, family, 192) {
-            Ok(png) => evcxr_runtime::mime_type("image/png").bytes(&png),
-            Err(error) => eprintln!("{error}"),
-        }
+        figures::display(&svg, (width, height), family);
     }
 }
 

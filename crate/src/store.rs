@@ -9,7 +9,7 @@ use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::provenance::Provenance;
-use crate::train::{Ending, Progress, Row, Trained, train};
+use crate::train::{Ending, Progress, Row, Trained, check, train};
 use crate::{Error, Result, files};
 use polars::prelude::*;
 use polars_io::SerReader;
@@ -164,6 +164,10 @@ impl Store {
         scale: Scale,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<Run> {
+        // Before anything is written for it.
+        if !self.path(&config.key()).exists() {
+            check(config, data)?;
+        }
         self.run_by(config, scale, on_event, &mut |progress| train(config, data, progress))
     }
 
@@ -178,12 +182,17 @@ impl Store {
         on_event: &mut dyn FnMut(Event),
         training: &mut dyn FnMut(Progress) -> Result<Option<Trained>>,
     ) -> Result<Run> {
-        if let Some(run) = self.get(config)? {
-            on_event(Event::Found(&run.record));
-            return Ok(run);
-        }
         let key = config.key();
         let partial = self.folder.join(format!("{key}.partial"));
+        if let Some(run) = self.get(config)? {
+            on_event(Event::Found(&run.record));
+            // Left by a process that was killed between the run's last two steps.
+            if partial.exists() {
+                remove_folder_if_there(&partial)?;
+                remove_if_there(&self.folder.join(format!("{key}.lock")))?;
+            }
+            return Ok(run);
+        }
         fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
         let lock = self.folder.join(format!("{key}.lock"));
         let held = File::create(&lock).map_err(Error::io("create the run's lock", &lock))?;
@@ -194,6 +203,7 @@ impl Store {
         // Another may have finished it since the first look, whether this one had to wait or not.
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(&run.record));
+            remove_folder_if_there(&partial)?;
             remove_if_there(&lock)?;
             return Ok(run);
         }
@@ -210,9 +220,9 @@ impl Store {
             training(progress)?.ok_or_else(|| Error::argument("training run", "left before its end"))?;
         let run = finish(config, scale, &trained)?;
         write(&self.path(&key), &run)?;
-        fs::remove_dir_all(&partial).map_err(Error::io("remove the run's folder", &partial))?;
+        remove_folder_if_there(&partial)?;
         // The lock file goes last; whoever waits on it finds the finished run.
-        fs::remove_file(&lock).map_err(Error::io("remove the run's lock", &lock))?;
+        remove_if_there(&lock)?;
         Ok(run)
     }
 
@@ -311,6 +321,16 @@ impl Store {
         write_frame(&self.measured_path(&key), &frame, json)?;
         fs::remove_file(&lock).map_err(Error::io("remove the measurement's lock", &lock))?;
         Ok((Measured { record, frame }, true))
+    }
+}
+
+/// Removes the folder of an unfinished run.
+fn remove_folder_if_there(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove the run's folder", folder)(e))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,8 @@
 use crate::claims::{self, Check};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
-use crate::data::{self, Dataset};
+pub use crate::data::thousands;
+use crate::data::{Dataset, Places};
 use crate::figures::Note;
 use crate::measurement::{Measured, Measurement};
 use crate::models::{ModelKind, plan};
@@ -78,22 +79,18 @@ impl Study {
     /// Errors: those of [`data::choose`].
     pub fn new(name: Option<&str>, scale: Scale, out: impl Into<PathBuf>) -> Result<Study> {
         provenance::revision();
-        let several = name.filter(|name| !Path::new(name).exists());
+        let whole = |name: &&str| Path::new(name.strip_prefix("imagenet:").unwrap_or(name)).exists();
+        let several = name.filter(|name| !whole(name));
         let names: Vec<Option<&str>> = match several {
             Some(names) => names.split(',').map(|name| Some(name.trim())).collect(),
             None => vec![name],
         };
         let (mut found, mut named, mut why) = (Vec::new(), Vec::new(), Vec::new());
         for name in names {
-            let (data, because) = data::choose(name)?;
-            let name = name.unwrap_or(&data.name);
-            let (kind, path) = name.strip_prefix("imagenet:").map_or(("", name), |path| ("imagenet:", path));
-            let is_path =
-                !kind.is_empty() || path.contains(std::path::MAIN_SEPARATOR) || path.starts_with('.');
-            let folder = Path::new(path).canonicalize().ok().filter(|_| is_path);
-            named.push(folder.map_or(name.to_string(), |path| format!("{kind}{}", path.display())));
-            why.push(because);
-            found.push(data);
+            let choice = Places::from_env().pick(name)?;
+            named.push(choice.name(name));
+            found.push(choice.read()?);
+            why.push(choice.why);
         }
         let more = found.split_off(1);
         let data = found.remove(0);
@@ -110,10 +107,20 @@ impl Study {
         })
     }
 
-    /// The study of `data` as it is, one's own or a changed one; the folder `out` is the one of `like`, and so is the scale.
+    /// The study of `data` as it is, one's own or a changed one. Scale, seeds, filters, replaced values and the folder
+    /// `out` are those of `like`.
     pub fn of(data: Dataset, like: &Study) -> Study {
-        let why = format!("{}, as given", data.title);
-        Study { named: data.name.clone(), data, more: Vec::new(), why, ..like.clone() }
+        Study {
+            named: data.name.clone(),
+            why: format!("{}, as given", data.title),
+            data,
+            more: Vec::new(),
+            scale: like.scale,
+            seeds: like.seeds,
+            filters: like.filters,
+            overrides: like.overrides.clone(),
+            out: like.out.clone(),
+        }
     }
 
     /// Appendix A's setting of `model` on this study's data at its scale: what a recipe starts from, to be changed at
@@ -353,7 +360,7 @@ impl Study {
             let Verdict { paper, ours } = self.verdict(id)?;
             table.push(vec![id.to_string(), paper, ours])?;
         }
-        table.notes = vec![format!("{}, scale {}", self.title(), self.scale)];
+        table.notes = vec![format!("{}, scale {}", self.title(), self.scale_title())];
         Ok(table)
     }
 
@@ -707,17 +714,4 @@ pub fn summary(record: &Record) -> String {
         percent(record.test_accuracy),
         record.seconds
     )
-}
-
-/// 50000 as "50,000".
-pub fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, d) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(d);
-    }
-    out
 }

@@ -3,7 +3,7 @@
 
 use crate::cluster::asynchronous::{Taken, Worker};
 use crate::cluster::{Crew, Share, synchronous};
-use crate::config::{Hyper, Parallel, RunConfig};
+use crate::config::{DecayOn, Hyper, Parallel, RunConfig};
 use crate::data::{Dataset, hex};
 use crate::examples::{self, Accuracy, Examples};
 use crate::models::plan::Layer;
@@ -130,6 +130,8 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
         format!("learning rate {learning_rate} (above 0), decay {decay} (above 0, at most 1)")
     } else if !((0.0..1.0).contains(&momentum) && weight_decay >= 0.0 && weight_decay.is_finite()) {
         format!("momentum {momentum} (0 to below 1), weight decay {weight_decay} (0 or more)")
+    } else if !(0.0..=1.0).contains(&config.corruption.label_noise()) {
+        format!("labels replaced with probability {} (0 to 1)", config.corruption.label_noise())
     } else if let Some(problem) = config.hyper.augment.problem() {
         problem
     } else {
@@ -156,6 +158,11 @@ fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> 
     let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
     if config.hyper.without_dropout {
         plan.retain(|layer| !matches!(layer, Layer::Dropout(_)));
+    }
+    let linears = plan.iter().filter(|layer| matches!(layer, Layer::Linear { .. })).count();
+    if config.hyper.weight_decay > 0.0 && config.hyper.weight_decay_on == DecayOn::Fc && linears < 2 {
+        let problem = format!("weight decay on fc, but {} has no fully connected hidden layer", config.model);
+        return Err(Error::argument("training run", problem));
     }
     Ok((plan, input))
 }
@@ -193,8 +200,8 @@ struct Interval {
 }
 
 impl Interval {
-    /// Counts a batch of `images`. Gives the interval's row where it ends: it has `log_every` steps or the epoch, with
-    /// `left` steps to go, ends.
+    /// Counts a batch of `images`; one without any is none. Gives the interval's row where it ends: it has `log_every`
+    /// steps or the epoch, with `left` steps to go, ends.
     fn add(
         &mut self,
         (loss, correct): (f64, usize),
@@ -205,10 +212,10 @@ impl Interval {
         self.loss += loss;
         self.correct += correct;
         self.seen += images;
-        self.batches += 1;
+        self.batches += usize::from(images > 0);
         // The epoch's end closes the last interval, which is never shorter than half.
         let full = self.batches >= log_every && left >= log_every.div_ceil(2);
-        if !(full || left == 0 || !loss.is_finite()) {
+        if self.batches == 0 || !(full || left == 0 || !loss.is_finite()) {
             return None;
         }
         let Interval { loss, correct, seen, batches } = std::mem::take(self);
@@ -303,12 +310,13 @@ pub fn train_by(
             weight_decay: hyper.weight_decay as f32,
         };
         let mut interval = Interval::default();
-        let (mut epoch_correct, mut diverged) = (0, false);
-        // Counts a step; false where the run ends with it.
+        let (mut epoch_correct, mut epoch_seen, mut diverged) = (0, 0, false);
+        // Counts a step, or a batch none of whose photographs could be read; false where the run ends with it.
         let mut count =
             |at: &mut Position, index: usize, outcome: (f64, usize), images: usize, seconds: f64| {
-                at.step += 1;
+                at.step += u32::from(images > 0);
                 epoch_correct += outcome.1;
+                epoch_seen += images;
                 diverged = !outcome.0.is_finite();
                 if let Some(row) = interval.add(outcome, images, config.log_every, steps - index - 1) {
                     let (step, epoch, seconds) = (at.step, at.epoch, before + seconds);
@@ -322,23 +330,26 @@ pub fn train_by(
             let Some(worker) = &mut worker else {
                 for (index, order) in batches() {
                     let pass = draws(at.step);
-                    let StepOutcome { loss, correct } = match synchronous {
+                    let (StepOutcome { loss, correct }, seen) = match synchronous {
                         Some(team) => {
                             let share = Share::new(team, order.len());
                             let (images, labels) =
                                 examples.whole_batch(&order[share.images.clone()], &choices);
-                            synchronous::step(network.as_mut(), images, &labels, step, pass, &share)?
+                            let outcome =
+                                synchronous::step(network.as_mut(), images, &labels, step, pass, &share)?;
+                            (outcome, order.len())
                         }
                         None => {
                             let (images, labels) = examples.batch(order, &choices);
-                            if labels.is_empty() {
-                                continue;
-                            }
-                            network.train_step(images, &labels, step, pass)?
+                            let outcome = match labels.len() {
+                                0 => StepOutcome { loss: 0.0, correct: 0 },
+                                _ => network.train_step(images, &labels, step, pass)?,
+                            };
+                            (outcome, labels.len())
                         }
                     };
                     let seconds = started.elapsed().as_secs_f64();
-                    if !count(&mut at, index, (f64::from(loss), correct), order.len(), seconds) {
+                    if !count(&mut at, index, (f64::from(loss), correct), seen, seconds) {
                         break;
                     }
                 }
@@ -369,7 +380,7 @@ pub fn train_by(
         let network = network.as_mut();
         // The whole training set costs as much as half an epoch: it is measured when the batches say
         // that it may be fitted (once it was, as often as the test set), and at the end.
-        let nearly = epoch_correct as f64 >= 0.98 * n as f64;
+        let nearly = epoch_correct as f64 >= 0.98 * epoch_seen as f64;
         let was_fitted = at.rows.iter().any(|row| row.train_accuracy == Some(1.0));
         let test_due = (at.epoch as usize).is_multiple_of(config.eval_every);
         let measured = (last || nearly && (test_due || !was_fitted))
@@ -386,7 +397,7 @@ pub fn train_by(
         let tested =
             (at.ending.is_some() || test_due).then(|| examples.test_accuracy(network, team)).transpose()?;
         at.seconds = before + started.elapsed().as_secs_f64();
-        if let Some(row) = at.rows.last_mut() {
+        if let Some(row) = at.rows[rows_before..].last_mut() {
             let (top1, top5) = (|a: Accuracy| a.top1, |a: Accuracy| a.top5);
             (row.train_accuracy, row.train_top5) = (measured.map(top1), measured.and_then(top5));
             (row.test_accuracy, row.test_top5) = (tested.map(top1), tested.and_then(top5));

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Name of the other kernel's spec, of evcxr's own making.
 const PEER: &str = "rust";
@@ -76,14 +76,9 @@ pub fn measure(
         tempfile::tempdir().map_err(Error::io("create a temporary folder in", std::env::temp_dir()))?;
     let mut paths = vec![environment.venv().join("share/jupyter")];
     let mut kernels = vec![kernel::NAME];
-    if peer {
-        let specs = aside.path().join("jupyter");
-        let said = Command::new(&environment.evcxr).arg("--install").env("JUPYTER_PATH", &specs).output();
-        let said = said.map_err(|e| failed(e.to_string()))?;
-        if !said.status.success() {
-            return Err(failed(String::from_utf8_lossy(&said.stderr).trim().to_string()));
-        }
-        paths.push(specs);
+    let own = peer.then(|| kernel::evcxrs_own(&environment.evcxr)).transpose()?;
+    if let Some(own) = &own {
+        paths.push(own.path().to_path_buf());
         kernels.push(PEER);
     }
     let paths = std::env::join_paths(paths).map_err(|e| failed(e.to_string()))?;

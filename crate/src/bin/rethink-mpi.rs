@@ -30,9 +30,9 @@ enum Action {
         /// its share of every batch]
         #[arg(long)]
         asynchronous: bool,
-        /// Least time between two checkpoints; they come at an epoch's end
-        #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-        checkpoint_every: u64,
+        /// Least time between two checkpoints, which come at an epoch's end [default: RETHINK_CHECKPOINT, else 20]
+        #[arg(long, value_name = "SECONDS")]
+        checkpoint_every: Option<u64>,
         /// Print the record as a line of JSON
         #[arg(long)]
         json: bool,
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 fn perform(world: &World, action: Action) -> Result<()> {
     match action {
         Action::Run { choice, asynchronous, checkpoint_every, json, what } => {
-            let checkpoint_every = Duration::from_secs(checkpoint_every);
+            let checkpoint_every = checkpoint_every.map(Duration::from_secs);
             mpi::run(world, &what.study()?, &choice, asynchronous, checkpoint_every, json)
         }
         Action::Check { choice, tolerance, json, what } => {

@@ -80,7 +80,7 @@ pub enum Action {
         /// Line, from 0
         index: usize,
     },
-    /// List the runs of the store
+    /// List the runs and measurements of the store
     List {
         /// Folder of figures, tables and runs
         #[arg(long, value_name = "DIR", default_value = "figures")]
@@ -140,7 +140,7 @@ pub enum Action {
         #[command(subcommand)]
         action: DataAction,
     },
-    /// Images per second of training, for every model; or the kernel equation
+    /// Images per second of training, for every model; or the kernel equation, or a notebook's cells
     #[command(args_conflicts_with_subcommands = true)]
     Bench {
         #[command(subcommand)]

@@ -40,7 +40,8 @@ pub fn export(only: &[String], study: &Study, venue: Venue, to: Option<PathBuf>)
     }
     // What is made of no runs is always whole, and alone not worth a paper unless it was asked for.
     let measured = items.iter().any(|item| item.origin.has_runs());
-    if !measured && !lacking.is_empty() {
+    let asked_for = items.iter().any(|item| only.iter().any(|id| id == item.recipe.id));
+    if !measured && !asked_for && !lacking.is_empty() {
         return Err(Error::Missing {
             what: format!(
                 "nothing to export: none of {} is whole in {}",

@@ -21,12 +21,12 @@ use std::path::PathBuf;
 /// On what, how much, and where to: the options that the commands share.
 #[derive(Clone, Debug, clap::Args)]
 pub struct What {
-    /// smoke (seconds), small (minutes) or paper (hours)
+    /// smoke (seconds), small (minutes) or paper (hours to days an item)
     #[arg(long, value_name = "SCALE", default_value = "small")]
     pub scale: Scale,
-    /// cifar10, cifar10-lossless, mnist, imagenette, imagenet:DIR, shapes10 or a folder; several, separated by commas, for table 3; items
-    /// of one data set take the first [default: found in RETHINK_DATA, else
-    /// downloaded before, else the embedded shapes10]
+    /// cifar10, cifar10-lossless, mnist, imagenette, imagenet:DIR, shapes10 or a folder; several, separated by commas, for table 3 and
+    /// the norms; other items take the first [default: found in RETHINK_DATA; where that is unset, downloaded before, else
+    /// the embedded shapes10]
     #[arg(long, value_name = "NAME")]
     pub data: Option<String>,
     /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]

@@ -21,9 +21,10 @@ pub fn run(
     study: &Study,
     choice: &RunChoice,
     asynchronous: bool,
-    checkpoint_every: Duration,
+    checkpoint_every: Option<Duration>,
     json: bool,
 ) -> Result<()> {
+    one_seed(study)?;
     let mut config = choice.configure(study);
     config.parallel = match world.size() {
         workers if asynchronous => Some(Parallel::Asynchronous { workers }),
@@ -58,6 +59,7 @@ pub fn run(
         &mut |progress| {
             told = true;
             world.team().broadcast(Some(Vec::new()));
+            let checkpoint_every = checkpoint_every.unwrap_or(progress.checkpoint_every);
             train_by(&config, &study.data, Progress { checkpoint_every, ..progress }, &mut crew)
         },
     )?;
@@ -76,6 +78,7 @@ pub fn run(
 ///
 /// Errors: [`Error::Argument`] where they are further apart than `tolerance`; those of [`train`].
 pub fn check(world: &World, study: &Study, choice: &RunChoice, tolerance: f64, json: bool) -> Result<()> {
+    one_seed(study)?;
     let alone = choice.configure(study);
     let ranks = world.size();
     let parallel = (ranks > 1).then_some(Parallel::Synchronous { ranks });
@@ -117,6 +120,16 @@ pub fn check(world: &World, study: &Study, choice: &RunChoice, tolerance: f64, j
     Ok(())
 }
 
+fn one_seed(study: &Study) -> Result<()> {
+    match study.seeds {
+        Some(seeds) if seeds > 1 => Err(Error::argument(
+            "rethink-mpi",
+            "one run at a time: --repeat names the repetition, --seeds is not taken",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The largest differences between two trainings.
 struct Apart {
     /// As a part of a row's loss.
@@ -132,7 +145,7 @@ struct Apart {
 fn apart(one: &Trained, other: &Trained) -> Result<Apart> {
     let largest = |values: &mut dyn Iterator<Item = f64>| {
         // Not `max`, which passes over what is not a number.
-        values.fold(0.0, |most, v: f64| if v <= most { most } else { v })
+        values.fold(0.0, |most: f64, v: f64| if v <= most || most.is_nan() { most } else { v })
     };
     let (a, b): (Vec<&Row>, Vec<&Row>) = (one.rows.iter().collect(), other.rows.iter().collect());
     let steps = |rows: &[&Row]| rows.iter().map(|row| row.step).collect::<Vec<u32>>();

@@ -5,7 +5,8 @@ use super::runs::terminal_table;
 use crate::data::{Dataset, hex};
 use crate::recipe::{self, Recipe};
 use crate::study::{
-    DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE, Study,
+    DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE, Stored,
+    Study,
 };
 use crate::{Error, Result, files, jupyter};
 use sha2::{Digest, Sha256};
@@ -50,7 +51,7 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
         }
         let started = Instant::now();
         let execution = Execution::new(&root, study, recipe.notebook, &code)?;
-        if execution.is_current(&recipes) {
+        if execution.is_current(&recipes, study) {
             println!("{}: nothing changed since it was executed", recipe.notebook);
         } else {
             let environment = match &environment {
@@ -82,11 +83,11 @@ impl Execution {
         hash.update(text);
         let data = study.datasets().into_iter().map(|data| data.fingerprint.as_str());
         let seeds = study.seeds.map_or(String::new(), |n| n.to_string());
-        for part in [code].into_iter().chain(data).chain([study.scale.name(), &seeds]) {
+        let (filters, set) = (filters(study), study.overrides.to_string());
+        for part in [code].into_iter().chain(data).chain([study.scale.name(), &seeds, &filters, &set]) {
             hash.update(part);
+            hash.update([0]);
         }
-        hash.update(filters(study));
-        hash.update(format!(" {}", study.overrides));
         let folder = study.folder().join("notebooks");
         Ok(Execution {
             notebook,
@@ -97,9 +98,13 @@ impl Execution {
         })
     }
 
-    fn is_current(&self, recipes: &[Recipe]) -> bool {
+    /// Whether the last execution was of the same, its figures are there, and so are the runs that they were made of.
+    fn is_current(&self, recipes: &[Recipe], study: &Study) -> bool {
         let name = self.notebook.file_name().and_then(|n| n.to_str());
-        let written = |recipe: &Recipe| self.figures.join(format!("{}.json", recipe.id)).is_file();
+        let written = |recipe: &Recipe| {
+            self.figures.join(format!("{}.json", recipe.id)).is_file()
+                && matches!(study.stored(recipe), Ok(Stored::Whole(_)))
+        };
         fs::read_to_string(&self.mark).is_ok_and(|mark| mark == self.fingerprint)
             && self.executed.is_file()
             && recipes.iter().filter(|r| Some(r.notebook) == name).all(written)

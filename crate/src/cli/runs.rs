@@ -5,8 +5,8 @@ use crate::config::{DecayOn, Init, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::measurement::Measured;
 use crate::models::ModelKind;
-use crate::paper::{TABLE_4, Table1Row};
-use crate::recipe::{self, Results, mean_and_deviation, table1, table4};
+use crate::paper::{TABLE_3, TABLE_4, Table1Row};
+use crate::recipe::{self, Results, mean_and_deviation, table1, table3, table4};
 use crate::store::{Record, Run, Store};
 use crate::study::{Study, describe, thousands};
 use crate::train::Ending;
@@ -19,7 +19,8 @@ use std::path::Path;
 /// What `rethink run` is told; `None` keeps the recipe's choice.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunChoice {
-    /// inception, inception-no-bn, alexnet, mlp3x512, mlp1x512, inception-v3 or inception-v3-aux
+    /// inception, inception-no-bn, alexnet, mlp3x512, mlp1x512, inception-v3 or inception-v3-aux, or a .json file
+    /// with a network of one's own
     #[arg(long, value_name = "NAME")]
     pub model: ModelKind,
     /// Factor on the channels and units of every hidden layer
@@ -35,22 +36,23 @@ pub struct RunChoice {
     /// Leave out the network's dropout
     #[arg(long)]
     pub without_dropout: bool,
-    /// Most epochs
+    /// Most epochs [default: the recipe's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Use only the first N training images
+    /// Use only the first N training images [default: the recipe's]
     #[arg(long, value_name = "N")]
     pub train: Option<usize>,
-    /// Images a step
+    /// Images a step [default: the recipe's]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// Initial learning rate
+    /// Initial learning rate [default: the recipe's]
     #[arg(long, value_name = "X")]
     pub learning_rate: Option<f64>,
-    /// Factor on the learning rate
+    /// Factor on the learning rate after each epoch (each 50,000 images, where an epoch has fewer) [default: the
+    /// recipe's]
     #[arg(long, value_name = "X")]
     pub decay: Option<f64>,
-    /// Initial weights: glorot, fan-in or tutorial
+    /// Initial weights: glorot, fan-in or tutorial [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub init: Option<Init>,
     /// L2 coefficient
@@ -83,8 +85,8 @@ pub struct RunChoice {
     /// Go on to the last epoch when the training set is fitted
     #[arg(long)]
     pub keep_going: bool,
-    /// Number of the repetition: other seeds for data, weights and order
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Number of the (first) repetition: other seeds for data, weights and order
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000_000_000))]
     pub repeat: u64,
 }
 
@@ -95,9 +97,12 @@ impl RunChoice {
         let mut config = recipe::setting(&study.data, study.scale, self.model, self.corruption, seeds);
         config.width = self.width;
         config.input = self.input.unwrap_or(config.input);
+        config.data.train = self.train.unwrap_or(config.data.train);
+        config.hyper.batch_size = self.batch_size.unwrap_or(config.hyper.batch_size);
+        // How a narrow network starts, how often the rate decays and a row is written follow from these.
+        recipe::derive(&mut config);
         let hyper = &mut config.hyper;
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
-        hyper.batch_size = self.batch_size.unwrap_or(hyper.batch_size);
         hyper.learning_rate = self.learning_rate.unwrap_or(hyper.learning_rate);
         hyper.decay = self.decay.unwrap_or(hyper.decay);
         hyper.init = self.init.unwrap_or(hyper.init);
@@ -108,18 +113,17 @@ impl RunChoice {
         let RunChoice { flip, rotation, brightness, saturation, hue, contrast, .. } = *self;
         hyper.augment = Augmentation { flip, rotation, brightness, saturation, hue, contrast };
         hyper.stop_when_fitted = !self.keep_going;
-        if let Some(train) = self.train {
-            config.data.train = train;
-        }
         config
     }
 }
 
-/// Trains one run, or finds it in the store, and prints its record.
+/// Trains one run, or as many repetitions of it as the study says, or finds it in the store, and prints its record.
 pub fn run(study: &Study, choice: &RunChoice, json: bool) -> Result<()> {
     eprintln!("data: {}", study.why);
-    let config = choice.configure(study);
-    let runs = study.train_all(std::slice::from_ref(&config), &mut |line| eprintln!("{line}"))?;
+    let repeats = 0..study.seeds.unwrap_or(1);
+    let repeat = |more| RunChoice { repeat: choice.repeat.saturating_add(more), ..choice.clone() };
+    let configs: Vec<RunConfig> = repeats.map(|more| repeat(more).configure(study)).collect();
+    let runs = study.train_all(&configs, &mut |line| eprintln!("{line}"))?;
     runs.iter().for_each(|run| print_run(study, run, json));
     Ok(())
 }
@@ -238,8 +242,10 @@ struct Comparison {
 struct Ours {
     data: String,
     n: usize,
-    width: f64,
+    /// `None`: no training run.
+    width: Option<f64>,
     scale: Scale,
+    /// `-`: no training run.
     epochs: String,
     /// Per cent, one a seed; those of diverged runs are left out.
     values: Vec<f64>,
@@ -256,13 +262,14 @@ impl Comparison {
     }
 }
 
-/// The paper's numbers beside ours: every cell of tables 1 and 4, a line for each data set, size and setting that
+/// The paper's numbers beside ours: every cell of tables 1, 3 and 4, a line for each data set, size and setting that
 /// the store in `out` has for it.
 ///
 /// Errors: [`Error::Missing`] where it has none for any.
 pub fn compare(out: &Path, json: bool) -> Result<()> {
     let store = Store::new(out.join("runs"));
-    let comparisons = comparisons(&store.all()?);
+    let mut comparisons = comparisons(&store.all()?);
+    comparisons.extend(kernels(&store.measurements()?));
     if json {
         for c in &comparisons {
             let mut line =
@@ -281,7 +288,7 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
         return Ok(());
     }
     if comparisons.iter().all(|c| c.ours.is_none()) {
-        let problem = format!("no run in {} answers to a number of the paper", store.folder().display());
+        let problem = format!("nothing in {} answers to a number of the paper", store.folder().display());
         return Err(Error::Missing {
             what: problem,
             remedy: "run `rethink reproduce` or `rethink sweep table1`".into(),
@@ -303,7 +310,8 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
                 if o.diverged > 0 {
                     ours.push(format!("{} diverged", o.diverged));
                 }
-                row.extend([o.data.clone(), thousands(o.n), o.width.to_string(), o.scale.to_string()]);
+                let width = o.width.map_or("-".into(), |width| width.to_string());
+                row.extend([o.data.clone(), thousands(o.n), width, o.scale.to_string()]);
                 row.extend([
                     o.epochs.clone(),
                     (o.values.len() + o.diverged).to_string(),
@@ -370,7 +378,7 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
             let ours = Ours {
                 data,
                 n,
-                width: group[0].record.config.width,
+                width: Some(group[0].record.config.width),
                 scale: group[0].record.scale,
                 epochs: if low == high { low.to_string() } else { format!("{low}-{high}") },
                 values,
@@ -382,6 +390,43 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
         }
         if all.len() == before {
             all.push(Comparison { item, paper, ours: None });
+        }
+    }
+    all
+}
+
+/// Table 3's cells.
+fn kernels(measured: &[Measured]) -> Vec<Comparison> {
+    let mut all = Vec::new();
+    let solutions = table3::solved(measured);
+    for row in &TABLE_3 {
+        let l2 = if row.l2 { ", l2" } else { "" };
+        let item = format!("table 3, {}, {}{l2}, test error %", row.data, row.preprocessing);
+        let before = all.len();
+        for solution in solutions.iter().filter(|solution| solution.belongs(row)) {
+            let record = &solution.measured.record;
+            let filters = solution.number("filters").unwrap_or(0.0) as usize;
+            let filters = match filters {
+                0 => String::new(),
+                filters => format!(" ({} filters)", thousands(filters)),
+            };
+            let ours = Ours {
+                data: record.measurement.data.title.clone(),
+                n: record.measurement.data.train,
+                width: None,
+                scale: record.scale,
+                epochs: "-".into(),
+                values: solution.number("test_error").map(|error| 100.0 * error).into_iter().collect(),
+                diverged: 0,
+            };
+            all.push(Comparison {
+                item: format!("{item}{filters}"),
+                paper: Some(row.test_error),
+                ours: Some(ours),
+            });
+        }
+        if all.len() == before {
+            all.push(Comparison { item, paper: Some(row.test_error), ours: None });
         }
     }
     all

@@ -1,7 +1,7 @@
 //! A sweep as a job array of Slurm: an index of the array makes one run or measurement.
 //!
 //! What is to be made is written as lines of JSON (the manifest) into the folder `slurm` of the run store, which all nodes
-//! reach; a job is named after the manifest's content. The store alone says what is done: an item that is in it
+//! reach; a job is named after that folder and the manifest's content. The store alone says what is done: an item that is in it
 //! needs no job, and one that is not and has no job in the queue gets one, whatever became of those it had. So
 //! the program that follows a sweep keeps nothing, may be interrupted at any time, and is called again. Runs go on from
 //! their checkpoints, and their locks keep two jobs from making one run ([`crate::store`]).
@@ -250,9 +250,9 @@ impl Cluster {
     /// What index `index` of a manifest of this store makes; `None` for a manifest of another.
     fn key(&mut self, name: &str, index: &str) -> Option<String> {
         if !self.manifests.contains_key(name) {
-            let items = read(&self.folder.join(format!("{name}.jsonl"))).unwrap_or_default();
-            let keys = items.into_iter().map(|item| item.key).collect();
-            self.manifests.insert(name.to_string(), keys);
+            // Not there is another store's, or this one's on a folder that shows new files late: asked for again.
+            let items = read(&self.folder.join(format!("{name}.jsonl"))).ok()?;
+            self.manifests.insert(name.to_string(), items.into_iter().map(|item| item.key).collect());
         }
         self.manifests[name].get(index.parse::<usize>().ok()?).cloned()
     }
@@ -266,7 +266,10 @@ impl Cluster {
                 text += &serde_json::to_string(item).expect("plain values are JSON");
                 text.push('\n');
             }
-            let name = hex(&Sha256::digest(text.as_bytes())[..8]);
+            // Two stores may be asked for the same.
+            let folder = self.folder.as_os_str().as_encoded_bytes();
+            let hash = Sha256::new().chain_update(folder).chain_update([0]).chain_update(&text);
+            let name = hex(&hash.finalize()[..8]);
             let manifest = self.folder.join(format!("{name}.jsonl"));
             files::write_whole(&manifest, text.as_bytes())?;
             let script = self.folder.join(format!("{name}.sh"));
@@ -335,12 +338,12 @@ impl Cluster {
     }
 
     fn log(&self, key: &str) -> String {
-        let mut places = self.manifests.iter().flat_map(|(name, keys)| {
-            let of = keys.iter().position(|k| k == key);
-            of.map(|index| self.folder.join(format!("{name}-{index}.log")))
+        let places = self.manifests.iter().filter_map(|(name, keys)| {
+            let index = keys.iter().position(|k| k == key)?;
+            let log = self.folder.join(format!("{name}-{index}.log"));
+            Some((fs::metadata(&log).ok()?.modified().ok()?, log))
         });
-        // The last is as good as any: each says why it ended.
-        places.find(|log| log.exists()).map_or("no log".into(), |log| log.display().to_string())
+        places.max().map(|(_, log)| log).map_or("no log".into(), |log| log.display().to_string())
     }
 }
 
@@ -470,7 +473,11 @@ pub fn sweep(study: &Study, id: &str, options: &Slurm, say: &mut dyn FnMut(&str)
             let lock = cluster.folder.join("submit.lock");
             let held = File::create(&lock).map_err(Error::io("create the lock of submissions", &lock))?;
             held.lock().map_err(Error::io("wait for the lock of submissions", &lock))?;
-            let queue = cluster.queue()?;
+            let Ok(queue) = cluster.queue() else {
+                // It answered a moment ago; the loop's own question counts how often it does not.
+                std::thread::sleep(Duration::from_secs(options.poll));
+                continue;
+            };
             due.retain(|item| lacks(item) && !queue.contains_key(&item.key));
             for (key, task) in cluster.submit(&due, options)? {
                 let Some(item) = due.iter().find(|item| item.key == key) else { continue };

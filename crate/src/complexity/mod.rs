@@ -3,11 +3,11 @@
 pub mod rademacher;
 pub mod stability;
 
-use crate::config::{RunConfig, Scale, Seeds};
+use crate::config::{Init, RunConfig, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::models::ModelKind;
-use crate::recipe::setting;
+use crate::recipe::{Size, init, sized};
 
 /// A class of networks.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -16,9 +16,18 @@ pub struct Class {
     pub model: ModelKind,
     /// Factor on its hidden layers.
     pub width: f64,
+    /// Initial weights; `None`: the model's own, whatever the width, as files of earlier versions have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Init>,
 }
 
 impl Class {
+    /// The class of `model`, `width` times as wide as the paper's, with the initial weights of its recipes.
+    pub fn new(model: ModelKind, width: f64) -> Class {
+        let init = init(model, width);
+        Class { model, width, init: (init != model.init()).then_some(init) }
+    }
+
     /// As a legend shows it ("MLP 1x512, width 1/64").
     pub fn title(&self) -> String {
         match self.width {
@@ -38,12 +47,9 @@ impl Class {
         epochs: usize,
         seeds: Seeds,
     ) -> RunConfig {
-        let mut config = setting(data, Scale::Paper, self.model, corruption, seeds);
-        config.data = data.id(train, test);
-        config.width = self.width;
-        config.hyper.epochs = epochs;
-        // The paper's decay by images seen, as at the reduced scales.
-        config.hyper.decay_every = (crate::paper::CIFAR_TRAIN / config.data.train.max(1)).max(1);
+        let size = Size { train, test, epochs, width: self.width };
+        let mut config = sized(data.id(train, test), size, self.model, corruption, seeds);
+        config.hyper.init = self.init.unwrap_or_else(|| self.model.init());
         config.eval_every = epochs;
         config
     }

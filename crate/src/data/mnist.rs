@@ -40,7 +40,11 @@ pub fn is_here(folder: &Path) -> bool {
     find(folder, FILES[0]).is_some()
 }
 
-/// Reads the data set in `folder`: images of 1x28x28, classes `0` to `9`.
+/// MNIST's first training labels.
+const FIRST_LABELS: [u16; 10] = [5, 0, 4, 1, 9, 2, 1, 3, 1, 4];
+
+/// Reads the data set in `folder`: images of 1x28x28, classes `0` to `9`. Its name is `mnist`, or, where the labels do not
+/// begin as MNIST's, the folder's.
 ///
 /// Errors: [`Error::Io`] for a file that is absent or unreadable; [`Error::Format`] for another magic
 /// number, images that are not 28x28, fewer or more bytes than the header says, numbers of images and labels
@@ -49,13 +53,17 @@ pub fn read(folder: &Path) -> Result<Dataset> {
     let (train, test) =
         rayon::join(|| read_split(folder, FILES[0], FILES[1]), || read_split(folder, FILES[2], FILES[3]));
     let (train, test) = (train?, test?);
-    let title = if train.len() < 60_000 {
-        format!("MNIST ({} images)", super::thousands(train.len()))
+    let (name, title) = if !train.labels.iter().zip(FIRST_LABELS).all(|(label, first)| *label == first) {
+        // Fashion-MNIST and others have files of the same names and sizes.
+        let last = folder.file_name().map_or("data", |n| n.to_str().unwrap_or("data"));
+        (last.to_string(), last.to_string())
+    } else if train.len() < 60_000 {
+        ("mnist".to_string(), format!("MNIST ({} images)", super::thousands(train.len())))
     } else {
-        "MNIST".to_string()
+        ("mnist".to_string(), "MNIST".to_string())
     };
     let classes = (0..10).map(|c| c.to_string()).collect();
-    Dataset::new("mnist", title, classes, [1, SIDE, SIDE], train, test)
+    Dataset::new(name, title, classes, [1, SIDE, SIDE], train, test)
 }
 
 fn read_split(folder: &Path, images: &str, labels: &str) -> Result<Split> {

@@ -365,6 +365,8 @@ pub const IMAGENET: Known = Known {
 /// Every data set of a folder, in the order in which `RETHINK_DATA` and the cache are searched
 /// when nothing is named.
 pub const KNOWN: [Known; 5] = [CIFAR10, CIFAR10_LOSSLESS, MNIST, IMAGENETTE, IMAGENET];
+/// Names the folder in which data sets are looked for first.
+pub const DATA_VARIABLE: &str = "RETHINK_DATA";
 /// The embedded data set's name.
 pub const SHAPES10: &str = "shapes10";
 
@@ -389,7 +391,7 @@ pub enum Place {
 impl Places {
     /// From the environment; an empty `RETHINK_DATA` counts as unset.
     pub fn from_env() -> Places {
-        let named = std::env::var_os("RETHINK_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let named = std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
         Places { named, cache: fetch::cache() }
     }
 
@@ -532,6 +534,23 @@ impl Choice {
         Choice { source: Source::Folder(format, folder), why }
     }
 
+    /// A name by which it is found again, from another folder and by another process: that of a known data set where
+    /// it was `asked` for or would be found by it, else its folder.
+    pub fn name(&self, asked: Option<&str>) -> String {
+        let Source::Folder(format, folder) = &self.source else { return SHAPES10.into() };
+        let places = Places::from_env();
+        let found = |known: &&Known| match asked {
+            Some(asked) => asked == known.name,
+            None => places.find(known).is_some_and(|(_, found)| found == *folder),
+        };
+        if let Some(known) = KNOWN.iter().find(found) {
+            return known.name.into();
+        }
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        let kind = if *format == Format::Photographs { "imagenet:" } else { "" };
+        format!("{kind}{}", folder.display())
+    }
+
     /// Reads or draws it.
     pub fn read(&self) -> Result<Dataset> {
         match &self.source {
@@ -658,7 +677,7 @@ fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 /// `12345` as `12,345`.
-pub(crate) fn thousands(n: usize) -> String {
+pub fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

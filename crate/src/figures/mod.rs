@@ -176,16 +176,19 @@ impl Drawing {
     /// Shows the drawing as a notebook cell's value: SVG, PNG and a line of text in one display.
     /// evcxr calls this on a cell's last expression.
     pub fn evcxr_display(&self) {
-        let size = |zoom: f64| {
-            format!("width=\"{:.4}in\" height=\"{:.4}in\"", self.width * zoom, self.height * zoom)
-        };
         evcxr_runtime::mime_type("text/plain").text(format!("{}: {}", self.id, self.caption));
-        evcxr_runtime::mime_type("image/svg+xml").text(self.svg.replacen(&size(1.0), &size(SCREEN_ZOOM), 1));
-        match self.png(192) {
-            Ok(png) => evcxr_runtime::mime_type("image/png").bytes(&png),
-            // The SVG is already shown, so the cell does not fail for its fallback.
-            Err(error) => eprintln!("{error}"),
-        }
+        display(&self.svg, (self.width, self.height), self.style.family);
+    }
+}
+
+/// Shows an SVG of `width` by `height` inches as a cell's picture, larger than on paper, and as PNG.
+pub(crate) fn display(svg: &str, (width, height): (f64, f64), family: export::Family) {
+    let size = |zoom: f64| format!("width=\"{:.4}in\" height=\"{:.4}in\"", width * zoom, height * zoom);
+    evcxr_runtime::mime_type("image/svg+xml").text(svg.replacen(&size(1.0), &size(SCREEN_ZOOM), 1));
+    match export::png(svg, family, 192) {
+        Ok(png) => evcxr_runtime::mime_type("image/png").bytes(&png),
+        // The SVG is already shown, so the cell does not fail for its fallback.
+        Err(error) => eprintln!("{error}"),
     }
 }
 

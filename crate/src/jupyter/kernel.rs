@@ -6,6 +6,7 @@ use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use tempfile::TempDir;
 
 /// The kernel's name in a notebook's metadata.
 pub const NAME: &str = "rethink";
@@ -65,9 +66,20 @@ pub(crate) fn install(environment: &Environment) -> Result<()> {
 
 /// evcxr carries the Rust logo with its licence; it gives them out by installing its own spec.
 fn logos(evcxr: &Path, spec: &Path) -> Result<()> {
-    let aside =
+    let aside = evcxrs_own(evcxr)?;
+    for name in ["logo-LICENSE.md", "logo-32x32.png", "logo-64x64.png"] {
+        let from = aside.path().join("kernels/rust").join(name);
+        let bytes = fs::read(&from).map_err(Error::io("read the kernel's logo", &from))?;
+        files::write_whole(&spec.join(name), &bytes)?;
+    }
+    Ok(())
+}
+
+/// A folder for `JUPYTER_PATH` with the kernel spec of evcxr's own making, which is called `rust`.
+pub(crate) fn evcxrs_own(evcxr: &Path) -> Result<TempDir> {
+    let folder =
         tempfile::tempdir().map_err(Error::io("create a temporary folder in", std::env::temp_dir()))?;
-    let said = Command::new(evcxr).arg("--install").env("JUPYTER_PATH", aside.path()).output();
+    let said = Command::new(evcxr).arg("--install").env("JUPYTER_PATH", folder.path()).output();
     let failed = |problem: String| Error::Program {
         program: evcxr.display().to_string(),
         problem,
@@ -77,12 +89,7 @@ fn logos(evcxr: &Path, spec: &Path) -> Result<()> {
     if !said.status.success() {
         return Err(failed(String::from_utf8_lossy(&said.stderr).trim().to_string()));
     }
-    for name in ["logo-LICENSE.md", "logo-32x32.png", "logo-64x64.png"] {
-        let from = aside.path().join("kernels/rust").join(name);
-        let bytes = fs::read(&from).map_err(Error::io("read the kernel's logo", &from))?;
-        files::write_whole(&spec.join(name), &bytes)?;
-    }
-    Ok(())
+    Ok(folder)
 }
 
 fn write_changed(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {

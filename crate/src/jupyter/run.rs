@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// As [`notebook`], and the copy at `executed` is the record of the run, in papermill's manner: its first cell, tagged
@@ -76,6 +76,8 @@ fn execute(
         .arg(kernel::NAME)
         .args(record.map(Value::to_string))
         .envs(envs.iter().map(|(k, v)| (k, v)))
+        // The notebook runs in another folder.
+        .envs(data_folder())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -148,4 +150,10 @@ fn indented(text: &str) -> String {
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// `RETHINK_DATA`, where it is set, from the root.
+fn data_folder() -> Option<(&'static str, PathBuf)> {
+    let folder = crate::data::Places::from_env().named?;
+    Some((crate::data::DATA_VARIABLE, std::path::absolute(folder).ok()?))
 }

@@ -23,7 +23,7 @@ pub const RECIPE: Recipe = Recipe {
 
 /// Classes, images, epochs and draws. The narrow one is there to show that the estimate can be below 1.
 fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
-    let class = |model, width| Class { model, width };
+    let class = Class::new;
     let narrow = class(ModelKind::Mlp1x512, 1.0 / 128.0);
     let mlps = [class(ModelKind::Mlp1x512, 1.0), class(ModelKind::Mlp3x512, 1.0)];
     let convs = |a, b| [class(ModelKind::Alexnet, a), class(ModelKind::Inception, b)];

@@ -34,7 +34,7 @@ fn sizes(scale: Scale) -> (usize, usize, &'static [usize], usize) {
 fn plan(study: &Study) -> Vec<Measurement> {
     let (n, m, epochs, replaced) = sizes(study.scale);
     let n = n.min(study.data.train.len() / 2);
-    let class = Class { model: ModelKind::Mlp1x512, width: 1.0 };
+    let class = Class::new(ModelKind::Mlp1x512, 1.0);
     let labelling = |corruption| {
         let what = Quantity::Stability { class, corruption, epochs: epochs.to_vec(), replaced };
         Measurement::new(&study.data, (n, m), what, 1)

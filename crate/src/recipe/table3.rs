@@ -88,14 +88,14 @@ fn plan(study: &Study) -> Vec<Measurement> {
 
 /// A solution: a row of a measurement.
 #[derive(Clone, Copy)]
-pub(super) struct Solved<'a> {
-    pub(super) measured: &'a Measured,
+pub(crate) struct Solved<'a> {
+    pub(crate) measured: &'a Measured,
     pub(super) what: &'a KernelEquation,
     row: usize,
 }
 
 impl Solved<'_> {
-    pub(super) fn number(&self, name: &str) -> Option<f64> {
+    pub(crate) fn number(&self, name: &str) -> Option<f64> {
         self.measured.frame.column(name).ok()?.f64().ok()?.get(self.row)
     }
 
@@ -112,7 +112,7 @@ impl Solved<'_> {
         }
     }
 
-    fn belongs(&self, row: &Table3Row) -> bool {
+    pub(crate) fn belongs(&self, row: &Table3Row) -> bool {
         self.data() == row.data
             && self.what.preprocessing.title() == row.preprocessing
             && (self.ridge() > 0.0) == row.l2
@@ -120,7 +120,7 @@ impl Solved<'_> {
 }
 
 /// Every solution in `measured`.
-pub(super) fn solved(measured: &[Measured]) -> Vec<Solved<'_>> {
+pub(crate) fn solved(measured: &[Measured]) -> Vec<Solved<'_>> {
     let mut all = Vec::new();
     for measured in measured {
         if let Quantity::KernelEquation(what) = &measured.record.measurement.what {
