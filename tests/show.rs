@@ -3,6 +3,7 @@
 use polars::prelude::{Column, DataFrame};
 use rethink::config::Scale;
 use rethink::figures::export;
+use rethink::mathml::in_markdown;
 use rethink::recipe::Product;
 use rethink::show::{html, table, together};
 use rethink::study::Study;
@@ -94,4 +95,18 @@ fn figures_and_tables_together_are_html() {
     let html = html(&[study.show("fig3").unwrap(), Product::Table(table)]);
     let (figure, table) = (html.find("<svg").unwrap(), html.find("<table").unwrap());
     assert!(figure < table && html.contains("&lt;b&gt;"), "{}", &html[table..]);
+}
+
+#[test]
+fn formulas_become_mathml_and_the_rest_stays() {
+    let text = "Costs `$x$`, but $\\sum_j w_j * x_j$ and\n\n$$\\hat{R}_n \\le 1$$\n\n| a | b |\n| --- | --- |\n| $|x|$ | $\\frac{1}{2}$ |\n";
+    let out = in_markdown(text);
+    assert!(out.starts_with("Costs `$x$`, but <math"), "{out}");
+    assert_eq!(out.matches("<math").count(), out.matches("</math>").count());
+    assert!(out.contains("display=\"block\"") && out.contains("<mfrac"), "{out}");
+    // What Markdown takes for emphasis or a table's column is none in a formula.
+    let formula = &out[out.find("<math").unwrap()..out.find("</math>").unwrap()];
+    assert!(formula.contains("&#42;") && !formula.contains('*') && !formula.contains('\n'), "{formula}");
+    // What is no LaTeX stays as it is written.
+    assert_eq!(in_markdown("so $\\frac{1$ that"), "so $\\frac{1$ that");
 }

@@ -10,7 +10,8 @@ use crate::provenance;
 use crate::recipe;
 use crate::study::{Stored, Study, shell};
 use crate::tables::escape_html;
-use crate::{Error, Result};
+use crate::{Error, Result, mathml};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -97,10 +98,7 @@ fn pages(study: &Study) -> Result<Vec<Page>> {
 }
 
 fn page(notebook: PathBuf) -> Result<Page> {
-    let operation = "read the executed notebook";
-    let bytes = fs::read(&notebook).map_err(Error::io(operation, &notebook))?;
-    let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| Error::format(operation, &notebook, e.to_string()))?;
+    let json = read(&notebook)?;
     let stem = notebook.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let cells = json["cells"].as_array().map(Vec::as_slice).unwrap_or_default();
     let markdown = cells.iter().filter(|cell| cell["cell_type"] == "markdown");
@@ -114,6 +112,22 @@ fn page(notebook: PathBuf) -> Result<Page> {
     Ok(Page { notebook, file: format!("{stem}.html"), title })
 }
 
+fn read(notebook: &Path) -> Result<Value> {
+    let operation = "read the executed notebook";
+    let bytes = fs::read(notebook).map_err(Error::io(operation, notebook))?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::format(operation, notebook, e.to_string()))
+}
+
+/// The notebook with its formulas as MathML: pages are to be read without a network, from which MathJax would come.
+fn with_mathml(mut notebook: Value) -> Value {
+    for cell in notebook["cells"].as_array_mut().into_iter().flatten() {
+        if cell["cell_type"] == "markdown" {
+            cell["source"] = mathml::in_markdown(&text(&cell["source"])).into();
+        }
+    }
+    notebook
+}
+
 /// Runs nbconvert once for all pages.
 fn convert(pages: &[Page], environment: &Environment, into: &Path) -> Result<()> {
     let failed = |problem: String| Error::Program {
@@ -121,6 +135,14 @@ fn convert(pages: &[Page], environment: &Environment, into: &Path) -> Result<()>
         problem,
         remedy: "remove .rethink/venv and run this again; it will be set up anew".into(),
     };
+    let copies =
+        tempfile::tempdir().map_err(Error::io("create a temporary folder in", std::env::temp_dir()))?;
+    let mut paths = Vec::with_capacity(pages.len());
+    for page in pages {
+        let path = copies.path().join(page.notebook.file_name().unwrap_or_default());
+        write_whole(&path, with_mathml(read(&page.notebook)?).to_string().as_bytes())?;
+        paths.push(path);
+    }
     let templates = environment.home().join("templates");
     let said = environment
         .python()
@@ -128,7 +150,7 @@ fn convert(pages: &[Page], environment: &Environment, into: &Path) -> Result<()>
         .arg(format!("--TemplateExporter.extra_template_basedirs={}", templates.display()))
         .arg("--output-dir")
         .arg(into)
-        .args(pages.iter().map(|page| &page.notebook))
+        .args(paths)
         // The user's own settings of nbconvert are for the user's own pages.
         .env("JUPYTER_NO_CONFIG", "1")
         .stdin(Stdio::null())

@@ -34,7 +34,7 @@
 //! | [`show`] | what a cell shows of frames, runs and several figures | |
 //! | [`venue`], [`latex`] | the measures of a venue's pages; tables that fit them | |
 //! | [`manuscript`] | figures, tables and captions for a paper, and a small paper of them | figures, tables |
-//! | [`book`] | the executed notebooks as pages to browse, results first | |
+//! | [`book`], [`mathml`] | the executed notebooks as pages to browse, results first; their formulas | |
 //! | [`study`] | what a notebook holds: data, scale, store, output folder | |
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
 //! | [`cli`] | the commands of the program | |
@@ -63,6 +63,7 @@ pub mod jupyter;
 pub mod kernels;
 pub mod latex;
 pub mod manuscript;
+pub mod mathml;
 pub mod measurement;
 pub mod min_norm;
 pub mod models;
