@@ -16,7 +16,7 @@ fn shapes() -> Dataset {
 }
 
 fn measure(data: &Dataset, size: (usize, usize), what: Quantity) -> DataFrame {
-    Measurement::new(data, size, what, 1).measure(data, &mut |_| ()).unwrap()
+    Measurement::new(data, size, what, 1).measure(data, None, &mut |_| ()).unwrap()
 }
 
 fn column(frame: &DataFrame, name: &str) -> Vec<f64> {
@@ -67,7 +67,7 @@ fn one_example_changes_losses_and_its_own_does_not() {
     assert!(mean[2] + mean[3] > mean[0] + mean[1], "more passes, less stable: {mean:?}");
     assert_eq!(digest(&frame).unwrap(), digest(&measure(&data, (100, 50), what(vec![1, 4]))).unwrap());
     let all = Measurement::new(&data, (usize::MAX, 50), what(vec![1]), 1);
-    assert!(all.measure(&data, &mut |_| ()).is_err(), "nothing left to replace an example with");
+    assert!(all.measure(&data, None, &mut |_| ()).is_err(), "nothing left to replace an example with");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn sgd_from_zero_finds_the_minimum_norm() {
     assert_eq!(last("zero", "nullity"), 2352.0 - 30.0);
     let more = Measurement::new(&data, (usize::MAX, 1), Quantity::SgdPath { epochs: 1 }, 1);
     if data.train.len() >= 2352 {
-        assert!(more.measure(&data, &mut |_| ()).is_err(), "more images than dimensions");
+        assert!(more.measure(&data, None, &mut |_| ()).is_err(), "more images than dimensions");
     }
 }
 

@@ -11,11 +11,15 @@ use rethink::kernels::gaussian::{Gaussian, exp_negative};
 use rethink::kernels::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
 use rethink::kernels::solve::{TOLERANCE, solve};
 use rethink::kernels::triangle::{TILE, Triangle, bytes, check_memory};
-use rethink::measurement::{Measurement, Quantity};
+use rethink::kernels::unfinished::Unfinished;
+use rethink::measurement::{self, Measurement, Quantity};
 use rethink::recipe::{Product, table3};
 use rethink::study::Study;
 use rethink_tests::formula;
 use serde_json::Value;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 fn fixture() -> Value {
     serde_json::from_str(include_str!("fixtures/kernels.json")).unwrap()
@@ -293,7 +297,7 @@ fn primal_and_dual_agree() {
         plain: false,
         ridge: true,
     };
-    let frame = measure(&what, &data, &data.id(n, m), 3, &mut quiet).unwrap();
+    let frame = measure(&what, &data, &data.id(n, m), 3, None, &mut quiet).unwrap();
     let number = |name: &str| frame.column(name).unwrap().f64().unwrap().get(0).unwrap();
     assert_eq!(number("unknowns"), d as f64 + 1.0, "and a constant feature");
     // The dual, here: features less their means, and a constant one as long as the others together.
@@ -393,7 +397,7 @@ fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
     };
     let of = |preprocessing| {
         let what = KernelEquation { preprocessing, width: Width::Gamma(0.02), plain: true, ridge: false };
-        measure(&what, &data, &data.id(1_500, 1_000), 1, &mut quiet).unwrap()
+        measure(&what, &data, &data.id(1_500, 1_000), 1, None, &mut quiet).unwrap()
     };
     let number = |frame: &polars::prelude::DataFrame, name: &str| {
         frame.column(name).unwrap().f64().unwrap().get(0).unwrap()
@@ -406,4 +410,51 @@ fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
     }
     let (plain, better) = (number(&pixels, "test_error"), number(&wavelets, "test_error"));
     assert!((0.05..0.14).contains(&plain) && better < 0.7 * plain, "{plain}, {better}");
+}
+
+#[test]
+fn a_killed_conv_net_goes_on_bit_for_bit() {
+    let data = data::open(Some("shapes10")).unwrap();
+    let what = |filters| KernelEquation {
+        preprocessing: Preprocessing::RandomConv(RandomConv { filters }),
+        width: Width::HeldOut,
+        plain: true,
+        ridge: true,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.unfinished");
+    let at = |key: &str| Unfinished::new(path.clone(), key.into(), Duration::ZERO);
+    let id = data.id(300, 100);
+    let digest = |filters, unfinished: &mut Unfinished, say: &mut dyn FnMut(&str)| {
+        let frame = measure(&what(filters), &data, &id, 3, Some(unfinished), say)?;
+        measurement::digest(&frame)
+    };
+    let whole = measurement::digest(&measure(&what(500), &data, &id, 3, None, &mut quiet).unwrap()).unwrap();
+    // Killed behind the matrix. Half of the filters are the first half of all: what they leave is what all leave there.
+    for filters in [256, 500] {
+        let mut killed = |line: &str| assert!(!line.contains("l2"), "killed");
+        let died = catch_unwind(AssertUnwindSafe(|| digest(filters, &mut at("key"), &mut killed)));
+        assert!(died.is_err() && path.exists());
+        let (mut lines, mut again) = (Vec::new(), at("key"));
+        assert_eq!(digest(500, &mut again, &mut |line| lines.push(line.to_string())).unwrap(), whole);
+        assert_eq!(lines[0], format!("going on after {filters} of 500 filters"));
+        assert!(again.earlier > 0.0, "the killed attempt's time counts");
+    }
+    let last = fs::read(&path).unwrap();
+
+    let refused = |bytes: &[u8], key: &str, why: &str| {
+        fs::write(&path, bytes).unwrap();
+        let message = digest(500, &mut at(key), &mut quiet).unwrap_err().to_string();
+        assert!(message.contains(why) && message.contains("key.unfinished"), "{message}");
+    };
+    refused(&last, "other", "another measurement");
+    refused(&last[..last.len() - 1], "key", "bytes for parts");
+    refused(&[], "key", "first line");
+    for place in [last.len() / 2, last.len() - 1] {
+        let mut damaged = last.clone();
+        damaged[place] ^= 1;
+        refused(&damaged, "key", "checksum");
+    }
+    at("key").remove().unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -7,6 +7,7 @@ use crate::corruption::Corruption;
 use crate::data::{Dataset, hex};
 use crate::expressivity::{corollary1, theorem1};
 use crate::kernels::equation::{self, KernelEquation};
+use crate::kernels::unfinished::Unfinished;
 use crate::min_norm;
 use crate::provenance::Provenance;
 use crate::study::thousands;
@@ -105,10 +106,15 @@ impl Measurement {
         format!("{what}, n = {}, seed {}", thousands(self.data.train), self.seed)
     }
 
-    /// Measures on `data`; `say` gets lines of progress.
+    /// Measures on `data`; `say` gets lines of progress. What is worth it goes on from `unfinished`, if there is any.
     ///
     /// Errors: [`Error::Argument`] where `data` is not the measurement's, and each quantity's own.
-    pub fn measure(&self, data: &Dataset, say: &mut dyn FnMut(&str)) -> Result<DataFrame> {
+    pub fn measure(
+        &self,
+        data: &Dataset,
+        unfinished: Option<&mut Unfinished>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<DataFrame> {
         let operation = "measurement";
         data.pixels(operation)?;
         let DataId { train, test, .. } = self.data;
@@ -120,7 +126,9 @@ impl Measurement {
             return Err(Error::argument(operation, problem));
         }
         match &self.what {
-            Quantity::KernelEquation(what) => equation::measure(what, data, &self.data, self.seed, say),
+            Quantity::KernelEquation(what) => {
+                equation::measure(what, data, &self.data, self.seed, unfinished, say)
+            }
             Quantity::Theorem1 => theorem1::measure(data, train, self.seed),
             Quantity::Corollary1 { depth } => corollary1::measure(data, train, *depth, self.seed),
             Quantity::SgdPath { epochs } => min_norm::sgd_path(data, train, *epochs, self.seed),
@@ -143,7 +151,7 @@ pub struct MeasuredRecord {
     pub measurement: Measurement,
     /// The scale it was made for. Not part of the key.
     pub scale: Scale,
-    /// Seconds it took.
+    /// Seconds it took, those of killed attempts that it went on from included.
     pub seconds: f64,
     /// SHA-256 of the frame without its columns named `seconds...`: equal for equal measurements.
     pub digest: String,

@@ -7,6 +7,7 @@
 
 use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
+use crate::kernels::unfinished::Unfinished;
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::provenance::Provenance;
 use crate::train::{Ending, Progress, Row, Trained, check, train};
@@ -282,7 +283,7 @@ impl Store {
     }
 
     /// The finished measurement: from the store, or made on `data` and put there. A killed one starts
-    /// over; two processes that want the same one make it once. `say` gets lines of progress. The flag says
+    /// over, but goes on with the conv-net's matrix; two processes that want the same one make it once. `say` gets lines of progress. The flag says
     /// whether it was made now.
     ///
     /// Errors: those of [`Measurement::measure`], and I/O errors naming the file.
@@ -293,10 +294,13 @@ impl Store {
         scale: Scale,
         say: &mut dyn FnMut(&str),
     ) -> Result<(Measured, bool)> {
+        let key = measurement.key();
+        let path = self.folder.join(format!("{key}.unfinished"));
+        let mut unfinished = Unfinished::new(path, key.clone(), checkpoint_every()?);
         if let Some(measured) = self.get_measured(measurement)? {
+            unfinished.remove()?;
             return Ok((measured, false));
         }
-        let key = measurement.key();
         fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
         let lock = self.folder.join(format!("{key}.lock"));
         let held = File::create(&lock).map_err(Error::io("create the measurement's lock", &lock))?;
@@ -309,16 +313,17 @@ impl Store {
             return Ok((measured, false));
         }
         let started = Instant::now();
-        let frame = measurement.measure(data, say)?;
+        let frame = measurement.measure(data, Some(&mut unfinished), say)?;
         let record = MeasuredRecord {
             measurement: measurement.clone(),
             scale,
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: unfinished.earlier + started.elapsed().as_secs_f64(),
             digest: frame_digest(&frame)?,
             provenance: Provenance::here(),
         };
         let json = serde_json::to_string(&record).expect("plain values are JSON");
         write_frame(&self.measured_path(&key), &frame, json)?;
+        unfinished.remove()?;
         fs::remove_file(&lock).map_err(Error::io("remove the measurement's lock", &lock))?;
         Ok((Measured { record, frame }, true))
     }

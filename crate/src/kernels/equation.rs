@@ -6,6 +6,7 @@ use super::gaussian::Gaussian;
 use super::random_conv::{Filters, RandomConv};
 use super::solve::{Solution, solve};
 use super::triangle::{self, TILE, Triangle, check_memory, free_memory};
+use super::unfinished::Unfinished;
 use crate::config::DataId;
 use crate::data::Dataset;
 use crate::ops::gemm::{Matrix, Packed};
@@ -116,6 +117,7 @@ struct Row {
 /// linear), `ridge` (share of the mean diagonal, 0 for none), `unknowns` (rows of the system solved),
 /// `train_error`, `test_error` (0 to 1), `norm` (of the solution, over all classes, in the kernel's space),
 /// `residual` (relative), `steps`, `jitter`, `floor` (of [`Solution`]), `seconds_features`, `seconds_matrix`, `seconds_factor`, `seconds_steps`.
+/// With `unfinished`, the conv-net's matrix goes on from what a killed attempt left there.
 ///
 /// Errors: [`Error::Missing`] when memory will not do, before anything is spent; [`Error::Argument`] for settings
 /// out of range.
@@ -124,6 +126,7 @@ pub fn measure(
     data: &Dataset,
     id: &DataId,
     seed: u64,
+    unfinished: Option<&mut Unfinished>,
     say: &mut dyn FnMut(&str),
 ) -> Result<DataFrame> {
     if !what.plain && !what.ridge {
@@ -136,7 +139,7 @@ pub fn measure(
     }
     let problem = Problem { data, id, classes, targets };
     let rows = match &what.preprocessing {
-        Preprocessing::RandomConv(conv) => linear(&problem, what, *conv, seed, say)?,
+        Preprocessing::RandomConv(conv) => linear(&problem, what, *conv, seed, unfinished, say)?,
         _ => gaussian(&problem, what, say)?,
     };
     frame(id, rows)
@@ -263,6 +266,7 @@ fn linear(
     what: &KernelEquation,
     conv: RandomConv,
     seed: u64,
+    mut unfinished: Option<&mut Unfinished>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Row>> {
     let Problem { data, id, .. } = problem;
@@ -287,14 +291,26 @@ fn linear(
     let mut said = Instant::now();
     let mut matrix = Triangle::zeros(n);
     let mut cross = Cross::new(m, n);
-    for range in batches(filters.count(), FILTERS_AT_ONCE) {
+    let (mut before, mut earlier) = (0, 0.0);
+    if let Some(unfinished) = &mut unfinished {
+        before = unfinished.read(&mut [matrix.numbers_mut(), &mut cross.blocks])?;
+        earlier = unfinished.earlier;
+        if before > 0 {
+            say(&format!("going on after {before} of {} filters", filters.count()));
+        }
+    }
+    for range in batches(filters.count(), FILTERS_AT_ONCE).skip_while(|range| range.end <= before) {
         let (train, test, d) = block(problem, &filters, range.clone(), per_filter);
         matrix.add_gram(&train, d);
         cross.add(&test, &train, d);
+        if let Some(unfinished) = &mut unfinished {
+            let seconds = earlier + started.elapsed().as_secs_f64();
+            unfinished.keep(range.end, seconds, &[matrix.numbers(), &cross.blocks], say);
+        }
         if said.elapsed().as_secs() >= 10 {
             said = Instant::now();
-            let share = range.end as f64 / filters.count() as f64;
-            let left = started.elapsed().as_secs_f64() * (1.0 - share) / share;
+            let each = started.elapsed().as_secs_f64() / (range.end - before) as f64;
+            let left = each * (filters.count() - range.end) as f64;
             say(&format!("{} of {} filters, {left:.0} s left", range.end, filters.count()));
         }
     }
@@ -302,7 +318,7 @@ fn linear(
     let constant = matrix.mean_diagonal().sqrt() as f32;
     matrix.add_gram(&vec![constant; n], 1);
     cross.add(&vec![constant; m], &vec![constant; n], 1);
-    let seconds = started.elapsed().as_secs_f64();
+    let seconds = earlier + started.elapsed().as_secs_f64();
     let mean = matrix.mean_diagonal();
     rows(what, say, |ridge, say| {
         let share = match ridge {

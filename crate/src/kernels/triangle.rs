@@ -61,6 +61,16 @@ impl Triangle {
         self.n
     }
 
+    /// All numbers kept, in the order of the tiles.
+    pub fn numbers(&self) -> &[f32] {
+        &self.tiles
+    }
+
+    /// All numbers kept, to be filled with those of another matrix of as many rows.
+    pub fn numbers_mut(&mut self) -> &mut [f32] {
+        &mut self.tiles
+    }
+
     /// Tile rows.
     pub fn tile_rows(&self) -> usize {
         tile_rows(self.n)

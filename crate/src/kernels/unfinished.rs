@@ -1,0 +1,157 @@
+//! What a killed measurement leaves of a matrix that takes hours: the sums so far, in one file beside the store's runs, from
+//! which the next attempt goes on bit for bit.
+
+use crate::data::hex;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Numbers written and read at a time.
+const CHUNK: usize = 1 << 20;
+/// Writing takes at most one part in this of the time.
+const RARELY: u32 = 20;
+/// The longest first line.
+const HEADER: u64 = 4096;
+
+/// The file of a measurement that goes on: a line of JSON, the parts as little-endian f32, and the SHA-256 of all
+/// that in hexadecimal digits.
+#[derive(Debug)]
+pub struct Unfinished {
+    path: PathBuf,
+    key: String,
+    every: Duration,
+    saved: Instant,
+    /// Seconds that earlier attempts spent on what was read.
+    pub earlier: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    key: String,
+    done: usize,
+    seconds: f64,
+    lengths: Vec<usize>,
+}
+
+impl Unfinished {
+    /// At `path`, of the measurement `key`, written every so often at most, and less often where writing takes long; whenever it could be where that is zero.
+    pub fn new(path: PathBuf, key: String, every: Duration) -> Unfinished {
+        Unfinished { path, key, every, saved: Instant::now(), earlier: 0.0 }
+    }
+
+    /// Fills `parts` with what is there, and says how much of the work that is; 0 with the parts as they were where there
+    /// is no file.
+    ///
+    /// Errors: [`Error::Format`] for a file of another measurement or size, or a damaged one (the parts are then in
+    /// ruins); I/O errors naming the file.
+    pub fn read(&mut self, parts: &mut [&mut [f32]]) -> Result<usize> {
+        let operation = "go on with the measurement";
+        let file = match File::open(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+            file => file.map_err(Error::io(operation, &self.path))?,
+        };
+        let malformed = |problem: &str| {
+            let remedy = format!("{problem}; remove it to start this measurement again");
+            Error::format(operation, &self.path, remedy)
+        };
+        let size = file.metadata().map_err(Error::io(operation, &self.path))?.len();
+        let mut file = BufReader::with_capacity(4 * CHUNK, file);
+        let mut line = Vec::new();
+        (&mut file).take(HEADER).read_until(b'\n', &mut line).map_err(Error::io(operation, &self.path))?;
+        let header: Header =
+            serde_json::from_slice(&line).map_err(|e| malformed(&format!("its first line is none: {e}")))?;
+        if header.key != self.key {
+            return Err(malformed("it belongs to another measurement"));
+        }
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        let whole = line.len() as u64 + 4 * lengths.iter().sum::<usize>() as u64 + 64;
+        if header.lengths != lengths || size != whole {
+            return Err(malformed(&format!("{size} bytes for parts of {lengths:?} numbers")));
+        }
+        let mut hash = Sha256::new();
+        hash.update(&line);
+        let mut bytes = vec![0; 4 * CHUNK];
+        for part in parts {
+            for numbers in part.chunks_mut(CHUNK) {
+                let bytes = &mut bytes[..4 * numbers.len()];
+                file.read_exact(bytes).map_err(Error::io(operation, &self.path))?;
+                hash.update(&*bytes);
+                for (to, from) in numbers.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *to = f32::from_le_bytes(*from);
+                }
+            }
+        }
+        let mut digest = String::new();
+        file.take(64).read_to_string(&mut digest).map_err(Error::io(operation, &self.path))?;
+        if digest != hex(&hash.finalize()) {
+            return Err(malformed("its checksum is not that of what it holds: it has been damaged"));
+        }
+        self.earlier = header.seconds;
+        self.saved = Instant::now();
+        Ok(header.done)
+    }
+
+    /// Writes `parts`, of which `done` are done after `seconds` in all, if that is due. The measurement goes on without
+    /// where the file cannot be written; `say` is told.
+    pub fn keep(&mut self, done: usize, seconds: f64, parts: &[&[f32]], say: &mut dyn FnMut(&str)) {
+        if self.saved.elapsed() < self.every {
+            return;
+        }
+        let started = Instant::now();
+        let lengths = parts.iter().map(|part| part.len()).collect();
+        let header = Header { key: self.key.clone(), done, seconds, lengths };
+        let written = self.write(|file| {
+            let mut hash = Sha256::new();
+            let mut line = serde_json::to_vec(&header).expect("plain values are JSON");
+            line.push(b'\n');
+            hash.update(&line);
+            file.write_all(&line)?;
+            let mut bytes = Vec::with_capacity(4 * CHUNK);
+            for numbers in parts.iter().flat_map(|part| part.chunks(CHUNK)) {
+                bytes.clear();
+                bytes.extend(numbers.iter().flat_map(|v| v.to_le_bytes()));
+                hash.update(&bytes);
+                file.write_all(&bytes)?;
+            }
+            file.write_all(hex(&hash.finalize()).as_bytes())
+        });
+        if let Err(e) = written {
+            say(&format!("not kept for the case of a kill: {e}"));
+            let _ = fs::remove_file(self.new_path());
+            self.every = Duration::MAX;
+        }
+        if !self.every.is_zero() {
+            self.every = self.every.max(started.elapsed() * RARELY);
+        }
+        self.saved = Instant::now();
+    }
+
+    /// Always the same, so that a kill leaves one such file of some gigabytes and no more.
+    fn new_path(&self) -> PathBuf {
+        self.path.with_added_extension("new")
+    }
+
+    fn write(&self, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let mut file = File::create(self.new_path())?;
+        write(&mut file)?;
+        file.sync_all()?;
+        fs::rename(self.new_path(), &self.path)
+    }
+
+    /// Removes the file: the measurement is finished.
+    ///
+    /// Errors: I/O errors naming it.
+    pub fn remove(&self) -> Result<()> {
+        for path in [&self.path, &self.new_path()] {
+            match fs::remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path)(e)),
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+}
