@@ -10,6 +10,10 @@ use rethink::measurement::{Measurement, Quantity, digest};
 use rethink::models::ModelKind;
 use rethink::recipe::{self, Product};
 use rethink::study::Study;
+use rethink::unfinished::Unfinished;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 fn shapes() -> Dataset {
     data::open(Some("shapes10")).unwrap()
@@ -68,6 +72,54 @@ fn one_example_changes_losses_and_its_own_does_not() {
     assert_eq!(digest(&frame).unwrap(), digest(&measure(&data, (100, 50), what(vec![1, 4]))).unwrap());
     let all = Measurement::new(&data, (usize::MAX, 50), what(vec![1]), 1);
     assert!(all.measure(&data, None, &mut |_| ()).is_err(), "nothing left to replace an example with");
+}
+
+#[test]
+fn killed_measurements_go_on_after_their_last_network() {
+    let data = shapes();
+    let class = Class::new(ModelKind::Mlp1x512, 0.25);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.unfinished");
+    let at = |key: &str| Unfinished::new(path.clone(), key.into(), Duration::ZERO);
+    let corruption = Corruption::TrueLabels;
+    let rademacher = Quantity::Rademacher { class, epochs: 2, draws: 3 };
+    let stability = Quantity::Stability { class, corruption, epochs: vec![1, 2], replaced: 2 };
+    for (what, dies_at, going_on) in [
+        (rademacher, "draw 3 of 3", "going on after 2 of 3"),
+        (stability, "2 epochs, example 2 of 2", "going on after 3 of 4"),
+    ] {
+        let whole = digest(&measure(&data, (60, 20), what.clone())).unwrap();
+        let measurement = Measurement::new(&data, (60, 20), what, 1);
+        let mut killed = |line: &str| assert!(!line.starts_with(dies_at), "killed");
+        let died =
+            catch_unwind(AssertUnwindSafe(|| measurement.measure(&data, Some(&mut at("key")), &mut killed)));
+        assert!(died.is_err() && path.exists());
+        let kept = fs::read(&path).unwrap();
+
+        let (mut again, mut lines) = (at("key"), Vec::new());
+        let frame = measurement.measure(&data, Some(&mut again), &mut |line| lines.push(line.to_string()));
+        assert_eq!(digest(&frame.unwrap()).unwrap(), whole);
+        assert_eq!((lines[0].as_str(), lines.len()), (going_on, 2), "{lines:?}");
+        assert!(again.earlier > 0.0, "the killed attempt's time counts");
+
+        let refused = |bytes: &[u8], key: &str, why: &str| {
+            fs::write(&path, bytes).unwrap();
+            let message =
+                measurement.measure(&data, Some(&mut at(key)), &mut |_| ()).unwrap_err().to_string();
+            assert!(message.contains(why) && message.contains("key.unfinished"), "{message}");
+        };
+        refused(&kept, "other", "another measurement");
+        refused(&[], "key", "first line");
+        refused(&[0xff, b'\n'], "key", "UTF-8");
+        let end = kept.len() - 1;
+        refused(&kept[..end], "key", "checksum");
+        for place in [end / 2, end] {
+            let mut damaged = kept.clone();
+            damaged[place] ^= 1;
+            refused(&damaged, "key", "checksum");
+        }
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]

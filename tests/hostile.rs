@@ -20,6 +20,7 @@ use rethink::recipe;
 use rethink::store::{self, Store};
 use rethink::study::Study;
 use rethink::train::{self, Progress, train};
+use rethink::unfinished::{Unfinished, each};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::io::Write;
@@ -329,6 +330,24 @@ fn configurations() {
         rethink::models::plan::output(&layers, [config.input.min(512); 3])
             .map(|_| ())
             .map_err(|e| e.to_string())
+    });
+}
+
+#[test]
+fn unfinished_measurements() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.unfinished");
+    let at = || Unfinished::new(path.clone(), "key".into(), Duration::ZERO);
+    at().keep_parts(3, 1.0, &[&[1.0; 100], &[2.0; 30]], &mut |_| ());
+    every(150, &fs::read(&path).unwrap(), ".unfinished", |bytes| {
+        fs::write(&path, bytes).unwrap();
+        text(at().read_parts(&mut [&mut [0.0; 100], &mut [0.0; 30]]))
+    });
+    fs::remove_file(&path).unwrap();
+    each((4, 3), Some(&mut at()), &mut |_| (), |index, _| Ok(vec![index as f64; 3])).unwrap();
+    every(150, &fs::read(&path).unwrap(), ".unfinished", |bytes| {
+        fs::write(&path, bytes).unwrap();
+        text(each((4, 3), Some(&mut at()), &mut |_| (), |_, _| Ok(vec![0.0; 3])))
     });
 }
 

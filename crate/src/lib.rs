@@ -20,7 +20,7 @@
 //! | [`tensorboard`] | curves while a run goes | |
 //! | [`cluster`] | more than one machine: job arrays of Slurm, one model over many processes (MPI) | appendix A |
 //! | [`store`] | finished runs, one Parquet file each | |
-//! | [`measurement`] | computations that are no training runs, kept beside them | |
+//! | [`measurement`], [`unfinished`] | computations that are no training runs, kept beside them; what a killed one goes on from | |
 //! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
 //! | [`kernels`] | the kernel equation, solved exactly | section 5, table 3 |
 //! | [`min_norm`] | what SGD converges to, and other solutions | section 5 |
@@ -82,6 +82,7 @@ pub mod tables;
 pub mod tensorboard;
 pub mod threads;
 pub mod train;
+pub mod unfinished;
 pub mod venue;
 
 pub use error::{Error, Result};

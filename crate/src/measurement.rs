@@ -7,10 +7,10 @@ use crate::corruption::Corruption;
 use crate::data::{Dataset, hex};
 use crate::expressivity::{corollary1, theorem1};
 use crate::kernels::equation::{self, KernelEquation};
-use crate::kernels::unfinished::Unfinished;
 use crate::min_norm;
 use crate::provenance::Provenance;
 use crate::study::thousands;
+use crate::unfinished::Unfinished;
 use crate::{Error, Result};
 use polars::prelude::*;
 use polars_io::SerWriter;
@@ -106,7 +106,8 @@ impl Measurement {
         format!("{what}, n = {}, seed {}", thousands(self.data.train), self.seed)
     }
 
-    /// Measures on `data`; `say` gets lines of progress. What is worth it goes on from `unfinished`, if there is any.
+    /// Measures on `data`; `say` gets lines of progress. What takes long goes on from `unfinished`: the conv-net's matrix and the
+    /// networks of complexity measures.
     ///
     /// Errors: [`Error::Argument`] where `data` is not the measurement's, and each quantity's own.
     pub fn measure(
@@ -134,11 +135,12 @@ impl Measurement {
             Quantity::SgdPath { epochs } => min_norm::sgd_path(data, train, *epochs, self.seed),
             Quantity::Interpolators => min_norm::interpolators(data, train, test, self.seed),
             Quantity::Rademacher { class, epochs, draws } => {
-                rademacher::measure(data, &self.data, *class, *epochs, *draws, self.seed, say)
+                rademacher::measure(data, &self.data, *class, *epochs, *draws, self.seed, unfinished, say)
             }
             Quantity::Stability { class, corruption, epochs, replaced } => {
                 let what = (*class, *corruption);
-                stability::measure(data, &self.data, what.0, what.1, epochs, *replaced, self.seed, say)
+                let seed = self.seed;
+                stability::measure(data, &self.data, what.0, what.1, epochs, *replaced, seed, unfinished, say)
             }
         }
     }

@@ -7,10 +7,10 @@
 
 use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
-use crate::kernels::unfinished::Unfinished;
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::provenance::Provenance;
 use crate::train::{Ending, Progress, Row, Trained, check, train};
+use crate::unfinished::Unfinished;
 use crate::{Error, Result, files};
 use polars::prelude::*;
 use polars_io::SerReader;
@@ -282,8 +282,8 @@ impl Store {
         Ok(Some(measured))
     }
 
-    /// The finished measurement: from the store, or made on `data` and put there. A killed one starts
-    /// over, but goes on with the conv-net's matrix; two processes that want the same one make it once. `say` gets lines of progress. The flag says
+    /// The finished measurement: from the store, or made on `data` and put there. A killed one goes
+    /// on as [`Measurement::measure`] says, or starts over; two processes that want the same one make it once. `say` gets lines of progress. The flag says
     /// whether it was made now.
     ///
     /// Errors: those of [`Measurement::measure`], and I/O errors naming the file.

@@ -8,6 +8,15 @@ use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::models::ModelKind;
 use crate::recipe::{Size, init, sized};
+use polars::prelude::Column;
+
+/// A column of each name, of `rows` with as many numbers.
+fn columns(names: &[&str], rows: &[Vec<f64>]) -> Vec<Column> {
+    let column = |(index, name): (usize, &&str)| {
+        Column::new((*name).into(), rows.iter().map(|row| row[index]).collect::<Vec<_>>())
+    };
+    names.iter().enumerate().map(column).collect()
+}
 
 /// A class of networks.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -1,10 +1,11 @@
 //! Empirical Rademacher complexity (equation 1) by training on random signs, and the bound that VC dimension gives.
 
-use super::Class;
+use super::{Class, columns};
 use crate::config::{DataId, Seeds};
 use crate::corruption::Corruption;
 use crate::data::{Dataset, Split};
 use crate::train::{Progress, train};
+use crate::unfinished::{Unfinished, each};
 use crate::{Error, Result};
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -25,7 +26,8 @@ pub fn vc_bound(vc_dimension: f64, n: usize) -> f64 {
 /// `draw`, `parameters`, `correlation` (`1/n sum sigma_i h(x_i)` of the trained `h`, -1 to 1: a lower bound of the
 /// supremum), `epochs`, `vc_bound` (with as many dimensions as parameters).
 ///
-/// Errors: those of [`train`].
+/// Errors: those of [`train`] and of [`each`].
+#[allow(clippy::too_many_arguments, reason = "they are the measurement's fields")]
 pub(crate) fn measure(
     data: &Dataset,
     id: &DataId,
@@ -33,13 +35,14 @@ pub(crate) fn measure(
     epochs: usize,
     draws: u64,
     seed: u64,
+    unfinished: Option<&mut Unfinished>,
     say: &mut dyn FnMut(&str),
 ) -> Result<DataFrame> {
     let n = id.train;
-    let mut columns: [Vec<f64>; 6] = Default::default();
-    for draw in 0..draws {
+    let names = ["n", "draw", "parameters", "correlation", "epochs", "vc_bound"];
+    let rows = each((draws as usize, names.len()), unfinished, say, |draw, say| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(draw);
+        rng.set_stream(draw as u64);
         let signs: Vec<u16> = (0..n).map(|_| rng.random_range(0..2)).collect();
         let image: usize = data.shape.iter().product();
         let of_signs = Dataset::new(
@@ -51,30 +54,28 @@ pub(crate) fn measure(
             // Tested on nothing that matters: the labels have nothing to do with the images.
             Split { images: data.test.images[..image].to_vec(), labels: vec![0] },
         )?;
-        let seeds = Seeds::repeat(draw);
+        let seeds = Seeds::repeat(draw as u64);
         let config = class.configure(&of_signs, (n, 1), Corruption::TrueLabels, epochs, seeds);
         let trained = train(&config, &of_signs, Progress::quiet(&mut |_| ()))?
             .ok_or_else(|| Error::argument(OPERATION, "left before its end"))?;
         let last = trained.rows.last().ok_or_else(|| Error::argument(OPERATION, "a run without rows"))?;
         let accuracy = last.train_accuracy.unwrap_or(0.5);
-        let values = [
-            n as f64,
-            draw as f64,
-            trained.parameter_count as f64,
-            2.0 * accuracy - 1.0,
-            f64::from(last.epoch),
-            vc_bound(trained.parameter_count as f64, n),
-        ];
-        columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
         say(&format!(
             "draw {} of {draws}: {:.3} after {} epochs",
             draw + 1,
             2.0 * accuracy - 1.0,
             last.epoch
         ));
-    }
-    let names = ["n", "draw", "parameters", "correlation", "epochs", "vc_bound"];
+        Ok(vec![
+            n as f64,
+            draw as f64,
+            trained.parameter_count as f64,
+            2.0 * accuracy - 1.0,
+            f64::from(last.epoch),
+            vc_bound(trained.parameter_count as f64, n),
+        ])
+    })?;
     let mut all = vec![Column::new("class".into(), vec![class.title(); draws as usize])];
-    all.extend(names.iter().zip(columns).map(|(name, values)| Column::new((*name).into(), values)));
+    all.extend(columns(&names, &rows));
     DataFrame::new(draws as usize, all).map_err(Error::frame(OPERATION))
 }

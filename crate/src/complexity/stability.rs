@@ -1,11 +1,12 @@
 //! Uniform stability: how much a trained network's losses change when one training example is replaced.
 
-use super::Class;
+use super::{Class, columns};
 use crate::config::{DataId, RunConfig, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::preprocess::{CROP, Pixels};
 use crate::train::{Progress, train};
+use crate::unfinished::{Unfinished, each};
 use crate::{Error, Result};
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -38,7 +39,7 @@ fn losses(config: &RunConfig, data: &Dataset, images: &[f32], m: usize) -> Resul
 /// cross-entropy, over the test images, nats), `mean_change`, `changed` (share of test images that are classified
 /// otherwise, 0 to 1).
 ///
-/// Errors: [`Error::Argument`] where the data set has no further training image; those of [`train`].
+/// Errors: [`Error::Argument`] where the data set has no further training image; those of [`train`] and of [`each`].
 #[allow(clippy::too_many_arguments, reason = "they are the measurement's fields")]
 pub(crate) fn measure(
     data: &Dataset,
@@ -48,6 +49,7 @@ pub(crate) fn measure(
     epochs: &[usize],
     replaced: usize,
     seed: u64,
+    unfinished: Option<&mut Unfinished>,
     say: &mut dyn FnMut(&str),
 ) -> Result<DataFrame> {
     let (n, m) = (id.train, id.test);
@@ -57,41 +59,42 @@ pub(crate) fn measure(
         return Err(Error::argument(OPERATION, problem));
     }
     let images = Pixels::Bytes(data.test.images[..m * image].to_vec()).whitened_all(m, data.shape)?;
-    let mut columns: [Vec<f64>; 5] = Default::default();
-    for &epochs in epochs {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let draw = |_| (rng.random_range(0..n), rng.random_range(n..data.train.len()));
+    let pairs: Vec<(usize, usize)> = (0..replaced).map(draw).collect();
+    // The losses of the network that sees no replacement, for the number of epochs at hand.
+    let mut whole = (0, Vec::new());
+    let names = ["epochs", "example", "largest_change", "mean_change", "changed"];
+    let rows = each((epochs.len() * replaced, names.len()), unfinished, say, |index, say| {
+        let (epochs, number) = (epochs[index / replaced], index % replaced);
         let configure = |data: &Dataset| {
             let mut config = class.configure(data, (n, m), corruption, epochs, Seeds::repeat(0));
             config.hyper.stop_when_fitted = false;
             config
         };
-        let whole = losses(&configure(data), data, &images, m)?;
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        for number in 0..replaced {
-            let example = rng.random_range(0..n);
-            let other = rng.random_range(n..data.train.len());
-            let mut split = data.train.clone();
-            split.images.copy_within(other * image..(other + 1) * image, example * image);
-            split.labels[example] = split.labels[other];
-            let (title, classes) = (data.title.clone(), data.classes.clone());
-            let changed =
-                Dataset::new(data.name.clone(), title, classes, data.shape, split, data.test.clone())?;
-            let with = losses(&configure(&changed), &changed, &images, m)?;
-            let changes: Vec<f64> = whole.iter().zip(&with).map(|(a, b)| (a.0 - b.0).abs()).collect();
-            let otherwise = whole.iter().zip(&with).filter(|(a, b)| a.1 != b.1).count();
-            let values = [
-                epochs as f64,
-                example as f64,
-                changes.iter().copied().fold(0.0, f64::max),
-                changes.iter().sum::<f64>() / m as f64,
-                otherwise as f64 / m as f64,
-            ];
-            columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
-            say(&format!("{epochs} epochs, example {} of {replaced}", number + 1));
+        if whole.0 != epochs {
+            whole = (epochs, losses(&configure(data), data, &images, m)?);
         }
-    }
-    let names = ["epochs", "example", "largest_change", "mean_change", "changed"];
-    let count = columns[0].len();
+        let (example, other) = pairs[number];
+        let mut split = data.train.clone();
+        split.images.copy_within(other * image..(other + 1) * image, example * image);
+        split.labels[example] = split.labels[other];
+        let (title, classes) = (data.title.clone(), data.classes.clone());
+        let changed = Dataset::new(data.name.clone(), title, classes, data.shape, split, data.test.clone())?;
+        let with = losses(&configure(&changed), &changed, &images, m)?;
+        let changes: Vec<f64> = whole.1.iter().zip(&with).map(|(a, b)| (a.0 - b.0).abs()).collect();
+        let otherwise = whole.1.iter().zip(&with).filter(|(a, b)| a.1 != b.1).count();
+        say(&format!("{epochs} epochs, example {} of {replaced}", number + 1));
+        Ok(vec![
+            epochs as f64,
+            example as f64,
+            changes.iter().copied().fold(0.0, f64::max),
+            changes.iter().sum::<f64>() / m as f64,
+            otherwise as f64 / m as f64,
+        ])
+    })?;
+    let count = rows.len();
     let mut all = vec![Column::new("labels".into(), vec![corruption.title(); count])];
-    all.extend(names.iter().zip(columns).map(|(name, values)| Column::new((*name).into(), values)));
+    all.extend(columns(&names, &rows));
     DataFrame::new(count, all).map_err(Error::frame(OPERATION))
 }

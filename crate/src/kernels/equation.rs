@@ -6,10 +6,10 @@ use super::gaussian::Gaussian;
 use super::random_conv::{Filters, RandomConv};
 use super::solve::{Solution, solve};
 use super::triangle::{self, TILE, Triangle, check_memory, free_memory};
-use super::unfinished::Unfinished;
 use crate::config::DataId;
 use crate::data::Dataset;
 use crate::ops::gemm::{Matrix, Packed};
+use crate::unfinished::Unfinished;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rayon::prelude::*;
@@ -293,7 +293,7 @@ fn linear(
     let mut cross = Cross::new(m, n);
     let (mut before, mut earlier) = (0, 0.0);
     if let Some(unfinished) = &mut unfinished {
-        before = unfinished.read(&mut [matrix.numbers_mut(), &mut cross.blocks])?;
+        before = unfinished.read_parts(&mut [matrix.numbers_mut(), &mut cross.blocks])?;
         earlier = unfinished.earlier;
         if before > 0 {
             say(&format!("going on after {before} of {} filters", filters.count()));
@@ -305,7 +305,7 @@ fn linear(
         cross.add(&test, &train, d);
         if let Some(unfinished) = &mut unfinished {
             let seconds = earlier + started.elapsed().as_secs_f64();
-            unfinished.keep(range.end, seconds, &[matrix.numbers(), &cross.blocks], say);
+            unfinished.keep_parts(range.end, seconds, &[matrix.numbers(), &cross.blocks], say);
         }
         if said.elapsed().as_secs() >= 10 {
             said = Instant::now();

@@ -7,7 +7,6 @@
 //! | [`patches`], [`gabor`], [`random_conv`] | what is done to the images before the kernel |
 //! | [`equation`] | a row of table 3, from images to test error |
 //! | [`solve`] | equation 3, with and without l2 |
-//! | [`unfinished`] | what a killed measurement goes on from |
 
 pub mod equation;
 pub mod gabor;
@@ -16,4 +15,3 @@ pub mod patches;
 pub mod random_conv;
 pub mod solve;
 pub mod triangle;
-pub mod unfinished;
