@@ -2,7 +2,7 @@
 //!
 //! A file's rows are the run's frame; its key-value metadata holds the [`Record`] as JSON. A run in
 //! progress has a folder `KEY.partial` beside it; its curves as TensorBoard's event files lie in `tensorboard/`.
-//! A measurement is a file `KEY.measured.parquet` of the same kind. A finished run is never computed again and never
+//! A measurement is a file `KEY.measured.parquet` of the same kind; one in progress, `KEY.unfinished`. A finished run is never computed again and never
 //! overwritten.
 
 use crate::config::{RunConfig, Scale};

@@ -72,7 +72,8 @@ pub fn each(
 }
 
 impl Unfinished {
-    /// At `path`, of the measurement `key`, written every so often at most, and less often where writing takes long; whenever it could be where that is zero.
+    /// At `path`, of the measurement `key`, written every so often at most, and less often where writing takes long; where
+    /// `every` is zero, whenever it can be.
     pub fn new(path: PathBuf, key: String, every: Duration) -> Unfinished {
         Unfinished { path, key, every, saved: Instant::now(), earlier: 0.0 }
     }
