@@ -114,6 +114,22 @@ fn reproduce_writes_figures_and_tables_and_does_not_repeat_itself() {
         assert_eq!(serde_json::to_value(&stored.record).unwrap(), run["record"]);
     }
 
+    // The command line's runs, on one thread, are those of the notebook's kernel.
+    let other = tempfile::tempdir().unwrap();
+    let swept = Command::new(rethink_bin())
+        .args(["sweep", "fig1a", "--scale", "smoke", "--data", "shapes10", "--threads", "1", "--out"])
+        .arg(other.path())
+        .output()
+        .unwrap();
+    assert!(swept.status.success(), "{}", text(&swept.stderr));
+    for run in runs {
+        let file = other.path().join("runs").join(format!("{}.parquet", run["key"].as_str().unwrap()));
+        assert_eq!(
+            rethink::store::read(&file).unwrap().record.digest,
+            run["record"]["digest"].as_str().unwrap()
+        );
+    }
+
     // The executed copy shows what a reader of the notebook would see.
     let executed = fs::read_to_string(made.join("notebooks/01-fitting-random-labels.ipynb")).unwrap();
     assert!(executed.contains("image/svg+xml") && executed.contains("image/png"));
