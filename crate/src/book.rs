@@ -26,6 +26,8 @@ const FONT_LICENCE_FILE: &str = "LiberationSans-licence.txt";
 /// A page of the book.
 struct Page {
     notebook: PathBuf,
+    /// What is in it.
+    json: Value,
     /// Its file, beside the contents page.
     file: String,
     /// The notebook's first heading.
@@ -98,7 +100,10 @@ fn pages(study: &Study) -> Result<Vec<Page>> {
 }
 
 fn page(notebook: PathBuf) -> Result<Page> {
-    let json = read(&notebook)?;
+    let operation = "read the executed notebook";
+    let bytes = fs::read(&notebook).map_err(Error::io(operation, &notebook))?;
+    let json: Value =
+        serde_json::from_slice(&bytes).map_err(|e| Error::format(operation, &notebook, e.to_string()))?;
     let stem = notebook.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let cells = json["cells"].as_array().map(Vec::as_slice).unwrap_or_default();
     let markdown = cells.iter().filter(|cell| cell["cell_type"] == "markdown");
@@ -109,13 +114,7 @@ fn page(notebook: PathBuf) -> Result<Page> {
         .map(|cell| text(&cell["source"]))
         .find_map(|text| heading(&text))
         .unwrap_or_else(|| stem.clone());
-    Ok(Page { notebook, file: format!("{stem}.html"), title })
-}
-
-fn read(notebook: &Path) -> Result<Value> {
-    let operation = "read the executed notebook";
-    let bytes = fs::read(notebook).map_err(Error::io(operation, notebook))?;
-    serde_json::from_slice(&bytes).map_err(|e| Error::format(operation, notebook, e.to_string()))
+    Ok(Page { notebook, json, file: format!("{stem}.html"), title })
 }
 
 /// The notebook with its formulas as MathML: pages are to be read without a network, from which MathJax would come.
@@ -140,7 +139,7 @@ fn convert(pages: &[Page], environment: &Environment, into: &Path) -> Result<()>
     let mut paths = Vec::with_capacity(pages.len());
     for page in pages {
         let path = copies.path().join(page.notebook.file_name().unwrap_or_default());
-        write_whole(&path, with_mathml(read(&page.notebook)?).to_string().as_bytes())?;
+        write_whole(&path, with_mathml(page.json.clone()).to_string().as_bytes())?;
         paths.push(path);
     }
     let templates = environment.home().join("templates");

@@ -21,3 +21,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     part.persist(path).map_err(|e| Error::io("rename to", path)(e.error))?;
     Ok(())
 }
+
+/// Removes the file at `path`, if there is one. Errors name the path.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}

@@ -7,6 +7,7 @@
 
 use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
+use crate::files::remove_if_there;
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::provenance::Provenance;
 use crate::train::{Ending, Progress, Row, Trained, check, train};
@@ -298,7 +299,10 @@ impl Store {
         let path = self.folder.join(format!("{key}.unfinished"));
         let mut unfinished = Unfinished::new(path, key.clone(), checkpoint_every()?);
         if let Some(measured) = self.get_measured(measurement)? {
-            unfinished.remove()?;
+            // Left by a process that was killed between the measurement's last two steps. A folder may be read-only.
+            if unfinished.is_there() {
+                unfinished.remove()?;
+            }
             return Ok((measured, false));
         }
         fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
@@ -335,14 +339,6 @@ fn remove_folder_if_there(folder: &Path) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("remove the run's folder", folder)(e))
         }
-        _ => Ok(()),
-    }
-}
-
-/// Removes a lock that came into being after the computation it guards was finished.
-fn remove_if_there(lock: &Path) -> Result<()> {
-    match fs::remove_file(lock) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove the lock", lock)(e)),
         _ => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 //! beside the store's runs, from which the next attempt goes on bit for bit.
 
 use crate::data::hex;
+use crate::files::remove_if_there;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -222,16 +223,16 @@ impl Unfinished {
         fs::rename(self.new_path(), &self.path)
     }
 
+    /// Whether an earlier attempt left something.
+    pub fn is_there(&self) -> bool {
+        self.path.exists() || self.new_path().exists()
+    }
+
     /// Removes the file: the measurement is finished.
     ///
     /// Errors: I/O errors naming it.
     pub fn remove(&self) -> Result<()> {
-        for path in [&self.path, &self.new_path()] {
-            match fs::remove_file(path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", path)(e)),
-                _ => (),
-            }
-        }
-        Ok(())
+        remove_if_there(&self.new_path())?;
+        remove_if_there(&self.path)
     }
 }
