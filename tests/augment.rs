@@ -271,9 +271,13 @@ fn weight_decay_on_fc_moves_the_hidden_matrices_alone() {
         network.set_decay_on(on);
         let step = SgdStep { learning_rate: rate, momentum: 0.9, weight_decay: decay };
         network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
-        network.parameters()
+        network.parameters().unwrap()
     };
-    let start = ModelKind::Alexnet.build_for([28, 28, 3], 10, 0.125, Init::Tutorial, 5).unwrap().parameters();
+    let start = ModelKind::Alexnet
+        .build_for([28, 28, 3], 10, 0.125, Init::Tutorial, 5)
+        .unwrap()
+        .parameters()
+        .unwrap();
     let without = stepped(0.0, DecayOn::All);
     let (all, fc) = (stepped(coefficient, DecayOn::All), stepped(coefficient, DecayOn::Fc));
     let matrices: Vec<usize> = (0..start.len()).filter(|&i| start[i].shape.len() == 2).collect();

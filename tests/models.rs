@@ -75,7 +75,7 @@ fn sizes_inside_the_networks_are_the_papers() {
 fn a_narrow_network_is_narrow_in_every_layer() {
     let half = ModelKind::Inception.build_for([28, 28, 3], 10, 0.5, Init::Glorot, 0).unwrap();
     let whole = ModelKind::Inception.build(3, 10, Init::Glorot, 0).unwrap();
-    for (h, w) in half.parameters().iter().zip(whole.parameters()) {
+    for (h, w) in half.parameters().unwrap().iter().zip(whole.parameters().unwrap()) {
         if h.name.ends_with("conv.weight") && h.shape[2] != 3 {
             assert_eq!([2 * h.shape[2], 2 * h.shape[3]], w.shape[2..], "{}", h.name);
         }
@@ -103,15 +103,17 @@ fn steps_equal_pytorch(
         assert!((loss / wanted - 1.0).abs() < 1e-4, "{name}, step {at}: loss {loss}, PyTorch has {wanted}");
         if at == 0 {
             // From rest, the velocity of the first step is the gradient.
-            for (number, (p, gradient)) in network.parameters().iter().zip(network.velocity()).enumerate() {
+            for (number, (p, gradient)) in
+                network.parameters().unwrap().iter().zip(network.velocity().unwrap()).enumerate()
+            {
                 if !gradient.is_empty() {
-                    compare(gradient, &expected["gradients"][number], 1e-4)
+                    compare(&gradient, &expected["gradients"][number], 1e-4)
                         .unwrap_or_else(|problem| panic!("{name}, gradient of {}: {problem}", p.name));
                 }
             }
         }
     }
-    for (number, p) in network.parameters().iter().enumerate() {
+    for (number, p) in network.parameters().unwrap().iter().enumerate() {
         compare(&p.values, &expected["tensors"][number], 1e-4)
             .unwrap_or_else(|problem| panic!("{name}, {}: {problem}", p.name));
     }
@@ -183,7 +185,7 @@ fn steps_are_the_same_on_any_number_of_threads() {
                         .train_step(images.clone(), &[0, 1, 2, 3, 4, 5], step, Pass::training_step(0, at))
                         .unwrap();
                 }
-                (network.parameters(), network.logits(images).unwrap())
+                (network.parameters().unwrap(), network.logits(images).unwrap())
             })
         };
         let one = run(1);
@@ -195,7 +197,7 @@ fn steps_are_the_same_on_any_number_of_threads() {
 
 #[test]
 fn alexnet_starts_as_the_tutorials() {
-    let parameters = ModelKind::Alexnet.build(3, 10, Init::Tutorial, 1).unwrap().parameters();
+    let parameters = ModelKind::Alexnet.build(3, 10, Init::Tutorial, 1).unwrap().parameters().unwrap();
     let deviation = |values: &[f32]| {
         (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
     };
@@ -225,7 +227,7 @@ fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("weights.safetensors");
     let bytes = |p: &Parameter| p.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let all = ours.parameters();
+    let all = ours.parameters().unwrap();
     let data: Vec<Vec<u8>> = all.iter().map(bytes).collect();
     let views = all.iter().zip(&data).map(|(p, data)| {
         let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, p.shape.clone(), data);
@@ -263,7 +265,9 @@ fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
     theirs.save_safetensors(&file).unwrap();
     let saved = std::fs::read(&file).unwrap();
     let saved = safetensors::SafeTensors::deserialize(&saved).unwrap();
-    for p in ours.parameters().iter().filter(|p| !p.name.contains("mean") && !p.name.contains("variance")) {
+    for p in
+        ours.parameters().unwrap().iter().filter(|p| !p.name.contains("mean") && !p.name.contains("variance"))
+    {
         let values: Vec<f32> = saved
             .tensor(&p.name)
             .unwrap()

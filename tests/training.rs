@@ -36,6 +36,7 @@ fn three_steps_equal_pytorch() {
         let mut network = network(model);
         let filled: Vec<Parameter> = network
             .parameters()
+            .unwrap()
             .into_iter()
             .enumerate()
             .map(|(number, p)| {
@@ -56,7 +57,7 @@ fn three_steps_equal_pytorch() {
                 expected["losses"][at].as_f64().unwrap(),
             );
         }
-        for (number, p) in network.parameters().iter().enumerate() {
+        for (number, p) in network.parameters().unwrap().iter().enumerate() {
             for k in 0..5 {
                 let value = f64::from(p.values[k * p.values.len() / 5]);
                 close(
@@ -92,11 +93,11 @@ fn gradients_equal_finite_differences() {
     let mut network = network(ModelKind::Mlp3x512);
     let images = formula(8 * 2352, 6007, 1.7);
     let labels: Vec<u16> = (0..8).map(|i| i * 3 % 10).collect();
-    let start = network.parameters();
+    let start = network.parameters().unwrap();
     let rate = 1e-3;
     let step = SgdStep { learning_rate: rate, momentum: 0.0, weight_decay: 0.0 };
     network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
-    let moved = network.parameters();
+    let moved = network.parameters().unwrap();
     let loss = |network: &mut Box<dyn Network>, parameters: &[Parameter]| {
         network.restore(parameters, Vec::new()).unwrap();
         let scores = network.logits(images.clone()).unwrap();
@@ -132,9 +133,9 @@ fn gradients_equal_finite_differences() {
 
 #[test]
 fn initial_weights_follow_glorot_and_their_seed() {
-    let a = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 5).unwrap().parameters();
-    let b = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 5).unwrap().parameters();
-    let c = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 6).unwrap().parameters();
+    let a = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 5).unwrap().parameters().unwrap();
+    let b = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 5).unwrap().parameters().unwrap();
+    let c = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 6).unwrap().parameters().unwrap();
     assert_eq!(a, b);
     assert_ne!(a[0], c[0]);
     let limit = (6.0f64 / (2352.0 + 512.0)).sqrt();

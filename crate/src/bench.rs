@@ -6,6 +6,7 @@
 pub mod kernels;
 pub mod notebooks;
 
+use crate::device::Device;
 use crate::models::{ModelKind, Network};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
@@ -87,6 +88,7 @@ impl Trainer {
         let images = (0..count * image).map(|_| rng.random_range(-1.7..1.7)).collect();
         let labels = (0..count).map(|_| rng.random_range(0..classes)).collect();
         let network = model.build_for([side, side, 3], classes.into(), 1.0, model.init(), 0)?;
+        let network = Device::current()?.take(network)?;
         Ok(Trainer { network, image, images, labels, batch })
     }
 
@@ -210,16 +212,18 @@ pub fn measure(models: &[ModelKind], peer: Option<&Path>, say: &mut dyn FnMut(&s
     let script = concat!(include_str!("models/torch_models.py"), "\n", include_str!("bench_peer.py"));
     let remedy =
         "name a Python with PyTorch, such as one made by `python3 -m venv DIR && DIR/bin/pip install torch`";
-    let mut peer = peer.map(|python| Peer::start(python, script, &[], remedy)).transpose()?;
+    let device = Device::current()?;
+    let (place, arithmetic) = match device {
+        Device::Cpu => ("cpu".to_string(), "float32"),
+        Device::Cuda { card, tf32 } => (format!("cuda:{card}"), if tf32 { "tf32" } else { "float32" }),
+    };
+    let arguments = [place.clone(), arithmetic.to_string()];
+    let mut peer = peer.map(|python| Peer::start(python, script, &arguments, remedy)).transpose()?;
     let threads = rayon::current_num_threads();
-    say(&match &peer {
-        Some((_, greeting)) => {
-            format!(
-                "rethink, {threads} threads, in turns with {greeting}; batch {BATCH} ({BATCH_V3} of 299x299), float32"
-            )
-        }
-        None => format!("rethink, {threads} threads; batch {BATCH} ({BATCH_V3} of 299x299), float32"),
-    });
+    let beside = peer.as_ref().map_or(String::new(), |(_, greeting)| format!(", in turns with {greeting}"));
+    say(&format!(
+        "rethink, {place}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}"
+    ));
     let mut rates = Vec::new();
     for &model in models {
         ops::release_memory();
@@ -239,7 +243,9 @@ pub fn measure(models: &[ModelKind], peer: Option<&Path>, say: &mut dyn FnMut(&s
             }
         }
         let peer = (!theirs.is_empty()).then(|| median(theirs));
-        rates.push(Rate { model, ours: median(ours), peer, ours_memory: peak(), peer_memory });
+        // A card's memory is not the process's.
+        let ours_memory = peak().filter(|_| device == Device::Cpu);
+        rates.push(Rate { model, ours: median(ours), peer, ours_memory, peer_memory });
     }
     Ok(rates)
 }

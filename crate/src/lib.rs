@@ -12,6 +12,7 @@
 //! | [`examples`] | a run's images and labels, ready for the network | |
 //! | [`models`] | the architectures, one file each | appendix A, figure 3 |
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
+//! | [`device`], [`cuda`] | what networks are trained on; networks on a GPU | |
 //! | [`optim`] | SGD with momentum and weight decay | appendix A |
 //! | [`config`] | what a run is: every choice that can change its numbers | |
 //! | [`overrides`] | `--set`: other values of what the recipes choose | |
@@ -53,7 +54,9 @@ pub mod cluster;
 pub mod complexity;
 pub mod config;
 pub mod corruption;
+pub mod cuda;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod examples;
 pub mod expressivity;

@@ -76,6 +76,13 @@ pub enum Quantity {
     },
 }
 
+impl Quantity {
+    /// Whether networks are trained for it, on the device that is chosen; all else is computed on the processor.
+    pub fn trains(&self) -> bool {
+        matches!(self, Quantity::Rademacher { .. } | Quantity::Stability { .. })
+    }
+}
+
 impl Measurement {
     /// `what` on the first `train` and `test` images of `data` (all, where there are fewer).
     pub fn new(data: &Dataset, (train, test): (usize, usize), what: Quantity, seed: u64) -> Measurement {

@@ -1,5 +1,7 @@
 //! What is recorded beside the numbers: the code, the libraries, the machine.
 
+use crate::Result;
+use crate::device::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -16,7 +18,7 @@ pub struct Provenance {
     pub crates: BTreeMap<String, String>,
     /// Operating system, processor and its vector instructions.
     pub host: String,
-    /// What the arithmetic ran on (`cpu`).
+    /// What the arithmetic ran on: `cpu`, or a [`Device`] with its card.
     pub device: String,
     /// Threads of the pool (of each process). They do not change any number.
     pub threads: usize,
@@ -54,6 +56,13 @@ impl Provenance {
             threads: rayon::current_num_threads(),
             processes: PROCESSES.get().cloned(),
         }
+    }
+
+    /// The same of what networks were trained for.
+    ///
+    /// Errors: those of [`Device::describe`].
+    pub fn of_training() -> Result<Provenance> {
+        Ok(Provenance { device: Device::current()?.describe()?, ..Provenance::here() })
     }
 }
 

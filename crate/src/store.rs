@@ -323,7 +323,11 @@ impl Store {
             scale,
             seconds: unfinished.earlier + started.elapsed().as_secs_f64(),
             digest: frame_digest(&frame)?,
-            provenance: Provenance::here(),
+            provenance: if measurement.what.trains() {
+                Provenance::of_training()?
+            } else {
+                Provenance::here()
+            },
         };
         let json = serde_json::to_string(&record).expect("plain values are JSON");
         write_frame(&self.measured_path(&key), &frame, json)?;
@@ -360,7 +364,7 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run
             test_top5: last.test_top5,
             seconds: last.seconds,
             digest: digest(&trained.rows),
-            provenance: Provenance::here(),
+            provenance: Provenance::of_training()?,
         },
         frame,
     })

@@ -5,6 +5,7 @@ use crate::cluster::asynchronous::{Taken, Worker};
 use crate::cluster::{Crew, Share, synchronous};
 use crate::config::{DecayOn, Hyper, Parallel, RunConfig};
 use crate::data::{Dataset, hex};
+use crate::device::Device;
 use crate::examples::{self, Accuracy, Examples};
 use crate::models::plan::Layer;
 use crate::models::{Network, Parameter, StepOutcome};
@@ -140,12 +141,13 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     Err(Error::argument(operation, problem))
 }
 
-/// The network of a configuration, at its start.
+/// The network of a configuration, at its start, on the device that is trained on.
 ///
-/// Errors: those of [`crate::models::ModelKind::plan`].
+/// Errors: those of [`crate::models::ModelKind::plan`] and [`Device::place`].
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     let (plan, input) = plan(config, data)?;
-    let mut network = config.model.build_plan(plan, input, config.hyper.init, config.seeds.init)?;
+    let network = config.model.build_plan(plan, input, config.hyper.init, config.seeds.init)?;
+    let mut network = Device::current()?.take(network)?;
     network.set_decay_on(config.hyper.weight_decay_on);
     Ok(network)
 }
@@ -287,7 +289,7 @@ pub fn train_by(
         at = found.position;
     }
     let mut worker = match &mut *crew {
-        Crew::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)),
+        Crew::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)?),
         _ => None,
     };
     let mut events = progress.events.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
@@ -423,7 +425,7 @@ pub fn train_by(
         worker.close();
     }
     let ending = at.ending.unwrap_or(Ending::Completed);
-    let parameters = network.parameters();
+    let parameters = network.parameters()?;
     Ok(Some(Trained { rows: at.rows, ending, parameters, parameter_count: network.parameter_count() }))
 }
 
@@ -446,13 +448,13 @@ impl Checkpoint {
     }
 
     fn save(&self, network: &dyn Network, at: &Position) -> Result<()> {
-        let parameters = network.parameters();
-        let velocity = network.velocity();
+        let parameters = network.parameters()?;
+        let velocity = network.velocity()?;
         let metadata = HashMap::from([
             ("key".to_string(), self.key.clone()),
             ("position".to_string(), serde_json::to_string(at).expect("plain values are JSON")),
         ]);
-        write_tensors(&self.path(), &parameters, velocity, metadata)
+        write_tensors(&self.path(), &parameters, &velocity, metadata)
     }
 
     fn log(&self, at: &Position) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Helpers of the tests by area.
 
+pub mod emulated;
 pub mod server;
 
 use rethink::jupyter::setup::outside_cargo;
@@ -54,6 +55,7 @@ pub fn formula(count: usize, multiplier: usize, scale: f64) -> Vec<f32> {
 pub fn fill(network: &mut Box<dyn Network>, shift: f32, factor: f64) {
     let filled: Vec<Parameter> = network
         .parameters()
+        .unwrap()
         .into_iter()
         .enumerate()
         .map(|(number, p)| {

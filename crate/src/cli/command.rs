@@ -6,6 +6,7 @@ use super::notebooks::Notebooks;
 use super::runs::{self, RunChoice};
 use super::{Set, What};
 use crate::cluster::slurm::{self, Slurm};
+use crate::device::{DEVICE_VARIABLE, Device};
 use crate::models::ModelKind;
 use crate::study::Study;
 use crate::venue::Venue;
@@ -21,6 +22,10 @@ pub struct Command {
     /// Threads to use [default: all cores]. Results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// What networks are trained on: cpu; cuda:N, a GPU; cuda:N-tf32, the same with products in TensorFloat-32 (in a
+    /// program built with the feature `cuda`) [default: cpu]
+    #[arg(long, global = true, value_name = "DEVICE", env = DEVICE_VARIABLE, hide_env_values = true)]
+    pub device: Option<Device>,
     /// What to do.
     #[command(subcommand)]
     pub action: Action,
@@ -155,6 +160,18 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Compare a GPU with the processor: every operation, and training steps of every network; then its images per second
+    Selftest {
+        /// A Python that has PyTorch for the GPU: measured in turns with it
+        #[arg(long, value_name = "PYTHON")]
+        peer: Option<PathBuf>,
+        /// Compare, and measure nothing
+        #[arg(long)]
+        checks_only: bool,
+        /// Print a line of JSON a check and a model
+        #[arg(long)]
+        json: bool,
+    },
     /// Regression tests of the notebooks, and keeping them free of outputs
     Notebooks {
         #[command(subcommand)]
@@ -227,11 +244,33 @@ pub enum DataAction {
     },
 }
 
+impl Action {
+    /// Whether networks are trained here.
+    fn trains(&self) -> bool {
+        matches!(
+            self,
+            Action::Reproduce { .. }
+                | Action::Run { .. }
+                | Action::Sweep { executor: Executor::Here, .. }
+                | Action::SweepItem { .. }
+                | Action::Bench { what: None, .. }
+                | Action::Selftest { .. }
+        )
+    }
+}
+
 impl Command {
     /// Does it.
     ///
     /// Errors: those of the command.
     pub fn perform(self) -> Result<()> {
+        if let Some(device) = self.device {
+            device.choose()?;
+        }
+        if self.action.trains() {
+            // Before anything is read or computed.
+            Device::current()?.open()?;
+        }
         match self.action {
             Action::Reproduce { only, filters, set, what } => {
                 cli::reproduce::reproduce(&only, &Study { filters, ..set.study(what.study()?, &only)? })
@@ -268,6 +307,9 @@ impl Command {
                 cli::bench::kernels(n, peer.as_deref(), json)
             }
             Action::Bench { what: None, only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
+            Action::Selftest { peer, checks_only, json } => {
+                cli::selftest::selftest(peer.as_deref(), checks_only, json)
+            }
             Action::Notebooks { action } => action.perform(),
             Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
         }

@@ -11,6 +11,7 @@ pub mod mpi;
 pub mod notebooks;
 pub mod reproduce;
 pub mod runs;
+pub mod selftest;
 
 use crate::config::Scale;
 use crate::recipe;

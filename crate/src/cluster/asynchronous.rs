@@ -39,20 +39,22 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// With `network`'s weights and velocities, which are the same in all processes.
-    pub fn new(network: &dyn Network, make: &mut MakeServer) -> Worker {
-        let parameters = network.parameters();
+    ///
+    /// Errors: those of [`Network::parameters`].
+    pub fn new(network: &dyn Network, make: &mut MakeServer) -> Result<Worker> {
+        let (parameters, known) = (network.parameters()?, network.velocity()?);
         let mut parts = Vec::with_capacity(parameters.len());
         let (mut weights, mut velocity) = (Vec::new(), Vec::new());
         for (index, (parameter, role)) in parameters.iter().zip(network.roles()).enumerate() {
             let from = weights.len();
             weights.extend(&parameter.values);
             parts.push((from..weights.len(), role));
-            match network.velocity().get(index) {
+            match known.get(index) {
                 Some(known) if !known.is_empty() => velocity.extend(known),
                 _ => velocity.resize(weights.len(), 0.0),
             }
         }
-        Worker { server: make(&weights, &velocity), parts, parameters, weights, ticket: 0 }
+        Ok(Worker { server: make(&weights, &velocity), parts, parameters, weights, ticket: 0 })
     }
 
     /// `steps` batches of an epoch, of which this process takes as many as it comes to; returns what each gave, whoever

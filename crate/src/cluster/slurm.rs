@@ -8,6 +8,7 @@
 
 use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
+use crate::device::Device;
 use crate::measurement::Measurement;
 use crate::recipe::{self, Source};
 use crate::store::Store;
@@ -310,8 +311,10 @@ impl Cluster {
         };
         Ok(format!(
             "#!/bin/sh\n# One line of the manifest an index of the job array.\nexec {} --threads \
-             \"${{SLURM_CPUS_PER_TASK:-${{SLURM_CPUS_ON_NODE:-1}}}}\" sweep-item {} \"$SLURM_ARRAY_TASK_ID\"\n",
+             \"${{SLURM_CPUS_PER_TASK:-${{SLURM_CPUS_ON_NODE:-1}}}}\" --device {} sweep-item {} \
+             \"$SLURM_ARRAY_TASK_ID\"\n",
             quoted(&program)?,
+            Device::current()?,
             quoted(manifest)?
         ))
     }

@@ -48,7 +48,7 @@ pub(crate) fn step(
 /// Errors: [`Error::Argument`] where they have not.
 pub(crate) fn same_weights(network: &dyn Network, team: &dyn Team) -> Result<()> {
     let mut hash = 0u64;
-    for value in network.parameters().iter().flat_map(|p| &p.values) {
+    for value in network.parameters()?.iter().flat_map(|p| &p.values) {
         hash = (hash.rotate_left(5) ^ u64::from(value.to_bits())).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
     // 48 bits are whole in a double.

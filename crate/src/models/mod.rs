@@ -286,7 +286,9 @@ pub trait Network: Send + Sync {
     fn parameter_count(&self) -> usize;
 
     /// Weights, biases, shifts and running statistics, in a fixed order.
-    fn parameters(&self) -> Vec<Parameter>;
+    ///
+    /// Errors: [`Error::Tensor`] where a device fails.
+    fn parameters(&self) -> Result<Vec<Parameter>>;
 
     /// Replaces the parameters and the optimiser's velocities (in the same order, empty ones for running
     /// statistics; none at all before the first step).
@@ -294,8 +296,10 @@ pub trait Network: Send + Sync {
     /// Errors: [`Error::Argument`] where names or shapes are not those of this network.
     fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()>;
 
-    /// The optimiser's velocities.
-    fn velocity(&self) -> &[Vec<f32>];
+    /// The optimiser's velocities, as [`Network::restore`] takes them.
+    ///
+    /// Errors: [`Error::Tensor`] where a device fails.
+    fn velocity(&self) -> Result<Vec<Vec<f32>>>;
 
     /// What weight decay acts on from now; all parameters at first.
     fn set_decay_on(&mut self, on: DecayOn);
@@ -330,7 +334,12 @@ pub fn boxed<const CONVS: usize, const LINEARS: usize>(
 }
 
 /// [`boxed`] for the numbers of layers that own networks may have ([`own::MOST_CONVS`], [`own::MOST_LINEARS`]).
-fn boxed_own(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) -> Result<Box<dyn Network>> {
+pub(crate) fn boxed_own(
+    plan: Vec<Layer>,
+    input: [usize; 3],
+    init: Init,
+    seed: u64,
+) -> Result<Box<dyn Network>> {
     macro_rules! sized {
         ($($convs:literal)*) => {
             match plan::count(&plan) {
@@ -452,7 +461,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
 
     fn apply(&mut self, gradients: &[Vec<f32>], step: SgdStep) -> Result<()> {
         let operation = "apply the gradients";
-        let sizes = self.parameters().into_iter().map(|p| p.values.len());
+        let sizes = self.parameters()?.into_iter().map(|p| p.values.len());
         if !sizes.eq(gradients.iter().map(Vec::len)) {
             return Err(Error::argument(operation, "other sizes than the weights"));
         }
@@ -476,10 +485,10 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
         self.model.num_trainable_params()
     }
 
-    fn parameters(&self) -> Vec<Parameter> {
+    fn parameters(&self) -> Result<Vec<Parameter>> {
         let mut read = Read(Vec::new());
         match Planned::iter_tensors(&mut RecursiveWalker { m: (&self.model, String::new()), f: &mut read }) {
-            Ok(_) => read.0,
+            Ok(_) => Ok(read.0),
             Err(never) => match never {},
         }
     }
@@ -501,8 +510,8 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
         Ok(())
     }
 
-    fn velocity(&self) -> &[Vec<f32>] {
-        &self.sgd.velocity
+    fn velocity(&self) -> Result<Vec<Vec<f32>>> {
+        Ok(self.sgd.velocity.clone())
     }
 
     fn set_decay_on(&mut self, on: DecayOn) {

@@ -70,7 +70,7 @@ impl Window {
 
 /// All sizes of one convolution or pooling.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Geometry {
+pub(crate) struct Geometry {
     pub images: usize,
     pub height: usize,
     pub width: usize,
@@ -134,11 +134,11 @@ impl Geometry {
     }
 
     /// Inputs of one output: the height of the weight matrix.
-    fn inner(&self) -> usize {
+    pub fn inner(&self) -> usize {
         self.kernel.0 * self.kernel.1 * self.channels
     }
 
-    fn pointwise(&self) -> bool {
+    pub fn pointwise(&self) -> bool {
         self.kernel == (1, 1) && self.stride == (1, 1)
     }
 

@@ -1,0 +1,401 @@
+// The layers' operations on a GPU. One thread an element of the result; sums run in a fixed order, without atomic
+// additions, so that a run gives the same bits every time on the same card. No shared memory and no headers: NVRTC
+// compiles this text for the card that is there, and the tests compile it for the processor (tests/cuda.rs).
+//
+// Images lie pixel by pixel (n x H x W x C), as on the processor; so matrices are row-major.
+
+// Sizes of a convolution or pooling (Rust: kernels::Sizes).
+struct Sizes {
+    int images, height, width, channels;
+    int kernel_h, kernel_w, stride_h, stride_w;
+    int top, left; // padding before the first pixel
+    int out_height, out_width, outputs;
+};
+
+#define KERNEL extern "C" __global__ void
+#define EACH                                               \
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;    \
+    if (i >= n) return;
+
+// ---- where numbers lie ----------------------------------------------------------------------------------------------
+
+// Images as they are read (n x C x H x W) pixel by pixel.
+KERNEL pixels(unsigned n, const float *from, float *to, unsigned channels, unsigned area) {
+    EACH
+    unsigned c = i % channels, p = i / channels % area, image = i / channels / area;
+    to[i] = from[(image * channels + c) * area + p];
+}
+
+// Some columns of a matrix become some of another's, or are added to them: `width` columns of each row.
+KERNEL columns(unsigned n, const float *from, unsigned from_all, unsigned from_first, float *to, unsigned to_all,
+               unsigned to_first, unsigned width, unsigned add) {
+    EACH
+    unsigned row = i / width, column = i % width;
+    float value = from[row * from_all + from_first + column];
+    float *at = to + (row * to_all + to_first + column);
+    *at = add ? *at + value : value;
+}
+
+// The inputs under each output pixel of `g.images` images side by side: a row of kernel_h * kernel_w * C a pixel.
+template <typename T> __device__ void gather(unsigned i, const T *x, T *to, Sizes g, T zero) {
+    unsigned c = i % g.channels, rest = i / g.channels;
+    int kx = rest % g.kernel_w;
+    rest /= g.kernel_w;
+    int ky = rest % g.kernel_h;
+    rest /= g.kernel_h;
+    int ox = rest % g.out_width;
+    rest /= g.out_width;
+    int oy = rest % g.out_height, image = rest / g.out_height;
+    int y = oy * g.stride_h + ky - g.top, column = ox * g.stride_w + kx - g.left;
+    bool inside = y >= 0 && y < g.height && column >= 0 && column < g.width;
+    to[i] = inside ? x[(unsigned)((image * g.height + y) * g.width + column) * g.channels + c] : zero;
+}
+
+KERNEL im2col(unsigned n, const float *x, float *to, Sizes g) {
+    EACH
+    gather(i, x, to, g, 0.0f);
+}
+
+// The same four channels at a time: `g.channels` and `n` count fours.
+KERNEL im2col4(unsigned n, const float4 *x, float4 *to, Sizes g) {
+    EACH
+    gather(i, x, to, g, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
+}
+
+__device__ float sum(float a, float b) { return a + b; }
+__device__ float4 sum(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+
+// What the rows of `gather` give back to an input, added to what is there with `add`.
+template <typename T> __device__ void give_back(unsigned i, const T *rows, T *dx, Sizes g, unsigned add, T zero) {
+    unsigned c = i % g.channels, rest = i / g.channels;
+    int x = rest % g.width;
+    rest /= g.width;
+    int y = rest % g.height, image = rest / g.height;
+    T all = add ? dx[i] : zero;
+    for (int ky = 0; ky < g.kernel_h; ky++) {
+        int from_y = y + g.top - ky;
+        if (from_y < 0 || from_y % g.stride_h || from_y / g.stride_h >= g.out_height) continue;
+        for (int kx = 0; kx < g.kernel_w; kx++) {
+            int from_x = x + g.left - kx;
+            if (from_x < 0 || from_x % g.stride_w || from_x / g.stride_w >= g.out_width) continue;
+            unsigned row = (image * g.out_height + from_y / g.stride_h) * g.out_width + from_x / g.stride_w;
+            all = sum(all, rows[((row * g.kernel_h + ky) * g.kernel_w + kx) * g.channels + c]);
+        }
+    }
+    dx[i] = all;
+}
+
+KERNEL col2im(unsigned n, const float *rows, float *dx, Sizes g, unsigned add) {
+    EACH
+    give_back(i, rows, dx, g, add, 0.0f);
+}
+
+KERNEL col2im4(unsigned n, const float4 *rows, float4 *dx, Sizes g, unsigned add) {
+    EACH
+    give_back(i, rows, dx, g, add, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
+}
+
+// ---- sums -----------------------------------------------------------------------------------------------------------
+
+// Sums of every `group` rows: ceil(rows / group) x columns.
+KERNEL sum_rows(unsigned n, const float *x, float *to, unsigned rows, unsigned columns, unsigned group) {
+    EACH
+    unsigned column = i % columns, first = i / columns * group, last = min(first + group, rows);
+    float all = 0.0f;
+    for (unsigned row = first; row < last; row++) all += x[row * columns + column];
+    to[i] = all;
+}
+
+// to += from.
+KERNEL add(unsigned n, const float *from, float *to) {
+    EACH
+    to[i] += from[i];
+}
+
+// ---- activations and products ---------------------------------------------------------------------------------------
+
+// Adds a bias a column, then ReLU with `relu`. Not fmaxf: that would turn a NaN, the mark of divergence, into a zero.
+KERNEL bias(unsigned n, float *y, const float *b, unsigned columns, unsigned relu) {
+    EACH
+    float value = y[i] + b[i % columns];
+    y[i] = relu && value < 0.0f ? 0.0f : value;
+}
+
+// Stops a gradient where the ReLU gave nothing.
+KERNEL relu_stop(unsigned n, float *dy, const float *y) {
+    EACH
+    if (!(y[i] > 0.0f)) dy[i] = 0.0f;
+}
+
+// to = x * factors, or to += with `add`.
+KERNEL times(unsigned n, const float *x, const float *factors, float *to, unsigned add) {
+    EACH
+    float value = x[i] * factors[i];
+    to[i] = add ? to[i] + value : value;
+}
+
+// to = x * factor[0], or to += with `add`.
+KERNEL scaled(unsigned n, const float *x, const float *factor, float *to, unsigned add) {
+    EACH
+    float value = x[i] * factor[0];
+    to[i] = add ? to[i] + value : value;
+}
+
+// ---- batch normalisation --------------------------------------------------------------------------------------------
+
+// Of every `group` rows, the sums of the differences from the first row of all, and of their squares: 2 x columns a
+// group.
+KERNEL moments(unsigned n, const float *x, float *to, unsigned rows, unsigned columns, unsigned group) {
+    EACH
+    unsigned column = i % columns, part = i / columns, last = min(part * group + group, rows);
+    float pivot = x[column], plain = 0.0f, squares = 0.0f;
+    for (unsigned row = part * group; row < last; row++) {
+        float d = x[row * columns + column] - pivot;
+        plain += d;
+        squares += d * d;
+    }
+    to[part * 2 * columns + column] = plain;
+    to[part * 2 * columns + columns + column] = squares;
+}
+
+// From those sums over all rows: mean, 1 / deviation, and b of a x + b, for each channel; and what a batch notes for
+// the running statistics, mean and unbiased variance.
+KERNEL batch_channels(unsigned n, const float *sums, const float *x, const float *shift, float *channels, float *noted,
+                      float rows, float epsilon) {
+    EACH
+    float away = sums[i] / rows, mean = x[i] + away;
+    float variance = fmaxf(sums[n + i] / rows - away * away, 0.0f);
+    float deviation = 1.0f / sqrtf(variance + epsilon);
+    channels[i] = mean;
+    channels[n + i] = deviation;
+    channels[2 * n + i] = shift[i] - mean * deviation;
+    noted[i] = mean;
+    noted[n + i] = variance * rows / fmaxf(rows - 1.0f, 1.0f);
+}
+
+// The same from the running statistics.
+KERNEL running_channels(unsigned n, const float *mean, const float *variance, const float *shift, float *channels,
+                        float epsilon) {
+    EACH
+    float deviation = 1.0f / sqrtf(variance[i] + epsilon);
+    channels[i] = mean[i];
+    channels[n + i] = deviation;
+    channels[2 * n + i] = shift[i] - mean[i] * deviation;
+}
+
+// ReLU of a x + b.
+KERNEL normalise(unsigned n, const float *x, float *y, const float *channels, unsigned columns) {
+    EACH
+    unsigned c = i % columns;
+    float value = channels[columns + c] * x[i] + channels[2 * columns + c];
+    y[i] = value < 0.0f ? 0.0f : value;
+}
+
+// Stops the gradient at the ReLU, in place; of every `group` rows, its sums, plain and times the normalised x.
+KERNEL normalise_sums(unsigned n, const float *x, float *dy, const float *channels, float *to, unsigned rows,
+                      unsigned columns, unsigned group) {
+    EACH
+    unsigned c = i % columns, part = i / columns, last = min(part * group + group, rows);
+    float mean = channels[c], a = channels[columns + c], b = channels[2 * columns + c];
+    float plain = 0.0f, weighted = 0.0f;
+    for (unsigned row = part * group; row < last; row++) {
+        unsigned at = row * columns + c;
+        float d = a * x[at] + b > 0.0f ? dy[at] : 0.0f;
+        dy[at] = d;
+        plain += d;
+        weighted += d * ((x[at] - mean) * a);
+    }
+    to[part * 2 * columns + c] = plain;
+    to[part * 2 * columns + columns + c] = weighted;
+}
+
+// The gradient of x in place of that of the normalised x. `share`: 1 / rows where mean and deviation are the batch's,
+// 0 where they are the running ones.
+KERNEL normalise_back(unsigned n, const float *x, float *dy, const float *channels, const float *sums, unsigned columns,
+                      float share) {
+    EACH
+    unsigned c = i % columns;
+    float a = channels[columns + c], along = (x[i] - channels[c]) * a;
+    dy[i] = a * (dy[i] - sums[c] * share - along * (sums[columns + c] * share));
+}
+
+// running moves towards now.
+KERNEL follow(unsigned n, float *running, const float *noted, unsigned first, float kept) {
+    EACH
+    running[i] = kept * running[i] + (1.0f - kept) * noted[first + i];
+}
+
+// ---- pooling --------------------------------------------------------------------------------------------------------
+
+struct Spot {
+    int image, oy, ox;
+    unsigned c;
+};
+
+__device__ Spot output_spot(unsigned i, const Sizes &g) {
+    Spot spot;
+    spot.c = i % g.channels;
+    unsigned rest = i / g.channels;
+    spot.ox = rest % g.out_width;
+    rest /= g.out_width;
+    spot.oy = rest % g.out_height;
+    spot.image = rest / g.out_height;
+    return spot;
+}
+
+// The largest under each window, and where in the window it is; of equal ones the first, a NaN before all.
+KERNEL max_pool(unsigned n, const float *x, float *y, float *at, Sizes g) {
+    EACH
+    Spot s = output_spot(i, g);
+    float best = 0.0f;
+    int found = -1;
+    for (int ky = 0; ky < g.kernel_h; ky++)
+        for (int kx = 0; kx < g.kernel_w; kx++) {
+            int row = s.oy * g.stride_h + ky - g.top, column = s.ox * g.stride_w + kx - g.left;
+            if (row < 0 || row >= g.height || column < 0 || column >= g.width) continue;
+            float value = x[(unsigned)((s.image * g.height + row) * g.width + column) * g.channels + s.c];
+            // Once it is NaN, nothing is larger.
+            if (found < 0 || (best == best && !(value <= best))) {
+                best = value;
+                found = ky * g.kernel_w + kx;
+            }
+        }
+    y[i] = best;
+    at[i] = (float)found;
+}
+
+// Pixels of an image under the window of an output pixel.
+__device__ float under(int oy, int ox, const Sizes &g) {
+    int first_y = max(oy * g.stride_h - g.top, 0), last_y = min(oy * g.stride_h - g.top + g.kernel_h, g.height);
+    int first_x = max(ox * g.stride_w - g.left, 0), last_x = min(ox * g.stride_w - g.left + g.kernel_w, g.width);
+    return (float)((last_y - first_y) * (last_x - first_x));
+}
+
+// What windows give back to a pixel: the whole gradient of those of which it is the largest (`at`), or of all, without
+// `at`, its share.
+KERNEL pool_back(unsigned n, const float *dy, const float *at, float *dx, Sizes g, unsigned add) {
+    EACH
+    unsigned c = i % g.channels, rest = i / g.channels;
+    int x = rest % g.width;
+    rest /= g.width;
+    int y = rest % g.height, image = rest / g.height;
+    float all = add ? dx[i] : 0.0f;
+    for (int ky = 0; ky < g.kernel_h; ky++) {
+        int from_y = y + g.top - ky;
+        if (from_y < 0 || from_y % g.stride_h || from_y / g.stride_h >= g.out_height) continue;
+        for (int kx = 0; kx < g.kernel_w; kx++) {
+            int from_x = x + g.left - kx;
+            if (from_x < 0 || from_x % g.stride_w || from_x / g.stride_w >= g.out_width) continue;
+            int oy = from_y / g.stride_h, ox = from_x / g.stride_w;
+            unsigned o = (unsigned)((image * g.out_height + oy) * g.out_width + ox) * g.channels + c;
+            if (!at) all += dy[o] / under(oy, ox, g);
+            else if (at[o] == (float)(ky * g.kernel_w + kx)) all += dy[o];
+        }
+    }
+    dx[i] = all;
+}
+
+KERNEL mean_pool(unsigned n, const float *x, float *y, Sizes g) {
+    EACH
+    Spot s = output_spot(i, g);
+    float all = 0.0f;
+    for (int ky = 0; ky < g.kernel_h; ky++)
+        for (int kx = 0; kx < g.kernel_w; kx++) {
+            int row = s.oy * g.stride_h + ky - g.top, column = s.ox * g.stride_w + kx - g.left;
+            if (row < 0 || row >= g.height || column < 0 || column >= g.width) continue;
+            all += x[(unsigned)((s.image * g.height + row) * g.width + column) * g.channels + s.c];
+        }
+    y[i] = all / under(s.oy, s.ox, g);
+}
+
+// The mean of all pixels: n x C.
+KERNEL global_mean(unsigned n, const float *x, float *y, unsigned area, unsigned channels) {
+    EACH
+    unsigned c = i % channels, image = i / channels;
+    float all = 0.0f;
+    for (unsigned p = 0; p < area; p++) all += x[(image * area + p) * channels + c];
+    y[i] = all / (float)area;
+}
+
+KERNEL global_mean_back(unsigned n, const float *dy, float *dx, unsigned area, unsigned channels, unsigned add) {
+    EACH
+    unsigned c = i % channels, image = i / channels / area;
+    float value = dy[image * channels + c] / (float)area;
+    dx[i] = add ? dx[i] + value : value;
+}
+
+// ---- local response normalisation -----------------------------------------------------------------------------------
+
+// k + alpha * the sum of squares over the window of channels around i, to the power -3/4 (two roots).
+__device__ float lrn_sum(const float *x, unsigned i, unsigned channels, unsigned radius, float alpha) {
+    unsigned c = i % channels, start = i - c;
+    unsigned first = c < radius ? 0 : c - radius, last = min(c + radius + 1, channels);
+    float all = 0.0f;
+    for (unsigned j = first; j < last; j++) all += x[start + j] * x[start + j];
+    return 1.0f + alpha * all;
+}
+
+__device__ float lrn_power(float d) {
+    float root = sqrtf(d);
+    return 1.0f / (root * sqrtf(root));
+}
+
+KERNEL lrn(unsigned n, const float *x, float *y, unsigned channels, unsigned radius, float alpha) {
+    EACH
+    y[i] = x[i] * lrn_power(lrn_sum(x, i, channels, radius, alpha));
+}
+
+// What each channel passes on to its neighbours, before the sum over the window; and its own part of dx.
+KERNEL lrn_spread(unsigned n, const float *x, const float *dy, float *spread, float *own, unsigned channels,
+                  unsigned radius, float alpha) {
+    EACH
+    float d = lrn_sum(x, i, channels, radius, alpha), power = lrn_power(d);
+    spread[i] = dy[i] * x[i] * power / d;
+    own[i] = dy[i] * power;
+}
+
+KERNEL lrn_back(unsigned n, const float *x, const float *spread, const float *own, float *dx, unsigned channels,
+                unsigned radius, float alpha, unsigned add) {
+    EACH
+    unsigned c = i % channels, start = i - c;
+    unsigned first = c < radius ? 0 : c - radius, last = min(c + radius + 1, channels);
+    float all = 0.0f;
+    for (unsigned j = first; j < last; j++) all += spread[start + j];
+    float value = own[i] - 1.5f * alpha * x[i] * all;
+    dx[i] = add ? dx[i] + value : value;
+}
+
+// ---- loss and update ------------------------------------------------------------------------------------------------
+
+// For each row of scores: cross-entropy (nats) and whether the largest is the label's (of equal ones the first wins, a
+// row with a NaN is wrong), side by side; and the gradient of `weight` times the mean cross-entropy.
+KERNEL cross_entropy(unsigned n, const float *scores, const float *labels, float *rows, float *gradient,
+                     unsigned classes, float weight) {
+    EACH
+    const float *s = scores + i * classes;
+    unsigned label = (unsigned)labels[i], best = 0;
+    bool number = true;
+    for (unsigned k = 0; k < classes; k++) {
+        number = number && s[k] == s[k];
+        if (s[k] > s[best]) best = k;
+    }
+    float all = 0.0f;
+    for (unsigned k = 0; k < classes; k++) all += expf(s[k] - s[best]);
+    rows[2 * i] = logf(all) - (s[label] - s[best]);
+    rows[2 * i + 1] = number && best == label ? 1.0f : 0.0f;
+    for (unsigned k = 0; k < classes; k++)
+        gradient[i * classes + k] = weight / (float)n * (expf(s[k] - s[best]) / all - (k == label ? 1.0f : 0.0f));
+}
+
+// to[0] (+)= weight * sums[0]: one thread.
+KERNEL weigh(unsigned n, const float *sums, float *to, float weight, unsigned add) {
+    EACH
+    to[i] = (add ? to[i] : 0.0f) + weight * sums[i];
+}
+
+// SGD with momentum and weight decay: v = (g + wd * w) + mu * v; w -= lr * v.
+KERNEL sgd(unsigned n, float *w, float *v, const float *g, float rate, float momentum, float decay) {
+    EACH
+    v[i] = (g[i] + decay * w[i]) + momentum * v[i];
+    w[i] -= v[i] * rate;
+}

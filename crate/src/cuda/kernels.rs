@@ -1,0 +1,645 @@
+//! The functions of `kernels.cu`, each with the types and lengths that it takes. A length that does not fit is a defect
+//! of the caller and panics, as indexing would.
+
+use super::{Backend, Buffer, Done, Fault, Sgemm};
+use crate::ops::conv::Geometry;
+use dfdx::prelude::Storage;
+use std::ffi::c_void;
+
+/// The text that is compiled for a device.
+pub const SOURCE: &str = include_str!("kernels.cu");
+
+/// Every function in it.
+pub const NAMES: [&str; 30] = [
+    "pixels",
+    "columns",
+    "im2col",
+    "im2col4",
+    "col2im",
+    "col2im4",
+    "sum_rows",
+    "add",
+    "bias",
+    "relu_stop",
+    "times",
+    "scaled",
+    "moments",
+    "batch_channels",
+    "running_channels",
+    "normalise",
+    "normalise_sums",
+    "normalise_back",
+    "follow",
+    "max_pool",
+    "pool_back",
+    "mean_pool",
+    "global_mean",
+    "global_mean_back",
+    "lrn",
+    "lrn_spread",
+    "lrn_back",
+    "cross_entropy",
+    "weigh",
+    "sgd",
+];
+
+/// Rows that one thread sums up.
+const GROUP: usize = 64;
+
+/// Sizes of a convolution or pooling, as `kernels.cu` has them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    images: i32,
+    height: i32,
+    width: i32,
+    channels: i32,
+    kernel: [i32; 2],
+    stride: [i32; 2],
+    top: i32,
+    left: i32,
+    out_height: i32,
+    out_width: i32,
+    outputs: i32,
+}
+
+impl Sizes {
+    /// Of `images` of the images.
+    fn new(g: &Geometry, images: usize) -> Sizes {
+        let int = |v: usize| i32::try_from(v).expect("sizes of an image");
+        Sizes {
+            images: int(images),
+            height: int(g.height),
+            width: int(g.width),
+            channels: int(g.channels),
+            kernel: [int(g.kernel.0), int(g.kernel.1)],
+            stride: [int(g.stride.0), int(g.stride.1)],
+            top: int(g.top),
+            left: int(g.left),
+            out_height: int(g.out_height),
+            out_width: int(g.out_width),
+            outputs: int(g.outputs),
+        }
+    }
+}
+
+/// An argument of a kernel.
+#[derive(Clone, Copy)]
+enum Arg {
+    Address(u64),
+    Count(u32),
+    Real(f32),
+    Sizes(Sizes),
+}
+
+impl Arg {
+    /// Where the value lies: a kernel reads as many bytes as its parameter has.
+    fn pointer(&mut self) -> *mut c_void {
+        match self {
+            Arg::Address(v) => std::ptr::from_mut(v).cast(),
+            Arg::Count(v) => std::ptr::from_mut(v).cast(),
+            Arg::Real(v) => std::ptr::from_mut(v).cast(),
+            Arg::Sizes(v) => std::ptr::from_mut(v).cast(),
+        }
+    }
+}
+
+fn count(v: usize) -> Arg {
+    Arg::Count(u32::try_from(v).expect("fewer than 2^32 numbers"))
+}
+
+fn at<B: Backend>(buffer: &Buffer<B>) -> Arg {
+    Arg::Address(B::address(buffer))
+}
+
+/// The same of one that is written.
+fn into<B: Backend>(buffer: &mut Buffer<B>) -> Arg {
+    at::<B>(buffer)
+}
+
+fn from<B: Backend>(buffer: &Buffer<B>, first: usize) -> Arg {
+    Arg::Address(B::address(buffer) + (first * size_of::<f32>()) as u64)
+}
+
+/// # Safety
+/// As for [`Backend::launch`]; the number of threads is put before `arguments`.
+unsafe fn run<B: Backend>(b: &B, kernel: &'static str, threads: usize, arguments: &[Arg]) -> Done<B> {
+    if threads == 0 {
+        return Ok(());
+    }
+    let threads = u32::try_from(threads).expect("fewer than 2^32 threads");
+    let mut arguments: Vec<Arg> =
+        std::iter::once(Arg::Count(threads)).chain(arguments.iter().copied()).collect();
+    let mut pointers: Vec<*mut c_void> = arguments.iter_mut().map(Arg::pointer).collect();
+    // SAFETY: the caller's.
+    unsafe { b.launch(kernel, threads, &mut pointers) }
+}
+
+/// How many numbers a buffer has.
+pub(super) fn length<B: Backend>(b: &B, buffer: &Buffer<B>) -> usize {
+    Storage::<f32>::len(b.store(), buffer)
+}
+
+/// New memory.
+pub(super) fn alloc<B: Backend>(b: &B, length: usize) -> Result<Buffer<B>, Fault<B>> {
+    Storage::<f32>::try_alloc_len(b.store(), length.max(1))
+}
+
+/// Numbers on the device.
+pub(super) fn upload<B: Backend>(b: &B, values: &[f32]) -> Result<Buffer<B>, Fault<B>> {
+    let mut buffer = Storage::<f32>::try_alloc_len(b.store(), values.len())?;
+    b.upload(values, &mut buffer)?;
+    Ok(buffer)
+}
+
+/// Checks lengths: `kernel!(backend, name, threads; buffer has length, ...; arguments)`.
+macro_rules! kernel {
+    ($b:expr, $name:literal, $threads:expr; $($buffer:expr => $length:expr),*; $($argument:expr),* $(,)?) => {{
+        $(assert!(length($b, $buffer) >= $length, concat!($name, ": {} of {} numbers"), length($b, $buffer), $length);)*
+        // SAFETY: the types are those of the function of this name in kernels.cu, where its lengths are those that
+        // have been checked.
+        unsafe { run($b, $name, $threads, &[$($argument),*]) }
+    }};
+}
+
+/// `n` images of `channels` and `area` pixels, channel by channel, pixel by pixel.
+pub(super) fn pixels<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    to: &mut Buffer<B>,
+    [n, area, channels]: [usize; 3],
+) -> Done<B> {
+    let all = n * area * channels;
+    kernel!(b, "pixels", all; x => all, to => all; at::<B>(x), into::<B>(to), count(channels), count(area))
+}
+
+/// Columns of a matrix: how many there are in all, and the first of those meant.
+pub(super) type Columns = (usize, usize);
+
+/// `width` columns of `rows` rows of `x` become those of `to`, or are added.
+pub(super) fn columns<B: Backend>(
+    b: &B,
+    (x, (x_all, x_first)): (&Buffer<B>, Columns),
+    (to, (to_all, to_first)): (&mut Buffer<B>, Columns),
+    [rows, width]: [usize; 2],
+    add: bool,
+) -> Done<B> {
+    assert!(x_first + width <= x_all && to_first + width <= to_all);
+    kernel!(
+        b, "columns", rows * width; x => rows * x_all, to => rows * to_all;
+        at::<B>(x), count(x_all), count(x_first), into::<B>(to), count(to_all), count(to_first), count(width),
+        count(usize::from(add))
+    )
+}
+
+/// The inputs under the output pixels of `images` images from the `first` on: rows of `to`.
+pub(super) fn im2col<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    x: &Buffer<B>,
+    to: &mut Buffer<B>,
+    (first, images): (usize, usize),
+) -> Done<B> {
+    let size = g.pixels() * g.channels;
+    let all = images * g.out_pixels() * g.inner();
+    let (mut sizes, four) = (Sizes::new(g, images), g.channels.is_multiple_of(4));
+    if four {
+        sizes.channels /= 4;
+        return kernel!(
+            b, "im2col4", all / 4; x => (first + images) * size, to => all;
+            from::<B>(x, first * size), into::<B>(to), Arg::Sizes(sizes)
+        );
+    }
+    kernel!(
+        b, "im2col", all; x => (first + images) * size, to => all;
+        from::<B>(x, first * size), into::<B>(to), Arg::Sizes(sizes)
+    )
+}
+
+/// The other way: sums of the rows where they came from.
+pub(super) fn col2im<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    rows: &Buffer<B>,
+    dx: &mut Buffer<B>,
+    (first, images): (usize, usize),
+    add: bool,
+) -> Done<B> {
+    let size = g.pixels() * g.channels;
+    let (mut sizes, four) = (Sizes::new(g, images), g.channels.is_multiple_of(4));
+    let all = images * g.out_pixels() * g.inner();
+    let add = count(usize::from(add));
+    if four {
+        sizes.channels /= 4;
+        return kernel!(
+            b, "col2im4", images * size / 4; rows => all, dx => (first + images) * size;
+            at::<B>(rows), from::<B>(dx, first * size), Arg::Sizes(sizes), add
+        );
+    }
+    kernel!(
+        b, "col2im", images * size; rows => all, dx => (first + images) * size;
+        at::<B>(rows), from::<B>(dx, first * size), Arg::Sizes(sizes), add
+    )
+}
+
+/// The sum of all rows, by [`GROUP`]s, and groups of groups.
+pub(super) fn sum_rows<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    rows: usize,
+    columns: usize,
+) -> Result<Buffer<B>, Fault<B>> {
+    let step = |x: &Buffer<B>, rows: usize| {
+        let parts = rows.div_ceil(GROUP);
+        let mut to = alloc(b, parts * columns)?;
+        kernel!(
+            b, "sum_rows", parts * columns; x => rows * columns, &to => parts * columns;
+            at::<B>(x), into::<B>(&mut to), count(rows), count(columns), count(GROUP)
+        )?;
+        Ok((to, parts))
+    };
+    let (mut sums, mut left) = step(x, rows)?;
+    while left > 1 {
+        (sums, left) = step(&sums, left)?;
+    }
+    Ok(sums)
+}
+
+/// `to += x`.
+pub(super) fn add<B: Backend>(b: &B, x: &Buffer<B>, to: &mut Buffer<B>, all: usize) -> Done<B> {
+    kernel!(b, "add", all; x => all, to => all; at::<B>(x), into::<B>(to))
+}
+
+/// A bias a column of `rows` rows, then ReLU with `relu`.
+pub(super) fn bias<B: Backend>(
+    b: &B,
+    y: &mut Buffer<B>,
+    bias: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+    relu: bool,
+) -> Done<B> {
+    kernel!(
+        b, "bias", rows * columns; y => rows * columns, bias => columns;
+        into::<B>(y), at::<B>(bias), count(columns), count(usize::from(relu))
+    )
+}
+
+/// Stops a gradient where the ReLU gave nothing.
+pub(super) fn relu_stop<B: Backend>(b: &B, dy: &mut Buffer<B>, y: &Buffer<B>, all: usize) -> Done<B> {
+    kernel!(b, "relu_stop", all; dy => all, y => all; into::<B>(dy), at::<B>(y))
+}
+
+/// `to = x * factors`, or `+=`.
+pub(super) fn times<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    factors: &Buffer<B>,
+    to: &mut Buffer<B>,
+    all: usize,
+    add: bool,
+) -> Done<B> {
+    kernel!(
+        b, "times", all; x => all, factors => all, to => all;
+        at::<B>(x), at::<B>(factors), into::<B>(to), count(usize::from(add))
+    )
+}
+
+/// `to = x * factor`, one number, or `+=`.
+pub(super) fn scaled<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    factor: &Buffer<B>,
+    to: &mut Buffer<B>,
+    all: usize,
+    add: bool,
+) -> Done<B> {
+    kernel!(
+        b, "scaled", all; x => all, factor => 1, to => all;
+        at::<B>(x), at::<B>(factor), into::<B>(to), count(usize::from(add))
+    )
+}
+
+/// Of a batch of `rows` pixels: mean, 1 / deviation and `b` of each channel; and mean and unbiased variance for the
+/// running statistics.
+pub(super) fn batch_channels<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    shift: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+    epsilon: f32,
+) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
+    let parts = rows.div_ceil(GROUP);
+    let mut sums = alloc(b, parts * 2 * columns)?;
+    kernel!(
+        b, "moments", parts * columns; x => rows * columns, &sums => parts * 2 * columns;
+        at::<B>(x), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
+    )?;
+    let sums = sum_rows(b, &sums, parts, 2 * columns)?;
+    let (mut channels, mut noted) = (alloc(b, 3 * columns)?, alloc(b, 2 * columns)?);
+    kernel!(
+        b, "batch_channels", columns;
+        &sums => 2 * columns, x => columns, shift => columns, &channels => 3 * columns, &noted => 2 * columns;
+        at::<B>(&sums), at::<B>(x), at::<B>(shift), into::<B>(&mut channels), into::<B>(&mut noted),
+        Arg::Real(rows as f32), Arg::Real(epsilon)
+    )?;
+    Ok((channels, noted))
+}
+
+/// The same from running statistics, which note nothing.
+pub(super) fn running_channels<B: Backend>(
+    b: &B,
+    mean: &Buffer<B>,
+    variance: &Buffer<B>,
+    shift: &Buffer<B>,
+    columns: usize,
+    epsilon: f32,
+) -> Result<Buffer<B>, Fault<B>> {
+    let mut channels = alloc(b, 3 * columns)?;
+    kernel!(
+        b, "running_channels", columns;
+        mean => columns, variance => columns, shift => columns, &channels => 3 * columns;
+        at::<B>(mean), at::<B>(variance), at::<B>(shift), into::<B>(&mut channels), Arg::Real(epsilon)
+    )?;
+    Ok(channels)
+}
+
+/// ReLU of the normalised `x`.
+pub(super) fn normalise<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    channels: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+) -> Done<B> {
+    let all = rows * columns;
+    kernel!(
+        b, "normalise", all; x => all, y => all, channels => 3 * columns;
+        at::<B>(x), into::<B>(y), at::<B>(channels), count(columns)
+    )
+}
+
+/// The gradient of `x` in place of that of the result, `own` where the statistics are the batch's. Returns the sums over
+/// the pixels, of which the first `columns` are the gradient of the shift.
+pub(super) fn normalise_back<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    dy: &mut Buffer<B>,
+    channels: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+    own: bool,
+) -> Result<Buffer<B>, Fault<B>> {
+    let (all, parts) = (rows * columns, rows.div_ceil(GROUP));
+    let mut sums = alloc(b, parts * 2 * columns)?;
+    kernel!(
+        b, "normalise_sums", parts * columns;
+        x => all, dy => all, channels => 3 * columns, &sums => parts * 2 * columns;
+        at::<B>(x), into::<B>(dy), at::<B>(channels), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
+    )?;
+    let sums = sum_rows(b, &sums, parts, 2 * columns)?;
+    let share = if own { 1.0 / rows as f32 } else { 0.0 };
+    kernel!(
+        b, "normalise_back", all; x => all, dy => all, channels => 3 * columns, &sums => 2 * columns;
+        at::<B>(x), into::<B>(dy), at::<B>(channels), at::<B>(&sums), count(columns), Arg::Real(share)
+    )?;
+    Ok(sums)
+}
+
+/// Running statistics move towards what is noted from `first` on.
+pub(super) fn follow<B: Backend>(
+    b: &B,
+    running: &mut Buffer<B>,
+    noted: &Buffer<B>,
+    first: usize,
+    columns: usize,
+    kept: f32,
+) -> Done<B> {
+    kernel!(
+        b, "follow", columns; running => columns, noted => first + columns;
+        into::<B>(running), at::<B>(noted), count(first), Arg::Real(kept)
+    )
+}
+
+/// The largest under each window, and which it is.
+pub(super) fn max_pool<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    which: &mut Buffer<B>,
+) -> Done<B> {
+    let all = g.images * g.out_pixels() * g.channels;
+    kernel!(
+        b, "max_pool", all; x => g.images * g.pixels() * g.channels, y => all, which => all;
+        at::<B>(x), into::<B>(y), into::<B>(which), Arg::Sizes(Sizes::new(g, g.images))
+    )
+}
+
+/// The mean under each window.
+pub(super) fn mean_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: &mut Buffer<B>) -> Done<B> {
+    let all = g.images * g.out_pixels() * g.channels;
+    kernel!(
+        b, "mean_pool", all; x => g.images * g.pixels() * g.channels, y => all;
+        at::<B>(x), into::<B>(y), Arg::Sizes(Sizes::new(g, g.images))
+    )
+}
+
+/// Back through [`max_pool`], with what it said, or through [`mean_pool`].
+pub(super) fn pool_back<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    dy: &Buffer<B>,
+    which: Option<&Buffer<B>>,
+    dx: &mut Buffer<B>,
+    add: bool,
+) -> Done<B> {
+    let (all, out) = (g.images * g.pixels() * g.channels, g.images * g.out_pixels() * g.channels);
+    let which = match which {
+        Some(which) => {
+            assert!(length(b, which) >= out, "pool_back: which");
+            at::<B>(which)
+        }
+        None => Arg::Address(0),
+    };
+    kernel!(
+        b, "pool_back", all; dy => out, dx => all;
+        at::<B>(dy), which, into::<B>(dx), Arg::Sizes(Sizes::new(g, g.images)), count(usize::from(add))
+    )
+}
+
+/// The mean of all `area` pixels of each of `n` images.
+pub(super) fn global_mean<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    [n, area, channels]: [usize; 3],
+) -> Done<B> {
+    kernel!(
+        b, "global_mean", n * channels; x => n * area * channels, y => n * channels;
+        at::<B>(x), into::<B>(y), count(area), count(channels)
+    )
+}
+
+/// Back through it.
+pub(super) fn global_mean_back<B: Backend>(
+    b: &B,
+    dy: &Buffer<B>,
+    dx: &mut Buffer<B>,
+    [n, area, channels]: [usize; 3],
+    add: bool,
+) -> Done<B> {
+    let all = n * area * channels;
+    kernel!(
+        b, "global_mean_back", all; dy => n * channels, dx => all;
+        at::<B>(dy), into::<B>(dx), count(area), count(channels), count(usize::from(add))
+    )
+}
+
+/// Local response normalisation over windows of `2 * radius + 1` channels.
+pub(super) fn lrn<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    [rows, channels]: [usize; 2],
+    (radius, alpha): (usize, f32),
+) -> Done<B> {
+    let all = rows * channels;
+    kernel!(
+        b, "lrn", all; x => all, y => all;
+        at::<B>(x), into::<B>(y), count(channels), count(radius), Arg::Real(alpha)
+    )
+}
+
+/// Back through it.
+pub(super) fn lrn_back<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    dy: &Buffer<B>,
+    dx: &mut Buffer<B>,
+    [rows, channels]: [usize; 2],
+    (radius, alpha): (usize, f32),
+    add: bool,
+) -> Done<B> {
+    let all = rows * channels;
+    let (mut spread, mut own) = (alloc(b, all)?, alloc(b, all)?);
+    let window = [count(channels), count(radius), Arg::Real(alpha)];
+    kernel!(
+        b, "lrn_spread", all; x => all, dy => all, &spread => all, &own => all;
+        at::<B>(x), at::<B>(dy), into::<B>(&mut spread), into::<B>(&mut own), window[0], window[1], window[2]
+    )?;
+    kernel!(
+        b, "lrn_back", all; x => all, &spread => all, &own => all, dx => all;
+        at::<B>(x), at::<B>(&spread), at::<B>(&own), into::<B>(dx), window[0], window[1], window[2],
+        count(usize::from(add))
+    )
+}
+
+/// Cross-entropy and hits of each of `n` rows of scores, side by side, and the gradient of `weight` times the mean. The
+/// labels are below `classes`.
+pub(super) fn cross_entropy<B: Backend>(
+    b: &B,
+    scores: &Buffer<B>,
+    labels: &Buffer<B>,
+    [n, classes]: [usize; 2],
+    weight: f32,
+) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
+    let (mut rows, mut gradient) = (alloc(b, 2 * n)?, alloc(b, n * classes)?);
+    kernel!(
+        b, "cross_entropy", n; scores => n * classes, labels => n, &rows => 2 * n, &gradient => n * classes;
+        at::<B>(scores), at::<B>(labels), into::<B>(&mut rows), into::<B>(&mut gradient), count(classes), Arg::Real(weight)
+    )?;
+    Ok((rows, gradient))
+}
+
+/// `to = weight * x`, one number, or `+=`.
+pub(super) fn weigh<B: Backend>(b: &B, x: &Buffer<B>, to: &mut Buffer<B>, weight: f32, add: bool) -> Done<B> {
+    kernel!(
+        b, "weigh", 1; x => 1, to => 1;
+        at::<B>(x), into::<B>(to), Arg::Real(weight), count(usize::from(add))
+    )
+}
+
+/// One step of SGD for `all` weights.
+pub(super) fn sgd<B: Backend>(
+    b: &B,
+    weights: &mut Buffer<B>,
+    velocity: &mut Buffer<B>,
+    gradient: &Buffer<B>,
+    all: usize,
+    step: crate::optim::SgdStep,
+) -> Done<B> {
+    kernel!(
+        b, "sgd", all; weights => all, velocity => all, gradient => all;
+        into::<B>(weights), into::<B>(velocity), at::<B>(gradient), Arg::Real(step.learning_rate), Arg::Real(step.momentum),
+        Arg::Real(step.weight_decay)
+    )
+}
+
+/// A row-major matrix in a buffer, from a number on: or its transpose.
+pub(super) struct Factor<'a, B: Backend> {
+    buffer: &'a Buffer<B>,
+    first: usize,
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+/// `rows x columns`, row after row, from the number `first` on of a buffer of this backend.
+pub(super) fn matrix<'a, B: Backend>(
+    _: &B,
+    buffer: &'a Buffer<B>,
+    first: usize,
+    rows: usize,
+    columns: usize,
+) -> Factor<'a, B> {
+    Factor { buffer, first, rows, columns, transposed: false }
+}
+
+impl<B: Backend> Factor<'_, B> {
+    /// The transpose.
+    pub fn t(self) -> Self {
+        Factor { transposed: !self.transposed, ..self }
+    }
+
+    /// Rows and columns of what is multiplied.
+    fn sizes(&self) -> (usize, usize) {
+        if self.transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
+    }
+
+    fn address(&self) -> u64 {
+        B::address(self.buffer) + (self.first * size_of::<f32>()) as u64
+    }
+}
+
+/// `to = left * right`, row-major from the number `first` on, or `+=`.
+pub(super) fn product<B: Backend>(
+    b: &B,
+    (to, first): (&mut Buffer<B>, usize),
+    left: Factor<B>,
+    right: Factor<B>,
+    add: bool,
+) -> Done<B> {
+    let ((rows, inner), (inner_too, columns)) = (left.sizes(), right.sizes());
+    assert_eq!(inner, inner_too, "inner sizes of a product");
+    for factor in [&left, &right] {
+        assert!(length(b, factor.buffer) >= factor.first + factor.rows * factor.columns, "a factor");
+    }
+    assert!(length(b, to) >= first + rows * columns, "a product");
+    let int = |v: usize| i32::try_from(v).expect("sizes of a matrix");
+    // Column-major, the transpose of everything: to' = right' left'. A row-major matrix is a column-major transpose.
+    let product = Sgemm {
+        transpose_a: right.transposed,
+        transpose_b: left.transposed,
+        m: int(columns),
+        n: int(rows),
+        k: int(inner),
+        a: right.address(),
+        lda: int(right.columns),
+        b: left.address(),
+        ldb: int(left.columns),
+        beta: if add { 1.0 } else { 0.0 },
+        c: B::address(to) + (first * size_of::<f32>()) as u64,
+        ldc: int(columns),
+    };
+    // SAFETY: lengths have been checked.
+    unsafe { b.sgemm(&product) }
+}

@@ -1,0 +1,236 @@
+//! Whether a device computes what the processor does: every operation, and training steps of every network.
+
+use crate::Result;
+use crate::config::{DecayOn, Init};
+use crate::models::plan::Layer;
+use crate::models::{ModelKind, Network, Parameter, Role, boxed_own};
+use crate::ops::activation::Activation;
+use crate::ops::conv::{Padding, Window};
+use crate::ops::{Pass, Size3};
+use crate::optim::SgdStep;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// The largest difference allowed, as a share of the largest number of a tensor.
+pub const TOLERANCE: f64 = 1e-3;
+
+/// One check.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What was compared.
+    pub name: String,
+    /// The largest difference found, as a share of the largest number of the tensor that it is in.
+    pub difference: f64,
+    /// Where.
+    pub place: String,
+}
+
+impl Check {
+    /// Whether the difference is within [`TOLERANCE`]. A NaN is not.
+    pub fn passed(&self) -> bool {
+        self.difference <= TOLERANCE
+    }
+}
+
+/// Puts a network on the device.
+pub type Place<'a> = &'a dyn Fn(&dyn Network) -> Result<Box<dyn Network>>;
+
+const CLASSES: usize = 7;
+
+/// A small network of each kind of layer, behind a convolution so that its gradient goes somewhere.
+///
+/// Errors: those of the networks.
+pub fn operations(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
+    let window = |kernel, stride, padding| Window { kernel, stride, padding };
+    let conv = |kernel, stride, padding, outputs, normalised| Layer::Conv {
+        window: window(kernel, stride, padding),
+        outputs,
+        normalised,
+    };
+    let (same, valid) = (Padding::Same, Padding::Valid);
+    let first = || Layer::conv(3, 6);
+    let narrow = || Layer::conv(1, 5);
+    let cases = [
+        ("fully connected layers", vec![Layer::hidden(11)]),
+        ("convolution, 3x3", vec![first()]),
+        ("convolution, 3x3 on four channels a thread", vec![Layer::conv(3, 8), Layer::conv(3, 4)]),
+        ("convolution, 5x5 every 2 pixels", vec![first(), conv((5, 5), (2, 2), same, 4, false)]),
+        ("convolution, 3x2 every 2x3 pixels, inside", vec![first(), conv((3, 2), (2, 3), valid, 4, false)]),
+        ("convolution, 1x1", vec![first(), narrow()]),
+        ("convolution, 1x1 every 2 pixels", vec![first(), conv((1, 1), (2, 2), same, 4, false)]),
+        ("batch normalisation", vec![Layer::conv_norm(3, 6), Layer::conv_norm(1, 4)]),
+        ("max pooling", vec![first(), Layer::MaxPool(window((3, 3), (2, 2), same))]),
+        ("max pooling, inside", vec![first(), Layer::MaxPool(window((2, 3), (1, 2), valid))]),
+        ("mean pooling", vec![first(), Layer::MeanPool(window((3, 3), (1, 1), same))]),
+        ("mean pooling every 2 pixels", vec![first(), Layer::MeanPool(window((3, 2), (2, 2), same))]),
+        ("mean over the image", vec![first(), Layer::GlobalMean]),
+        ("local response normalisation", vec![Layer::conv(3, 13), Layer::LocalResponseNorm]),
+        ("dropout", vec![first(), Layer::Dropout(0.6), Layer::hidden(9), Layer::Dropout(0.5)]),
+        (
+            "branches",
+            vec![
+                first(),
+                Layer::Branches(vec![
+                    vec![narrow()],
+                    vec![Layer::conv_norm(3, 4), Layer::conv(3, 3)],
+                    vec![],
+                    vec![Layer::MaxPool(window((3, 3), (1, 1), same))],
+                ]),
+                narrow(),
+            ],
+        ),
+        (
+            "auxiliary classifier",
+            vec![first(), Layer::Auxiliary(vec![Layer::GlobalMean, Layer::scores(CLASSES)]), narrow()],
+        ),
+    ];
+    let mut checks = Vec::new();
+    for (name, mut plan) in cases {
+        plan.push(Layer::Linear { outputs: CLASSES, activation: Activation::None });
+        let network = boxed_own(plan, [9, 8, 5], Init::Glorot, 1)?;
+        let check = compare(name, network, [9, 8, 5], CLASSES, (6, 2), place)?;
+        say(&check);
+        checks.push(check);
+    }
+    Ok(checks)
+}
+
+/// Every network of the paper, with `batch` images; Inception V3 for images of `side` pixels, `width` times as wide.
+///
+/// Errors: those of the networks.
+pub fn models(
+    place: Place,
+    batch: usize,
+    (side, width): (usize, f64),
+    say: &mut dyn FnMut(&Check),
+) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for model in ModelKind::ALL {
+        let (input, width) = match model {
+            ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => ([side, side, 3], width),
+            _ => ([28, 28, 3], 1.0),
+        };
+        let network = model.build_for(input, 10, width, model.init(), 2)?;
+        let check = compare(model.title(), network, input, 10, (batch, 1), place)?;
+        say(&check);
+        checks.push(check);
+    }
+    Ok(checks)
+}
+
+/// Scores and loss at the start; then, where units are [`positive`], gradients, and weights, velocities and scores after
+/// some steps; here and there. (The second step of many normalised layers one after the other is ill-conditioned: it
+/// makes of rounding errors a hundredth.)
+fn compare(
+    name: &str,
+    mut here: Box<dyn Network>,
+    input: Size3,
+    classes: usize,
+    (batch, steps): (usize, usize),
+    place: Place,
+) -> Result<Check> {
+    let mut there = place(here.as_ref())?;
+    let mut check = Check { name: name.into(), difference: 0.0, place: "nowhere".into() };
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let count: usize = input.iter().product();
+    let mut images = || (0..batch * count).map(|_| rng.random_range(-1.7..1.7)).collect::<Vec<f32>>();
+    let (tried, first, second) = (images(), images(), images());
+    let labels: Vec<u16> = (0..batch).map(|i| (i * 3 % classes) as u16).collect();
+    if let (_, 2..) = crate::models::plan::count(here.plan().0) {
+        for network in [&mut here, &mut there] {
+            network.set_decay_on(DecayOn::Fc);
+        }
+    }
+    check.numbers("scores at the start", &here.logits(tried.clone())?, &there.logits(tried.clone())?);
+    let first_step =
+        |network: &mut dyn Network| network.gradients(first.clone(), &labels, Pass::training_step(4, 0));
+    check.numbers("loss at the start", &[first_step(&mut *here)?.0.loss], &[first_step(&mut *there)?.0.loss]);
+
+    let positive = positive(here.parameters()?);
+    here.restore(&positive, Vec::new())?;
+    there.restore(&positive, Vec::new())?;
+    let ours = here.gradients(first.clone(), &labels, Pass::training_step(4, 0))?;
+    let theirs = there.gradients(first.clone(), &labels, Pass::training_step(4, 0))?;
+    check.numbers("loss", &[ours.0.loss], &[theirs.0.loss]);
+    let of: Vec<(String, Role)> = here.parameters()?.into_iter().map(|p| p.name).zip(here.roles()).collect();
+    check.gradients("gradient", &of, &ours.1, &theirs.1);
+
+    let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.01 };
+    for (number, images) in [first, second].into_iter().enumerate().take(steps) {
+        let pass = || Pass::training_step(4, number as u64);
+        let ours = here.train_step(images.clone(), &labels, step, pass())?;
+        let theirs = there.train_step(images, &labels, step, pass())?;
+        check.numbers("loss of a step", &[ours.loss], &[theirs.loss]);
+    }
+    check.gradients("velocity", &of, &here.velocity()?, &there.velocity()?);
+    for (ours, theirs) in here.parameters()?.iter().zip(there.parameters()?) {
+        check.numbers(&ours.name, &ours.values, &theirs.values);
+    }
+    check.numbers("scores at the end", &here.logits(tried.clone())?, &there.logits(tried)?);
+    Ok(check)
+}
+
+/// The weights, so that nearly all units are far above zero. Of a million units at the start one is so near to zero that
+/// rounding decides whether its gradient passes; in a deep network with few images that moves all gradients by a
+/// hundredth.
+fn positive(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
+    let normalised =
+        |i: usize, all: &[Parameter]| all.get(i + 1).is_some_and(|next| next.name.ends_with("norm.mean"));
+    for index in 0..parameters.len() {
+        // Of a normalised layer, 4 standard deviations above zero; of another one, small sums and a bias of 1.
+        let (shift, factor) = match parameters[index].shape.len() {
+            1 if normalised(index, &parameters) => (4.0, 0.0),
+            1 if parameters[index].name.ends_with("shift") || parameters[index].name.ends_with("bias") => {
+                (1.0, 0.0)
+            }
+            1 => continue,
+            _ if normalised(index + 1, &parameters) => continue,
+            _ => (0.0, 0.15),
+        };
+        parameters[index].values.iter_mut().for_each(|v| *v = *v * factor + shift);
+    }
+    parameters
+}
+
+impl Check {
+    /// Keeps the largest difference, of one tensor.
+    fn numbers(&mut self, place: &str, ours: &[f32], theirs: &[f32]) {
+        self.difference(place, ours, theirs, largest(ours));
+    }
+
+    /// The same of gradients or velocities, as a share of the largest of all trained tensors': a shift that the next
+    /// normalisation takes away again has a gradient of rounding errors. What stands in a running statistic's place is
+    /// compared by itself.
+    fn gradients(&mut self, what: &str, of: &[(String, Role)], ours: &[Vec<f32>], theirs: &[Vec<f32>]) {
+        if ours.len() != theirs.len() {
+            (self.difference, self.place) =
+                (f64::INFINITY, format!("{} of {} {what}s", theirs.len(), ours.len()));
+        }
+        let trained = of.iter().zip(ours).filter(|((_, role), _)| *role != Role::Statistic);
+        let all = trained.map(|(_, own)| largest(own)).fold(0.0, f64::max);
+        for ((name, role), (ours, theirs)) in of.iter().zip(ours.iter().zip(theirs)) {
+            let scale = if *role == Role::Statistic { largest(ours) } else { all };
+            self.difference(&format!("{what} of {name}"), ours, theirs, scale);
+        }
+    }
+
+    /// As a share of `scale`; other lengths are an infinite difference.
+    fn difference(&mut self, place: &str, ours: &[f32], theirs: &[f32], scale: f64) {
+        let mut difference = if ours.len() == theirs.len() { 0.0 } else { f64::INFINITY };
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            let d = (f64::from(*ours) - f64::from(*theirs)).abs() / scale;
+            // A NaN is a difference, too.
+            if d > difference || d.is_nan() {
+                difference = d;
+            }
+        }
+        if (difference > self.difference || difference.is_nan()) && !self.difference.is_nan() {
+            (self.difference, self.place) = (difference, place.into());
+        }
+    }
+}
+
+/// The largest number, whatever its sign; never zero.
+fn largest(numbers: &[f32]) -> f64 {
+    numbers.iter().fold(1e-6, |m, v| m.max(f64::from(v.abs())))
+}

@@ -1,0 +1,101 @@
+//! The device itself, in a program built with the feature `cuda`: cuda.rs builds this and runs it, once without a driver
+//! and once with one that is made of the processor (cuda/driver.cpp). On a machine with a card, `cargo test --release
+//! --package rethink-tests --features cuda --test card` checks the card.
+
+use rethink::config::{Init, Scale, Seeds};
+use rethink::corruption::Corruption;
+use rethink::cuda::selftest;
+use rethink::data::shapes10;
+use rethink::device::Device;
+use rethink::models::{ModelKind, Network};
+use rethink::recipe::setting;
+use rethink::store::Store;
+
+const CARD: Device = Device::Cuda { card: 0, tf32: false };
+
+/// Whether this is the run that `name` is meant for.
+fn asked(name: &str) -> bool {
+    let asked = std::env::var("RETHINK_CARD_TEST").unwrap_or_else(|_| "card".into()) == name;
+    if !asked {
+        println!("skipped: not asked for {name}");
+    }
+    asked
+}
+
+#[test]
+fn without_a_driver_the_error_says_so() {
+    if !asked("no-driver") {
+        return;
+    }
+    let error = CARD.open().unwrap_err().to_string();
+    assert!(error.contains("NVIDIA's driver is not there: libcuda.so.1"), "{error}");
+    assert!(error.contains("nvidia-smi"), "{error}");
+}
+
+#[test]
+fn without_a_device_the_error_says_so() {
+    if !asked("no-device") {
+        return;
+    }
+    let error = CARD.open().unwrap_err().to_string();
+    assert!(error.contains("no GPU: the driver says"), "{error}");
+}
+
+#[test]
+fn with_too_little_memory_the_error_says_so() {
+    if !asked("little-memory") {
+        return;
+    }
+    let mut network = ModelKind::Alexnet.build(3, 10, Init::Glorot, 1).unwrap();
+    network = CARD.take(network).unwrap();
+    let error = network.logits(vec![0.5; 512 * 28 * 28 * 3]).unwrap_err().to_string();
+    assert!(error.contains("out of memory"), "{error}");
+    // Less of it fits.
+    assert_eq!(network.logits(vec![0.5; 28 * 28 * 3]).unwrap().len(), 10);
+}
+
+#[test]
+fn a_card_that_is_not_there_is_refused() {
+    if asked("card") {
+        let error = Device::Cuda { card: 99, tf32: false }.open().unwrap_err().to_string();
+        assert!(error.contains("card 99 of "), "{error}");
+    }
+}
+
+#[test]
+fn the_selftest_passes() {
+    if !asked("card") {
+        return;
+    }
+    let place = |network: &dyn Network| CARD.place(network);
+    let mut checks = selftest::operations(&place, &mut |check| println!("{check:?}")).unwrap();
+    checks.extend(selftest::models(&place, 8, (107, 0.25), &mut |check| println!("{check:?}")).unwrap());
+    for check in &checks {
+        assert!(check.passed(), "{check:?}");
+    }
+}
+
+#[test]
+fn a_run_on_a_card_is_kept_as_one() {
+    if !asked("card") {
+        return;
+    }
+    CARD.choose().unwrap();
+    let data = shapes10::generate(300, 100, 1).unwrap();
+    let mut config =
+        setting(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::RandomLabels, Seeds::default());
+    config.data = data.id(300, 100);
+    config.hyper.epochs = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let run = Store::new(folder.path()).run(&config, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    let record = &run.record;
+    assert_eq!(
+        (record.train_accuracy, record.ending),
+        (Some(1.0), rethink::train::Ending::Fitted),
+        "{record:?}"
+    );
+    // Random labels teach nothing: 100 test images, chance 10 %.
+    assert!(record.test_accuracy.unwrap() < 0.25, "{record:?}");
+    assert!(record.provenance.device.starts_with("cuda:0: "), "{}", record.provenance.device);
+    assert!(record.provenance.device.ends_with(", float32"), "{}", record.provenance.device);
+}

@@ -1,0 +1,199 @@
+//! Networks on a GPU, as far as a machine without one can tell: all of their code but CUDA's own runs on the processor,
+//! kernels included; with a CUDA toolkit, the program is built, and says what is missing.
+
+use rethink::cuda::selftest::{self, TOLERANCE};
+use rethink::cuda::{kernels, place};
+use rethink::jupyter::setup::outside_cargo;
+use rethink::models::{ModelKind, Network};
+use rethink_tests::emulated::{Emulated, compiler, emulation};
+use rethink_tests::{rethink_bin, root};
+use serde_json::Value;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The emulation; says that the test is skipped where there is no compiler.
+fn emulated(test: &str) -> Option<(Emulated, tempfile::TempDir)> {
+    let folder = tempfile::tempdir().unwrap();
+    let emulated = Emulated::new(folder.path());
+    if emulated.is_none() {
+        println!("skipped: {test}: no C++ compiler");
+    }
+    Some((emulated?, folder))
+}
+
+#[test]
+fn every_operation_gives_what_the_processor_gives() {
+    let Some((backend, _folder)) = emulated("every_operation_gives_what_the_processor_gives") else { return };
+    let placed = |network: &dyn Network| place(network, backend.clone());
+    let checks = selftest::operations(&placed, &mut |check| println!("{check:?}")).unwrap();
+    assert_eq!(checks.len(), 17);
+    for check in &checks {
+        // Far inside what a card is allowed: only the order of sums differs.
+        assert!(check.difference < TOLERANCE / 20.0, "{check:?}");
+    }
+}
+
+#[test]
+fn every_network_trains_as_on_the_processor() {
+    let Some((backend, _folder)) = emulated("every_network_trains_as_on_the_processor") else { return };
+    let placed = |network: &dyn Network| place(network, backend.clone());
+    let checks = selftest::models(&placed, 8, (107, 0.25), &mut |check| println!("{check:?}")).unwrap();
+    assert_eq!(checks.len(), ModelKind::ALL.len());
+    for check in &checks {
+        assert!(check.passed(), "{check:?}");
+    }
+}
+
+#[test]
+fn a_difference_is_seen() {
+    let Some((backend, _folder)) = emulated("a_difference_is_seen") else { return };
+    // A network that starts with other weights.
+    let other = |network: &dyn Network| {
+        let mut placed = place(network, backend.clone())?;
+        let mut parameters = network.parameters()?;
+        parameters[0].values[0] += 0.1;
+        placed.restore(&parameters, Vec::new())?;
+        Ok(placed)
+    };
+    let checks = selftest::operations(&other, &mut |_| ()).unwrap();
+    assert!(checks.iter().all(|check| !check.passed()), "{checks:?}");
+}
+
+#[test]
+fn the_list_of_kernels_is_that_of_the_text() {
+    let named = kernels::SOURCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("KERNEL ")?.split_once('('))
+        .map(|(name, _)| name);
+    let mut there: Vec<&str> = named.collect();
+    let mut listed = kernels::NAMES.to_vec();
+    there.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(there, listed);
+}
+
+#[test]
+fn a_program_without_cuda_says_so() {
+    let run = |device: &str| {
+        let output = Command::new(rethink_bin())
+            .args(["--device", device, "selftest"])
+            .output()
+            .expect("the program runs");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = run("cuda:0");
+    assert!(
+        said.contains("cuda:0: this program was built without CUDA") && said.contains("--features cuda"),
+        "{said}"
+    );
+    for wrong in ["cuda", "cuda:", "cuda:-1", "cuda:x", "cuda:0-", "gpu", "", "cuda:99999999999999999999"] {
+        let said = run(wrong);
+        assert!(said.contains("is none of cpu, cuda:N (N from 0) and cuda:N-tf32"), "{wrong:?}: {said}");
+    }
+    assert!(run("cpu").contains("name one, as `--device cuda:0`"));
+}
+
+type Variables = Vec<(String, OsString)>;
+
+/// Variables to build with CUDA with, and where NVRTC is: of the toolkit that is installed, else of one from PyPI.
+fn toolkit() -> Result<(Variables, Option<PathBuf>), String> {
+    if Command::new("nvcc").arg("--version").output().is_ok() && Command::new("nvidia-smi").output().is_ok() {
+        return Ok((Vec::new(), None));
+    }
+    let folder = root().join("target/cuda-toolkit");
+    let made = Command::new("python3")
+        .arg(root().join("tests/cuda/toolkit.py"))
+        .arg(&folder)
+        .output()
+        .map_err(|e| format!("no python3 ({e})"))?;
+    if !made.status.success() {
+        let said = String::from_utf8_lossy(&made.stderr);
+        return Err(format!(
+            "no CUDA toolkit, nor one from PyPI: {}",
+            said.lines().last().unwrap_or_default()
+        ));
+    }
+    let text = String::from_utf8_lossy(&made.stdout).into_owned();
+    let pair =
+        |line: &str| line.split_once('=').map(|(name, value)| (name.to_string(), OsString::from(value)));
+    Ok((text.lines().filter_map(pair).collect(), Some(folder.join("wheels/nvidia/cu13/lib"))))
+}
+
+/// card.rs, built.
+fn card_test(variables: &Variables) -> PathBuf {
+    let target = rethink_bin().ancestors().nth(2).expect("cargo puts programs two folders deep");
+    let mut cargo = Command::new(env!("CARGO"));
+    outside_cargo(&mut cargo);
+    let output = cargo
+        .args([
+            "test",
+            "--release",
+            "--package",
+            "rethink-tests",
+            "--features",
+            "cuda",
+            "--test",
+            "card",
+            "--no-run",
+        ])
+        .args(["--message-format", "json", "--target-dir"])
+        .arg(target)
+        .envs(variables.iter().cloned())
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let executable = |line: &str| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        (message["target"]["name"] == "card").then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    messages.lines().find_map(executable).expect("cargo names the test")
+}
+
+/// A driver and a cuBLAS made of the processor.
+fn driver(folder: &Path) {
+    emulation(folder, "driver.cpp", "libcuda.so.1");
+    std::fs::copy(folder.join("libcuda.so.1"), folder.join("libcublas.so.13")).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn it_builds_with_cuda_and_runs_as_far_as_there_is_a_driver() {
+    let test = "it_builds_with_cuda_and_runs_as_far_as_there_is_a_driver";
+    if compiler().is_none() {
+        return println!("skipped: {test}: no C++ compiler");
+    }
+    let (variables, nvrtc) = match toolkit() {
+        Ok(toolkit) => toolkit,
+        Err(why) => return println!("skipped: {test}: {why}"),
+    };
+    let card = card_test(&variables);
+    let folder = tempfile::tempdir().unwrap();
+    driver(folder.path());
+    let folders =
+        std::env::join_paths([Some(folder.path().to_path_buf()), nvrtc].into_iter().flatten()).unwrap();
+    let run = |which: &str, more: &[(&str, &str)]| {
+        let mut command = Command::new(&card);
+        command.args(["--test-threads", "1"]).env("RETHINK_CARD_TEST", which).envs(more.iter().copied());
+        if which != "no-driver" {
+            command.env("RETHINK_CUDA_LIBRARIES", &folders);
+        }
+        let output = command.output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{which}: {said}");
+        println!("{which}: {said}");
+    };
+    if ["/usr/lib/x86_64-linux-gnu/libcuda.so.1", "/usr/lib64/libcuda.so.1"]
+        .iter()
+        .all(|p| !Path::new(p).exists())
+    {
+        run("no-driver", &[]);
+    }
+    run("no-device", &[("EMULATED_NO_DEVICE", "1")]);
+    run("little-memory", &[("EMULATED_MEMORY", "67108864")]);
+    run("card", &[]);
+}

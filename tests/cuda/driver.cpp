@@ -1,0 +1,154 @@
+// A CUDA driver and a cuBLAS made of the processor: what a program sees of a card, up to its arithmetic. Memory has
+// guards on both sides, and is full of NaNs at first. A module must be PTX that has the kernels asked for; it is not
+// this that runs, but the same text compiled for the processor.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "on_processor.cpp"
+
+namespace {
+const int OUT_OF_MEMORY = 2, NOT_FOUND = 500, UNKNOWN = 999;
+const size_t GUARD = 256;
+size_t held = 0;
+
+size_t limit() {
+    const char *text = std::getenv("EMULATED_MEMORY");
+    return text ? std::strtoull(text, nullptr, 10) : SIZE_MAX;
+}
+
+int allocate(uint64_t *to, size_t bytes) {
+    if (held + bytes > limit()) return OUT_OF_MEMORY;
+    char *all = static_cast<char *>(std::malloc(bytes + 2 * GUARD));
+    if (!all) return OUT_OF_MEMORY;
+    held += bytes;
+    std::memset(all, 0xFF, bytes + 2 * GUARD);
+    std::memcpy(all, &bytes, sizeof bytes);
+    *to = reinterpret_cast<uint64_t>(all + GUARD);
+    return 0;
+}
+
+int release(uint64_t at) {
+    if (!at) return 0;
+    char *all = reinterpret_cast<char *>(at) - GUARD;
+    size_t bytes;
+    std::memcpy(&bytes, all, sizeof bytes);
+    for (size_t i = sizeof bytes; i < GUARD; i++)
+        if (all[i] != '\xFF' || all[GUARD + bytes + i - sizeof bytes] != '\xFF') {
+            std::fprintf(stderr, "a kernel wrote beside a buffer of %zu bytes\n", bytes);
+            std::abort();
+        }
+    held -= bytes;
+    std::free(all);
+    return 0;
+}
+
+void *address(uint64_t at) { return reinterpret_cast<void *>(at); }
+} // namespace
+
+#define CUDA extern "C" __attribute__((visibility("default"))) int
+
+CUDA cuInit(unsigned) { return std::getenv("EMULATED_NO_DEVICE") ? 100 : 0; }
+CUDA cuDeviceGetCount(int *count) { return *count = 1, 0; }
+CUDA cuDeviceGet(int *device, int) { return *device = 0, 0; }
+CUDA cuDeviceGetName(char *name, int length, int) { return std::snprintf(name, length, "Emulated"), 0; }
+CUDA cuDeviceGetAttribute(int *value, int attribute, int) {
+    // Compute capability 9.0, with memory that is given out in the order of the work.
+    *value = attribute == 75 ? 9 : attribute == 115 ? 1 : 0;
+    return 0;
+}
+CUDA cuDevicePrimaryCtxRetain(void **context, int) { return *context = &held, 0; }
+CUDA cuDevicePrimaryCtxRelease_v2(int) { return 0; }
+CUDA cuCtxSetCurrent(void *) { return 0; }
+CUDA cuCtxGetCurrent(void **context) { return *context = &held, 0; }
+CUDA cuEventCreate(void **event, unsigned) { return *event = &held, 0; }
+CUDA cuEventDestroy_v2(void *) { return 0; }
+CUDA cuEventRecord(void *, void *) { return 0; }
+CUDA cuStreamCreate(void **stream, unsigned) { return *stream = &held, 0; }
+CUDA cuStreamDestroy_v2(void *) { return 0; }
+CUDA cuStreamSynchronize(void *) { return 0; }
+CUDA cuStreamWaitEvent(void *, void *, unsigned) { return 0; }
+CUDA cuMemAlloc_v2(uint64_t *to, size_t bytes) { return allocate(to, bytes); }
+CUDA cuMemAllocAsync(uint64_t *to, size_t bytes, void *) { return allocate(to, bytes); }
+CUDA cuMemFree_v2(uint64_t at) { return release(at); }
+CUDA cuMemFreeAsync(uint64_t at, void *) { return release(at); }
+CUDA cuMemGetInfo_v2(size_t *free, size_t *total) { return *total = limit(), *free = limit() - held, 0; }
+CUDA cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t n) { return std::memcpy(address(to), from, n), 0; }
+CUDA cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t n, void *) { return cuMemcpyHtoD_v2(to, from, n); }
+CUDA cuMemcpyDtoH_v2(void *to, uint64_t from, size_t n) { return std::memcpy(to, address(from), n), 0; }
+CUDA cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t n, void *) { return cuMemcpyDtoH_v2(to, from, n); }
+CUDA cuMemcpyDtoD_v2(uint64_t to, uint64_t from, size_t n) { return std::memcpy(address(to), address(from), n), 0; }
+CUDA cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t n, void *) { return cuMemcpyDtoD_v2(to, from, n); }
+CUDA cuMemsetD8_v2(uint64_t at, unsigned char value, size_t n) { return std::memset(address(at), value, n), 0; }
+CUDA cuMemsetD8Async(uint64_t at, unsigned char value, size_t n, void *) { return cuMemsetD8_v2(at, value, n); }
+CUDA cuModuleLoadData(void **module, const void *image) {
+    // Kept for good: a program has one.
+    *module = new std::string(static_cast<const char *>(image));
+    return 0;
+}
+CUDA cuModuleUnload(void *) { return 0; }
+CUDA cuModuleGetFunction(void **function, void *module, const char *name) {
+    std::string entry = std::string(".entry ") + name + "(";
+    if (static_cast<std::string *>(module)->find(entry) == std::string::npos) return NOT_FOUND;
+    *function = new std::string(name);
+    return 0;
+}
+CUDA cuLaunchKernel(void *function, unsigned grid, unsigned, unsigned, unsigned block, unsigned, unsigned, unsigned,
+                    void *, void **arguments, void **) {
+    return start(static_cast<std::string *>(function)->c_str(), grid * block, arguments) ? 0 : NOT_FOUND;
+}
+CUDA cuGetErrorName(int, const char **text) { return *text = "EMULATED", 0; }
+CUDA cuGetErrorString(int error, const char **text) {
+    *text = error == OUT_OF_MEMORY ? "out of memory" : error == 100 ? "no CUDA-capable device is detected" : "failed";
+    return 0;
+}
+
+// Column-major, by its definition.
+CUDA cublasSgemm_v2(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a,
+                    int lda, const float *b, int ldb, const float *beta, float *c, int ldc) {
+    std::vector<float> columns(size_t(m) * k);
+    for (int p = 0; p < k; p++)
+        for (int i = 0; i < m; i++)
+            columns[size_t(p) * m + i] = transpose_a ? a[size_t(i) * lda + p] : a[size_t(p) * lda + i];
+    for (int j = 0; j < n; j++) {
+        float *to = c + size_t(j) * ldc;
+        for (int i = 0; i < m; i++) to[i] = *beta == 0.0f ? 0.0f : *beta * to[i];
+        for (int p = 0; p < k; p++) {
+            float factor = *alpha * (transpose_b ? b[size_t(p) * ldb + j] : b[size_t(j) * ldb + p]);
+            for (int i = 0; i < m; i++) to[i] += columns[size_t(p) * m + i] * factor;
+        }
+    }
+    return 0;
+}
+CUDA cublasCreate_v2(void **handle) { return *handle = &held, 0; }
+CUDA cublasDestroy_v2(void *) { return 0; }
+CUDA cublasSetStream_v2(void *, void *) { return 0; }
+CUDA cublasSetMathMode(void *, int) { return 0; }
+
+// Never called.
+#define ABSENT(name) \
+    CUDA name() { return UNKNOWN; }
+ABSENT(cuDestroyExternalMemory)
+ABSENT(cuDeviceTotalMem_v2)
+ABSENT(cuEventElapsedTime)
+ABSENT(cuExternalMemoryGetMappedBuffer)
+ABSENT(cuImportExternalMemory)
+ABSENT(cuModuleLoad)
+ABSENT(cuOccupancyAvailableDynamicSMemPerBlock)
+ABSENT(cuOccupancyMaxActiveBlocksPerMultiprocessor)
+ABSENT(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)
+ABSENT(cuOccupancyMaxActiveClusters)
+ABSENT(cuOccupancyMaxPotentialBlockSize)
+ABSENT(cuOccupancyMaxPotentialBlockSizeWithFlags)
+ABSENT(cuOccupancyMaxPotentialClusterSize)
+ABSENT(cuProfilerStart)
+ABSENT(cuProfilerStop)
+ABSENT(cublasDgemmStridedBatched)
+ABSENT(cublasDgemm_v2)
+ABSENT(cublasDgemv_v2)
+ABSENT(cublasGemmEx)
+ABSENT(cublasGemmStridedBatchedEx)
+ABSENT(cublasSgemmStridedBatched)
+ABSENT(cublasSgemv_v2)

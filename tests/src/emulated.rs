@@ -1,0 +1,133 @@
+//! A GPU's kernels on the processor: `kernels.cu`, compiled by the C++ compiler that is there, and BLAS's matrix product
+//! by its definition. Everything of a network on a GPU but CUDA itself runs here.
+
+use crate::root;
+use dfdx::prelude::{Cpu, CpuError};
+use rethink::cuda::{Backend, Buffer, Sgemm, kernels};
+use rethink::ops::gemm::{Matrix, product};
+use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+type Start = unsafe extern "C" fn(*const c_char, c_uint, *mut *mut c_void) -> c_int;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Emulated {
+    store: Cpu,
+    library: Arc<libloading::Library>,
+}
+
+impl Emulated {
+    /// Compiles the kernels in `folder`; `None` without a C++ compiler.
+    ///
+    /// # Panics
+    /// Where they do not compile.
+    pub fn new(folder: &Path) -> Option<Emulated> {
+        compiler()?;
+        emulation(folder, "on_processor.cpp", "kernels.so");
+        // SAFETY: the library is the one just compiled; nothing runs when it is loaded.
+        let library = unsafe { libloading::Library::new(folder.join("kernels.so")) }.unwrap();
+        Some(Emulated { store: Cpu::default(), library: Arc::new(library) })
+    }
+}
+
+/// The C++ compiler that is there.
+pub fn compiler() -> Option<&'static str> {
+    let there = |name: &&str| {
+        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    ["c++", "g++", "clang++"].into_iter().find(there)
+}
+
+/// Compiles the kernels with `source`, a file of tests/cuda, to the shared library `name` in `folder`.
+///
+/// # Panics
+/// Where they do not compile without a warning.
+pub fn emulation(folder: &Path, source: &str, name: &str) {
+    let compiler = compiler().expect("a C++ compiler");
+    std::fs::write(folder.join("kernels.cu"), kernels::SOURCE).unwrap();
+    let output = Command::new(compiler)
+        .args([
+            "-std=c++17",
+            "-O3",
+            "-march=native",
+            "-Wall",
+            "-shared",
+            "-fPIC",
+            "-fvisibility=hidden",
+            "-I",
+        ])
+        .arg(folder)
+        .arg("-o")
+        .arg(folder.join(name))
+        .arg(root().join("tests/cuda").join(source))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{compiler}: {said}");
+}
+
+// SAFETY: the store's memory is the processor's, and the kernels keep nothing.
+unsafe impl Backend for Emulated {
+    type Store = Cpu;
+
+    fn store(&self) -> &Cpu {
+        &self.store
+    }
+
+    fn describe(&self) -> String {
+        "emulated".into()
+    }
+
+    fn address(buffer: &Buffer<Emulated>) -> u64 {
+        buffer.as_ptr() as u64
+    }
+
+    fn upload(&self, values: &[f32], to: &mut Buffer<Emulated>) -> Result<(), CpuError> {
+        to.copy_from_slice(values);
+        Ok(())
+    }
+
+    fn download(&self, from: &Buffer<Emulated>) -> Result<Vec<f32>, CpuError> {
+        Ok(from.to_vec())
+    }
+
+    unsafe fn launch(
+        &self,
+        kernel: &'static str,
+        threads: u32,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), CpuError> {
+        let name = CString::new(kernel).unwrap();
+        // SAFETY: the function has this type; the arguments are the caller's to answer for.
+        let found = unsafe {
+            let start: libloading::Symbol<Start> = self.library.get(b"start").unwrap();
+            start(name.as_ptr(), threads, arguments.as_mut_ptr())
+        };
+        assert_eq!(found, 1, "there is no kernel {kernel}");
+        Ok(())
+    }
+
+    unsafe fn sgemm(&self, p: &Sgemm) -> Result<(), CpuError> {
+        let size = |v: i32| usize::try_from(v).unwrap();
+        let (m, n, k) = (size(p.m), size(p.n), size(p.k));
+        // A column-major matrix of some rows, a leading dimension apart, is a row-major one of as many columns.
+        let factor = |address: u64, transposed: bool, rows: usize, columns: usize, stride: i32| {
+            let (columns_there, rows_there) = if transposed { (rows, columns) } else { (columns, rows) };
+            let length = (columns_there - 1) * size(stride) + rows_there;
+            // SAFETY: the caller's: the address is of as many numbers as the sizes say.
+            let data = unsafe { std::slice::from_raw_parts(address as *const f32, length) };
+            let there = Matrix::strided(data, columns_there, rows_there, size(stride));
+            // op(X)', as the product is transposed as a whole.
+            if transposed { there.t() } else { there }
+        };
+        let (a, b) = (factor(p.a, p.transpose_a, m, k, p.lda), factor(p.b, p.transpose_b, k, n, p.ldb));
+        assert!(p.ldc == p.m && (p.beta == 0.0 || p.beta == 1.0));
+        // SAFETY: as above; nothing else holds the result.
+        let c = unsafe { std::slice::from_raw_parts_mut(p.c as *mut f32, m * n) };
+        product(c, b, a, p.beta == 1.0);
+        Ok(())
+    }
+}
