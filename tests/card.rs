@@ -69,6 +69,7 @@ fn the_selftest_passes() {
     }
     let place = |network: &dyn Network| CARD.place(network);
     let mut checks = selftest::operations(&place, &mut |check| println!("{check:?}")).unwrap();
+    checks.extend(selftest::images(&place, &mut |check| println!("{check:?}")).unwrap());
     checks.extend(selftest::models(&place, 8, (107, 0.25), &mut |check| println!("{check:?}")).unwrap());
     for check in &checks {
         assert!(check.passed(), "{check:?}");

@@ -35,6 +35,19 @@ fn every_operation_gives_what_the_processor_gives() {
 }
 
 #[test]
+fn images_made_on_a_card_are_those_made_on_the_processor() {
+    let Some((backend, _folder)) = emulated("images_made_on_a_card_are_those_made_on_the_processor") else {
+        return;
+    };
+    let placed = |network: &dyn Network| place(network, backend.clone());
+    let checks = selftest::images(&placed, &mut |check| println!("{check:?}")).unwrap();
+    assert_eq!(checks.len(), 10);
+    for check in &checks {
+        assert!(check.difference < TOLERANCE / 20.0, "{check:?}");
+    }
+}
+
+#[test]
 fn every_network_trains_as_on_the_processor() {
     let Some((backend, _folder)) = emulated("every_network_trains_as_on_the_processor") else { return };
     let placed = |network: &dyn Network| place(network, backend.clone());

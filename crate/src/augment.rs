@@ -140,13 +140,15 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether colours change.
+    pub fn recolours(&self) -> bool {
+        (self.brightness, self.saturation, self.hue, self.contrast) != (0.0, 1.0, 0.0, 1.0)
+    }
+
     /// Brightness, saturation, hue, contrast; then values outside [0, 1] become 0 or 1. An image (`C x H x W`)
     /// whose colours do not change keeps its values as they are, outside [0, 1] too.
     pub fn colours(&self, image: &mut [f32], channels: usize) {
-        let rest = Change { flip: false, degrees: 0.0, ..*self };
-        let nothing =
-            Change { flip: false, degrees: 0.0, brightness: 0.0, saturation: 1.0, hue: 0.0, contrast: 1.0 };
-        if rest == nothing {
+        if !self.recolours() {
             return;
         }
         image.iter_mut().for_each(|v| *v += self.brightness);

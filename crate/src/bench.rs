@@ -78,7 +78,7 @@ struct Trainer {
 }
 
 impl Trainer {
-    fn new(model: ModelKind) -> Result<Trainer> {
+    fn new(model: ModelKind, device: Device) -> Result<Trainer> {
         let (side, classes, batch, count) = match model {
             ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => (299, 1000, BATCH_V3, 4 * BATCH_V3),
             _ => (CROP, 10, BATCH, IMAGES),
@@ -88,7 +88,7 @@ impl Trainer {
         let images = (0..count * image).map(|_| rng.random_range(-1.7..1.7)).collect();
         let labels = (0..count).map(|_| rng.random_range(0..classes)).collect();
         let network = model.build_for([side, side, 3], classes.into(), 1.0, model.init(), 0)?;
-        let network = Device::current()?.take(network)?;
+        let network = device.take(network)?;
         Ok(Trainer { network, image, images, labels, batch })
     }
 
@@ -205,14 +205,18 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Measures `models`. `say` gets a line of what is measured against what.
+/// Measures `models` on `device`. `say` gets a line of what is measured against what.
 ///
-/// Errors: [`Error::Program`] where `peer` is no Python with PyTorch.
-pub fn measure(models: &[ModelKind], peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Rate>> {
+/// Errors: [`Error::Program`] where `peer` is no Python with PyTorch; those of [`Device::take`].
+pub fn measure(
+    device: Device,
+    models: &[ModelKind],
+    peer: Option<&Path>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Rate>> {
     let script = concat!(include_str!("models/torch_models.py"), "\n", include_str!("bench_peer.py"));
     let remedy =
         "name a Python with PyTorch, such as one made by `python3 -m venv DIR && DIR/bin/pip install torch`";
-    let device = Device::current()?;
     let (place, arithmetic) = match device {
         Device::Cpu => ("cpu".to_string(), "float32"),
         Device::Cuda { card, tf32 } => (format!("cuda:{card}"), if tf32 { "tf32" } else { "float32" }),
@@ -228,7 +232,7 @@ pub fn measure(models: &[ModelKind], peer: Option<&Path>, say: &mut dyn FnMut(&s
     for &model in models {
         ops::release_memory();
         forget_peak();
-        let mut trainer = Trainer::new(model)?;
+        let mut trainer = Trainer::new(model, device)?;
         let batch = trainer.batch;
         trainer.run(1)?;
         let once = trainer.run(2)? / 2.0;

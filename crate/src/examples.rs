@@ -1,7 +1,7 @@
 //! The images and labels that a run trains and is tested on, ready for the network: small images cropped and whitened
 //! in memory, photographs decoded as they are needed.
 
-use crate::augment::{self, Augmentation};
+use crate::augment::{self, Augmentation, Change};
 use crate::cluster::{Team, total};
 use crate::config::{Hyper, RunConfig};
 use crate::data::Dataset;
@@ -28,8 +28,8 @@ enum Images {
     Small {
         train: Vec<f32>,
         test: Vec<f32>,
-        /// Where the training images change from epoch to epoch.
-        varied: Option<Varied>,
+        /// What the training images are made from.
+        source: Varied,
     },
     Photographs(Streamed),
 }
@@ -37,7 +37,10 @@ enum Images {
 /// What random crops and augmented images are made from.
 struct Varied {
     shape: [usize; 3],
+    /// Given away by [`Examples::keep_in`] where nothing changes from epoch to epoch, or the network keeps them.
     pixels: Pixels,
+    /// Whether the network keeps them.
+    kept: bool,
     random_crop: bool,
     augment: Augmentation,
     seed: u64,
@@ -76,30 +79,53 @@ pub(crate) fn as_photographs(config: &RunConfig, data: &Dataset) -> bool {
     data.photographs.is_some() || config.input != CROP
 }
 
-impl Varied {
-    fn image(&self, index: usize, choices: &Choices, out: &mut [f32]) {
-        let [channels, height, width] = self.shape;
-        let (top, left) = choices.corners[index];
-        let corner = (top.into(), left.into());
-        if self.augment.is_off() {
-            return self.pixels.whitened(index, self.shape, corner, out);
-        }
-        let stream = AUGMENT << 40 | u64::from(choices.epoch);
-        let change = self.augment.draw(self.seed, stream, index as u32);
-        let whole = self.pixels.scaled(index, self.shape);
+/// A small training image as a step sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// Which image of the training set.
+    pub index: usize,
+    /// First row and column of its crop.
+    pub corner: (u8, u8),
+    /// What else happens to it.
+    pub change: Option<Change>,
+}
+
+impl View {
+    /// The image as the network sees it (`C x 28 x 28`): turned, cropped, flipped, recoloured, whitened. `pixels` are
+    /// images of `shape`.
+    pub fn write(&self, pixels: &Pixels, shape: [usize; 3], out: &mut [f32]) {
+        let [channels, height, width] = shape;
+        let corner = (self.corner.0.into(), self.corner.1.into());
+        let Some(change) = self.change else {
+            return pixels.whitened(self.index, shape, corner, out);
+        };
+        let whole = pixels.scaled(self.index, shape);
         let mut turned = vec![0.0; channels * height * width];
-        let turned = if self.augment.rotation > 0.0 {
-            augment::rotate(&whole, self.shape, change.degrees, &mut turned);
+        let turned = if change.degrees != 0.0 {
+            augment::rotate(&whole, shape, change.degrees, &mut turned);
             &turned
         } else {
             &whole
         };
-        preprocess::crop(turned, self.shape, corner, out, |v| v);
+        preprocess::crop(turned, shape, corner, out, |v| v);
         if change.flip {
             augment::flip(out, CROP);
         }
         change.colours(out, channels);
         preprocess::whiten(out);
+    }
+}
+
+impl Varied {
+    /// Whether images change from epoch to epoch.
+    fn varies(&self) -> bool {
+        self.random_crop || !self.augment.is_off()
+    }
+
+    fn view(&self, index: usize, choices: &Choices) -> View {
+        let stream = AUGMENT << 40 | u64::from(choices.epoch);
+        let change = || self.augment.draw(self.seed, stream, index as u32);
+        View { index, corner: choices.corners[index], change: (!self.augment.is_off()).then(change) }
     }
 }
 
@@ -178,7 +204,6 @@ impl Examples {
         }
         let corrupted = config.corruption.apply(data, train, test, config.seeds.data)?;
         let shape = corrupted.shape;
-        let varied = |pixels| Varied { shape, pixels, random_crop, augment, seed };
         Ok(Examples {
             image: shape[0] * CROP * CROP,
             train_labels: corrupted.train_labels,
@@ -186,9 +211,22 @@ impl Examples {
             images: Images::Small {
                 train: corrupted.train.whitened_all(train, shape)?,
                 test: corrupted.test.whitened_all(test, shape)?,
-                varied: (random_crop || !augment.is_off()).then(|| varied(corrupted.train)),
+                source: Varied { shape, pixels: corrupted.train, kept: false, random_crop, augment, seed },
             },
         })
+    }
+
+    /// Has `network` keep small images, if it does that: then [`Examples::views`] are what it trains on.
+    ///
+    /// Errors: those of [`Network::keep`].
+    pub fn keep_in(&mut self, network: &mut dyn Network) -> Result<()> {
+        if let Images::Small { source, .. } = &mut self.images {
+            source.kept = network.keep(&source.pixels, source.shape)?;
+            if source.kept || !source.varies() {
+                source.pixels = Pixels::Bytes(Vec::new());
+            }
+        }
+        Ok(())
     }
 
     /// Number of training examples.
@@ -208,14 +246,14 @@ impl Examples {
         let n = self.len();
         let corners = match &self.images {
             Images::Small {
-                varied: Some(Varied { shape: [_, height, width], random_crop: true, seed, .. }),
+                source: Varied { shape: [_, height, width], random_crop: true, seed, .. },
                 ..
             } => {
                 let mut rng = epoch_stream(*seed, CROPS, epoch);
                 let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
                 (0..n).map(|_| (up_to(*height), up_to(*width))).collect()
             }
-            Images::Small { varied: Some(Varied { shape: [_, height, width], .. }), .. } => {
+            Images::Small { source: Varied { shape: [_, height, width], .. }, .. } => {
                 let (top, left) = preprocess::centre(*height, *width)?;
                 vec![(top.min(255) as u8, left.min(255) as u8); n]
             }
@@ -245,12 +283,13 @@ impl Examples {
         let labels = || order.iter().map(|&i| self.train_labels[i as usize]);
         let mut images = vec![0.0; order.len() * self.image];
         match &self.images {
-            Images::Small { train, varied, .. } => {
+            Images::Small { train, source, .. } => {
                 threads::each_chunk(&mut images, self.image, |at, out| {
                     let index = order[at] as usize;
-                    match varied {
-                        Some(varied) => varied.image(index, choices, out),
-                        None => out.copy_from_slice(&train[index * self.image..(index + 1) * self.image]),
+                    if source.varies() {
+                        source.view(index, choices).write(&source.pixels, source.shape, out);
+                    } else {
+                        out.copy_from_slice(&train[index * self.image..(index + 1) * self.image]);
                     }
                 });
                 (images, labels().collect())
@@ -260,6 +299,15 @@ impl Examples {
                 self.decoded(images, labels, |at, out| streamed.train(order[at] as usize, choices.epoch, out))
             }
         }
+    }
+
+    /// The training images `order` as they are in this epoch, for a network that keeps them, and their labels; `None`
+    /// where it does not.
+    pub fn views(&self, order: &[u32], choices: &Choices) -> Option<(Vec<View>, Vec<u16>)> {
+        let Images::Small { source, .. } = &self.images else { return None };
+        let view = |&index: &u32| source.view(index as usize, choices);
+        let labels = order.iter().map(|&i| self.train_labels[i as usize]);
+        source.kept.then(|| (order.iter().map(view).collect(), labels.collect()))
     }
 
     /// Fills `images` by `write` and leaves out those for which it says `false`.

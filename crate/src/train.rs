@@ -273,7 +273,7 @@ pub fn train_by(
     let team = processes.as_deref();
     let synchronous = processes.as_ref().filter(|_| matches!(crew, Crew::Synchronous(_)));
     let DataSizes { train, test } = sizes(config, data)?;
-    let examples = Examples::new(config, data, train, test)?;
+    let mut examples = Examples::new(config, data, train, test)?;
     let hyper = &config.hyper;
     let mut network = network(config, data)?;
     let mut at = Position::default();
@@ -292,6 +292,10 @@ pub fn train_by(
         Crew::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)?),
         _ => None,
     };
+    if team.is_none() {
+        examples.keep_in(network.as_mut())?;
+    }
+    let examples = examples;
     let mut events = progress.events.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
     let n = examples.len();
     let steps = n.div_ceil(hyper.batch_size);
@@ -341,14 +345,19 @@ pub fn train_by(
                                 synchronous::step(network.as_mut(), images, &labels, step, pass, &share)?;
                             (outcome, order.len())
                         }
-                        None => {
-                            let (images, labels) = examples.batch(order, &choices);
-                            let outcome = match labels.len() {
-                                0 => StepOutcome { loss: 0.0, correct: 0 },
-                                _ => network.train_step(images, &labels, step, pass)?,
-                            };
-                            (outcome, labels.len())
-                        }
+                        None => match examples.views(order, &choices) {
+                            Some((views, labels)) => {
+                                (network.train_views(&views, &labels, step, pass)?, labels.len())
+                            }
+                            None => {
+                                let (images, labels) = examples.batch(order, &choices);
+                                let outcome = match labels.len() {
+                                    0 => StepOutcome { loss: 0.0, correct: 0 },
+                                    _ => network.train_step(images, &labels, step, pass)?,
+                                };
+                                (outcome, labels.len())
+                            }
+                        },
                     };
                     let seconds = started.elapsed().as_secs_f64();
                     if !count(&mut at, index, (f64::from(loss), correct), seen, seconds) {

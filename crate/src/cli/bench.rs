@@ -2,20 +2,21 @@
 
 use super::runs::terminal_table;
 use crate::bench::Timing;
+use crate::device::Device;
 use crate::models::ModelKind;
 use crate::{Result, bench, jupyter};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Measures `models`, or every one where none is named, and prints a table or a line of JSON each.
-pub fn bench(models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()> {
+/// Measures `models`, or every one where none is named, on `device`, and prints a table or a line of JSON each.
+pub fn bench(device: Device, models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()> {
     let models = if models.is_empty() { &ModelKind::ALL } else { models };
-    let rates = bench::measure(models, peer, &mut |line| eprintln!("{line}"))?;
+    let rates = bench::measure(device, models, peer, &mut |line| eprintln!("{line}"))?;
     if json {
         for rate in &rates {
             println!(
                 "{}",
-                json!({ "model": rate.model.name(), "ours": rate.ours, "peer": rate.peer, "ratio": rate.ratio(),
+                json!({ "model": rate.model.name(), "device": device.to_string(), "ours": rate.ours, "peer": rate.peer, "ratio": rate.ratio(),
                         "ours_memory": rate.ours_memory, "peer_memory": rate.peer_memory })
             );
         }

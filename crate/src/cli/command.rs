@@ -306,7 +306,9 @@ impl Command {
             Action::Bench { what: Some(BenchAction::Kernels { n, peer, json }), .. } => {
                 cli::bench::kernels(n, peer.as_deref(), json)
             }
-            Action::Bench { what: None, only, peer, json } => cli::bench::bench(&only, peer.as_deref(), json),
+            Action::Bench { what: None, only, peer, json } => {
+                cli::bench::bench(Device::current()?, &only, peer.as_deref(), json)
+            }
             Action::Selftest { peer, checks_only, json } => {
                 cli::selftest::selftest(peer.as_deref(), checks_only, json)
             }

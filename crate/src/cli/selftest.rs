@@ -7,22 +7,21 @@ use crate::{Error, Result, cli};
 use serde_json::json;
 use std::path::Path;
 
-/// Compares the chosen GPU with the processor, then measures every network's images per second on it.
+/// Compares the chosen GPU with the processor, then measures every network's images per second on it, in float32 and in
+/// TensorFloat-32.
 ///
 /// Errors: [`Error::Argument`] where the processor is chosen, [`Error::Different`] for checks that fail; those of
 /// [`Device::open`] and of [`cli::bench::bench`].
 pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()> {
     let device = Device::current()?;
-    if device == Device::Cpu {
+    let Device::Cuda { card, .. } = device else {
         let problem = "compares a GPU with the processor: name one, as `--device cuda:0`";
         return Err(Error::argument("selftest", problem));
-    }
-    println!("{}", device.describe()?);
-    // Networks are compared in the processor's arithmetic; TensorFloat-32 has three digits.
-    let exact = match device {
-        Device::Cuda { card, .. } => Device::Cuda { card, tf32: false },
-        other => other,
     };
+    println!("{}", device.describe()?);
+    // Networks are compared in the processor's arithmetic: TensorFloat-32 has three digits.
+    let arithmetic = [false, true].map(|tf32| Device::Cuda { card, tf32 });
+    let exact = arithmetic[0];
     let place = |network: &dyn Network| exact.place(network);
     let mut say = |check: &Check| {
         if json {
@@ -37,6 +36,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
         }
     };
     let mut checks = selftest::operations(&place, &mut say)?;
+    checks.extend(selftest::images(&place, &mut say)?);
     checks.extend(selftest::models(&place, 4, (299, 1.0), &mut say)?);
     let failed: Vec<&str> =
         checks.iter().filter(|check| !check.passed()).map(|check| check.name.as_str()).collect();
@@ -52,5 +52,5 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
     if checks_only {
         return Ok(());
     }
-    cli::bench::bench(&ModelKind::ALL, peer, json)
+    arithmetic.into_iter().try_for_each(|device| cli::bench::bench(device, &ModelKind::ALL, peer, json))
 }

@@ -17,6 +17,130 @@ struct Sizes {
     unsigned i = blockIdx.x * blockDim.x + threadIdx.x;    \
     if (i >= n) return;
 
+// ---- images ---------------------------------------------------------------------------------------------------------
+
+const unsigned CROP = 28;
+
+// How an image of a batch is seen (Rust: kernels::Seen).
+struct Seen {
+    unsigned index, top, left, flip, recoloured;
+    // Sine and cosine of the angle it is turned by, each as the sum of two.
+    float sine, sine_rest, cosine, cosine_rest;
+    float brightness, saturation, hue, contrast;
+};
+
+// The two pixels beside a place along one axis, and the share of the second.
+struct Beside {
+    int low, high;
+    float share;
+};
+
+__device__ Beside beside(double place, unsigned size) {
+    double low = floor(place - 0.5);
+    Beside b;
+    b.low = max((int)low, 0);
+    b.high = min(max((int)low + 1, 0), (int)size - 1);
+    b.share = (float)(place - 0.5 - low);
+    return b;
+}
+
+// The crops (n x C x 28 x 28) of images (C x H x W, bytes or, where there are none, numbers), turned about their centre
+// and flipped; what comes from outside an image is black.
+KERNEL view(unsigned n, const unsigned char *bytes, const float *numbers, const Seen *seen, float *to, unsigned channels,
+            unsigned height, unsigned width) {
+    EACH
+    unsigned x = i % CROP, y = i / CROP % CROP, c = i / CROP / CROP % channels;
+    Seen s = seen[i / CROP / CROP / channels];
+    unsigned plane = (s.index * channels + c) * height * width;
+    double centre_x = width / 2.0, centre_y = height / 2.0;
+    double dx = (s.left + (s.flip ? CROP - 1 - x : x)) + 0.5 - centre_x, dy = (s.top + y) + 0.5 - centre_y;
+    double sine = (double)s.sine + s.sine_rest, cosine = (double)s.cosine + s.cosine_rest;
+    double from_x = centre_x + cosine * dx - sine * dy, from_y = centre_y + sine * dx + cosine * dy;
+    if (!(from_x >= 0.0 && from_x < width && from_y >= 0.0 && from_y < height)) {
+        to[i] = 0.0f;
+        return;
+    }
+    Beside h = beside(from_x, width), v = beside(from_y, height);
+    float values[4];
+    for (unsigned k = 0; k < 4; k++) {
+        unsigned at = plane + (k < 2 ? v.low : v.high) * width + (k % 2 ? h.high : h.low);
+        values[k] = bytes ? bytes[at] / 255.0f : numbers[at];
+    }
+    float above = values[0] + h.share * (values[1] - values[0]), below = values[2] + h.share * (values[3] - values[2]);
+    to[i] = above + v.share * (below - above);
+}
+
+__device__ float within(float value) { return fminf(fmaxf(value, 0.0f), 1.0f); }
+
+__device__ float part(float hue, float saturation, float value, float from, float sign, float offset) {
+    return ((1.0f - saturation) + saturation * within(offset + sign * fabsf(6.0f * hue - from))) * value;
+}
+
+// Brightness, saturation and hue of each pixel of recoloured images, in place (TensorFlow's, through HSV): one thread a
+// pixel.
+KERNEL recolour(unsigned n, float *images, const Seen *seen, unsigned channels) {
+    EACH
+    const unsigned area = CROP * CROP;
+    Seen s = seen[i / area];
+    if (!s.recoloured) return;
+    float *at = images + i / area * channels * area + i % area;
+    for (unsigned c = 0; c < channels; c++) at[c * area] += s.brightness;
+    if (channels != 3 || (s.saturation == 1.0f && s.hue == 0.0f)) return;
+    for (unsigned round = 0; round < 2; round++) {
+        if (round == 0 ? s.saturation == 1.0f : s.hue == 0.0f) continue;
+        float r = at[0], g = at[area], b = at[2 * area];
+        float value = fmaxf(fmaxf(r, g), b), range = value - fminf(fminf(r, g), b);
+        float saturation = value > 0.0f ? range / value : 0.0f, hue = 0.0f;
+        if (range > 0.0f) {
+            float sixth = 1.0f / (6.0f * range);
+            hue = r == value ? sixth * (g - b) : g == value ? sixth * (b - r) + 2.0f / 6.0f : sixth * (r - g) + 4.0f / 6.0f;
+            if (hue < 0.0f) hue += 1.0f;
+        }
+        if (round == 0) {
+            saturation = within(saturation * s.saturation);
+        } else {
+            hue = hue + s.hue + 1.0f;
+            hue -= floorf(hue);
+        }
+        at[0] = part(hue, saturation, value, 3.0f, 1.0f, -1.0f);
+        at[area] = part(hue, saturation, value, 2.0f, -1.0f, 2.0f);
+        at[2 * area] = part(hue, saturation, value, 4.0f, -1.0f, 2.0f);
+    }
+}
+
+// Of each of `rows` rows of `length` numbers, the sums of `parts` parts; with `of`, the sums of the rows, the sums of
+// the squares of the differences from the row's mean.
+KERNEL along(unsigned n, const float *x, const float *of, float *to, unsigned length, unsigned parts) {
+    EACH
+    unsigned row = i / parts, each = (length + parts - 1) / parts;
+    unsigned first = i % parts * each, last = min(first + each, length);
+    float mean = of ? of[row] / (float)length : 0.0f, all = 0.0f;
+    for (unsigned k = first; k < last; k++) {
+        float value = x[row * length + k] - mean;
+        all += of ? value * value : value;
+    }
+    to[i] = all;
+}
+
+// The contrast of recoloured images, from the sums of their channels; then values outside [0, 1] become 0 or 1.
+KERNEL contrast(unsigned n, float *images, const Seen *seen, const float *sums, unsigned channels) {
+    EACH
+    unsigned plane = i / CROP / CROP;
+    Seen s = seen[plane / channels];
+    if (!s.recoloured) return;
+    float mean = sums[plane] / (float)(CROP * CROP);
+    float value = s.contrast == 1.0f ? images[i] : (images[i] - mean) * s.contrast + mean;
+    images[i] = within(value);
+}
+
+// TensorFlow's per-image whitening, from an image's sum and sum of squared differences.
+KERNEL whiten(unsigned n, float *images, const float *sums, const float *squares, unsigned length) {
+    EACH
+    unsigned image = i / length;
+    float least = 1.0f / sqrtf((float)length), deviation = sqrtf(squares[image] / (float)length);
+    images[i] = (images[i] - sums[image] / (float)length) / fmaxf(deviation, least);
+}
+
 // ---- where numbers lie ----------------------------------------------------------------------------------------------
 
 // Images as they are read (n x C x H x W) pixel by pixel.

@@ -2,7 +2,10 @@
 //! of the caller and panics, as indexing would.
 
 use super::{Backend, Buffer, Done, Fault, Sgemm};
+use crate::augment::Change;
+use crate::examples::View;
 use crate::ops::conv::Geometry;
+use crate::preprocess::{CROP, Pixels};
 use dfdx::prelude::Storage;
 use std::ffi::c_void;
 
@@ -10,7 +13,12 @@ use std::ffi::c_void;
 pub const SOURCE: &str = include_str!("kernels.cu");
 
 /// Every function in it.
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 35] = [
+    "view",
+    "recolour",
+    "along",
+    "contrast",
+    "whiten",
     "pixels",
     "columns",
     "im2col",
@@ -45,6 +53,16 @@ pub const NAMES: [&str; 30] = [
 
 /// Rows that one thread sums up.
 const GROUP: usize = 64;
+
+/// Checks lengths: `kernel!(backend, name, threads; buffer has length, ...; arguments)`.
+macro_rules! kernel {
+    ($b:expr, $name:literal, $threads:expr; $($buffer:expr => $length:expr),*; $($argument:expr),* $(,)?) => {{
+        $(assert!(length($b, $buffer) >= $length, concat!($name, ": {} of {} numbers"), length($b, $buffer), $length);)*
+        // SAFETY: the types are those of the function of this name in kernels.cu, where its lengths are those that
+        // have been checked.
+        unsafe { run($b, $name, $threads, &[$($argument),*]) }
+    }};
+}
 
 /// Sizes of a convolution or pooling, as `kernels.cu` has them.
 #[repr(C)]
@@ -81,6 +99,153 @@ impl Sizes {
             outputs: int(g.outputs),
         }
     }
+}
+
+/// How an image of a batch is seen, as `kernels.cu` has it: words of four bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    index: u32,
+    corner: [u32; 2],
+    flip: u32,
+    recoloured: u32,
+    /// A number as the sum of two.
+    sine: [f32; 2],
+    cosine: [f32; 2],
+    brightness: f32,
+    saturation: f32,
+    hue: f32,
+    contrast: f32,
+}
+
+/// Words of a [`Seen`].
+const WORDS: usize = size_of::<Seen>() / size_of::<f32>();
+
+impl Seen {
+    fn new(view: &View) -> Seen {
+        let both = |v: f64| [v as f32, (v - f64::from(v as f32)) as f32];
+        let (sine, cosine) = view.change.map_or(0.0, |c| c.degrees).to_radians().sin_cos();
+        let on = view.change.filter(Change::recolours);
+        Seen {
+            index: u32::try_from(view.index).expect("fewer than 2^32 images"),
+            corner: [view.corner.0.into(), view.corner.1.into()],
+            flip: view.change.is_some_and(|c| c.flip).into(),
+            recoloured: on.is_some().into(),
+            sine: both(sine),
+            cosine: both(cosine),
+            brightness: on.map_or(0.0, |c| c.brightness),
+            saturation: on.map_or(1.0, |c| c.saturation),
+            hue: on.map_or(0.0, |c| c.hue),
+            contrast: on.map_or(1.0, |c| c.contrast),
+        }
+    }
+
+    /// Its bits, as the numbers in which memory is counted.
+    fn words(self) -> [f32; WORDS] {
+        let Seen { index, corner: [top, left], flip, recoloured, .. } = self;
+        let [a, b, c, d, e] = [index, top, left, flip, recoloured].map(f32::from_bits);
+        let ([f, g], [h, i]) = (self.sine, self.cosine);
+        [a, b, c, d, e, f, g, h, i, self.brightness, self.saturation, self.hue, self.contrast]
+    }
+}
+
+/// Images on the device.
+pub(super) struct Kept<B: Backend> {
+    /// Numbers, or the bits of four bytes each.
+    pixels: Buffer<B>,
+    bytes: bool,
+    pub images: usize,
+    shape: [usize; 3],
+}
+
+impl<B: Backend> Kept<B> {
+    /// Whether there is such an image, with the crop inside.
+    pub fn has(&self, view: &View) -> bool {
+        let ([_, height, width], (top, left)) = (self.shape, view.corner);
+        view.index < self.images && usize::from(top) + CROP <= height && usize::from(left) + CROP <= width
+    }
+}
+
+/// `pixels` of images of `shape`, on the device.
+pub(super) fn keep<B: Backend>(b: &B, pixels: &Pixels, shape: [usize; 3]) -> Result<Kept<B>, Fault<B>> {
+    let size: usize = shape.iter().product();
+    let (buffer, images) = match pixels {
+        Pixels::Floats(numbers) => (upload(b, numbers)?, numbers.len() / size),
+        Pixels::Bytes(bytes) => {
+            let word = |bytes: &[u8]| {
+                let mut word = [0; 4];
+                word[..bytes.len()].copy_from_slice(bytes);
+                f32::from_bits(u32::from_ne_bytes(word))
+            };
+            let words: Vec<f32> = bytes.chunks(4).map(word).collect();
+            (upload(b, &words)?, bytes.len() / size)
+        }
+    };
+    Ok(Kept { pixels: buffer, bytes: matches!(pixels, Pixels::Bytes(_)), images, shape })
+}
+
+/// Sums of each of `rows` rows of `length` numbers, or, with those, of the squares of the differences from the mean.
+fn along<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    of: Option<&Buffer<B>>,
+    rows: usize,
+    length: usize,
+) -> Result<Buffer<B>, Fault<B>> {
+    const PARTS: usize = 28;
+    let step = |x: &Buffer<B>, of: Option<&Buffer<B>>, length: usize, parts: usize| {
+        let mut to = alloc(b, rows * parts)?;
+        let of = match of {
+            Some(of) => {
+                assert!(self::length(b, of) >= rows, "along: sums");
+                at::<B>(of)
+            }
+            None => Arg::Address(0),
+        };
+        kernel!(
+            b, "along", rows * parts; x => rows * length, &to => rows * parts;
+            at::<B>(x), of, into::<B>(&mut to), count(length), count(parts)
+        )?;
+        Ok(to)
+    };
+    let parts = step(x, of, length, PARTS)?;
+    step(&parts, None, PARTS, 1)
+}
+
+/// The images of a batch as a step sees them (`n x C x 28 x 28`), each view of one that is kept.
+pub(super) fn views<B: Backend>(b: &B, kept: &Kept<B>, views: &[View]) -> Result<Buffer<B>, Fault<B>> {
+    let [channels, height, width] = kept.shape;
+    let (n, area) = (views.len(), CROP * CROP);
+    assert!(views.iter().all(|view| kept.has(view)), "views of images that are kept");
+    let size = kept.images * channels * height * width;
+    assert!(length(b, &kept.pixels) >= if kept.bytes { size.div_ceil(4) } else { size }, "images");
+    let words: Vec<f32> = views.iter().flat_map(|view| Seen::new(view).words()).collect();
+    let (seen, all) = (upload(b, &words)?, n * channels * area);
+    let (pixels, none) = (at::<B>(&kept.pixels), Arg::Address(0));
+    let (bytes, numbers) = if kept.bytes { (pixels, none) } else { (none, pixels) };
+    let mut to = alloc(b, all)?;
+    kernel!(
+        b, "view", all; &seen => n * WORDS, &to => all;
+        bytes, numbers, at::<B>(&seen), into::<B>(&mut to), count(channels), count(height), count(width)
+    )?;
+    if views.iter().any(|view| view.change.is_some_and(|change| change.recolours())) {
+        kernel!(
+            b, "recolour", n * area; &to => all, &seen => n * WORDS;
+            into::<B>(&mut to), at::<B>(&seen), count(channels)
+        )?;
+        let sums = along(b, &to, None, n * channels, area)?;
+        kernel!(
+            b, "contrast", all; &to => all, &seen => n * WORDS, &sums => n * channels;
+            into::<B>(&mut to), at::<B>(&seen), at::<B>(&sums), count(channels)
+        )?;
+    }
+    let sums = along(b, &to, None, n, channels * area)?;
+    let squares = along(b, &to, Some(&sums), n, channels * area)?;
+    kernel!(
+        b, "whiten", all; &to => all, &sums => n, &squares => n;
+        into::<B>(&mut to), at::<B>(&sums), at::<B>(&squares), count(channels * area)
+    )?;
+    Ok(to)
 }
 
 /// An argument of a kernel.
@@ -150,16 +315,6 @@ pub(super) fn upload<B: Backend>(b: &B, values: &[f32]) -> Result<Buffer<B>, Fau
     let mut buffer = Storage::<f32>::try_alloc_len(b.store(), values.len())?;
     b.upload(values, &mut buffer)?;
     Ok(buffer)
-}
-
-/// Checks lengths: `kernel!(backend, name, threads; buffer has length, ...; arguments)`.
-macro_rules! kernel {
-    ($b:expr, $name:literal, $threads:expr; $($buffer:expr => $length:expr),*; $($argument:expr),* $(,)?) => {{
-        $(assert!(length($b, $buffer) >= $length, concat!($name, ": {} of {} numbers"), length($b, $buffer), $length);)*
-        // SAFETY: the types are those of the function of this name in kernels.cu, where its lengths are those that
-        // have been checked.
-        unsafe { run($b, $name, $threads, &[$($argument),*]) }
-    }};
 }
 
 /// `n` images of `channels` and `area` pixels, channel by channel, pixel by pixel.

@@ -1,9 +1,10 @@
 //! A network on a device: made of one on the processor, with its weights.
 
-use super::kernels;
+use super::kernels::{self, Kept};
 use super::ops::{Ops, Value};
 use super::{Backend, Buffer, Fault, Grads, Key};
 use crate::config::DecayOn;
+use crate::examples::View;
 use crate::models::plan::{AUXILIARY, Layer, count, output};
 use crate::models::{Network, Parameter, Role, StepOutcome};
 use crate::ops::activation::Activation;
@@ -11,6 +12,7 @@ use crate::ops::linear::InputGradient;
 use crate::ops::norm::KEPT;
 use crate::ops::{Pass, Size3};
 use crate::optim::{Decay, SgdStep};
+use crate::preprocess::{CROP, Pixels};
 use crate::{Error, Result};
 use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
 use std::sync::Arc;
@@ -36,6 +38,16 @@ struct Placed<B: Backend> {
     /// Tensors before the first fully connected layer's.
     of_convs: usize,
     decay: Decay,
+    kept: Option<Kept<B>>,
+}
+
+/// Where a batch comes from.
+#[derive(Clone, Copy)]
+enum Images<'a> {
+    /// Whitened, `n x C x H x W`.
+    Given(&'a [f32]),
+    /// Of those that are kept.
+    Kept(&'a [View]),
 }
 
 // SAFETY: all that is not plain data is the backend's, which promises this.
@@ -70,7 +82,16 @@ pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Ne
     }
     let of_convs = weights.iter().position(|w| w.shape.len() == 2).unwrap_or(weights.len());
     let classes = output(plan, input)?[2];
-    Ok(Box::new(Placed { ops, plan: plan.to_vec(), input, classes, weights, of_convs, decay: Decay::All }))
+    Ok(Box::new(Placed {
+        ops,
+        plan: plan.to_vec(),
+        input,
+        classes,
+        weights,
+        of_convs,
+        decay: Decay::All,
+        kept: None,
+    }))
 }
 
 /// What a pass through the layers gives.
@@ -93,25 +114,48 @@ impl<B: Backend> Placed<B> {
         &self.ops.backend
     }
 
+    /// A batch on the device, and how many images it has.
+    fn batch(&self, images: Images) -> Result<(Buffer<B>, usize)> {
+        let operation = "batch of images";
+        let size: usize = self.input.iter().product();
+        match images {
+            Images::Given(images) => {
+                if images.is_empty() || !images.len().is_multiple_of(size) {
+                    let expected = vec![images.len() / size, size];
+                    return Err(Error::Shape { operation, expected, got: vec![images.len()] });
+                }
+                let batch = kernels::upload(self.backend(), images).map_err(failed::<B>(operation))?;
+                Ok((batch, images.len() / size))
+            }
+            Images::Kept(views) => {
+                let Some(kept) = &self.kept else {
+                    return Err(Error::argument(operation, "this network keeps no images"));
+                };
+                if views.is_empty() || !views.iter().all(|view| kept.has(view)) {
+                    let problem =
+                        format!("no views, or some outside the {} images that are kept", kept.images);
+                    return Err(Error::argument(operation, problem));
+                }
+                let batch = kernels::views(self.backend(), kept, views).map_err(failed::<B>(operation))?;
+                Ok((batch, views.len()))
+            }
+        }
+    }
+
     fn forward<T: Tape<f32, B::Store>>(
         &self,
-        images: &[f32],
+        images: Images,
         tape: T,
         pass: &mut Pass,
     ) -> Result<Passed<B, T>> {
         let operation = "forward pass";
-        let size: usize = self.input.iter().product();
-        if images.is_empty() || !images.len().is_multiple_of(size) {
-            let expected = vec![images.len() / size, size];
-            return Err(Error::Shape { operation, expected, got: vec![images.len()] });
-        }
         if pass.share().is_some() {
             return Err(Error::argument(
                 operation,
                 "several processes with a model on GPUs are not supported",
             ));
         }
-        let data = kernels::upload(self.backend(), images).map_err(failed::<B>(operation))?;
+        let (data, n) = self.batch(images)?;
         let mut walk = Walk {
             network: self,
             conv: 0,
@@ -122,7 +166,7 @@ impl<B: Backend> Placed<B> {
             auxiliary: None,
             noted: Vec::new(),
         };
-        let (n, key) = (images.len() / size, walk.key()?);
+        let key = walk.key()?;
         let mut x = Value { data: Arc::new(data), n, size: self.input, key, tape };
         if !matches!(self.plan.first(), Some(Layer::Linear { .. })) {
             let key = walk.key()?;
@@ -132,7 +176,7 @@ impl<B: Backend> Placed<B> {
         Ok(Passed { scores, auxiliary: walk.auxiliary, noted: walk.noted })
     }
 
-    fn passes(&self, images: &[f32], labels: &[u16], pass: &mut Pass) -> Result<Stepped<B>> {
+    fn passes(&self, images: Images, labels: &[u16], pass: &mut Pass) -> Result<Stepped<B>> {
         let operation = "training step";
         if let Some(label) = labels.iter().find(|label| usize::from(**label) >= self.classes) {
             return Err(Error::argument(operation, format!("label {label} of {} classes", self.classes)));
@@ -197,22 +241,15 @@ impl<B: Backend> Placed<B> {
         kernels::follow(&b, values, noted, first, weight.length, KEPT).map_err(failed::<B>(operation))
     }
 
-    fn read(&self, buffer: &Buffer<B>, length: usize) -> Result<Vec<f32>> {
-        let mut values = self.backend().download(buffer).map_err(failed::<B>("read from the device"))?;
-        values.truncate(length);
-        Ok(values)
-    }
-}
-
-impl<B: Backend> Network for Placed<B> {
-    fn train_step(
+    /// A step of SGD.
+    fn step(
         &mut self,
-        images: Vec<f32>,
+        images: Images,
         labels: &[u16],
         step: SgdStep,
-        mut pass: Pass,
+        pass: &mut Pass,
     ) -> Result<StepOutcome> {
-        let Stepped { outcome, mut gradients, noted } = self.passes(&images, labels, &mut pass)?;
+        let Stepped { outcome, mut gradients, noted } = self.passes(images, labels, pass)?;
         let b = self.ops.backend.clone();
         self.update("training step", step, |_, weight| {
             let slot = gradients.get_or_alloc_mut(&weight.key)?;
@@ -231,13 +268,52 @@ impl<B: Backend> Network for Placed<B> {
         Ok(outcome)
     }
 
+    fn read(&self, buffer: &Buffer<B>, length: usize) -> Result<Vec<f32>> {
+        let mut values = self.backend().download(buffer).map_err(failed::<B>("read from the device"))?;
+        values.truncate(length);
+        Ok(values)
+    }
+}
+
+impl<B: Backend> Network for Placed<B> {
+    fn train_step(
+        &mut self,
+        images: Vec<f32>,
+        labels: &[u16],
+        step: SgdStep,
+        mut pass: Pass,
+    ) -> Result<StepOutcome> {
+        self.step(Images::Given(&images), labels, step, &mut pass)
+    }
+
+    fn keep(&mut self, pixels: &Pixels, shape: [usize; 3]) -> Result<bool> {
+        if self.input != [CROP, CROP, shape[0]] || shape[1] < CROP || shape[2] < CROP {
+            return Ok(false);
+        }
+        self.kept = None;
+        let kept = kernels::keep(self.backend(), pixels, shape).map_err(failed::<B>("keep the images"))?;
+        self.kept = Some(kept);
+        Ok(true)
+    }
+
+    fn train_views(
+        &mut self,
+        views: &[View],
+        labels: &[u16],
+        step: SgdStep,
+        mut pass: Pass,
+    ) -> Result<StepOutcome> {
+        self.step(Images::Kept(views), labels, step, &mut pass)
+    }
+
     fn gradients(
         &mut self,
         images: Vec<f32>,
         labels: &[u16],
         mut pass: Pass,
     ) -> Result<(StepOutcome, Vec<Vec<f32>>)> {
-        let Stepped { outcome, mut gradients, noted } = self.passes(&images, labels, &mut pass)?;
+        let Stepped { outcome, mut gradients, noted } =
+            self.passes(Images::Given(&images), labels, &mut pass)?;
         let mut all = Vec::new();
         for (index, weight) in self.weights.iter().enumerate() {
             let there = noted.iter().find(|(mean, _)| *mean == index || mean + 1 == index);
@@ -287,7 +363,7 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
-        let scores = self.forward(&images, NoneTape, &mut Pass::evaluation())?.scores;
+        let scores = self.forward(Images::Given(&images), NoneTape, &mut Pass::evaluation())?.scores;
         self.read(&scores.data, scores.len())
     }
 

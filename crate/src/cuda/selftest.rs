@@ -1,13 +1,16 @@
 //! Whether a device computes what the processor does: every operation, and training steps of every network.
 
 use crate::Result;
+use crate::augment::Augmentation;
 use crate::config::{DecayOn, Init};
+use crate::examples::View;
 use crate::models::plan::Layer;
 use crate::models::{ModelKind, Network, Parameter, Role, boxed_own};
 use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
 use crate::ops::{Pass, Size3};
 use crate::optim::SgdStep;
+use crate::preprocess::Pixels;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -91,6 +94,62 @@ pub fn operations(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check
         let check = compare(name, network, [9, 8, 5], CLASSES, (6, 2), place)?;
         say(&check);
         checks.push(check);
+    }
+    Ok(checks)
+}
+
+/// Images that are made on the device, as bytes and as numbers, with each random change: what a layer learns of them in
+/// a step.
+///
+/// Errors: those of the networks.
+pub fn images(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let off = Augmentation::default();
+    let cases = [
+        ("images, whitened", 3, off),
+        ("images, flipped and turned", 3, Augmentation::TABLE_4),
+        ("images, flipped and recoloured", 3, Augmentation::IMAGENET),
+        ("images, recoloured and turned", 3, Augmentation { rotation: 90.0, ..Augmentation::IMAGENET }),
+        ("images of one channel, recoloured", 1, Augmentation { rotation: 10.0, ..Augmentation::IMAGENET }),
+    ];
+    for (name, channels, augment) in cases {
+        let shape = [channels, 32, 34];
+        let size: usize = shape.iter().product();
+        let bytes: Vec<u8> = (0..9 * size).map(|_| rng.random()).collect();
+        let numbers = bytes.iter().map(|&b| f32::from(b) / 200.0 - 0.1).collect();
+        for (kind, pixels) in [("bytes", Pixels::Bytes(bytes)), ("numbers", Pixels::Floats(numbers))] {
+            let view = |i: u32| View {
+                index: i as usize * 5 % 9,
+                corner: (rng.random_range(0..=4), rng.random_range(0..=6)),
+                change: (!augment.is_off()).then(|| augment.draw(6, 7, i)),
+            };
+            let views: Vec<View> = (0..7).map(view).collect();
+            let labels: Vec<u16> = (0..7).collect();
+            let plan = vec![Layer::scores(CLASSES)];
+            let mut here = boxed_own(plan, [28, 28, channels], Init::Glorot, 8)?;
+            let mut there = place(here.as_ref())?;
+            let mut check =
+                Check { name: format!("{name}, of {kind}"), difference: 0.0, place: "nowhere".into() };
+            let mut batch = vec![0.0; views.len() * channels * 28 * 28];
+            for (view, out) in views.iter().zip(batch.chunks_exact_mut(channels * 28 * 28)) {
+                view.write(&pixels, shape, out);
+            }
+            let step = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
+            let ours = here.train_step(batch, &labels, step, Pass::training_step(4, 0))?;
+            if !there.keep(&pixels, shape)? {
+                (check.difference, check.place) = (f64::INFINITY, "not kept".into());
+            } else {
+                let theirs = there.train_views(&views, &labels, step, Pass::training_step(4, 0))?;
+                check.numbers("loss", &[ours.loss], &[theirs.loss]);
+                // Each label has one image: a row of the velocity is the image, all but a factor and the others' share.
+                for (ours, theirs) in here.velocity()?.iter().zip(there.velocity()?) {
+                    check.numbers("what is learnt", ours, &theirs);
+                }
+            }
+            say(&check);
+            checks.push(check);
+        }
     }
     Ok(checks)
 }

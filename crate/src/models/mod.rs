@@ -9,11 +9,12 @@ pub mod own;
 pub mod plan;
 
 use crate::config::{DecayOn, Init};
+use crate::examples::View;
 use crate::ops::activation::Activation;
 use crate::ops::norm::follow;
 use crate::ops::{Pass, Rows, elements, elements_mut, factored};
 use crate::optim::{Decay, Sgd, SgdStep};
-use crate::preprocess::CROP;
+use crate::preprocess::{CROP, Pixels};
 use crate::{Error, Result};
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::nn::tensor_collection::*;
@@ -257,6 +258,27 @@ pub trait Network: Send + Sync {
         step: SgdStep,
         pass: Pass,
     ) -> Result<StepOutcome>;
+
+    /// Keeps small images (of `shape`: channels, height, width) where the network computes, so that
+    /// [`Network::train_views`] makes batches of them there; `false` where it does not: on the processor.
+    ///
+    /// Errors: [`Error::Tensor`] for lack of memory.
+    fn keep(&mut self, _pixels: &Pixels, _shape: [usize; 3]) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// [`Network::train_step`] on images that it keeps.
+    ///
+    /// Errors: as for [`Network::train_step`]; [`Error::Argument`] where it keeps none, or not these.
+    fn train_views(
+        &mut self,
+        _views: &[View],
+        _labels: &[u16],
+        _step: SgdStep,
+        _pass: Pass,
+    ) -> Result<StepOutcome> {
+        Err(Error::argument("training step", "this network keeps no images"))
+    }
 
     /// The gradients of a batch, which change nothing: one a tensor of [`Network::parameters`], in the place of a running
     /// statistic what the batch had. A share of a batch gives its part of the sums.
