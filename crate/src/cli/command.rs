@@ -6,7 +6,7 @@ use super::notebooks::Notebooks;
 use super::runs::{self, RunChoice};
 use super::{Set, What};
 use crate::cluster::slurm::{self, Slurm};
-use crate::device::{DEVICE_VARIABLE, Device};
+use crate::device::Device;
 use crate::models::ModelKind;
 use crate::study::Study;
 use crate::venue::Venue;
@@ -23,8 +23,8 @@ pub struct Command {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// What networks are trained on: cpu; cuda:N, a GPU; cuda:N-tf32, the same with products in TensorFloat-32 (in a
-    /// program built with the feature `cuda`) [default: cpu]
-    #[arg(long, global = true, value_name = "DEVICE", env = DEVICE_VARIABLE, hide_env_values = true)]
+    /// program built with the feature `cuda`) [default: RETHINK_DEVICE, else cpu]
+    #[arg(long, global = true, value_name = "DEVICE")]
     pub device: Option<Device>,
     /// What to do.
     #[command(subcommand)]

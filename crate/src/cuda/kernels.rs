@@ -6,7 +6,7 @@ use crate::augment::Change;
 use crate::examples::View;
 use crate::ops::conv::Geometry;
 use crate::preprocess::{CROP, Pixels};
-use dfdx::prelude::Storage;
+use dfdx::prelude::{Cache, Storage};
 use std::ffi::c_void;
 
 /// The text that is compiled for a device.
@@ -305,15 +305,22 @@ pub(super) fn length<B: Backend>(b: &B, buffer: &Buffer<B>) -> usize {
     Storage::<f32>::len(b.store(), buffer)
 }
 
-/// New memory.
+/// New memory, of zeros.
 pub(super) fn alloc<B: Backend>(b: &B, length: usize) -> Result<Buffer<B>, Fault<B>> {
-    Storage::<f32>::try_alloc_len(b.store(), length.max(1))
+    let alloc = || Storage::<f32>::try_alloc_len(b.store(), length.max(1));
+    alloc().or_else(|_| {
+        // dfdx's cache gives memory out for its own length alone: that of other batches may be in the way.
+        b.store().try_empty_cache()?;
+        alloc()
+    })
 }
 
 /// Numbers on the device.
 pub(super) fn upload<B: Backend>(b: &B, values: &[f32]) -> Result<Buffer<B>, Fault<B>> {
-    let mut buffer = Storage::<f32>::try_alloc_len(b.store(), values.len())?;
-    b.upload(values, &mut buffer)?;
+    let mut buffer = alloc(b, values.len())?;
+    if !values.is_empty() {
+        b.upload(values, &mut buffer)?;
+    }
     Ok(buffer)
 }
 

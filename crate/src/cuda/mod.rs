@@ -17,7 +17,7 @@ mod network;
 mod ops;
 pub mod selftest;
 
-use dfdx::prelude::{Gradients, HasErr, Storage, Tensor};
+use dfdx::prelude::{Cache, Gradients, HasErr, Storage, Tensor};
 pub use network::place;
 use std::ffi::c_void;
 
@@ -38,7 +38,7 @@ type Grads<B> = Gradients<f32, <B as Backend>::Store>;
 /// Backend, store and buffers may be used from every thread, and from several at once.
 pub unsafe trait Backend: Clone + 'static {
     /// dfdx's device: memory and tape.
-    type Store: dfdx::tensor_ops::Device<f32>;
+    type Store: dfdx::tensor_ops::Device<f32> + Cache;
 
     /// dfdx's device.
     fn store(&self) -> &Self::Store;

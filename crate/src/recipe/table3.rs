@@ -34,13 +34,13 @@ pub(super) fn sizes(scale: Scale) -> (usize, usize) {
     }
 }
 
-/// Filters of the random conv-net, unless the study says. At paper scale as many as two cores should do within two
-/// hours, by counting operations (0.6e15 at some 100 GFLOPS); the paper has 32,000.
+/// Filters of the random conv-net, unless the study says. At paper scale as many as two cores do within two
+/// hours; the paper has 32,000.
 fn filters(study: &Study) -> usize {
     study.filters.unwrap_or(match study.scale {
         Scale::Smoke => 16,
         Scale::Small => 400,
-        Scale::Paper => 8_000,
+        Scale::Paper => 16_000,
     })
 }
 
