@@ -1,6 +1,6 @@
 //! The device itself, in a program built with the feature `cuda`: cuda.rs builds this and runs it, once without a driver
 //! and once with one that is made of the processor (cuda/driver.cpp). On a machine with a card, `cargo test --release
-//! --package rethink-tests --features cuda --test card` checks the card.
+//! --package rethink-tests --features cuda --test card -- --test-threads 1` checks the card.
 
 use rethink::config::{Init, Scale, Seeds};
 use rethink::corruption::Corruption;

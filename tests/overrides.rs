@@ -6,6 +6,7 @@ use rethink::cli::command::{Action, Command};
 use rethink::config::{Init, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::shapes10;
+use rethink::models::ModelKind;
 use rethink::overrides::Overrides;
 use rethink::recipe;
 use rethink::study::Study;
@@ -45,6 +46,24 @@ fn every_value_reaches_every_run() {
         configs(Scale::Smoke, "fig1a", ""),
         recipe::find("fig1a").unwrap().runs(&shapes10::dataset(), Scale::Smoke)
     );
+}
+
+#[test]
+fn only_the_networks_that_are_named() {
+    for (id, count) in [("fig1b", 4), ("table1", 6), ("table4", 2), ("fig1a", 0)] {
+        let chosen = configs(Scale::Small, id, "models=mlp1x512+mlp3x512,epochs=9");
+        assert!(chosen.len() >= count && (count > 0 || chosen.is_empty()), "{id}: {}", chosen.len());
+        assert!(chosen.iter().all(|c| ModelKind::MLPS.contains(&c.model) && c.hyper.epochs == 9), "{id}");
+        let all = configs(Scale::Small, id, "epochs=9");
+        let kept: Vec<_> = all.into_iter().filter(|c| ModelKind::MLPS.contains(&c.model)).collect();
+        assert_eq!(chosen, kept, "{id}");
+    }
+    let set = study(Scale::Small, "models=mlp1x512+mlp3x512").overrides.to_string();
+    assert_eq!(set, "models=mlp1x512+mlp3x512");
+    for wrong in ["models=", "models=mlp", "models=mlp1x512+", "models=mlp1x512,models=alexnet"] {
+        let error = wrong.parse::<Overrides>().unwrap_err().to_string();
+        assert!(error.contains("models"), "{wrong}: {error}");
+    }
 }
 
 /// At paper scale on all 10,000 images the rate decays every 5 epochs; with 1,000 of them, as at scale small, every 50.

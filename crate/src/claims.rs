@@ -10,7 +10,7 @@ use crate::corruption::Corruption;
 use crate::models::ModelKind;
 use crate::paper::{TABLE_2, Table2Row};
 use crate::recipe::{self, fig1a, fig1b, fig2b, mean, table2, table4};
-use crate::store::Run;
+use crate::store::{FITTED, Run};
 use crate::train::Ending;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -96,8 +96,6 @@ impl Item {
     }
 }
 
-/// Training accuracy that counts as fitted: the paper's own least is 99.34 % (table 1, MLP 1x512).
-const FITTED: f64 = 0.99;
 /// Accuracy of guessing among ten classes.
 const CHANCE: f64 = 0.1;
 /// Largest slowdown that is "a small constant factor"; figure 1b's axis ends at 3.5.
@@ -270,17 +268,8 @@ fn steps(runs: &[&Run], loss: f64) -> Option<f64> {
 /// fitted reach it. Not to their ends: of two runs that stay just below 100 %, both end with the last epoch.
 fn epochs(runs: &[&Run]) -> Option<f64> {
     let told = runs.iter().filter(|run| run.record.config.hyper.stop_when_fitted);
-    let epochs: Option<Vec<f64>> = told.map(|run| enough_at(run).map(f64::from)).collect();
+    let epochs: Option<Vec<f64>> = told.map(|run| run.fitted_at().map(f64::from)).collect();
     mean(epochs?)
-}
-
-/// The first epoch with a training accuracy (of its batches, or of the whole set at its end) of at least [`FITTED`].
-fn enough_at(run: &Run) -> Option<u32> {
-    let column = |name: &str| run.frame.column(name).ok()?.f64().ok();
-    let (batches, whole) = (column("batch_accuracy")?, column("train_accuracy")?);
-    let epoch = run.frame.column("epoch").ok()?.u32().ok()?;
-    let mut rows = batches.iter().zip(whole.iter()).zip(epoch.iter());
-    rows.find(|((batches, whole), _)| [*batches, *whole].into_iter().flatten().any(|a| a >= FITTED))?.1
 }
 
 fn percent(v: f64) -> String {

@@ -216,12 +216,12 @@ impl Examples {
         })
     }
 
-    /// Has `network` keep small images, if it does that: then [`Examples::views`] are what it trains on.
+    /// Has `network` keep small images, if it does that and is `alone`: then [`Examples::views`] are what it trains on.
     ///
     /// Errors: those of [`Network::keep`].
-    pub fn keep_in(&mut self, network: &mut dyn Network) -> Result<()> {
+    pub fn keep_in(&mut self, network: &mut dyn Network, alone: bool) -> Result<()> {
         if let Images::Small { source, .. } = &mut self.images {
-            source.kept = network.keep(&source.pixels, source.shape)?;
+            source.kept = alone && network.keep(&source.pixels, source.shape)?;
             if source.kept || !source.varies() {
                 source.pixels = Pixels::Bytes(Vec::new());
             }

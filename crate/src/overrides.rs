@@ -2,6 +2,7 @@
 
 use crate::config::RunConfig;
 use crate::data::Dataset;
+use crate::models::ModelKind;
 use crate::recipe;
 use crate::study::thousands;
 use crate::{Error, Result};
@@ -37,10 +38,12 @@ pub struct Overrides {
     pub log_every: Option<usize>,
     /// `eval-every`: epochs between two evaluations on the test set.
     pub eval_every: Option<usize>,
+    /// `models`: only the runs of these networks, such as `mlp1x512+mlp3x512`.
+    pub models: Option<Vec<ModelKind>>,
 }
 
 /// Names and what they take, as an error lists them.
-const NAMES: [(&str, &str); 12] = [
+const NAMES: [(&str, &str); 13] = [
     ("epochs", "1 to 100,000"),
     ("n", "1 or more"),
     ("test", "1 or more"),
@@ -53,6 +56,7 @@ const NAMES: [(&str, &str); 12] = [
     ("weight-decay", "above 0, at most 1"),
     ("log-every", "1 or more"),
     ("eval-every", "1 or more"),
+    ("models", "names of the paper's networks, such as mlp1x512+mlp3x512"),
 ];
 
 impl Overrides {
@@ -75,6 +79,11 @@ impl Overrides {
             }
         }
         Ok(())
+    }
+
+    /// Whether a run of this network is among those that are wanted.
+    pub fn has(&self, model: ModelKind) -> bool {
+        self.models.as_ref().is_none_or(|models| models.contains(&model))
     }
 
     /// Puts the values into `config`, a run on `data`. What the recipe derived from a value that changes (how often
@@ -136,7 +145,12 @@ impl Overrides {
             "decay-every" => put(&mut self.decay_every, name, count(usize::MAX)?),
             "weight-decay" => put(&mut self.weight_decay, name, number(|x| x > 0.0 && x <= 1.0)?),
             "log-every" => put(&mut self.log_every, name, count(usize::MAX)?),
-            _ => put(&mut self.eval_every, name, count(usize::MAX)?),
+            "eval-every" => put(&mut self.eval_every, name, count(usize::MAX)?),
+            _ => {
+                let named =
+                    |text: &str| ModelKind::ALL.into_iter().find(|m| m.name() == text).ok_or_else(bad);
+                put(&mut self.models, name, value.split('+').map(named).collect::<Result<_>>()?)
+            }
         }
     }
 }
@@ -174,6 +188,7 @@ impl fmt::Display for Overrides {
             number(self.weight_decay),
             count(self.log_every),
             count(self.eval_every),
+            self.models.as_ref().map(|models| models.iter().map(|m| m.name()).collect::<Vec<_>>().join("+")),
         ];
         let set =
             NAMES.iter().zip(values).filter_map(|((name, _), value)| Some(format!("{name}={}", value?)));

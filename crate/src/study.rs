@@ -203,6 +203,7 @@ impl Study {
     /// The runs that a recipe is made of, with the study's repetitions.
     pub fn configs(&self, recipe: &Recipe) -> Vec<RunConfig> {
         let mut configs = recipe.runs(&self.data, self.scale);
+        configs.retain(|config| self.overrides.has(config.model));
         configs.iter_mut().for_each(|config| self.overrides.apply(config, &self.data));
         self.seeds.map_or(configs.clone(), |seeds| recipe::with_seeds(&configs, seeds))
     }

@@ -292,9 +292,7 @@ pub fn train_by(
         Crew::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)?),
         _ => None,
     };
-    if team.is_none() {
-        examples.keep_in(network.as_mut())?;
-    }
+    examples.keep_in(network.as_mut(), team.is_none())?;
     let examples = examples;
     let mut events = progress.events.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
     let n = examples.len();

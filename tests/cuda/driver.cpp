@@ -70,7 +70,7 @@ CUDA cuStreamCreate(void **stream, unsigned) { return *stream = &held, 0; }
 CUDA cuStreamDestroy_v2(void *) { return 0; }
 CUDA cuStreamSynchronize(void *) { return 0; }
 CUDA cuStreamWaitEvent(void *, void *, unsigned) { return 0; }
-CUDA cuMemAlloc_v2(uint64_t *to, size_t bytes) { return allocate(to, bytes); }
+CUDA cuMemAlloc_v2(uint64_t *to, size_t bytes) { return bytes ? allocate(to, bytes) : 1; }
 CUDA cuMemAllocAsync(uint64_t *to, size_t bytes, void *) { return allocate(to, bytes); }
 CUDA cuMemFree_v2(uint64_t at) { return release(at); }
 CUDA cuMemFreeAsync(uint64_t at, void *) { return release(at); }

@@ -8,7 +8,7 @@ use rethink::ops::gemm::{Matrix, product};
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 type Start = unsafe extern "C" fn(*const c_char, c_uint, *mut *mut c_void) -> c_int;
 
@@ -79,6 +79,15 @@ unsafe impl Backend for Emulated {
 
     fn describe(&self) -> String {
         "emulated".into()
+    }
+
+    fn turn(&self) -> &'static Mutex<()> {
+        static TURN: Mutex<()> = Mutex::new(());
+        &TURN
+    }
+
+    fn out_of_memory(fault: &CpuError) -> bool {
+        matches!(fault, CpuError::OutOfMemory)
     }
 
     fn address(buffer: &Buffer<Emulated>) -> u64 {

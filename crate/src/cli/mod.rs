@@ -42,8 +42,8 @@ pub struct What {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Set {
     /// Other values than the recipes', for every training run: epochs, n, test, width, batch, rate, momentum, decay,
-    /// decay-every, weight-decay, log-every, eval-every; can be given several times. Figures and tables go to a folder
-    /// of their own
+    /// decay-every, weight-decay, log-every, eval-every; models=NAME+NAME takes only these networks' runs. Can be given
+    /// several times. Figures and tables go to a folder of their own
     #[arg(long, value_name = "NAME=VALUE,...")]
     set: Vec<String>,
 }

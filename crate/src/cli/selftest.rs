@@ -18,7 +18,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
         let problem = "compares a GPU with the processor: name one, as `--device cuda:0`";
         return Err(Error::argument("selftest", problem));
     };
-    println!("{}", device.describe()?);
+    eprintln!("{}", device.describe()?);
     // Networks are compared in the processor's arithmetic: TensorFloat-32 has three digits.
     let arithmetic = [false, true].map(|tf32| Device::Cuda { card, tf32 });
     let exact = arithmetic[0];
@@ -48,7 +48,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
             ),
         });
     }
-    println!("{} checks passed", checks.len());
+    eprintln!("{} checks passed", checks.len());
     if checks_only {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use crate::augment::Change;
 use crate::examples::View;
 use crate::ops::conv::Geometry;
 use crate::preprocess::{CROP, Pixels};
-use dfdx::prelude::{Cache, Storage};
+use dfdx::prelude::{Cache, Storage, Synchronize};
 use std::ffi::c_void;
 
 /// The text that is compiled for a device.
@@ -308,9 +308,14 @@ pub(super) fn length<B: Backend>(b: &B, buffer: &Buffer<B>) -> usize {
 /// New memory, of zeros.
 pub(super) fn alloc<B: Backend>(b: &B, length: usize) -> Result<Buffer<B>, Fault<B>> {
     let alloc = || Storage::<f32>::try_alloc_len(b.store(), length.max(1));
-    alloc().or_else(|_| {
-        // dfdx's cache gives memory out for its own length alone: that of other batches may be in the way.
+    alloc().or_else(|fault| {
+        if !B::out_of_memory(&fault) {
+            return Err(fault);
+        }
+        // dfdx's cache gives memory out for its own length alone: that of other batches may be in the way. The driver
+        // has it back when all work is done.
         b.store().try_empty_cache()?;
+        b.store().try_synchronize()?;
         alloc()
     })
 }

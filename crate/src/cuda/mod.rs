@@ -17,9 +17,10 @@ mod network;
 mod ops;
 pub mod selftest;
 
-use dfdx::prelude::{Cache, Gradients, HasErr, Storage, Tensor};
+use dfdx::prelude::{Cache, Gradients, HasErr, Storage, Synchronize, Tensor};
 pub use network::place;
 use std::ffi::c_void;
+use std::sync::Mutex;
 
 /// Memory of a device: dfdx's, which goes back to its cache when it is dropped.
 pub type Buffer<B> = <<B as Backend>::Store as Storage<f32>>::Vec;
@@ -35,16 +36,23 @@ type Grads<B> = Gradients<f32, <B as Backend>::Store>;
 /// What a device must be able to do.
 ///
 /// # Safety
-/// Backend, store and buffers may be used from every thread, and from several at once.
+/// Backend, store and buffers may be used from every thread, and from several at once where each waits for its
+/// [`Backend::turn`]; buffers may be dropped at any time.
 pub unsafe trait Backend: Clone + 'static {
     /// dfdx's device: memory and tape.
-    type Store: dfdx::tensor_ops::Device<f32> + Cache;
+    type Store: dfdx::tensor_ops::Device<f32> + Cache + Synchronize;
 
     /// dfdx's device.
     fn store(&self) -> &Self::Store;
 
     /// The card and how it multiplies, for a run's record.
     fn describe(&self) -> String;
+
+    /// Held by whoever works on the device: dfdx's cache may fail where two take the last buffer of a length at once.
+    fn turn(&self) -> &'static Mutex<()>;
+
+    /// Whether that is what failed.
+    fn out_of_memory(fault: &Fault<Self>) -> bool;
 
     /// Where a buffer begins on the device.
     fn address(buffer: &Buffer<Self>) -> u64;

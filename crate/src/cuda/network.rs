@@ -15,7 +15,7 @@ use crate::optim::{Decay, SgdStep};
 use crate::preprocess::{CROP, Pixels};
 use crate::{Error, Result};
 use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// A tensor of parameters or running statistics.
 pub(super) struct Weight<B: Backend> {
@@ -64,6 +64,8 @@ fn failed<B: Backend>(operation: &'static str) -> impl FnOnce(Fault<B>) -> Error
 ///
 /// Errors: [`Error::Tensor`] where the device's memory is short.
 pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Network>> {
+    let turn = backend.turn();
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let ops = Ops::new(backend);
     let (plan, input) = network.plan();
     let mut weights = Vec::new();
@@ -104,12 +106,19 @@ struct Passed<B: Backend, T> {
 
 /// A training step up to its gradients.
 struct Stepped<B: Backend> {
-    outcome: StepOutcome,
+    /// Sums over the batch: its cross-entropies, its hits.
+    sums: Buffer<B>,
+    images: usize,
     gradients: Grads<B>,
     noted: Vec<(usize, Buffer<B>)>,
 }
 
 impl<B: Backend> Placed<B> {
+    /// Waits until nobody else works on the device.
+    fn turn(&self) -> MutexGuard<'static, ()> {
+        self.backend().turn().lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn backend(&self) -> &B {
         &self.ops.backend
     }
@@ -181,22 +190,26 @@ impl<B: Backend> Placed<B> {
         if let Some(label) = labels.iter().find(|label| usize::from(**label) >= self.classes) {
             return Err(Error::argument(operation, format!("label {label} of {} classes", self.classes)));
         }
+        // Before the device has work: to copy there waits for it.
+        let wanted: Vec<f32> = labels.iter().map(|&label| f32::from(label)).collect();
+        let wanted = kernels::upload(self.backend(), &wanted).map_err(failed::<B>(operation))?;
         let Passed { scores, auxiliary, noted } = self.forward(images, OwnedTape::default(), pass)?;
         if labels.len() != scores.n {
             return Err(Error::Shape { operation, expected: vec![scores.n], got: vec![labels.len()] });
         }
-        let n = scores.n as f32;
-        let labels: Vec<f32> = labels.iter().map(|&label| f32::from(label)).collect();
-        let labels = kernels::upload(self.backend(), &labels).map_err(failed::<B>(operation))?;
         let Value { data, n: images, size, key, tape } = scores;
         let mut all = vec![(Value { data, n: images, size, key, tape: () }, 1.0)];
         all.extend(auxiliary.map(|scores| (scores, AUXILIARY)));
-        let (loss, sums) = self.ops.loss(&all, &labels, tape)?;
+        let (loss, sums) = self.ops.loss(&all, &wanted, tape)?;
         drop(all);
         let gradients = loss.try_backward().map_err(failed::<B>(operation))?;
-        let sums = self.backend().download(&sums).map_err(failed::<B>(operation))?;
-        let outcome = StepOutcome { loss: sums[0] / n, correct: sums[1] as usize };
-        Ok(Stepped { outcome, gradients, noted })
+        Ok(Stepped { sums, images, gradients, noted })
+    }
+
+    /// What a step saw; waits for it.
+    fn outcome(&self, sums: &Buffer<B>, images: usize) -> Result<StepOutcome> {
+        let sums = self.backend().download(sums).map_err(failed::<B>("training step"))?;
+        Ok(StepOutcome { loss: sums[0] / images as f32, correct: sums[1] as usize })
     }
 
     /// Moves every weight against the gradient that is given for it.
@@ -249,7 +262,8 @@ impl<B: Backend> Placed<B> {
         step: SgdStep,
         pass: &mut Pass,
     ) -> Result<StepOutcome> {
-        let Stepped { outcome, mut gradients, noted } = self.passes(images, labels, pass)?;
+        let _turn = self.turn();
+        let Stepped { sums, images, mut gradients, noted } = self.passes(images, labels, pass)?;
         let b = self.ops.backend.clone();
         self.update("training step", step, |_, weight| {
             let slot = gradients.get_or_alloc_mut(&weight.key)?;
@@ -265,7 +279,7 @@ impl<B: Backend> Placed<B> {
             self.follow(*mean, noted, 0)?;
             self.follow(*mean + 1, noted, length)?;
         }
-        Ok(outcome)
+        self.outcome(&sums, images)
     }
 
     fn read(&self, buffer: &Buffer<B>, length: usize) -> Result<Vec<f32>> {
@@ -287,7 +301,14 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn keep(&mut self, pixels: &Pixels, shape: [usize; 3]) -> Result<bool> {
-        if self.input != [CROP, CROP, shape[0]] || shape[1] < CROP || shape[2] < CROP {
+        let _turn = self.turn();
+        let numbers = match pixels {
+            Pixels::Bytes(bytes) => bytes.len(),
+            Pixels::Floats(numbers) => numbers.len(),
+        };
+        let small = self.input == [CROP, CROP, shape[0]] && shape[1] >= CROP && shape[2] >= CROP;
+        // The kernels count in 32 bits.
+        if !small || u32::try_from(numbers).is_err() {
             return Ok(false);
         }
         self.kept = None;
@@ -312,8 +333,10 @@ impl<B: Backend> Network for Placed<B> {
         labels: &[u16],
         mut pass: Pass,
     ) -> Result<(StepOutcome, Vec<Vec<f32>>)> {
-        let Stepped { outcome, mut gradients, noted } =
+        let _turn = self.turn();
+        let Stepped { sums, images, mut gradients, noted } =
             self.passes(Images::Given(&images), labels, &mut pass)?;
+        let outcome = self.outcome(&sums, images)?;
         let mut all = Vec::new();
         for (index, weight) in self.weights.iter().enumerate() {
             let there = noted.iter().find(|(mean, _)| *mean == index || mean + 1 == index);
@@ -338,6 +361,7 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn apply(&mut self, gradients: &[Vec<f32>], step: SgdStep) -> Result<()> {
+        let _turn = self.turn();
         let operation = "apply the gradients";
         if !self.weights.iter().map(|w| w.length).eq(gradients.iter().map(Vec::len)) {
             return Err(Error::argument(operation, "other sizes than the weights"));
@@ -363,6 +387,7 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
+        let _turn = self.turn();
         let scores = self.forward(Images::Given(&images), NoneTape, &mut Pass::evaluation())?.scores;
         self.read(&scores.data, scores.len())
     }
@@ -372,6 +397,7 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn parameters(&self) -> Result<Vec<Parameter>> {
+        let _turn = self.turn();
         let read = |w: &Weight<B>| {
             let values = self.read(&w.values, w.length)?;
             Ok(Parameter { name: w.name.clone(), shape: w.shape.clone(), values })
@@ -380,6 +406,7 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()> {
+        let _turn = self.turn();
         let operation = "restore the weights";
         let fits = |(w, p): (&Weight<B>, &Parameter)| {
             w.name == p.name && w.shape == p.shape && w.length == p.values.len()
@@ -403,6 +430,7 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn velocity(&self) -> Result<Vec<Vec<f32>>> {
+        let _turn = self.turn();
         if self.weights.iter().all(|w| w.velocity.is_none()) {
             return Ok(Vec::new());
         }

@@ -1,4 +1,4 @@
-//! Figure 1b: time to fit the training set against the share of corrupted labels, relative to clean labels.
+//! Figure 1b: time to fit 99 % of the training set against the share of corrupted labels, relative to clean labels.
 
 use super::theme::{Axis, Key, Look, Mark, Plot, round_up};
 use super::{Drawing, Note, all_numbers, distinct, mean_sd, need, numbers, texts};
@@ -115,7 +115,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     marks.extend(points);
 
     let caption = format!(
-        "Time to fit the training set against the share of corrupted labels, relative to clean labels: {}.{}{}",
+        "Time to fit 99 % of the training set against the share of corrupted labels, relative to clean labels: {}.{}{}",
         names.join(", "),
         if several { " Mean over seeds; bars are one standard deviation." } else { "" },
         if unfit.is_empty() { "" } else { " Hollow: did not fit." },

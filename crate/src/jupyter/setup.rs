@@ -3,6 +3,7 @@
 //! Each step leaves a mark only when it is finished, so that an interrupted set-up is taken up
 //! again; a lock keeps two set-ups of one workspace apart.
 
+use crate::device::DEVICE_VARIABLE;
 use crate::jupyter::kernel;
 use crate::{Error, Result, files};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -61,7 +62,9 @@ impl Environment {
             .env("RETHINK_ROOT", &self.root)
             .env("PYTHONNOUSERSITE", "1")
             .env_remove("PYTHONPATH")
-            .env_remove("PYTHONHOME");
+            .env_remove("PYTHONHOME")
+            // The kernel is built without CUDA.
+            .env_remove(DEVICE_VARIABLE);
         outside_cargo(&mut command);
         command
     }

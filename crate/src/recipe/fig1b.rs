@@ -1,5 +1,6 @@
 //! Figure 1b: time to fit the training set against the share of corrupted labels, relative to the
-//! time for clean labels.
+//! time for clean labels. Fitted is a network with [`crate::store::FITTED`] of the images: the paper draws MLP 1x512 on
+//! random labels, of which that fits 99.34 % in the end (table 1).
 //!
 //! Expected at paper scale: rises with the corruption, by a small constant factor.
 
@@ -55,7 +56,7 @@ pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     configs
 }
 
-/// A row a run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, null where it was never
+/// A row a run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, [`Run::fitted_at`], null where it was never
 /// fitted), `relative` (f64, null: to the run with the same model and seed at p = 0), `test_error`
 /// (f64, null for a diverged run), `train_accuracy` (f64), `chance` (f64).
 ///
@@ -106,5 +107,10 @@ fn verdict(runs: &[Run]) -> Verdict {
         let times = mean(values).map_or("not fitted".into(), |mean| format!("{mean:.1}x"));
         format!("{} {times}", m.title())
     };
-    Verdict { paper, ours: format!("p = 1: {}", MODELS.map(model).join(", ")) }
+    Verdict { paper, ours: format!("p = 1: {}", models(runs).map(model).collect::<Vec<_>>().join(", ")) }
+}
+
+/// The figure's models of which there are runs.
+pub(super) fn models(runs: &[Run]) -> impl Iterator<Item = ModelKind> {
+    MODELS.into_iter().filter(|model| runs.iter().any(|run| run.record.config.model == *model))
 }

@@ -34,5 +34,8 @@ fn verdict(runs: &[Run]) -> Verdict {
         };
         format!("{} {} to {} %", m.title(), at(0.0), at(1.0))
     };
-    Verdict { paper: paper::FIG1C.into(), ours: fig1b::MODELS.map(model).join(", ") }
+    Verdict {
+        paper: paper::FIG1C.into(),
+        ours: fig1b::models(runs).map(model).collect::<Vec<_>>().join(", "),
+    }
 }
