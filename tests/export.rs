@@ -390,7 +390,7 @@ fn captions_say_scale_and_provenance() {
     let item = items().iter().find(|i| i.recipe.id == "fig1b").unwrap();
     let revision = rethink::provenance::revision();
     for part in [
-        "\\caption{Time to fit the training set",
+        "\\caption{Time to fit 99 \\% of the training set",
         " After figure 1b of Zhang et al. (2017). ",
         "n = 200",
         "2 seeds, scale smoke.",
