@@ -200,10 +200,8 @@ fn it_builds_with_cuda_and_runs_as_far_as_there_is_a_driver() {
         assert!(output.status.success(), "{which}: {said}");
         println!("{which}: {said}");
     };
-    if ["/usr/lib/x86_64-linux-gnu/libcuda.so.1", "/usr/lib64/libcuda.so.1"]
-        .iter()
-        .all(|p| !Path::new(p).exists())
-    {
+    // SAFETY: a driver may be loaded anywhere.
+    if unsafe { libloading::Library::new("libcuda.so.1") }.is_err() {
         run("no-driver", &[]);
     }
     run("no-device", &[("EMULATED_NO_DEVICE", "1")]);

@@ -2,7 +2,8 @@
 
 Runs behind the text of models/torch_models.py. Reads lines "MODEL STEPS" from standard input and answers each
 with the seconds that STEPS training steps took, and the most memory (bytes) since the model was built, where
-Linux tells it. Arguments: threads, device, "float32" or "tf32". Every model is built once, at its first line; two steps of each are not counted.
+Linux tells it. Arguments: threads, device, "float32" or "tf32". Every model is built once, at its first line; two
+steps of each are not counted.
 """
 import sys
 import time

@@ -114,7 +114,8 @@ impl Device {
     pub fn place(self, network: &dyn Network) -> Result<Box<dyn Network>> {
         match self {
             Device::Cpu => {
-                Err(Error::argument("place the network", format!("{:?} is there", network.plan())))
+                let problem = format!("one for images of {:?} is on the processor already", network.plan().1);
+                Err(Error::argument("place the network", problem))
             }
             #[cfg(feature = "cuda")]
             Device::Cuda { card, tf32 } => {

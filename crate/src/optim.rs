@@ -5,6 +5,7 @@
 //! gradients to be cleared by another pass; this one divides each tensor among the threads and
 //! clears the gradient while it is in the cache.
 
+use crate::config::DecayOn;
 use crate::ops::elements_mut;
 use crate::ops::factored::Collected;
 use crate::ops::norm::follow;
@@ -36,6 +37,14 @@ pub enum Decay {
 }
 
 impl Decay {
+    /// In a network of so many fully connected layers, of which the last one is not hidden.
+    pub(crate) fn on(on: DecayOn, linears: usize) -> Decay {
+        match on {
+            DecayOn::All => Decay::All,
+            DecayOn::Fc => Decay::Matrices(linears.saturating_sub(1)),
+        }
+    }
+
     /// Whether it acts on the next parameter, one of `dimensions`; `matrices` counts those that have been passed.
     pub(crate) fn acts_on(self, dimensions: usize, matrices: &mut usize) -> bool {
         let is_matrix = dimensions == 2;

@@ -189,6 +189,11 @@ KERNEL im2col4(unsigned n, const float4 *x, float4 *to, Sizes g) {
 __device__ float sum(float a, float b) { return a + b; }
 __device__ float4 sum(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
 
+// Which of `outputs` windows along an axis starts at this place, counted from the padding's; none: -1.
+__device__ int starting(int place, int stride, int outputs) {
+    return place < 0 || place % stride || place / stride >= outputs ? -1 : place / stride;
+}
+
 // What the rows of `gather` give back to an input, added to what is there with `add`.
 template <typename T> __device__ void give_back(unsigned i, const T *rows, T *dx, Sizes g, unsigned add, T zero) {
     unsigned c = i % g.channels, rest = i / g.channels;
@@ -197,12 +202,12 @@ template <typename T> __device__ void give_back(unsigned i, const T *rows, T *dx
     int y = rest % g.height, image = rest / g.height;
     T all = add ? dx[i] : zero;
     for (int ky = 0; ky < g.kernel_h; ky++) {
-        int from_y = y + g.top - ky;
-        if (from_y < 0 || from_y % g.stride_h || from_y / g.stride_h >= g.out_height) continue;
+        int oy = starting(y + g.top - ky, g.stride_h, g.out_height);
+        if (oy < 0) continue;
         for (int kx = 0; kx < g.kernel_w; kx++) {
-            int from_x = x + g.left - kx;
-            if (from_x < 0 || from_x % g.stride_w || from_x / g.stride_w >= g.out_width) continue;
-            unsigned row = (image * g.out_height + from_y / g.stride_h) * g.out_width + from_x / g.stride_w;
+            int ox = starting(x + g.left - kx, g.stride_w, g.out_width);
+            if (ox < 0) continue;
+            unsigned row = (image * g.out_height + oy) * g.out_width + ox;
             all = sum(all, rows[((row * g.kernel_h + ky) * g.kernel_w + kx) * g.channels + c]);
         }
     }
@@ -405,12 +410,11 @@ KERNEL pool_back(unsigned n, const float *dy, const float *at, float *dx, Sizes 
     int y = rest % g.height, image = rest / g.height;
     float all = add ? dx[i] : 0.0f;
     for (int ky = 0; ky < g.kernel_h; ky++) {
-        int from_y = y + g.top - ky;
-        if (from_y < 0 || from_y % g.stride_h || from_y / g.stride_h >= g.out_height) continue;
+        int oy = starting(y + g.top - ky, g.stride_h, g.out_height);
+        if (oy < 0) continue;
         for (int kx = 0; kx < g.kernel_w; kx++) {
-            int from_x = x + g.left - kx;
-            if (from_x < 0 || from_x % g.stride_w || from_x / g.stride_w >= g.out_width) continue;
-            int oy = from_y / g.stride_h, ox = from_x / g.stride_w;
+            int ox = starting(x + g.left - kx, g.stride_w, g.out_width);
+            if (ox < 0) continue;
             unsigned o = (unsigned)((image * g.out_height + oy) * g.out_width + ox) * g.channels + c;
             if (!at) all += dy[o] / under(oy, ox, g);
             else if (at[o] == (float)(ky * g.kernel_w + kx)) all += dy[o];

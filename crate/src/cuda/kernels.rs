@@ -56,8 +56,8 @@ const GROUP: usize = 64;
 
 /// Checks lengths: `kernel!(backend, name, threads; buffer has length, ...; arguments)`.
 macro_rules! kernel {
-    ($b:expr, $name:literal, $threads:expr; $($buffer:expr => $length:expr),*; $($argument:expr),* $(,)?) => {{
-        $(assert!(length($b, $buffer) >= $length, concat!($name, ": {} of {} numbers"), length($b, $buffer), $length);)*
+    ($b:expr, $name:expr, $threads:expr; $($buffer:expr => $length:expr),*; $($argument:expr),* $(,)?) => {{
+        $(assert!(length($b, $buffer) >= $length, "{}: {} of {} numbers", $name, length($b, $buffer), $length);)*
         // SAFETY: the types are those of the function of this name in kernels.cu, where its lengths are those that
         // have been checked.
         unsafe { run($b, $name, $threads, &[$($argument),*]) }
@@ -98,6 +98,13 @@ impl Sizes {
             out_width: int(g.out_width),
             outputs: int(g.outputs),
         }
+    }
+
+    /// The same for threads of so many channels, the second result: four where that divides them.
+    fn by_channels(g: &Geometry, images: usize) -> (Sizes, usize) {
+        let at_once = if g.channels.is_multiple_of(4) { 4 } else { 1 };
+        let sizes = Sizes::new(g, images);
+        (Sizes { channels: sizes.channels / at_once as i32, ..sizes }, at_once)
     }
 }
 
@@ -369,16 +376,10 @@ pub(super) fn im2col<B: Backend>(
 ) -> Done<B> {
     let size = g.pixels() * g.channels;
     let all = images * g.out_pixels() * g.inner();
-    let (mut sizes, four) = (Sizes::new(g, images), g.channels.is_multiple_of(4));
-    if four {
-        sizes.channels /= 4;
-        return kernel!(
-            b, "im2col4", all / 4; x => (first + images) * size, to => all;
-            from::<B>(x, first * size), into::<B>(to), Arg::Sizes(sizes)
-        );
-    }
+    let (sizes, at_once) = Sizes::by_channels(g, images);
+    let name = if at_once == 4 { "im2col4" } else { "im2col" };
     kernel!(
-        b, "im2col", all; x => (first + images) * size, to => all;
+        b, name, all / at_once; x => (first + images) * size, to => all;
         from::<B>(x, first * size), into::<B>(to), Arg::Sizes(sizes)
     )
 }
@@ -393,19 +394,12 @@ pub(super) fn col2im<B: Backend>(
     add: bool,
 ) -> Done<B> {
     let size = g.pixels() * g.channels;
-    let (mut sizes, four) = (Sizes::new(g, images), g.channels.is_multiple_of(4));
-    let all = images * g.out_pixels() * g.inner();
-    let add = count(usize::from(add));
-    if four {
-        sizes.channels /= 4;
-        return kernel!(
-            b, "col2im4", images * size / 4; rows => all, dx => (first + images) * size;
-            at::<B>(rows), from::<B>(dx, first * size), Arg::Sizes(sizes), add
-        );
-    }
+    let (sizes, at_once) = Sizes::by_channels(g, images);
+    let name = if at_once == 4 { "col2im4" } else { "col2im" };
     kernel!(
-        b, "col2im", images * size; rows => all, dx => (first + images) * size;
-        at::<B>(rows), from::<B>(dx, first * size), Arg::Sizes(sizes), add
+        b, name, images * size / at_once;
+        rows => images * g.out_pixels() * g.inner(), dx => (first + images) * size;
+        at::<B>(rows), from::<B>(dx, first * size), Arg::Sizes(sizes), count(usize::from(add))
     )
 }
 

@@ -1,12 +1,12 @@
 //! A network on a device: made of one on the processor, with its weights.
 
 use super::kernels::{self, Kept};
-use super::ops::{Ops, Value};
+use super::ops::{Ops, Value, take};
 use super::{Backend, Buffer, Fault, Grads, Key};
 use crate::config::DecayOn;
 use crate::examples::View;
 use crate::models::plan::{AUXILIARY, Layer, count, output};
-use crate::models::{Network, Parameter, Role, StepOutcome};
+use crate::models::{Network, Parameter, Role, StepOutcome, check_velocity};
 use crate::ops::activation::Activation;
 use crate::ops::linear::InputGradient;
 use crate::ops::norm::KEPT;
@@ -265,15 +265,7 @@ impl<B: Backend> Placed<B> {
         let _turn = self.turn();
         let Stepped { sums, images, mut gradients, noted } = self.passes(images, labels, pass)?;
         let b = self.ops.backend.clone();
-        self.update("training step", step, |_, weight| {
-            let slot = gradients.get_or_alloc_mut(&weight.key)?;
-            if kernels::length(&b, slot) == weight.length {
-                let empty = kernels::alloc(&b, 1)?;
-                return Ok(std::mem::replace(slot, empty));
-            }
-            // A layer that the loss does not depend on.
-            kernels::alloc(&b, weight.length)
-        })?;
+        self.update("training step", step, |_, weight| take(&b, &mut gradients, &weight.key, weight.length))?;
         for (mean, noted) in &noted {
             let length = self.weights[*mean].length;
             self.follow(*mean, noted, 0)?;
@@ -342,12 +334,8 @@ impl<B: Backend> Network for Placed<B> {
             let there = noted.iter().find(|(mean, _)| *mean == index || mean + 1 == index);
             all.push(match there {
                 _ if weight.trained => {
-                    let slot = gradients.get_or_alloc_mut(&weight.key).map_err(failed::<B>("gradients"))?;
-                    if kernels::length(self.backend(), slot) == weight.length {
-                        self.read(slot, weight.length)?
-                    } else {
-                        vec![0.0; weight.length]
-                    }
+                    let own = take(self.backend(), &mut gradients, &weight.key, weight.length);
+                    self.read(&own.map_err(failed::<B>("gradients"))?, weight.length)?
                 }
                 Some((mean, noted)) => {
                     let both = self.read(noted, 2 * weight.length)?;
@@ -414,11 +402,7 @@ impl<B: Backend> Network for Placed<B> {
         if parameters.len() != self.weights.len() || !self.weights.iter().zip(parameters).all(fits) {
             return Err(Error::argument(operation, "other tensors than this network's"));
         }
-        let fits = velocity.len() == parameters.len()
-            && velocity.iter().zip(parameters).all(|(v, p)| v.is_empty() || v.len() == p.values.len());
-        if !velocity.is_empty() && !fits {
-            return Err(Error::argument("restore the velocities", "other sizes than the weights"));
-        }
+        check_velocity(parameters, &velocity)?;
         let b = self.ops.backend.clone();
         let upload = |values: &[f32]| kernels::upload(&b, values).map_err(failed::<B>(operation));
         for (index, (weight, parameter)) in self.weights.iter_mut().zip(parameters).enumerate() {
@@ -439,11 +423,7 @@ impl<B: Backend> Network for Placed<B> {
     }
 
     fn set_decay_on(&mut self, on: DecayOn) {
-        let (_, linears) = count(&self.plan);
-        self.decay = match on {
-            DecayOn::All => Decay::All,
-            DecayOn::Fc => Decay::Matrices(linears.saturating_sub(1)),
-        };
+        self.decay = Decay::on(on, count(&self.plan).1);
     }
 
     fn plan(&self) -> (&[Layer], Size3) {

@@ -70,18 +70,6 @@ fn failed<B: Backend>(operation: &'static str) -> impl FnOnce(Fault<B>) -> Error
     Error::tensor(operation)
 }
 
-/// The gradient of a value, taken out: it is needed once. Zeros where nothing has come back.
-fn take<B: Backend>(
-    b: &B,
-    gradients: &mut Grads<B>,
-    key: &Key<B>,
-    length: usize,
-) -> std::result::Result<Buffer<B>, Fault<B>> {
-    let slot = gradients.get_or_alloc_mut(key)?;
-    let empty = kernels::alloc(b, if kernels::length(b, slot) == length { 1 } else { length })?;
-    if kernels::length(b, slot) == length { Ok(std::mem::replace(slot, empty)) } else { Ok(empty) }
-}
-
 /// Where the gradient of a value of `length` numbers belongs, and whether something is there to be added to. What
 /// stands under a key before is one zero, so that it makes no difference for a value of one number.
 fn slot<'g, B: Backend>(
@@ -96,6 +84,29 @@ fn slot<'g, B: Backend>(
         *slot = kernels::alloc(b, length)?;
     }
     Ok((slot, there))
+}
+
+/// The gradient of a value, taken out: it is needed once. Zeros where nothing has come back.
+pub(super) fn take<B: Backend>(
+    b: &B,
+    gradients: &mut Grads<B>,
+    key: &Key<B>,
+    length: usize,
+) -> std::result::Result<Buffer<B>, Fault<B>> {
+    let (slot, _) = slot(b, gradients, key, length)?;
+    Ok(std::mem::replace(slot, kernels::alloc(b, 1)?))
+}
+
+/// Adds the first `length` of `sums` to the gradient of a shift or bias.
+fn add_to<B: Backend>(
+    b: &B,
+    gradients: &mut Grads<B>,
+    key: &Key<B>,
+    sums: &Buffer<B>,
+    length: usize,
+) -> Done<B> {
+    let (gradient, _) = slot(b, gradients, key, length)?;
+    kernels::add(b, sums, gradient, length)
 }
 
 impl<B: Backend> Ops<B> {
@@ -237,8 +248,7 @@ impl<B: Backend> Ops<B> {
             let mut dy = take(b, gradients, y_key, rows * o)?;
             kernels::relu_stop(b, &mut dy, y, rows * o)?;
             let sums = kernels::sum_rows(b, &dy, rows, o)?;
-            let (db, _) = slot(b, gradients, &shift_key, o)?;
-            kernels::add(b, &sums, db, o)?;
+            add_to(b, gradients, &shift_key, &sums, o)?;
             let x_key = (input_gradient == InputGradient::Needed).then_some(&x_key);
             ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
         }))
@@ -281,8 +291,7 @@ impl<B: Backend> Ops<B> {
             let mut dy = take(b, gradients, y_key, rows * o)?;
             let sums = kernels::normalise_back(b, &middle, &mut dy, &channels, [rows, o], training)?;
             drop(middle);
-            let (db, _) = slot(b, gradients, &shift_key, o)?;
-            kernels::add(b, &sums, db, o)?;
+            add_to(b, gradients, &shift_key, &sums, o)?;
             let x_key = (input_gradient == InputGradient::Needed).then_some(&x_key);
             ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
         });
@@ -315,8 +324,7 @@ impl<B: Backend> Ops<B> {
                 kernels::relu_stop(b, &mut dy, y, n * o)?;
             }
             let sums = kernels::sum_rows(b, &dy, n, o)?;
-            let (db, _) = slot(b, gradients, &bias_key, o)?;
-            kernels::add(b, &sums, db, o)?;
+            add_to(b, gradients, &bias_key, &sums, o)?;
             let (dw, there) = slot(b, gradients, &weight_key, o * i)?;
             kernels::product(b, (dw, 0), matrix(b, &dy, 0, n, o).t(), matrix(b, &x, 0, n, i), there)?;
             if input_gradient == InputGradient::Needed {

@@ -522,11 +522,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
             let problem = format!("{} tensors for a model of {}", parameters.len(), write.at);
             return Err(Error::argument("restore the weights", problem));
         }
-        let fits = velocity.len() == parameters.len()
-            && velocity.iter().zip(parameters).all(|(v, p)| v.is_empty() || v.len() == p.values.len());
-        if !velocity.is_empty() && !fits {
-            return Err(Error::argument("restore the velocities", "other sizes than the weights"));
-        }
+        check_velocity(parameters, &velocity)?;
         self.sgd.velocity = velocity;
         self.gradients = None;
         Ok(())
@@ -537,15 +533,24 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
     }
 
     fn set_decay_on(&mut self, on: DecayOn) {
-        self.sgd.decay = match on {
-            DecayOn::All => Decay::All,
-            DecayOn::Fc => Decay::Matrices(LINEARS.saturating_sub(1)),
-        };
+        self.sgd.decay = Decay::on(on, LINEARS);
     }
 
     fn plan(&self) -> (&[Layer], [usize; 3]) {
         (self.model.plan(), self.model.input())
     }
+}
+
+/// Whether velocities are those of `parameters`: none, or one each, empty or as long.
+///
+/// Errors: [`Error::Argument`].
+pub(crate) fn check_velocity(parameters: &[Parameter], velocity: &[Vec<f32>]) -> Result<()> {
+    let fits = velocity.len() == parameters.len()
+        && velocity.iter().zip(parameters).all(|(v, p)| v.is_empty() || v.len() == p.values.len());
+    if !velocity.is_empty() && !fits {
+        return Err(Error::argument("restore the velocities", "other sizes than the weights"));
+    }
+    Ok(())
 }
 
 /// How many rows of `n x classes` scores have their largest value at the label. A row with a NaN
