@@ -7,6 +7,10 @@ use rethink::corruption::Corruption;
 use rethink::cuda::selftest;
 use rethink::data::shapes10;
 use rethink::device::Device;
+use rethink::kernels::equation::{KernelEquation, Preprocessing, Width};
+use rethink::kernels::gaussian::Gaussian;
+use rethink::kernels::random_conv::RandomConv;
+use rethink::measurement::{Measurement, Quantity};
 use rethink::models::{ModelKind, Network};
 use rethink::recipe::setting;
 use rethink::store::Store;
@@ -50,6 +54,10 @@ fn with_too_little_memory_the_error_says_so() {
     network = CARD.take(network).unwrap();
     let error = network.logits(vec![0.5; 512 * 28 * 28 * 3]).unwrap_err().to_string();
     assert!(error.contains("out of memory"), "{error}");
+    // So does a matrix too large, before it is begun.
+    let kernel = Gaussian::new(vec![0.5; 5_000], 1, 0.1);
+    let error = CARD.dense().unwrap().unwrap().gaussian(&kernel).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("on the GPU: the kernel equation of n = 5,000 takes 0.2 GB"), "{error}");
     // Less of it fits.
     assert_eq!(network.logits(vec![0.5; 28 * 28 * 3]).unwrap().len(), 10);
 }
@@ -71,6 +79,8 @@ fn the_selftest_passes() {
     let mut checks = selftest::operations(&place, &mut |check| println!("{check:?}")).unwrap();
     checks.extend(selftest::images(&place, &mut |check| println!("{check:?}")).unwrap());
     checks.extend(selftest::models(&place, 8, (107, 0.25), &mut |check| println!("{check:?}")).unwrap());
+    let dense = CARD.dense().unwrap().unwrap();
+    checks.extend(selftest::equations(&*dense, &mut |check| println!("{check:?}")).unwrap());
     for check in &checks {
         assert!(check.passed(), "{check:?}");
     }
@@ -99,4 +109,14 @@ fn a_run_on_a_card_is_kept_as_one() {
     assert!(record.test_accuracy.unwrap() < 0.25, "{record:?}");
     assert!(record.provenance.device.starts_with("cuda:0: "), "{}", record.provenance.device);
     assert!(record.provenance.device.ends_with(", float32"), "{}", record.provenance.device);
+
+    let conv = Preprocessing::RandomConv(RandomConv { filters: 30 });
+    let what = KernelEquation { preprocessing: conv, width: Width::HeldOut, plain: true, ridge: false };
+    let measurement = Measurement::new(&data, (300, 100), Quantity::KernelEquation(what), 1);
+    let (measured, _) =
+        Store::new(folder.path()).measure(&measurement, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    // The equation is solved: no error is left on what it was solved for.
+    assert!(measured.number("residual").unwrap() < 1e-6, "{:?}", measured.frame);
+    assert_eq!(measured.number("train_error").unwrap(), 0.0);
+    assert_eq!(measured.record.provenance.device, record.provenance.device);
 }

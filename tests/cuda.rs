@@ -1,9 +1,15 @@
 //! Networks on a GPU, as far as a machine without one can tell: all of their code but CUDA's own runs on the processor,
 //! kernels included; with a CUDA toolkit, the program is built, and says what is missing.
 
+use polars::prelude::DataFrame;
 use rethink::cuda::selftest::{self, TOLERANCE};
-use rethink::cuda::{kernels, place};
+use rethink::cuda::{dense, kernels, place};
+use rethink::data::shapes10;
 use rethink::jupyter::setup::outside_cargo;
+use rethink::kernels::dense::Dense;
+use rethink::kernels::equation::{KernelEquation, Preprocessing, Width, measure_on};
+use rethink::kernels::gabor::Gabor;
+use rethink::kernels::random_conv::RandomConv;
 use rethink::models::{ModelKind, Network};
 use rethink_tests::emulated::{Emulated, compiler, emulation};
 use rethink_tests::{rethink_bin, root};
@@ -55,6 +61,53 @@ fn every_network_trains_as_on_the_processor() {
     assert_eq!(checks.len(), ModelKind::ALL.len());
     for check in &checks {
         assert!(check.passed(), "{check:?}");
+    }
+}
+
+#[test]
+fn the_kernel_equation_is_the_processors() {
+    let Some((backend, _folder)) = emulated("the_kernel_equation_is_the_processors") else { return };
+    let checks = selftest::equations(&*dense(backend), &mut |check| println!("{check:?}")).unwrap();
+    assert_eq!(checks.len(), 3);
+    for check in &checks {
+        assert!(check.difference < TOLERANCE / 20.0, "{check:?}");
+    }
+}
+
+#[test]
+fn a_row_of_table_3_is_the_processors() {
+    let Some((backend, _folder)) = emulated("a_row_of_table_3_is_the_processors") else { return };
+    let data = shapes10::generate(500, 300, 1).unwrap();
+    let dense = dense(backend);
+    let conv = |filters| Preprocessing::RandomConv(RandomConv { filters });
+    for preprocessing in [Preprocessing::None, Preprocessing::Gabor(Gabor::default()), conv(40), conv(3)] {
+        let what = KernelEquation { preprocessing, width: Width::HeldOut, plain: true, ridge: true };
+        let frame = |dense: Option<&dyn Dense>| {
+            measure_on(dense, &what, &data, &data.id(500, 300), 4, None, &mut |_| ()).unwrap()
+        };
+        let (here, there) = (frame(None), frame(Some(&*dense)));
+        assert_eq!(here.height(), 2);
+        for row in 0..2 {
+            let at =
+                |frame: &DataFrame, name: &str| frame.column(name).unwrap().f64().unwrap().get(row).unwrap();
+            // What is chosen, and what is counted in whole images, but for one on the edge.
+            for (name, allowed) in [
+                ("ridge", 1e-12),
+                ("unknowns", 0.0),
+                ("train_error", 1.1 / 500.0),
+                ("test_error", 1.1 / 300.0),
+                ("norm", 1e-3 * at(&here, "norm")),
+            ] {
+                let (ours, theirs) = (at(&here, name), at(&there, name));
+                assert!((ours - theirs).abs() <= allowed, "{what:?}, {name}: {ours}, {theirs}");
+            }
+            assert!(at(&there, "residual") < 1e-6, "{what:?}: {}", at(&there, "residual"));
+        }
+        // With fewer features than images, it is the processor that solves.
+        assert_eq!(
+            what.on_device(data.shape, 500),
+            !matches!(what.preprocessing, Preprocessing::RandomConv(RandomConv { filters: 3 }))
+        );
     }
 }
 
@@ -166,10 +219,12 @@ fn card_test(variables: &Variables) -> PathBuf {
     messages.lines().find_map(executable).expect("cargo names the test")
 }
 
-/// A driver and a cuBLAS made of the processor.
+/// A driver, a cuBLAS and a cuSOLVER made of the processor.
 fn driver(folder: &Path) {
     emulation(folder, "driver.cpp", "libcuda.so.1");
-    std::fs::copy(folder.join("libcuda.so.1"), folder.join("libcublas.so.13")).unwrap();
+    for other in ["libcublas.so.13", "libcusolver.so.12"] {
+        std::fs::copy(folder.join("libcuda.so.1"), folder.join(other)).unwrap();
+    }
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
 }
 
 #[test]
-fn the_scale_line_names_widths_that_differ() {
+fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
     let folder = tempfile::tempdir().unwrap();
     let study = Study::new(Some("shapes10"), Scale::Smoke, folder.path()).unwrap();
     let of = |models: &[ModelKind]| {
@@ -242,7 +242,18 @@ fn the_scale_line_names_widths_that_differ() {
     };
     assert!(of(&[ModelKind::Mlp1x512]).contains("width 1, "));
     let both = of(&[ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512]);
-    assert!(both.contains("width 0.125 (Inception, Alexnet), 1 (MLP 1x512)"), "{both}");
+    assert!(both.contains("n = 200, width 0.125 (Inception, Alexnet), 1 (MLP 1x512)"), "{both}");
+    // So are numbers of images.
+    let data = data(5_000, 100);
+    let runs = |scale| -> Vec<Run> {
+        fig1b::RECIPE.runs(&data, scale).iter().map(|config| run(config, &[1.0], 0.5, 0.5)).collect()
+    };
+    let mut runs = runs(Scale::Small);
+    let line = study.scale_line(&runs);
+    assert!(line.contains("n = 1,000 (Inception, Alexnet), 4,000 (MLP 1x512), width"), "{line}");
+    runs[0].record.config.data.train = 300;
+    let line = study.scale_line(&runs);
+    assert!(line.contains("n = 300 to 4,000, width"), "{line}");
 }
 
 #[test]
@@ -253,9 +264,10 @@ fn recipes_share_the_runs_that_they_have_in_common() {
     };
     let (b, c, table) = (keys(fig1b::RECIPE), keys(fig1c::RECIPE), keys(table1::RECIPE));
     assert_eq!(b, c);
-    // Without regularisers, two labellings of three models for each repetition.
+    // Without regularisers, two labellings of each model for each repetition; but the MLP has more images in the figure.
     let shared = table.iter().filter(|key| b.contains(key)).count() as u64;
-    let repeats = fig1b::MODELS.iter().map(|&m| recipe::repeats(Scale::Small, m));
+    let shares = |m: &&ModelKind| **m != ModelKind::Mlp1x512;
+    let repeats = fig1b::MODELS.iter().filter(shares).map(|&m| recipe::repeats(Scale::Small, m));
     assert_eq!(shared, 2 * repeats.sum::<u64>());
     let mut distinct = b.clone();
     distinct.sort();

@@ -1,9 +1,10 @@
-//! What networks are trained on: the processor, or a GPU in a program that was built with the feature `cuda`. Chosen
-//! once, by `--device` or the variable `RETHINK_DEVICE`.
+//! What networks are trained on and kernel equations solved: the processor, or a GPU in a program that was built with the
+//! feature `cuda`. Chosen once, by `--device` or the variable `RETHINK_DEVICE`.
 //!
 //! The device is no part of a run's key: it is where a run was computed, not what it is. A checkpoint of one device goes
 //! on on another. The record names it.
 
+use crate::kernels::dense::Dense;
 use crate::models::Network;
 use crate::{Error, Result};
 use std::str::FromStr;
@@ -120,6 +121,29 @@ impl Device {
             #[cfg(feature = "cuda")]
             Device::Cuda { card, tf32 } => {
                 crate::cuda::place(network, crate::cuda::device::Gpu::open(card, tf32)?)
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda { .. } => Err(without_cuda(self)),
+        }
+    }
+
+    /// The same without any rounding of products' factors.
+    pub fn exact(self) -> Device {
+        match self {
+            Device::Cpu => Device::Cpu,
+            Device::Cuda { card, .. } => Device::Cuda { card, tf32: false },
+        }
+    }
+
+    /// Where the kernel equation is solved, in float32; `None`: on the processor.
+    ///
+    /// Errors: those of [`Device::open`].
+    pub fn dense(self) -> Result<Option<Box<dyn Dense>>> {
+        match self.exact() {
+            Device::Cpu => Ok(None),
+            #[cfg(feature = "cuda")]
+            Device::Cuda { card, tf32 } => {
+                Ok(Some(crate::cuda::dense(crate::cuda::device::Gpu::open(card, tf32)?)))
             }
             #[cfg(not(feature = "cuda"))]
             Device::Cuda { .. } => Err(without_cuda(self)),

@@ -12,7 +12,7 @@
 //! | [`examples`] | a run's images and labels, ready for the network | |
 //! | [`models`] | the architectures, one file each | appendix A, figure 3 |
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
-//! | [`device`], [`cuda`] | what networks are trained on; networks on a GPU | |
+//! | [`device`], [`cuda`] | what is computed on; networks and kernel equations on a GPU | |
 //! | [`optim`] | SGD with momentum and weight decay | appendix A |
 //! | [`config`] | what a run is: every choice that can change its numbers | |
 //! | [`overrides`] | `--set`: other values of what the recipes choose | |

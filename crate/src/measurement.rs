@@ -5,6 +5,7 @@ use crate::complexity::{Class, rademacher, stability};
 use crate::config::{DataId, Scale};
 use crate::corruption::Corruption;
 use crate::data::{Dataset, hex};
+use crate::device::Device;
 use crate::expressivity::{corollary1, theorem1};
 use crate::kernels::equation::{self, KernelEquation};
 use crate::min_norm;
@@ -76,13 +77,6 @@ pub enum Quantity {
     },
 }
 
-impl Quantity {
-    /// Whether networks are trained for it, on the device that is chosen; all else is computed on the processor.
-    pub fn trains(&self) -> bool {
-        matches!(self, Quantity::Rademacher { .. } | Quantity::Stability { .. })
-    }
-}
-
 impl Measurement {
     /// `what` on the first `train` and `test` images of `data` (all, where there are fewer).
     pub fn new(data: &Dataset, (train, test): (usize, usize), what: Quantity, seed: u64) -> Measurement {
@@ -93,6 +87,21 @@ impl Measurement {
     pub fn key(&self) -> String {
         let json = serde_json::to_vec(self).expect("a measurement of plain values is JSON");
         hex(&Sha256::digest(&json)[..8])
+    }
+
+    /// What it is computed on, as its record names it: networks on the device that is chosen, and so the kernel equation,
+    /// but without [`Device::Cuda`]'s rounding of products; all else on the processor.
+    ///
+    /// Errors: those of [`Device::describe`].
+    pub fn device(&self, data: &Dataset) -> Result<String> {
+        let device = match (&self.what, Device::current()?) {
+            (Quantity::Rademacher { .. } | Quantity::Stability { .. }, device) => device,
+            (Quantity::KernelEquation(what), device) if what.on_device(data.shape, self.data.train) => {
+                device.exact()
+            }
+            _ => Device::Cpu,
+        };
+        device.describe()
     }
 
     /// In a few words, without the data set.

@@ -331,11 +331,7 @@ impl Store {
             scale,
             seconds: unfinished.earlier + started.elapsed().as_secs_f64(),
             digest: frame_digest(&frame)?,
-            provenance: if measurement.what.trains() {
-                Provenance::of_training()?
-            } else {
-                Provenance::here()
-            },
+            provenance: Provenance { device: measurement.device(data)?, ..Provenance::here() },
         };
         let json = serde_json::to_string(&record).expect("plain values are JSON");
         write_frame(&self.measured_path(&key), &frame, json)?;

@@ -499,6 +499,13 @@ impl Study {
                 _ => "no".into(),
             }
         };
+        // A model's runs may differ in n too; then the range is said.
+        let alone =
+            |a: &&RunConfig| configs.iter().all(|b| a.model != b.model || a.data.train == b.data.train);
+        let n = match configs.iter().all(alone) && !configs.is_empty() {
+            true => by_model(&configs, |c| c.data.train, |n| thousands(*n)),
+            false => range(&|c| c.data.train),
+        };
         let mut seeds: Vec<u64> = configs.iter().map(|c| c.seeds.init).collect();
         seeds.sort_unstable();
         seeds.dedup();
@@ -506,8 +513,8 @@ impl Study {
         format!(
             "{}, n = {}, width {}, at most {} epochs, {} {plural}, scale {}",
             self.data.title,
-            range(&|c| c.data.train),
-            widths(&configs),
+            n,
+            by_model(&configs, |c| c.width, f64::to_string),
             range(&|c| c.hyper.epochs),
             seeds.len(),
             self.scale_title()
@@ -555,21 +562,26 @@ fn quiet_panics() {
     }
 }
 
-/// "1", or the width of each model where they differ: "0.125 (Inception), 1 (MLP 1x512)".
-fn widths(configs: &[&RunConfig]) -> String {
-    let mut models: Vec<(f64, Vec<&str>)> = Vec::new();
+/// "1", or the value of each model where they differ: "0.125 (Inception, Alexnet), 1 (MLP 1x512)".
+fn by_model<T: PartialEq>(
+    configs: &[&RunConfig],
+    value: impl Fn(&RunConfig) -> T,
+    show: impl Fn(&T) -> String,
+) -> String {
+    let mut models: Vec<(T, Vec<&str>)> = Vec::new();
     for config in configs {
-        let title = config.model.title();
-        match models.iter_mut().find(|(width, _)| *width == config.width) {
+        let (value, title) = (value(config), config.model.title());
+        match models.iter_mut().find(|(other, _)| *other == value) {
             Some((_, titles)) if titles.contains(&title) => {}
             Some((_, titles)) => titles.push(title),
-            None => models.push((config.width, vec![title])),
+            None => models.push((value, vec![title])),
         }
     }
     match &models[..] {
-        [(width, _)] => width.to_string(),
+        [(value, _)] => show(value),
         _ => {
-            let parts = models.iter().map(|(width, titles)| format!("{width} ({})", titles.join(", ")));
+            let parts =
+                models.iter().map(|(value, titles)| format!("{} ({})", show(value), titles.join(", ")));
             parts.collect::<Vec<_>>().join(", ")
         }
     }

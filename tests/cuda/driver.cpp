@@ -1,4 +1,4 @@
-// A CUDA driver and a cuBLAS made of the processor: what a program sees of a card, up to its arithmetic. Memory has
+// A CUDA driver, a cuBLAS and a cuSOLVER made of the processor: what a program sees of a card, up to its arithmetic. Memory has
 // guards on both sides, and is full of NaNs at first. A module must be PTX that has the kernels asked for; it is not
 // this that runs, but the same text compiled for the processor.
 #include <cstdint>
@@ -126,6 +126,28 @@ CUDA cublasCreate_v2(void **handle) { return *handle = &held, 0; }
 CUDA cublasDestroy_v2(void *) { return 0; }
 CUDA cublasSetStream_v2(void *, void *) { return 0; }
 CUDA cublasSetMathMode(void *, int) { return 0; }
+
+// cuSOLVER, of single precision (0), by the lower triangle (0).
+CUDA cusolverDnCreate(void **handle) { return *handle = &held, 0; }
+CUDA cusolverDnCreateParams(void **params) { return *params = &held, 0; }
+CUDA cusolverDnSetStream(void *, void *) { return 0; }
+CUDA cusolverDnXpotrf_bufferSize(void *, void *, int uplo, int64_t, int type, const void *, int64_t, int compute,
+                                 size_t *on_device, size_t *on_host) {
+    return *on_device = 1000, *on_host = 10, uplo || type || compute;
+}
+CUDA cusolverDnXpotrf(void *handle, void *params, int uplo, int64_t n, int type, void *a, int64_t lda, int compute,
+                      void *on_device, size_t bytes, void *on_host, size_t bytes_on_host, int *info) {
+    if (handle != &held || params != &held || uplo || type || compute || lda != n) return 3;
+    std::memset(on_device, 1, bytes);
+    std::memset(on_host, 1, bytes_on_host);
+    return *info = cholesky(n, static_cast<float *>(a)), 0;
+}
+CUDA cusolverDnXpotrs(void *handle, void *params, int uplo, int64_t n, int64_t columns, int type, const void *a,
+                      int64_t lda, int type_b, void *b, int64_t ldb, int *info) {
+    if (handle != &held || params != &held || uplo || type || type_b || lda != n || ldb != n) return 3;
+    cholesky_solve(n, static_cast<const float *>(a), columns, static_cast<float *>(b));
+    return *info = 0, 0;
+}
 
 // Never called.
 #define ABSENT(name) \

@@ -50,5 +50,35 @@ extern "C" __attribute__((visibility("default"))) int start(const char *name, un
     TRY(relu_stop) TRY(times) TRY(scaled) TRY(moments) TRY(batch_channels) TRY(running_channels) TRY(normalise)
     TRY(normalise_sums) TRY(normalise_back) TRY(follow) TRY(max_pool) TRY(pool_back) TRY(mean_pool) TRY(global_mean)
     TRY(global_mean_back) TRY(lrn) TRY(lrn_spread) TRY(lrn_back) TRY(cross_entropy) TRY(weigh) TRY(sgd)
+    TRY(gaussian) TRY(mirror) TRY(raised) TRY(plus) TRY(diagonal) TRY(apply) TRY(whole) TRY(patches) TRY(rectified)
+    TRY(centred)
     return 0;
+}
+
+// Cholesky of a symmetric matrix (column-major, the lower triangle) in place: 0, or the row that is not positive, counted
+// from 1.
+extern "C" __attribute__((visibility("default"))) int cholesky(size_t n, float *a) {
+    for (size_t j = 0; j < n; j++) {
+        float *column = a + j * n;
+        for (size_t k = 0; k < j; k++)
+            for (size_t i = j; i < n; i++) column[i] -= a[k * n + i] * a[k * n + j];
+        if (!(column[j] > 0.0f)) return static_cast<int>(j + 1);
+        float root = std::sqrt(column[j]);
+        for (size_t i = j; i < n; i++) column[i] /= root;
+    }
+    return 0;
+}
+
+// Columns of `b`, n numbers each, become the inverse of the factorised matrix times them.
+extern "C" __attribute__((visibility("default"))) void cholesky_solve(size_t n, const float *a, size_t columns, float *b) {
+    for (; columns-- > 0; b += n) {
+        for (size_t j = 0; j < n; j++) {
+            b[j] /= a[j * n + j];
+            for (size_t i = j + 1; i < n; i++) b[i] -= a[j * n + i] * b[j];
+        }
+        for (size_t j = n; j-- > 0;) {
+            for (size_t i = j + 1; i < n; i++) b[j] -= a[j * n + i] * b[i];
+            b[j] /= a[j * n + j];
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! A GPU's kernels on the processor: `kernels.cu`, compiled by the C++ compiler that is there, and BLAS's matrix product
-//! by its definition. Everything of a network on a GPU but CUDA itself runs here.
+//! and Cholesky's factor by their definitions. Everything of a network on a GPU but CUDA itself runs here.
 
 use crate::root;
 use dfdx::prelude::{Cpu, CpuError};
@@ -11,6 +11,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 type Start = unsafe extern "C" fn(*const c_char, c_uint, *mut *mut c_void) -> c_int;
+
+type Cholesky = unsafe extern "C" fn(usize, *mut f32) -> c_int;
+type CholeskySolve = unsafe extern "C" fn(usize, *const f32, usize, *mut f32);
 
 /// See the module.
 #[derive(Clone)]
@@ -133,10 +136,39 @@ unsafe impl Backend for Emulated {
             if transposed { there.t() } else { there }
         };
         let (a, b) = (factor(p.a, p.transpose_a, m, k, p.lda), factor(p.b, p.transpose_b, k, n, p.ldb));
-        assert!(p.ldc == p.m && (p.beta == 0.0 || p.beta == 1.0));
+        assert!(p.ldc >= p.m && (p.beta == 0.0 || p.beta == 1.0));
+        let stride = size(p.ldc);
         // SAFETY: as above; nothing else holds the result.
-        let c = unsafe { std::slice::from_raw_parts_mut(p.c as *mut f32, m * n) };
-        product(c, b, a, p.beta == 1.0);
+        let c = unsafe { std::slice::from_raw_parts_mut(p.c as *mut f32, (n - 1) * stride + m) };
+        let mut close = vec![0.0; m * n];
+        product(&mut close, b, a, false);
+        for (to, from) in c.chunks_mut(stride).zip(close.chunks_exact(m)) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = if p.beta == 1.0 { *to + from } else { *from };
+            }
+        }
+        Ok(())
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
+    unsafe fn cholesky(&self, n: usize, matrix: u64) -> rethink::Result<Option<usize>> {
+        // SAFETY: the function has this type; the matrix is the caller's to answer for.
+        let row = unsafe {
+            let cholesky: libloading::Symbol<Cholesky> = self.library.get(b"cholesky").unwrap();
+            cholesky(n, matrix as *mut f32)
+        };
+        Ok(usize::try_from(row).unwrap().checked_sub(1))
+    }
+
+    unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> rethink::Result<()> {
+        // SAFETY: as above.
+        unsafe {
+            let solve: libloading::Symbol<CholeskySolve> = self.library.get(b"cholesky_solve").unwrap();
+            solve(n, factor as *const f32, columns, b as *mut f32);
+        }
         Ok(())
     }
 }

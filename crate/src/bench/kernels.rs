@@ -1,6 +1,7 @@
 //! Seconds of building and of solving a Gaussian kernel equation, in turns with NumPy and SciPy.
 
 use super::{Peer, Timing, median};
+use crate::device::Device;
 use crate::kernels::gaussian::Gaussian;
 use crate::kernels::triangle::{self, check_memory, free_memory};
 use crate::{Error, Result};
@@ -17,9 +18,10 @@ const GAMMA: f64 = 0.02;
 const TURNS: usize = 3;
 
 /// Builds the Gram matrix of `n` points and solves the equation with it, by Cholesky in f32, in turns with `numpy` and
-/// `scipy.linalg.cho_factor`, `cho_solve`. `say` gets a line of what is measured against what.
+/// `scipy.linalg.cho_factor`, `cho_solve`; on the GPU that is chosen, copies to and from it included. `say` gets a line of
+/// what is measured against what.
 ///
-/// Errors: [`Error::Program`] where `peer` is no Python with SciPy; [`Error::Missing`] where memory will not do.
+/// Errors: those of [`Device::dense`]; [`Error::Program`] where `peer` is no Python with SciPy; [`Error::Missing`] where memory will not do.
 pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Timing>> {
     if n == 0 {
         return Err(Error::argument("benchmark", "no points"));
@@ -27,16 +29,19 @@ pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resu
     // NumPy keeps the square and a copy to factorise, or only builds it beside what it adds.
     let square = |n: usize| 4 * (n as u64).pow(2);
     let beside = |n: usize| if peer.is_some() { 2 * square(n) } else { 0 };
-    check_memory(n, |n| triangle::bytes(n) + 4 * (2 * n * DIMENSIONS) as u64 + beside(n), free_memory())?;
+    let dense = Device::current()?.dense()?;
+    let own = |n: usize| if dense.is_some() { 0 } else { triangle::bytes(n) };
+    check_memory(n, |n| own(n) + 4 * (2 * n * DIMENSIONS) as u64 + beside(n), free_memory())?;
     let script = include_str!("kernels_peer.py");
     let remedy = "name a Python with NumPy and SciPy, such as one made by `python3 -m venv DIR && DIR/bin/pip install scipy`";
     let mut peer = peer.map(|python| Peer::start(python, script, &[n.to_string()], remedy)).transpose()?;
-    let threads = rayon::current_num_threads();
+    let place = match &dense {
+        Some(_) => Device::current()?.exact().describe()?,
+        None => format!("{} threads", rayon::current_num_threads()),
+    };
     say(&match &peer {
-        Some((_, greeting)) => {
-            format!("rethink, {threads} threads, in turns with {greeting}; n = {n}, float32")
-        }
-        None => format!("rethink, {threads} threads; n = {n}, float32"),
+        Some((_, greeting)) => format!("rethink, {place}, in turns with {greeting}; n = {n}, float32"),
+        None => format!("rethink, {place}; n = {n}, float32"),
     });
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let points: Vec<f32> = (0..n * DIMENSIONS).map(|_| rng.random_range(0.0..1.0)).collect();
@@ -46,13 +51,14 @@ pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resu
         {
             let started = Instant::now();
             let kernel = Gaussian::new(points.clone(), DIMENSIONS, GAMMA);
-            let mut matrix = kernel.matrix(0.0);
+            let placed = dense.as_ref().map(|dense| dense.gaussian(&kernel)).transpose()?;
+            let mut matrix = placed.as_deref().unwrap_or(&kernel).copy(0.0)?;
             times[0].push(started.elapsed().as_secs_f64());
             let started = Instant::now();
             matrix
-                .factorise(|_| ())
+                .factorise(&mut |_| ())?
                 .map_err(|e| Error::argument("benchmark", format!("row {} is not positive", e.row)))?;
-            std::hint::black_box(matrix.solve(&targets, COLUMNS));
+            std::hint::black_box(matrix.solve(&targets, COLUMNS)?);
             times[1].push(started.elapsed().as_secs_f64());
         }
         if let Some((peer, _)) = &mut peer {

@@ -245,15 +245,15 @@ pub enum DataAction {
 }
 
 impl Action {
-    /// Whether networks are trained here.
-    fn trains(&self) -> bool {
+    /// Whether the device that is chosen is used here.
+    fn computes(&self) -> bool {
         matches!(
             self,
             Action::Reproduce { .. }
                 | Action::Run { .. }
                 | Action::Sweep { executor: Executor::Here, .. }
                 | Action::SweepItem { .. }
-                | Action::Bench { what: None, .. }
+                | Action::Bench { what: None | Some(BenchAction::Kernels { .. }), .. }
                 | Action::Selftest { .. }
         )
     }
@@ -267,7 +267,7 @@ impl Command {
         if let Some(device) = self.device {
             device.choose()?;
         }
-        if self.action.trains() {
+        if self.action.computes() {
             // Before anything is read or computed.
             Device::current()?.open()?;
         }

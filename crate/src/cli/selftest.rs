@@ -38,6 +38,9 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
     let mut checks = selftest::operations(&place, &mut say)?;
     checks.extend(selftest::images(&place, &mut say)?);
     checks.extend(selftest::models(&place, 4, (299, 1.0), &mut say)?);
+    if let Some(dense) = exact.dense()? {
+        checks.extend(selftest::equations(&*dense, &mut say)?);
+    }
     let failed: Vec<&str> =
         checks.iter().filter(|check| !check.passed()).map(|check| check.name.as_str()).collect();
     if !failed.is_empty() {

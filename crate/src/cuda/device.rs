@@ -1,5 +1,6 @@
 //! A GPU: dfdx's `Cuda` for memory, cuBLAS for products, this project's kernels compiled for the card by NVRTC.
 
+use super::solver::Solver;
 use super::{Backend, Buffer, Done, Fault, Sgemm, kernels, libraries};
 use crate::{Error, Result};
 use cudarc::cublas::{self, CudaBlas};
@@ -8,7 +9,7 @@ use cudarc::driver::{CudaDevice, DevicePtr, DeviceRepr, LaunchAsync, LaunchConfi
 use cudarc::nvrtc::{self, CompileError, CompileOptions};
 use dfdx::prelude::{Cache, Cuda, CudaError, Storage};
 use std::ffi::c_void;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The name under which the kernels are loaded.
 const MODULE: &str = "rethink";
@@ -30,6 +31,7 @@ struct Card {
     device: Arc<CudaDevice>,
     name: String,
     turn: &'static Mutex<()>,
+    solver: Arc<OnceLock<Solver>>,
 }
 
 /// Where an argument lies.
@@ -127,7 +129,16 @@ impl Card {
             .map_err(Error::tensor(OPENING))?;
         let name = name.split(|byte| *byte == 0).next().map(String::from_utf8_lossy).unwrap_or_default();
         let name = format!("{name}, compute capability {major}.{minor}");
-        Ok(Card { store, device, name, turn: Box::leak(Box::default()) })
+        Ok(Card { store, device, name, turn: Box::leak(Box::default()), solver: Arc::default() })
+    }
+
+    /// cuSOLVER, opened once.
+    fn solver(&self) -> Result<&Solver> {
+        if self.solver.get().is_none() {
+            // Of two that are opened at once, one stays.
+            let _ = self.solver.set(Solver::open(&self.device)?);
+        }
+        Ok(self.solver.get().expect("it has just been opened"))
     }
 
     fn multiplying(self, tf32: bool) -> Result<Gpu> {
@@ -222,5 +233,20 @@ unsafe impl Backend for Gpu {
             )
         };
         done.map_err(CudaError::Blas)
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        self.card.device.bind_to_thread().ok()?;
+        result::mem_get_info().ok().map(|(free, _)| free as u64)
+    }
+
+    unsafe fn cholesky(&self, n: usize, matrix: u64) -> Result<Option<usize>> {
+        // SAFETY: the caller's.
+        unsafe { self.card.solver()?.cholesky(&self.card.device, n, matrix) }
+    }
+
+    unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { self.card.solver()?.solve(&self.card.device, (n, factor), (columns, b)) }
     }
 }

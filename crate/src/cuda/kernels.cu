@@ -527,3 +527,109 @@ KERNEL sgd(unsigned n, float *w, float *v, const float *g, float rate, float mom
     v[i] = (g[i] + decay * w[i]) + momentum * v[i];
     w[i] -= v[i] * rate;
 }
+
+// ---- equation 3 -----------------------------------------------------------------------------------------------------
+//
+// Matrices of images against images are column-major, and may have more than 2^32 numbers.
+
+typedef unsigned long long Place;
+
+// Inner products of points (`rows` rows, `stride` apart) become values of the Gaussian kernel, from the squares of the
+// points' lengths. With `same`, the points of the columns are the first ones of the rows.
+KERNEL gaussian(unsigned n, float *products, const float *left, const float *right, unsigned rows, unsigned stride,
+                float gamma, unsigned same) {
+    EACH
+    unsigned row = i % rows, column = i / rows;
+    float *at = products + (Place)column * stride + row;
+    float squared = fmaxf(left[row] + right[column] - 2.0f * *at, 0.0f);
+    *at = same && row == column ? 1.0f : expf(-gamma * squared);
+}
+
+// What is below the diagonal of a symmetric matrix goes above it: from `width` columns, the `first` and later.
+KERNEL mirror(unsigned n, float *matrix, unsigned rows, unsigned first, unsigned width) {
+    EACH
+    unsigned column = first + i % width, row = first + i / width;
+    if (row > column) matrix[(Place)row * rows + column] = matrix[(Place)column * rows + row];
+}
+
+// Some columns, the `first` and later, copied with `add` added to the diagonal.
+KERNEL raised(unsigned n, const float *from, float *to, unsigned rows, unsigned first, float add) {
+    EACH
+    Place at = (Place)first * rows + i;
+    to[at] = from[at] + (i % rows == first + i / rows ? add : 0.0f);
+}
+
+KERNEL plus(unsigned n, float *x, float value) {
+    EACH
+    x[i] += value;
+}
+
+KERNEL diagonal(unsigned n, const float *matrix, float *to) {
+    EACH
+    to[i] = matrix[(Place)i * n + i];
+}
+
+// A matrix times `x` (`columns` rows of `width` numbers), in double precision: for each of `parts` parts of the columns,
+// `rows` rows of `width` sums.
+KERNEL apply(unsigned n, const float *matrix, const double *x, double *to, unsigned rows, unsigned columns,
+             unsigned width, unsigned parts) {
+    EACH
+    const unsigned AT_ONCE = 16;
+    unsigned row = i % rows, each = (columns + parts - 1) / parts;
+    unsigned from = min(i / rows * each, columns), end = min(from + each, columns);
+    for (unsigned first = 0; first < width; first += AT_ONCE) {
+        double sums[AT_ONCE];
+        for (unsigned k = 0; k < AT_ONCE; k++) sums[k] = 0.0;
+        for (unsigned column = from; column < end; column++) {
+            double value = matrix[(Place)column * rows + row];
+            const double *factors = x + (Place)column * width + first;
+            for (unsigned k = 0; k < AT_ONCE; k++)
+                if (first + k < width) sums[k] += value * factors[k];
+        }
+        for (unsigned k = 0; k < AT_ONCE; k++)
+            if (first + k < width) to[(Place)i * width + first + k] = sums[k];
+    }
+}
+
+// The sums of `parts` parts.
+KERNEL whole(unsigned n, const double *parts_sums, double *to, unsigned parts) {
+    EACH
+    double sum = 0.0;
+    for (unsigned part = 0; part < parts; part++) sum += parts_sums[(Place)part * n + i];
+    to[i] = sum;
+}
+
+// Every patch of images (C x H x W, bytes, to 0 to 1): a row a patch, place after place.
+KERNEL patches(unsigned n, const unsigned char *images, float *to, unsigned channels, unsigned height, unsigned width,
+               unsigned side) {
+    EACH
+    unsigned x = i % side, y = i / side % side, c = i / side / side % channels, place = i / side / side / channels;
+    unsigned across = width - side + 1, down = height - side + 1;
+    x += place % across;
+    y += place / across % down;
+    to[i] = images[((Place)(place / across / down) * channels + c) * height * width + y * width + x] / 255.0f;
+}
+
+// Both rectified sides of filters' responses (n x height x width x filters), averaged over windows.
+KERNEL rectified(unsigned n, const float *responses, float *to, unsigned filters, unsigned height, unsigned width,
+                 unsigned side, unsigned stride, unsigned down, unsigned across, float bias) {
+    EACH
+    unsigned filter = i % filters, window = i / filters, x = window % across * stride;
+    unsigned y = window / across % down * stride, image = window / across / down;
+    float positive = 0.0f, negative = 0.0f;
+    for (unsigned dy = 0; dy < side; dy++)
+        for (unsigned dx = 0; dx < side; dx++) {
+            float c = responses[(((Place)image * height + y + dy) * width + x + dx) * filters + filter];
+            positive += fmaxf(c - bias, 0.0f);
+            negative += fmaxf(-c - bias, 0.0f);
+        }
+    float *at = to + (Place)window * 2 * filters + filter;
+    at[0] = positive / (float)(side * side);
+    at[filters] = negative / (float)(side * side);
+}
+
+// Columns less their means, from their sums over `count` rows.
+KERNEL centred(unsigned n, float *x, const float *sums, unsigned columns, unsigned count) {
+    EACH
+    x[i] -= sums[i % columns] / (float)count;
+}

@@ -5,15 +5,15 @@
 //! to where [`load`] has found the real ones.
 
 use crate::{Error, Result};
+use std::path::{Path, PathBuf};
 
 /// Folders to look in before the system's, separated by `:`.
 const FOLDERS_VARIABLE: &str = "RETHINK_CUDA_LIBRARIES";
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod forwarded {
-    use super::{Error, FOLDERS_VARIABLE, Result};
+    use super::Result;
     use std::ffi::{CStr, c_void};
-    use std::path::{Path, PathBuf};
     use std::ptr::null_mut;
     use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -97,41 +97,8 @@ mod forwarded {
 
     impl Library {
         fn load(&self) -> Result<()> {
-            let missing = |problem: String| Error::Missing {
-                what: format!("{} is not there: {problem}", self.what),
-                remedy: self.remedy.into(),
-            };
-            let named = std::env::var_os(FOLDERS_VARIABLE).unwrap_or_default();
-            let folders: Vec<PathBuf> =
-                std::env::split_paths(&named).filter(|f| !f.as_os_str().is_empty()).collect();
-            let in_folders =
-                self.files.iter().flat_map(|file| folders.iter().map(move |folder| folder.join(file)));
-            let there = in_folders.filter(|path| path.is_file());
-            let mut problem = String::new();
-            for path in there.chain(self.files.iter().map(PathBuf::from)) {
-                self.load_beside(&path);
-                // SAFETY: NVIDIA's libraries may be loaded anywhere; what they do then is theirs.
-                match unsafe { libloading::Library::new(&path) } {
-                    Ok(library) => return self.find(library).map_err(missing),
-                    // The first name is the one that this program was made for.
-                    Err(e) if problem.is_empty() => problem = e.to_string(),
-                    Err(_) => (),
-                }
-            }
-            Err(missing(problem))
-        }
-
-        /// What lies beside `path` and is needed by it stays loaded, under the name by which it is asked for.
-        fn load_beside(&self, path: &Path) {
-            let Some(folder) = path.parent().filter(|_| !self.beside.is_empty()) else { return };
-            for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                if file.file_name().to_string_lossy().starts_with(self.beside) {
-                    // SAFETY: as for the library. Where it cannot be loaded, the library says what it misses.
-                    if let Ok(library) = unsafe { libloading::Library::new(file.path()) } {
-                        std::mem::forget(library);
-                    }
-                }
-            }
+            let library = super::open(self.what, self.remedy, self.files, &[self.beside])?;
+            self.find(library).map_err(|problem| super::missing(self.what, self.remedy, &problem))
         }
 
         /// The functions of a library, which stays loaded.
@@ -150,6 +117,47 @@ mod forwarded {
 
     pub(super) fn load() -> Result<()> {
         [&DRIVER, &CUBLAS, &NVRTC].into_iter().try_for_each(Library::load)
+    }
+}
+
+pub(super) fn missing(what: &str, remedy: &str, problem: &str) -> Error {
+    Error::Missing { what: format!("{what} is not there: {problem}"), remedy: remedy.into() }
+}
+
+/// The first of `files` that is there, in the folders named or where the system looks. `beside`: how the names of
+/// libraries begin, in the order in which they need each other, that it loads itself, but not from a folder that the
+/// system does not know.
+///
+/// Errors: [`Error::Missing`].
+pub(super) fn open(what: &str, remedy: &str, files: &[&str], beside: &[&str]) -> Result<libloading::Library> {
+    let named = std::env::var_os(FOLDERS_VARIABLE).unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&named).filter(|f| !f.as_os_str().is_empty()).collect();
+    let in_folders = files.iter().flat_map(|file| folders.iter().map(move |folder| folder.join(file)));
+    let there = in_folders.filter(|path| path.is_file());
+    let mut problem = String::new();
+    for path in there.chain(files.iter().map(PathBuf::from)) {
+        beside.iter().filter(|name| !name.is_empty()).for_each(|name| load_beside(&path, name));
+        // SAFETY: NVIDIA's libraries may be loaded anywhere; what they do then is theirs.
+        match unsafe { libloading::Library::new(&path) } {
+            Ok(library) => return Ok(library),
+            // The first name is the one that this program was made for.
+            Err(e) if problem.is_empty() => problem = e.to_string(),
+            Err(_) => (),
+        }
+    }
+    Err(missing(what, remedy, &problem))
+}
+
+/// What lies beside `path` and is needed by it stays loaded, under the name by which it is asked for.
+fn load_beside(path: &Path, name: &str) {
+    let Some(folder) = path.parent() else { return };
+    for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if file.file_name().to_string_lossy().starts_with(name) {
+            // SAFETY: as for the library. Where it cannot be loaded, the library says what it misses.
+            if let Ok(library) = unsafe { libloading::Library::new(file.path()) } {
+                std::mem::forget(library);
+            }
+        }
     }
 }
 

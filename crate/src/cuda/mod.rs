@@ -1,5 +1,5 @@
-//! Networks on a GPU: dfdx's `Cuda` device holds the memory, its tape the gradients; the layers' operations are this
-//! project's own ([`kernels`]), its matrix products cuBLAS's.
+//! Networks and kernel equations on a GPU: dfdx's `Cuda` device holds the memory, its tape the gradients; the layers'
+//! operations are this project's own ([`kernels`]), its matrix products cuBLAS's.
 //!
 //! Everything here but [`device`] is written against [`Backend`], the few things that a device must be able to do, and
 //! is part of every build: the tests run the same code, kernels included, on the processor. The feature `cuda` adds the
@@ -8,6 +8,7 @@
 //! dfdx gives no way from a tensor to the memory behind it, but its [`Gradients`] hand out theirs. So values between
 //! layers are such memory ([`Buffer`]), and a tensor of one number ([`Key`]) names each on the tape.
 
+mod dense;
 #[cfg(feature = "cuda")]
 pub mod device;
 pub mod kernels;
@@ -16,7 +17,10 @@ mod libraries;
 mod network;
 mod ops;
 pub mod selftest;
+#[cfg(feature = "cuda")]
+mod solver;
 
+pub use dense::dense;
 use dfdx::prelude::{Cache, Gradients, HasErr, Storage, Synchronize, Tensor};
 pub use network::place;
 use std::ffi::c_void;
@@ -83,6 +87,28 @@ pub unsafe trait Backend: Clone + 'static {
     /// # Safety
     /// The addresses are of memory on the device, as long as the sizes say.
     unsafe fn sgemm(&self, product: &Sgemm) -> Done<Self>;
+
+    /// Free memory, bytes; `None` where that is not known.
+    fn free_memory(&self) -> Option<u64>;
+
+    /// Cholesky of a symmetric matrix of `n` rows of single precision, of whose lower triangle (column-major) the factor's
+    /// is made; the row that is not positive, where there is one.
+    ///
+    /// Errors: [`crate::Error::Missing`] where there is nothing that can, [`crate::Error::Tensor`] for what the device
+    /// says.
+    ///
+    /// # Safety
+    /// `matrix` is of `n * n` numbers on the device.
+    unsafe fn cholesky(&self, n: usize, matrix: u64) -> crate::Result<Option<usize>>;
+
+    /// The inverse of the matrix whose factor [`Backend::cholesky`] has made, times `columns` columns of `n` numbers, in
+    /// place.
+    ///
+    /// Errors: as for [`Backend::cholesky`].
+    ///
+    /// # Safety
+    /// `factor` is of `n * n` numbers on the device, `b` of `n * columns`.
+    unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> crate::Result<()>;
 }
 
 /// `c = op(a) op(b) + beta c`, column-major: the arguments of BLAS's `sgemm`, with alpha 1.

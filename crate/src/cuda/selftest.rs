@@ -1,9 +1,16 @@
-//! Whether a device computes what the processor does: every operation, and training steps of every network.
+//! Whether a device computes what the processor does: every operation, training steps of every network, and the kernel
+//! equation.
 
 use crate::Result;
 use crate::augment::Augmentation;
 use crate::config::{DecayOn, Init};
+use crate::data::shapes10;
 use crate::examples::View;
+use crate::kernels::dense::{Dense, Products};
+use crate::kernels::equation::dual;
+use crate::kernels::gaussian::Gaussian;
+use crate::kernels::random_conv::RandomConv;
+use crate::kernels::solve::{Kernel, solve};
 use crate::models::plan::Layer;
 use crate::models::{ModelKind, Network, Parameter, Role, boxed_own};
 use crate::ops::activation::Activation;
@@ -129,8 +136,7 @@ pub fn images(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
             let plan = vec![Layer::scores(CLASSES)];
             let mut here = boxed_own(plan, [28, 28, channels], Init::Glorot, 8)?;
             let mut there = place(here.as_ref())?;
-            let mut check =
-                Check { name: format!("{name}, of {kind}"), difference: 0.0, place: "nowhere".into() };
+            let mut check = Check::new(&format!("{name}, of {kind}"));
             let mut batch = vec![0.0; views.len() * channels * 28 * 28];
             for (view, out) in views.iter().zip(batch.chunks_exact_mut(channels * 28 * 28)) {
                 view.write(&pixels, shape, out);
@@ -151,6 +157,56 @@ pub fn images(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
             checks.push(check);
         }
     }
+    Ok(checks)
+}
+
+/// Equation 3: matrices, factors, solutions and outputs, of a Gaussian kernel and of the random conv-net; and what is
+/// said of a matrix that is not positive definite.
+///
+/// Errors: the device's; [`crate::Error::Argument`] never, but for a defect.
+pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
+    // More columns than the device sums up at once; images and filters for two batches.
+    const COLUMNS: usize = 17;
+    let (n, m, d) = (333, 70, 30);
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let mut numbers = |count: usize| (0..count).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
+    let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
+    let (points, others) = (single(&numbers(n * d)), single(&numbers(m * d)));
+    let x = numbers(n * COLUMNS);
+    let quiet = &mut |_: &str| ();
+    let mut checks = Vec::new();
+
+    let kernel = Gaussian::new(points, d, 0.1);
+    let placed = dense.gaussian(&kernel)?;
+    let mut check = Check::new("kernel equation, Gaussian kernel");
+    check.equation(&kernel, &*placed, &x, COLUMNS)?;
+    let theirs = single(&dense.predict(&kernel, &others, &x, COLUMNS)?);
+    check.numbers("outputs on other points", &single(&kernel.predict(&others, &x, COLUMNS)), &theirs);
+    say(&check);
+    checks.push(check);
+
+    let data = shapes10::generate(n, m, 7)?;
+    let filters = RandomConv { filters: 130 }.draw(&data, n, 8)?;
+    let (here, _) = dual(&data, &data.id(n, m), &filters, None, quiet)?;
+    let there = dense.conv(&filters, &data.train.images, &data.test.images, quiet)?;
+    let mut check = Check::new("kernel equation, random conv-net");
+    for part in [n, n / 2] {
+        let (ours, theirs) = (here.leading(part)?, there.leading(part)?);
+        check.numbers("inner products", ours.numbers(), theirs.numbers());
+    }
+    check.equation(here.kernel(), there.kernel(), &x, COLUMNS)?;
+    let (ours, theirs) = (here.predict(&x, COLUMNS)?, there.predict(&x, COLUMNS)?);
+    check.numbers("outputs on test images", &single(&ours), &single(&theirs));
+    say(&check);
+    checks.push(check);
+
+    let mut check = Check::new("a matrix that is not positive definite");
+    let row = |kernel: &dyn Kernel| -> Result<f32> {
+        Ok(kernel.copy(-2.0)?.factorise(&mut |_| ())?.map_or_else(|e| e.row as f32, |()| f32::NAN))
+    };
+    check.numbers("its row", &[row(&kernel)?], &[row(&*placed)?]);
+    say(&check);
+    checks.push(check);
     Ok(checks)
 }
 
@@ -189,7 +245,7 @@ fn compare(
     place: Place,
 ) -> Result<Check> {
     let mut there = place(here.as_ref())?;
-    let mut check = Check { name: name.into(), difference: 0.0, place: "nowhere".into() };
+    let mut check = Check::new(name);
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let count: usize = input.iter().product();
     let mut images = || (0..batch * count).map(|_| rng.random_range(-1.7..1.7)).collect::<Vec<f32>>();
@@ -252,6 +308,33 @@ fn positive(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
 }
 
 impl Check {
+    /// Nothing compared yet.
+    fn new(name: &str) -> Check {
+        Check { name: name.into(), difference: 0.0, place: "nowhere".into() }
+    }
+
+    /// A matrix here and there: its diagonal's mean, products with `x`, its inverse, and equation 3 with some l2.
+    fn equation(&mut self, here: &dyn Kernel, there: &dyn Kernel, x: &[f64], columns: usize) -> Result<()> {
+        let single = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<f32>>();
+        let (ours, theirs) = (here.mean_diagonal(), there.mean_diagonal());
+        self.numbers("mean of the diagonal", &[ours as f32], &[theirs as f32]);
+        let (product, theirs) = (here.apply(x, columns)?, there.apply(x, columns)?);
+        self.numbers("product", &single(product), &single(theirs));
+        let ridge = 0.1 * ours;
+        let inverse = |kernel: &dyn Kernel| -> Result<Vec<f32>> {
+            let mut copy = kernel.copy(ridge)?;
+            // Where it is not positive definite, the inverse is nothing.
+            let factorised = copy.factorise(&mut |_| ())?.is_ok();
+            Ok(if factorised { single(copy.solve(x, columns)?) } else { vec![f32::NAN] })
+        };
+        self.numbers("inverse", &inverse(here)?, &inverse(there)?);
+        let ours = solve(here, x, columns, ridge, &mut |_| ())?;
+        let theirs = solve(there, x, columns, ridge, &mut |_| ())?;
+        self.numbers("solution", &single(ours.weights), &single(theirs.weights));
+        self.numbers("outputs", &single(ours.fitted), &single(theirs.fitted));
+        Ok(())
+    }
+
     /// Keeps the largest difference, of one tensor.
     fn numbers(&mut self, place: &str, ours: &[f32], theirs: &[f32]) {
         self.difference(place, ours, theirs, largest(ours));

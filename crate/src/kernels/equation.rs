@@ -1,13 +1,15 @@
 //! A row of table 3: features of the images, their kernel, equation 3 solved on one-hot targets, and the error of
 //! the largest output on test images.
 
+use super::dense::{Dense, Products};
 use super::gabor::Gabor;
 use super::gaussian::Gaussian;
 use super::random_conv::{Filters, RandomConv};
-use super::solve::{Solution, solve};
+use super::solve::{Kernel, Solution, solve};
 use super::triangle::{self, TILE, Triangle, check_memory, free_memory};
 use crate::config::DataId;
 use crate::data::Dataset;
+use crate::device::Device;
 use crate::ops::gemm::{Matrix, Packed};
 use crate::unfinished::Unfinished;
 use crate::{Error, Result};
@@ -73,7 +75,7 @@ pub const FACTORS: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
 /// Weight and width are chosen on at most this many training images, the last fifth of which are held out.
 pub const CHOSEN_ON: usize = 12_500;
 /// Filters whose features are in memory at a time.
-const FILTERS_AT_ONCE: usize = 128;
+pub(crate) const FILTERS_AT_ONCE: usize = 128;
 
 impl KernelEquation {
     /// In a few words.
@@ -90,8 +92,25 @@ impl KernelEquation {
     }
 }
 
+impl KernelEquation {
+    /// Whether a GPU that is chosen is used, with `train` images of `shape`. Where the conv-net has fewer features than
+    /// there are images, the equation is small enough for the processor.
+    pub fn on_device(&self, shape: [usize; 3], train: usize) -> bool {
+        match self.preprocessing {
+            Preprocessing::RandomConv(conv) => !by_features(conv, shape, train),
+            _ => true,
+        }
+    }
+}
+
+/// Whether the conv-net's equation is solved by features, and not by images.
+fn by_features(conv: RandomConv, shape: [usize; 3], train: usize) -> bool {
+    conv.dimensions(shape) < train
+}
+
 /// What is the same for all solutions of a measurement.
 struct Problem<'a> {
+    dense: Option<&'a dyn Dense>,
     data: &'a Dataset,
     id: &'a DataId,
     classes: usize,
@@ -117,11 +136,29 @@ struct Row {
 /// linear), `ridge` (share of the mean diagonal, 0 for none), `unknowns` (rows of the system solved),
 /// `train_error`, `test_error` (0 to 1), `norm` (of the solution, over all classes, in the kernel's space),
 /// `residual` (relative), `steps`, `jitter`, `floor` (of [`Solution`]), `seconds_features`, `seconds_matrix`, `seconds_factor`, `seconds_steps`.
-/// With `unfinished`, the conv-net's matrix goes on from what a killed attempt left there.
+/// With `unfinished`, the conv-net's matrix goes on from what a killed attempt left there. On a GPU that is chosen, in
+/// float32 (see [`KernelEquation::on_device`]).
 ///
 /// Errors: [`Error::Missing`] when memory will not do, before anything is spent; [`Error::Argument`] for settings
-/// out of range.
+/// out of range; those of [`Device::dense`].
 pub fn measure(
+    what: &KernelEquation,
+    data: &Dataset,
+    id: &DataId,
+    seed: u64,
+    unfinished: Option<&mut Unfinished>,
+    say: &mut dyn FnMut(&str),
+) -> Result<DataFrame> {
+    let dense = if what.on_device(data.shape, id.train) { Device::current()?.dense()? } else { None };
+    measure_on(dense.as_deref(), what, data, id, seed, unfinished, say)
+}
+
+/// [`measure`] on a device, or without one; there, the conv-net's matrix is made within minutes, and `unfinished` is left
+/// alone.
+///
+/// Errors: those of [`measure`]; [`Error::Tensor`] for what the device says.
+pub fn measure_on(
+    dense: Option<&dyn Dense>,
     what: &KernelEquation,
     data: &Dataset,
     id: &DataId,
@@ -137,7 +174,7 @@ pub fn measure(
     for (row, &label) in targets.chunks_exact_mut(classes).zip(&data.train.labels) {
         row[usize::from(label)] = 1.0;
     }
-    let problem = Problem { data, id, classes, targets };
+    let problem = Problem { dense, data, id, classes, targets };
     let rows = match &what.preprocessing {
         Preprocessing::RandomConv(conv) => linear(&problem, what, *conv, seed, unfinished, say)?,
         _ => gaussian(&problem, what, say)?,
@@ -154,13 +191,15 @@ pub fn gaussian_bytes(n: usize, m: usize, d: usize) -> u64 {
 }
 
 fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
-    let Problem { data, id, classes, targets } = problem;
+    let Problem { dense, data, id, classes, targets } = problem;
     let image: usize = data.shape.iter().product();
     let dimensions = match &what.preprocessing {
         Preprocessing::Gabor(gabor) => gabor.dimensions(data.shape),
         _ => image,
     };
-    check_memory(id.train, |n| gaussian_bytes(n, id.test, dimensions), free_memory())?;
+    let bytes =
+        |n: usize| gaussian_bytes(if dense.is_some() { n_chosen_on(n) } else { n }, id.test, dimensions);
+    check_memory(id.train, bytes, free_memory())?;
     let started = Instant::now();
     let features = |images: &[u8]| match &what.preprocessing {
         Preprocessing::Gabor(gabor) => gabor.features(images, data.shape),
@@ -188,6 +227,7 @@ fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str))
     }
     let kernel = Gaussian::new(points, dimensions, gamma);
     let seconds = started.elapsed().as_secs_f64();
+    let placed = dense.map(|dense| dense.gaussian(&kernel)).transpose()?;
     rows(what, say, |ridge, say| {
         let share = match ridge {
             true => {
@@ -196,8 +236,11 @@ fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str))
             }
             false => 0.0,
         };
-        let solution = solve(&kernel, targets, *classes, share, say)?;
-        let outputs = kernel.predict(&test, &solution.weights, *classes);
+        let solution = solve(placed.as_deref().unwrap_or(&kernel), targets, *classes, share, say)?;
+        let outputs = match dense {
+            Some(dense) => dense.predict(&kernel, &test, &solution.weights, *classes)?,
+            None => kernel.predict(&test, &solution.weights, *classes),
+        };
         Ok(Row {
             dimensions,
             filters: 0,
@@ -266,13 +309,13 @@ fn linear(
     what: &KernelEquation,
     conv: RandomConv,
     seed: u64,
-    mut unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut Unfinished>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Row>> {
-    let Problem { data, id, .. } = problem;
+    let Problem { dense, data, id, .. } = problem;
     let dimensions = conv.dimensions(data.shape);
     let (n, m) = (id.train, id.test);
-    let primal = dimensions < n;
+    let primal = by_features(conv, data.shape, n);
     let per_filter = dimensions / conv.filters.max(1);
     if primal {
         let needed = |n: usize| {
@@ -280,13 +323,86 @@ fn linear(
                 + 4 * ((2 * n + m) * dimensions + n.min(CHOSEN_ON) * n / 2) as u64
         };
         check_memory(n, needed, free_memory())?;
-    } else {
+    } else if dense.is_none() {
         check_memory(n, |n| dual_bytes(n, m, FILTERS_AT_ONCE * per_filter), free_memory())?;
     }
     let filters = conv.draw(data, n, seed)?;
     if primal {
         return primal_rows(problem, what, &filters, dimensions, say);
     }
+    let started = Instant::now();
+    let (products, seconds): (Box<dyn Products>, f64) = match dense {
+        Some(dense) => {
+            let image: usize = data.shape.iter().product();
+            let (train, test) = (&data.train.images[..n * image], &data.test.images[..m * image]);
+            let products = dense.conv(&filters, train, test, say)?;
+            (products, started.elapsed().as_secs_f64())
+        }
+        None => {
+            let (dual, seconds) = dual(data, id, &filters, unfinished, say)?;
+            (Box::new(dual), seconds)
+        }
+    };
+    let mean = products.kernel().mean_diagonal();
+    rows(what, say, |ridge, say| {
+        let share = match ridge {
+            true => {
+                let leading = products.leading(n_chosen_on(n))?;
+                choose_ridge(leading, mean, &problem.targets, problem.classes, say)?
+            }
+            false => 0.0,
+        };
+        let solution = solve(products.kernel(), &problem.targets, problem.classes, share * mean, say)?;
+        Ok(Row {
+            dimensions,
+            filters: conv.filters,
+            gamma: f64::NAN,
+            ridge: share,
+            unknowns: n,
+            train_error: error(&solution.fitted, &data.train.labels, problem.classes),
+            test_error: error(
+                &products.predict(&solution.weights, problem.classes)?,
+                &data.test.labels,
+                problem.classes,
+            ),
+            norm: inner(&solution.weights, &solution.fitted).sqrt(),
+            features: seconds,
+            solution: Some(solution),
+        })
+    })
+}
+
+/// The conv-net's inner products on the processor.
+pub(crate) struct Dual {
+    matrix: Triangle,
+    cross: Cross,
+}
+
+impl Products for Dual {
+    fn kernel(&self) -> &dyn Kernel {
+        &self.matrix
+    }
+
+    fn leading(&self, n: usize) -> Result<Triangle> {
+        Ok(self.matrix.leading(n))
+    }
+
+    fn predict(&self, weights: &[f64], columns: usize) -> Result<Vec<f64>> {
+        Ok(self.cross.predict(weights, columns))
+    }
+}
+
+/// The inner products, and the seconds that they took, earlier attempts included.
+///
+/// Errors: those of [`Unfinished::read_parts`].
+pub(crate) fn dual(
+    data: &Dataset,
+    id: &DataId,
+    filters: &Filters,
+    mut unfinished: Option<&mut Unfinished>,
+    say: &mut dyn FnMut(&str),
+) -> Result<(Dual, f64)> {
+    let (n, m) = (id.train, id.test);
     let started = Instant::now();
     let mut said = Instant::now();
     let mut matrix = Triangle::zeros(n);
@@ -300,7 +416,7 @@ fn linear(
         }
     }
     for range in batches(filters.count(), FILTERS_AT_ONCE).skip_while(|range| range.end <= before) {
-        let (train, test, d) = block(problem, &filters, range.clone(), per_filter);
+        let (train, test, d) = block(data, id, filters, range.clone());
         matrix.add_gram(&train, d);
         cross.add(&test, &train, d);
         if let Some(unfinished) = &mut unfinished {
@@ -318,34 +434,7 @@ fn linear(
     let constant = matrix.mean_diagonal().sqrt() as f32;
     matrix.add_gram(&vec![constant; n], 1);
     cross.add(&vec![constant; m], &vec![constant; n], 1);
-    let seconds = earlier + started.elapsed().as_secs_f64();
-    let mean = matrix.mean_diagonal();
-    rows(what, say, |ridge, say| {
-        let share = match ridge {
-            true => {
-                let leading = matrix.leading(n_chosen_on(n));
-                choose_ridge(leading, mean, &problem.targets, problem.classes, say)?
-            }
-            false => 0.0,
-        };
-        let solution = solve(&matrix, &problem.targets, problem.classes, share * mean, say)?;
-        Ok(Row {
-            dimensions,
-            filters: conv.filters,
-            gamma: f64::NAN,
-            ridge: share,
-            unknowns: n,
-            train_error: error(&solution.fitted, &data.train.labels, problem.classes),
-            test_error: error(
-                &cross.predict(&solution.weights, problem.classes),
-                &data.test.labels,
-                problem.classes,
-            ),
-            norm: inner(&solution.weights, &solution.fitted).sqrt(),
-            features: seconds,
-            solution: Some(solution),
-        })
-    })
+    Ok((Dual { matrix, cross }, earlier + started.elapsed().as_secs_f64()))
 }
 
 /// A row for each of the solutions that are asked for.
@@ -365,11 +454,10 @@ fn primal_rows(
     dimensions: usize,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Row>> {
-    let Problem { data, id, classes, targets } = problem;
+    let Problem { data, id, classes, targets, .. } = problem;
     let n = id.train;
     let started = Instant::now();
-    let per_filter = dimensions / filters.count();
-    let (train, test, d) = block(problem, filters, 0..filters.count(), per_filter);
+    let (train, test, d) = block(data, id, filters, 0..filters.count());
     // The dual's constant feature.
     let squares: f64 = train.iter().map(|v| f64::from(*v).powi(2)).sum();
     let constant = (squares / n as f64).sqrt() as f32;
@@ -434,21 +522,15 @@ fn times(features: &[f32], d: usize, weights: &[f64], columns: usize) -> Vec<f64
     out
 }
 
-fn batches(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn batches(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).step_by(size).map(move |first| first..(first + size).min(count))
 }
 
 /// Features of training and test images by the filters `range`, less their means over the training images, and how
 /// many.
-fn block(
-    problem: &Problem,
-    filters: &Filters,
-    range: Range<usize>,
-    per_filter: usize,
-) -> (Vec<f32>, Vec<f32>, usize) {
-    let Problem { data, id, .. } = problem;
+fn block(data: &Dataset, id: &DataId, filters: &Filters, range: Range<usize>) -> (Vec<f32>, Vec<f32>, usize) {
     let image: usize = data.shape.iter().product();
-    let d = range.len() * per_filter;
+    let d = range.len() * filters.per_filter();
     let mut train = filters.features(&data.train.images[..id.train * image], range.clone());
     let mut test = filters.features(&data.test.images[..id.test * image], range);
     let mut mean = vec![0.0f64; d];

@@ -41,6 +41,24 @@ impl Gaussian {
         self.n
     }
 
+    /// Features of a point.
+    pub(crate) fn dimensions(&self) -> usize {
+        self.d
+    }
+
+    /// The points (`n x d`), less their mean, and the squares of their lengths.
+    pub(crate) fn points(&self) -> (&[f32], &[f32]) {
+        (&self.points, &self.norms)
+    }
+
+    /// `others` (`m x d`) less the points' mean, and the squares of their lengths.
+    pub(crate) fn centred(&self, others: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let mut others = others.to_vec();
+        centre(&mut others, &self.mean);
+        let norms = norms(&others, self.d);
+        (others, norms)
+    }
+
     /// The first `n` points alone.
     pub fn leading(&self, n: usize) -> Gaussian {
         Gaussian {
@@ -127,9 +145,7 @@ impl Gaussian {
         let mut sums = vec![0.0; others.len() / d * columns];
         // Some thousand at a time: their centred copies are what takes memory.
         for (others, sums) in others.chunks(4096 * d).zip(sums.chunks_mut(4096 * columns)) {
-            let mut others = others.to_vec();
-            centre(&mut others, &self.mean);
-            let other_norms = norms(&others, d);
+            let (others, other_norms) = self.centred(others);
             for j in 0..tile_rows(self.n) {
                 let right = Packed::new(self.rows(j).t());
                 let weights = &weights[self.span(j).start * columns..self.span(j).end * columns];

@@ -7,7 +7,9 @@
 //! | [`patches`], [`gabor`], [`random_conv`] | what is done to the images before the kernel |
 //! | [`equation`] | a row of table 3, from images to test error |
 //! | [`solve`] | equation 3, with and without l2 |
+//! | [`dense`] | what a device with room for whole matrices does |
 
+pub mod dense;
 pub mod equation;
 pub mod gabor;
 pub mod gaussian;

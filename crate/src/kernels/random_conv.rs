@@ -151,6 +151,23 @@ impl Filters {
         &self.rows
     }
 
+    /// What they are patches of.
+    pub(crate) fn patches(&self) -> Patches {
+        self.patches
+    }
+
+    /// Pooling windows down and across an image.
+    pub(crate) fn windows(&self) -> (usize, usize) {
+        let (height, width) = self.patches.grid();
+        (windows(height), windows(width))
+    }
+
+    /// Features of an image by one filter.
+    pub(crate) fn per_filter(&self) -> usize {
+        let (down, across) = self.windows();
+        2 * down * across
+    }
+
     /// Features of `images` (`n x C x H x W` bytes) by the filters `range`: `n x features`, window after window, in
     /// each the positive and then the negative side of every filter.
     pub fn features(&self, images: &[u8], range: std::ops::Range<usize>) -> Vec<f32> {

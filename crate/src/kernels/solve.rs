@@ -20,15 +20,32 @@ pub const SOLVED: f64 = 1e-4;
 pub const JITTERS: [f64; 5] = [0.0, 1e-6, 1e-5, 1e-4, 1e-3];
 
 /// A symmetric positive definite matrix that can be factorised, and applied exactly.
-pub trait Kernel: Sync {
+pub trait Kernel {
     /// Rows.
     fn n(&self) -> usize;
     /// The mean of the diagonal.
     fn mean_diagonal(&self) -> f64;
     /// A copy of it, `ridge` added to the diagonal, to be factorised.
-    fn copy(&self, ridge: f64) -> Triangle;
+    ///
+    /// Errors: [`Error::Tensor`] for what a device says.
+    fn copy(&self, ridge: f64) -> Result<Box<dyn Factor>>;
     /// The matrix times `x` (`n x columns`), summed in f64.
-    fn apply(&self, x: &[f64], columns: usize) -> Vec<f64>;
+    ///
+    /// Errors: [`Error::Tensor`] for what a device says.
+    fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>>;
+}
+
+/// A matrix, and then its Cholesky factor in its place, in f32.
+pub trait Factor {
+    /// Cholesky, in place; `after` gets the share of the work that is done. The row that is not positive, where there is
+    /// one.
+    ///
+    /// Errors: [`Error::Tensor`] for what a device says.
+    fn factorise(&mut self, after: &mut dyn FnMut(f64)) -> Result<std::result::Result<(), NotPositive>>;
+    /// The factorised matrix's inverse times `b` (`n x columns`).
+    ///
+    /// Errors: [`Error::Tensor`] for what a device says.
+    fn solve(&self, b: &[f64], columns: usize) -> Result<Vec<f64>>;
 }
 
 impl Kernel for Gaussian {
@@ -40,12 +57,12 @@ impl Kernel for Gaussian {
         1.0
     }
 
-    fn copy(&self, ridge: f64) -> Triangle {
-        self.matrix(ridge)
+    fn copy(&self, ridge: f64) -> Result<Box<dyn Factor>> {
+        Ok(Box::new(self.matrix(ridge)))
     }
 
-    fn apply(&self, x: &[f64], columns: usize) -> Vec<f64> {
-        Gaussian::apply(self, x, columns)
+    fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>> {
+        Ok(Gaussian::apply(self, x, columns))
     }
 }
 
@@ -58,16 +75,26 @@ impl Kernel for Triangle {
         Triangle::mean_diagonal(self)
     }
 
-    fn copy(&self, ridge: f64) -> Triangle {
+    fn copy(&self, ridge: f64) -> Result<Box<dyn Factor>> {
         let mut copy = self.clone();
         if ridge != 0.0 {
             copy.add_diagonal(ridge as f32);
         }
-        copy
+        Ok(Box::new(copy))
     }
 
-    fn apply(&self, x: &[f64], columns: usize) -> Vec<f64> {
-        Triangle::apply(self, x, columns)
+    fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>> {
+        Ok(Triangle::apply(self, x, columns))
+    }
+}
+
+impl Factor for Triangle {
+    fn factorise(&mut self, after: &mut dyn FnMut(f64)) -> Result<std::result::Result<(), NotPositive>> {
+        Ok(Triangle::factorise(self, after))
+    }
+
+    fn solve(&self, b: &[f64], columns: usize) -> Result<Vec<f64>> {
+        Ok(Triangle::solve(self, b, columns))
     }
 }
 
@@ -94,7 +121,8 @@ pub struct Solution {
 /// Solves `(K + ridge I) a = targets`; `targets` is `n x columns`. `say` gets lines of progress with the time
 /// left.
 ///
-/// Errors: [`Error::Argument`] for targets of another size or a matrix that is far from positive definite.
+/// Errors: [`Error::Argument`] for targets of another size or a matrix that is far from positive definite;
+/// [`Error::Tensor`] for what a device says.
 pub fn solve(
     kernel: &dyn Kernel,
     targets: &[f64],
@@ -113,21 +141,21 @@ pub fn solve(
     let mut factor = None;
     for jitter in JITTERS {
         let started = Instant::now();
-        let mut triangle = kernel.copy(ridge + jitter * mean);
+        let mut copy = kernel.copy(ridge + jitter * mean)?;
         seconds[0] += started.elapsed().as_secs_f64();
         let started = Instant::now();
         let mut said = Instant::now();
-        let outcome = triangle.factorise(|share| {
+        let outcome = copy.factorise(&mut |share| {
             if said.elapsed().as_secs() >= 10 {
                 said = Instant::now();
                 let left = started.elapsed().as_secs_f64() * (1.0 - share) / share;
                 say(&format!("factorised {:.0} %, {left:.0} s left", 100.0 * share));
             }
-        });
+        })?;
         seconds[1] += started.elapsed().as_secs_f64();
         match outcome {
             Ok(()) => {
-                factor = Some((triangle, jitter));
+                factor = Some((copy, jitter));
                 break;
             }
             Err(NotPositive { row }) => {
@@ -143,12 +171,12 @@ pub fn solve(
     };
 
     let started = Instant::now();
-    let mut found = descend(kernel, &factor, targets, columns, ridge, say);
+    let mut found = descend(kernel, &*factor, targets, columns, ridge, say)?;
     let mut floor = 0.0;
     if found.residual > SOLVED && jitter > 0.0 {
         floor = jitter;
         say(&format!("singular in f32: solved with {floor:e} of the mean diagonal added"));
-        found = descend(kernel, &factor, targets, columns, ridge + floor * mean, say);
+        found = descend(kernel, &*factor, targets, columns, ridge + floor * mean, say)?;
     }
     let Descent { weights, rest, residual, steps } = found;
     let unfitted = rest.iter().zip(&weights).map(|(r, x)| r + (ridge + floor * mean) * x);
@@ -169,17 +197,17 @@ struct Descent {
 /// Conjugate gradients on `(K + ridge I) a = targets`, with `factor` as preconditioner, each column by itself.
 fn descend(
     kernel: &dyn Kernel,
-    factor: &Triangle,
+    factor: &dyn Factor,
     targets: &[f64],
     columns: usize,
     ridge: f64,
     say: &mut dyn FnMut(&str),
-) -> Descent {
+) -> Result<Descent> {
     let mut said = Instant::now();
-    let apply = |x: &[f64]| {
-        let mut product = kernel.apply(x, columns);
+    let apply = |x: &[f64]| -> Result<Vec<f64>> {
+        let mut product = kernel.apply(x, columns)?;
         product.iter_mut().zip(x).for_each(|(to, x)| *to += ridge * x);
-        product
+        Ok(product)
     };
     let lengths: Vec<f64> = dots(targets, targets, columns).iter().map(|v| v.sqrt()).collect();
     let worst = |r: &[f64]| {
@@ -191,7 +219,7 @@ fn descend(
     let mut r = targets.to_vec();
     let mut residual = worst(&r);
     let mut best = Descent { weights: x.clone(), rest: r.clone(), residual, steps: 0 };
-    let mut z = factor.solve(&r, columns);
+    let mut z = factor.solve(&r, columns)?;
     let mut p = z.clone();
     let mut rz = dots(&r, &z, columns);
     // In f64, with the matrix itself at every step, the recurrence's residual is the true one to far more digits
@@ -200,7 +228,7 @@ fn descend(
         if !(residual > TOLERANCE && residual < 1e3) || step > best.steps + PATIENCE {
             break;
         }
-        let kp = apply(&p);
+        let kp = apply(&p)?;
         let pkp = dots(&p, &kp, columns);
         let alpha: Vec<f64> = rz.iter().zip(&pkp).map(|(a, b)| if *b > 0.0 { a / b } else { 0.0 }).collect();
         for (i, (x, r)) in x.iter_mut().zip(&mut r).enumerate() {
@@ -211,7 +239,7 @@ fn descend(
         if residual < best.residual {
             best = Descent { weights: x.clone(), rest: r.clone(), residual, steps: step };
         }
-        z = factor.solve(&r, columns);
+        z = factor.solve(&r, columns)?;
         let next = dots(&r, &z, columns);
         let beta: Vec<f64> = next.iter().zip(&rz).map(|(a, b)| if *b > 0.0 { a / b } else { 0.0 }).collect();
         for (i, p) in p.iter_mut().enumerate() {
@@ -223,7 +251,7 @@ fn descend(
             say(&format!("step {step} of conjugate gradients, residual {residual:.1e}"));
         }
     }
-    best
+    Ok(best)
 }
 
 /// Inner products of the columns of two `n x columns` matrices.

@@ -91,6 +91,27 @@ impl Triangle {
         self.tile(i / TILE, j / TILE)[i % TILE * TILE + j % TILE]
     }
 
+    /// The lower triangle of a matrix of `n` rows, kept column by column.
+    ///
+    /// # Panics
+    /// When `columns` has another length: a defect of the caller.
+    pub(crate) fn from_columns(columns: &[f32], n: usize) -> Triangle {
+        assert_eq!(columns.len(), n * n, "a matrix of {n} rows");
+        let mut triangle = Triangle::zeros(n);
+        let fill = |_: &(), i: usize, j: usize, tile: &mut [f32]| {
+            for (row, to) in tile.chunks_exact_mut(TILE).enumerate().take(n - (i * TILE).min(n)) {
+                let first = i * TILE + row;
+                for (column, to) in to.iter_mut().enumerate().take(n - j * TILE) {
+                    // A tile of the diagonal is kept whole.
+                    let (low, high) = (first.min(j * TILE + column), first.max(j * TILE + column));
+                    *to = columns[low * n + high];
+                }
+            }
+        };
+        triangle.fill(|_| (), fill, |_| ());
+        triangle
+    }
+
     /// The rows of the identity behind row `n`.
     fn fill_up(&mut self) {
         let t = self.tile_rows();
