@@ -5,6 +5,12 @@
 //! rayon's threads for a while and lets them wait actively; outside of [`awake`] it is plain rayon.
 
 use rayon::prelude::*;
+use std::sync::atomic::Ordering;
+
+/// Looks at whether there is work again, with a pause before each, before a thread sleeps: some 0.05 ms. spindle's own
+/// 65,536, some 1.5 ms, keep processors from other programs for as long as the system lets a thread run: two programs
+/// that trained on the same two processors took eight to sixteen times as long as one (`crate/notes/speed.md`).
+const LOOKS: u32 = 2048;
 
 /// Runs `work` with the current rayon pool's threads kept awake for [`each`] and [`each_chunk`]. To be put around
 /// whatever calls many of them in a row: an epoch, a pass over a test set.
@@ -12,6 +18,7 @@ use rayon::prelude::*;
 /// No more threads take part than the machine has processors: one that waits actively for another
 /// which has none to run on would wait long.
 pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    spindle::SPIN_LIMIT.store(LOOKS, Ordering::Relaxed);
     spindle::with_lock(std::thread::available_parallelism().map_or(1, usize::from), work)
 }
 

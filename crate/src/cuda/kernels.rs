@@ -832,7 +832,7 @@ pub(super) struct Points<B: Backend> {
 }
 
 /// Columns of a large matrix at a time: fewer than 2^32 numbers.
-const PANEL: usize = 4096;
+const PANEL: usize = 1024;
 
 /// Columns of `rows` numbers, some at a time.
 fn panels(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {

@@ -165,9 +165,10 @@ pub fn images(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
 ///
 /// Errors: the device's; [`crate::Error::Argument`] never, but for a defect.
 pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
-    // More columns than the device sums up at once; images and filters for two batches.
+    // More points than a panel of the matrix has columns, more columns than the device sums up at once, images and
+    // filters for several batches.
     const COLUMNS: usize = 17;
-    let (n, m, d) = (333, 70, 30);
+    let (n, m, d) = (1100, 70, 30);
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let mut numbers = |count: usize| (0..count).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
     let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
