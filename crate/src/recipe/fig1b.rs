@@ -43,10 +43,10 @@ fn corruption(p: f64) -> Corruption {
     }
 }
 
-/// What `model` gets at `scale`. At scale small, MLPs get more images than elsewhere ([`super::size`]): a thousand of
+/// What `model` gets at `scale`. At scale small, the MLP gets more images than elsewhere ([`super::size`]): a thousand of
 /// CIFAR-10 cost MLP 1x512 as many epochs with any labels (1.0, 1.2 and 1.1 times those of true ones, for 0.3, 0.6
-/// and all of the labels corrupted, over three seeds), four thousand cost it more (1.7, 1.7 and 1.9 times, over two), as
-/// all of them do (1.4, 1.8 and 2.3 times), and an MLP does them within seconds.
+/// and all of the labels corrupted, over three seeds), four thousand cost it more (1.3, 1.4 and 1.5 times, over two), as
+/// all of them do (1.5, 2.0 and 2.3 times), and an MLP does them within seconds.
 fn size(scale: Scale, model: ModelKind) -> Size {
     let size = super::size(scale, model);
     match (scale, model) {
