@@ -2,7 +2,7 @@
 //! kernels included; with a CUDA toolkit, the program is built, and says what is missing.
 
 use polars::prelude::DataFrame;
-use rethink::cuda::selftest::{self, TOLERANCE};
+use rethink::cuda::selftest::{self, Check, TOLERANCE};
 use rethink::cuda::{dense, kernels, place};
 use rethink::data::shapes10;
 use rethink::jupyter::setup::outside_cargo;
@@ -30,16 +30,20 @@ fn emulated(test: &str) -> Option<(Emulated, tempfile::TempDir)> {
     Some((emulated?, folder))
 }
 
+/// There are `count` checks, each far inside what a card is allowed: only the order of sums differs.
+fn assert_close(checks: &[Check], count: usize, within: f64) {
+    assert_eq!(checks.len(), count);
+    for check in checks {
+        assert!(check.difference < within, "{check:?}");
+    }
+}
+
 #[test]
 fn every_operation_gives_what_the_processor_gives() {
     let Some((backend, _folder)) = emulated("every_operation_gives_what_the_processor_gives") else { return };
     let placed = |network: &dyn Network| place(network, backend.clone());
     let checks = selftest::operations(&placed, &mut |check| println!("{check:?}")).unwrap();
-    assert_eq!(checks.len(), 17);
-    for check in &checks {
-        // Far inside what a card is allowed: only the order of sums differs.
-        assert!(check.difference < TOLERANCE / 20.0, "{check:?}");
-    }
+    assert_close(&checks, 17, TOLERANCE / 20.0);
 }
 
 #[test]
@@ -49,10 +53,7 @@ fn images_made_on_a_card_are_those_made_on_the_processor() {
     };
     let placed = |network: &dyn Network| place(network, backend.clone());
     let checks = selftest::images(&placed, &mut |check| println!("{check:?}")).unwrap();
-    assert_eq!(checks.len(), 10);
-    for check in &checks {
-        assert!(check.difference < TOLERANCE / 20.0, "{check:?}");
-    }
+    assert_close(&checks, 10, TOLERANCE / 20.0);
 }
 
 #[test]
@@ -70,10 +71,7 @@ fn every_network_trains_as_on_the_processor() {
 fn the_kernel_equation_is_the_processors() {
     let Some((backend, _folder)) = emulated("the_kernel_equation_is_the_processors") else { return };
     let checks = selftest::equations(&*dense(backend), &mut |check| println!("{check:?}")).unwrap();
-    assert_eq!(checks.len(), 3);
-    for check in &checks {
-        assert!(check.difference < TOLERANCE / 10.0, "{check:?}");
-    }
+    assert_close(&checks, 3, TOLERANCE / 10.0);
 }
 
 #[test]

@@ -89,19 +89,18 @@ impl Measurement {
         hex(&Sha256::digest(&json)[..8])
     }
 
-    /// What it is computed on, as its record names it: networks on the device that is chosen, and so the kernel equation,
+    /// What it is computed on: networks on the device that is chosen, and so the kernel equation,
     /// but without [`Device::Cuda`]'s rounding of products; all else on the processor.
     ///
-    /// Errors: those of [`Device::describe`].
-    pub fn device(&self, data: &Dataset) -> Result<String> {
-        let device = match (&self.what, Device::current()?) {
+    /// Errors: those of [`Device::current`].
+    pub fn device(&self, data: &Dataset) -> Result<Device> {
+        Ok(match (&self.what, Device::current()?) {
             (Quantity::Rademacher { .. } | Quantity::Stability { .. }, device) => device,
             (Quantity::KernelEquation(what), device) if what.on_device(data.shape, self.data.train) => {
                 device.exact()
             }
             _ => Device::Cpu,
-        };
-        device.describe()
+        })
     }
 
     /// In a few words, without the data set.

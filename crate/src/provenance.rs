@@ -58,11 +58,11 @@ impl Provenance {
         }
     }
 
-    /// The same of what networks were trained for.
+    /// The same of what was computed on `device`.
     ///
     /// Errors: those of [`Device::describe`].
-    pub fn of_training() -> Result<Provenance> {
-        Ok(Provenance { device: Device::current()?.describe()?, ..Provenance::here() })
+    pub fn on(device: Device) -> Result<Provenance> {
+        Ok(Provenance { device: device.describe()?, ..Provenance::here() })
     }
 }
 

@@ -7,6 +7,7 @@
 
 use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
+use crate::device::Device;
 use crate::files::remove_if_there;
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::provenance::Provenance;
@@ -331,7 +332,7 @@ impl Store {
             scale,
             seconds: unfinished.earlier + started.elapsed().as_secs_f64(),
             digest: frame_digest(&frame)?,
-            provenance: Provenance { device: measurement.device(data)?, ..Provenance::here() },
+            provenance: Provenance::on(measurement.device(data)?)?,
         };
         let json = serde_json::to_string(&record).expect("plain values are JSON");
         write_frame(&self.measured_path(&key), &frame, json)?;
@@ -368,7 +369,7 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run
             test_top5: last.test_top5,
             seconds: last.seconds,
             digest: digest(&trained.rows),
-            provenance: Provenance::of_training()?,
+            provenance: Provenance::on(Device::current()?)?,
         },
         frame,
     })

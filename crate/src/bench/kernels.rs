@@ -21,7 +21,8 @@ const TURNS: usize = 3;
 /// `scipy.linalg.cho_factor`, `cho_solve`; on the GPU that is chosen, copies to and from it included. `say` gets a line of
 /// what is measured against what.
 ///
-/// Errors: those of [`Device::dense`]; [`Error::Program`] where `peer` is no Python with SciPy; [`Error::Missing`] where memory will not do.
+/// Errors: [`Error::Program`] where `peer` is no Python with SciPy; [`Error::Missing`] where memory will not do; those of
+/// [`Device::dense`].
 pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Timing>> {
     if n == 0 {
         return Err(Error::argument("benchmark", "no points"));

@@ -2,7 +2,7 @@
 //! conjugate gradients' vectors stay on the processor: they are small.
 
 use super::kernels::{self, Bank, Kept, Points, Whole};
-use super::{Backend, Buffer, Fault};
+use super::{Backend, Buffer, Fault, failed, turn};
 use crate::kernels::dense::{Dense, Products};
 use crate::kernels::equation::{FILTERS_AT_ONCE, batches};
 use crate::kernels::gaussian::Gaussian;
@@ -12,7 +12,6 @@ use crate::kernels::triangle::{NotPositive, Triangle, check_memory};
 use crate::preprocess::Pixels;
 use crate::{Error, Result};
 use dfdx::prelude::{Cache, Synchronize};
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
 const OPERATION: &str = "kernel equation on a GPU";
@@ -26,18 +25,10 @@ pub fn dense<B: Backend>(backend: B) -> Box<dyn Dense> {
 
 struct On<B>(B);
 
-fn failed<B: Backend>() -> impl FnOnce(Fault<B>) -> Error {
-    Error::tensor(OPERATION)
-}
-
-fn turn<B: Backend>(b: &B) -> MutexGuard<'static, ()> {
-    b.turn().lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Checks that matrix and factor fit, and `beside` bytes for `n` rows.
 fn check<B: Backend>(b: &B, n: usize, beside: impl Fn(usize) -> u64) -> Result<()> {
     // What lies in dfdx's cache is free, too.
-    b.store().try_empty_cache().and_then(|()| b.store().try_synchronize()).map_err(failed::<B>())?;
+    b.store().try_empty_cache().and_then(|()| b.store().try_synchronize()).map_err(failed::<B>(OPERATION))?;
     let needed = |n: usize| 2 * 4 * (n as u64).pow(2) + beside(n);
     check_memory(n, needed, b.free_memory()).map_err(|error| match error {
         Error::Missing { what, remedy } => Error::Missing { what: format!("on the GPU: {what}"), remedy },
@@ -59,7 +50,7 @@ impl<B: Backend> Dense for On<B> {
             matrix.mirror(b)?;
             Ok(matrix)
         };
-        let matrix = make().map_err(failed::<B>())?;
+        let matrix = make().map_err(failed::<B>(OPERATION))?;
         Ok(Box::new(Symmetric { backend: b.clone(), matrix, mean: 1.0 }))
     }
 
@@ -86,7 +77,7 @@ impl<B: Backend> Dense for On<B> {
             }
             Ok(outputs)
         };
-        make().map_err(failed::<B>())
+        make().map_err(failed::<B>(OPERATION))
     }
 
     fn conv(
@@ -105,16 +96,17 @@ impl<B: Backend> Dense for On<B> {
         check(b, n, |n| 4 * (m * n + (n + m) * features) as u64 + ((n + m) * image) as u64)?;
         let started = Instant::now();
         let mut said = Instant::now();
-        let keep =
-            |images: &[u8]| kernels::keep(b, &Pixels::Bytes(images.to_vec()), shape).map_err(failed::<B>());
+        let keep = |images: &[u8]| {
+            kernels::keep(b, &Pixels::Bytes(images.to_vec()), shape).map_err(failed::<B>(OPERATION))
+        };
         let (train, test) = (keep(train)?, keep(test)?);
-        let mut matrix = Whole::new(b, n, n).map_err(failed::<B>())?;
-        let mut cross = Whole::new(b, m, n).map_err(failed::<B>())?;
+        let mut matrix = Whole::new(b, n, n).map_err(failed::<B>(OPERATION))?;
+        let mut cross = Whole::new(b, m, n).map_err(failed::<B>(OPERATION))?;
         let size = filters.patches().size();
         for range in batches(filters.count(), FILTERS_AT_ONCE) {
             let (end, rows) = (range.end, &filters.rows()[range.start * size..range.end * size]);
             add_filters(b, filters, rows, (&train, &test), (&mut matrix, &mut cross))
-                .map_err(failed::<B>())?;
+                .map_err(failed::<B>(OPERATION))?;
             if said.elapsed().as_secs() >= 10 {
                 said = Instant::now();
                 let left = started.elapsed().as_secs_f64() * (filters.count() - end) as f64 / end as f64;
@@ -130,7 +122,7 @@ impl<B: Backend> Dense for On<B> {
             matrix.mirror(b)?;
             mean_diagonal(b, &matrix)
         };
-        let mean = finish().map_err(failed::<B>())?;
+        let mean = finish().map_err(failed::<B>(OPERATION))?;
         Ok(Box::new(Images { kernel: Symmetric { backend: b.clone(), matrix, mean }, cross }))
     }
 }
@@ -187,13 +179,13 @@ impl<B: Backend> Kernel for Symmetric<B> {
 
     fn copy(&self, ridge: f64) -> Result<Box<dyn Factor>> {
         let _turn = turn(&self.backend);
-        let copy = self.matrix.raised(&self.backend, ridge as f32).map_err(failed::<B>())?;
+        let copy = self.matrix.raised(&self.backend, ridge as f32).map_err(failed::<B>(OPERATION))?;
         Ok(Box::new(Factorised { backend: self.backend.clone(), matrix: copy }))
     }
 
     fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>> {
         let _turn = turn(&self.backend);
-        self.matrix.apply(&self.backend, x, columns).map_err(failed::<B>())
+        self.matrix.apply(&self.backend, x, columns).map_err(failed::<B>(OPERATION))
     }
 }
 
@@ -219,11 +211,11 @@ impl<B: Backend> Factor for Factorised<B> {
         let _turn = turn(backend);
         let column = |c: usize| b.iter().skip(c).step_by(columns).map(|&v| v as f32);
         let by_columns: Vec<f32> = (0..columns).flat_map(column).collect();
-        let placed = kernels::upload(backend, &by_columns).map_err(failed::<B>())?;
+        let placed = kernels::upload(backend, &by_columns).map_err(failed::<B>(OPERATION))?;
         let (factor, to) = (B::address(&self.matrix.values), B::address(&placed));
         // SAFETY: a factor of `n` rows, and a buffer of `n * columns` numbers.
         unsafe { backend.cholesky_solve(n, factor, columns, to) }?;
-        let solved = backend.download(&placed).map_err(failed::<B>())?;
+        let solved = backend.download(&placed).map_err(failed::<B>(OPERATION))?;
         let mut rows = vec![0.0; b.len()];
         for (c, column) in solved.chunks_exact(n).take(columns).enumerate() {
             for (to, v) in rows.iter_mut().skip(c).step_by(columns).zip(column) {
@@ -249,13 +241,13 @@ impl<B: Backend> Products for Images<B> {
     fn leading(&self, n: usize) -> Result<Triangle> {
         let b = &self.kernel.backend;
         let _turn = turn(b);
-        let columns = self.kernel.matrix.leading(b, n).map_err(failed::<B>())?;
+        let columns = self.kernel.matrix.leading(b, n).map_err(failed::<B>(OPERATION))?;
         Ok(Triangle::from_columns(&columns, n))
     }
 
     fn predict(&self, weights: &[f64], columns: usize) -> Result<Vec<f64>> {
         let b = &self.kernel.backend;
         let _turn = turn(b);
-        self.cross.apply(b, weights, columns).map_err(failed::<B>())
+        self.cross.apply(b, weights, columns).map_err(failed::<B>(OPERATION))
     }
 }

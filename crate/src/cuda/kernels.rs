@@ -302,7 +302,17 @@ fn into<B: Backend>(buffer: &mut Buffer<B>) -> Arg {
 }
 
 fn from<B: Backend>(buffer: &Buffer<B>, first: usize) -> Arg {
-    Arg::Address(B::address(buffer) + (first * size_of::<f32>()) as u64)
+    Arg::Address(address::<B>(buffer, first))
+}
+
+/// Where number `first` of a buffer lies.
+fn address<B: Backend>(buffer: &Buffer<B>, first: usize) -> u64 {
+    B::address(buffer) + (first * size_of::<f32>()) as u64
+}
+
+/// A size as BLAS takes it.
+fn int(size: usize) -> i32 {
+    i32::try_from(size).expect("sizes of a matrix")
 }
 
 /// # Safety
@@ -779,7 +789,7 @@ impl<B: Backend> Factor<'_, B> {
     }
 
     fn address(&self) -> u64 {
-        B::address(self.buffer) + (self.first * size_of::<f32>()) as u64
+        address::<B>(self.buffer, self.first)
     }
 }
 
@@ -797,7 +807,6 @@ pub(super) fn product<B: Backend>(
         assert!(length(b, factor.buffer) >= factor.first + factor.rows * factor.columns, "a factor");
     }
     assert!(length(b, to) >= first + rows * columns, "a product");
-    let int = |v: usize| i32::try_from(v).expect("sizes of a matrix");
     // Column-major, the transpose of everything: to' = right' left'. A row-major matrix is a column-major transpose.
     let product = Sgemm {
         transpose_a: right.transposed,
@@ -810,7 +819,7 @@ pub(super) fn product<B: Backend>(
         b: left.address(),
         ldb: int(left.columns),
         beta: if add { 1.0 } else { 0.0 },
-        c: B::address(to) + (first * size_of::<f32>()) as u64,
+        c: address::<B>(to, first),
         ldc: int(columns),
     };
     // SAFETY: lengths have been checked.
@@ -861,10 +870,7 @@ impl<B: Backend> Whole<B> {
         same: bool,
     ) -> Done<B> {
         self.check(b);
-        let int = |v: usize| i32::try_from(v).expect("sizes of a matrix");
         assert!(length(b, left) >= self.rows * d && length(b, right) >= self.columns * d, "points");
-        let address =
-            |buffer: &Buffer<B>, first: usize| B::address(buffer) + (first * size_of::<f32>()) as u64;
         panels(self.rows, self.columns).try_for_each(|(first, width)| {
             let top = if same { first } else { 0 };
             let product = Sgemm {
@@ -873,12 +879,12 @@ impl<B: Backend> Whole<B> {
                 m: int(self.rows - top),
                 n: int(width),
                 k: int(d),
-                a: address(left, top * d),
+                a: address::<B>(left, top * d),
                 lda: int(d),
-                b: address(right, first * d),
+                b: address::<B>(right, first * d),
                 ldb: int(d),
                 beta: 1.0,
-                c: address(&self.values, first * self.rows + top),
+                c: address::<B>(&self.values, first * self.rows + top),
                 ldc: int(self.rows),
             };
             // SAFETY: lengths have been checked: the last number is that of the last column's last row.

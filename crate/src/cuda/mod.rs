@@ -24,7 +24,7 @@ pub use dense::dense;
 use dfdx::prelude::{Cache, Gradients, HasErr, Storage, Synchronize, Tensor};
 pub use network::place;
 use std::ffi::c_void;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Memory of a device: dfdx's, which goes back to its cache when it is dropped.
 pub type Buffer<B> = <<B as Backend>::Store as Storage<f32>>::Vec;
@@ -127,4 +127,14 @@ pub struct Sgemm {
     pub beta: f32,
     pub c: u64,
     pub ldc: i32,
+}
+
+/// For `map_err`: what a device says when `operation` fails.
+fn failed<B: Backend>(operation: &'static str) -> impl FnOnce(Fault<B>) -> crate::Error {
+    crate::Error::tensor(operation)
+}
+
+/// Waits until nobody else works on the device.
+fn turn<B: Backend>(backend: &B) -> MutexGuard<'static, ()> {
+    backend.turn().lock().unwrap_or_else(PoisonError::into_inner)
 }

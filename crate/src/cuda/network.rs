@@ -2,7 +2,7 @@
 
 use super::kernels::{self, Kept};
 use super::ops::{Ops, Value, take};
-use super::{Backend, Buffer, Fault, Grads, Key};
+use super::{Backend, Buffer, Fault, Grads, Key, failed, turn};
 use crate::config::DecayOn;
 use crate::examples::View;
 use crate::models::plan::{AUXILIARY, Layer, count, output};
@@ -15,7 +15,7 @@ use crate::optim::{Decay, SgdStep};
 use crate::preprocess::{CROP, Pixels};
 use crate::{Error, Result};
 use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// A tensor of parameters or running statistics.
 pub(super) struct Weight<B: Backend> {
@@ -55,17 +55,12 @@ unsafe impl<B: Backend> Send for Placed<B> {}
 // SAFETY: as above; what operations share is behind locks.
 unsafe impl<B: Backend> Sync for Placed<B> {}
 
-fn failed<B: Backend>(operation: &'static str) -> impl FnOnce(Fault<B>) -> Error {
-    Error::tensor(operation)
-}
-
 /// `network` on a device, with the same weights. Velocities begin anew, and weight decay acts on all weights until
 /// [`Network::set_decay_on`] says otherwise.
 ///
 /// Errors: [`Error::Tensor`] where the device's memory is short.
 pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Network>> {
-    let turn = backend.turn();
-    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn(&backend);
     let ops = Ops::new(backend);
     let (plan, input) = network.plan();
     let mut weights = Vec::new();
@@ -116,7 +111,7 @@ struct Stepped<B: Backend> {
 impl<B: Backend> Placed<B> {
     /// Waits until nobody else works on the device.
     fn turn(&self) -> MutexGuard<'static, ()> {
-        self.backend().turn().lock().unwrap_or_else(PoisonError::into_inner)
+        turn(self.backend())
     }
 
     fn backend(&self) -> &B {

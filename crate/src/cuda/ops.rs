@@ -1,7 +1,7 @@
 //! The layers' operations on dfdx's tape, on any [`Backend`]. Each is that of [`crate::ops`] under the same name.
 
 use super::kernels::{self, matrix};
-use super::{Backend, Buffer, Done, Fault, Grads, Key};
+use super::{Backend, Buffer, Done, Fault, Grads, Key, failed};
 use crate::ops::conv::{Geometry, Window};
 use crate::ops::linear::InputGradient;
 use crate::ops::lrn::{ALPHA, RADIUS};
@@ -64,10 +64,6 @@ pub(super) struct Ops<B: Backend> {
     workspace: Arc<Mutex<Option<Buffer<B>>>>,
     /// Names for values, the same ones at each step.
     keys: Arc<Mutex<Vec<Key<B>>>>,
-}
-
-fn failed<B: Backend>(operation: &'static str) -> impl FnOnce(Fault<B>) -> Error {
-    Error::tensor(operation)
 }
 
 /// Where the gradient of a value of `length` numbers belongs, and whether something is there to be added to. What
