@@ -168,6 +168,38 @@ fn a_run_outside_the_setting_says_nothing() {
 }
 
 #[test]
+fn a_run_that_ended_fitted_counts_whatever_its_limit() {
+    let mut config = setting(ModelKind::Inception, Corruption::RandomLabels);
+    config.hyper.epochs = 45;
+    expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Verdict::Holds);
+}
+
+/// At scale small figure 1b's Inception is narrower than table 1's.
+#[test]
+fn two_widths_of_a_model_are_not_mixed() {
+    let run = |width: f64, test: f64| {
+        let mut config = recipe::setting(
+            &data(),
+            Scale::Small,
+            ModelKind::Inception,
+            Corruption::RandomLabels,
+            Seeds::repeat(0),
+        );
+        config.width = width;
+        let mut run = made(&config, &losses(9), 1.0, &[test]);
+        run.record.scale = Scale::Small;
+        run
+    };
+    let [wide, narrow] =
+        [recipe::size, recipe::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width);
+    assert!(narrow < wide);
+    let id = "random-labels-test-at-chance";
+    expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Verdict::Holds);
+    expect(&[run(narrow, 0.1), run(wide, 0.5)], id, Verdict::Fails);
+    expect(&[run(narrow, 0.1)], id, Verdict::Holds);
+}
+
+#[test]
 fn another_number_of_images_is_another_line() {
     let mut small = setting(ModelKind::Mlp1x512, Corruption::RandomLabels);
     small.data.train = 1_000;

@@ -138,21 +138,22 @@ fn in_setting(run: &Run) -> bool {
         let same = |row| table2::configure_on(row, config.data.clone(), scale, config.seeds) == *config;
         return TABLE_2.iter().any(same);
     }
-    let size = recipe::size(scale, config.model);
-    let base = recipe::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
+    let sizes = [recipe::size(scale, config.model), fig1b::size(scale, config.model)];
+    let base = recipe::sized(config.data.clone(), sizes[0], config.model, config.corruption, config.seeds);
     let (ours, theirs) = (&config.hyper, &base.hyper);
     let mut decayed = base.clone();
     recipe::decay_weights(&mut decayed);
     let coefficient = (decayed.hyper.weight_decay, decayed.hyper.weight_decay_on);
     let slow = ours.decay == table4::SLOW_DECAY && config.corruption == Corruption::RandomLabels;
-    [base.width, curve_width(run)].contains(&config.width)
+    let epochs = [sizes[0].epochs, sizes[1].epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
+    let lasted = epochs.contains(&ours.epochs) || run.record.ending == Ending::Fitted;
+    (wide(run) || config.width == curve_width(run))
         && config.parallel == base.parallel
         && (ours.weight_decay == 0.0 || (ours.weight_decay, ours.weight_decay_on) == coefficient)
         && (ours.batch_size, ours.decay_every, ours.init)
             == (theirs.batch_size, theirs.decay_every, theirs.init)
         && (ours.learning_rate, ours.momentum) == (theirs.learning_rate, theirs.momentum)
-        && (ours.decay == theirs.decay
-            && [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)].contains(&ours.epochs)
+        && (ours.decay == theirs.decay && lasted
             || slow && ours.epochs == table4::long_epochs(scale, config.model))
 }
 
@@ -165,8 +166,10 @@ fn curve_width(run: &Run) -> f64 {
     }
 }
 
-fn as_wide_as_in_tables(run: &Run) -> bool {
-    run.record.config.width == recipe::size(run.record.scale, run.record.config.model).width
+/// Whether a network is as wide as in table 1, or as in figures 1b, 1c and 2b and table 4.
+fn wide(run: &Run) -> bool {
+    let (scale, config) = (run.record.scale, &run.record.config);
+    [recipe::size, recipe::narrow].iter().any(|size| size(scale, config.model).width == config.width)
 }
 
 /// Runs of one data set, number of images and scale.
@@ -183,9 +186,18 @@ const MODELS: [ModelKind; 5] = [
 ];
 
 impl<'a> Group<'a> {
+    /// Whether `run` is [`wide`], and as wide as the widest such run of its model.
+    fn widest(&self, run: &Run) -> bool {
+        let config = &run.record.config;
+        let wider = |other: &&&Run| {
+            let theirs = &other.record.config;
+            theirs.model == config.model && theirs.width > config.width && wide(other)
+        };
+        wide(run) && self.runs.iter().find(wider).is_none()
+    }
+
     fn of(&self, model: ModelKind, corruption: Corruption, regularized_as: Regularized) -> Vec<&'a Run> {
-        let belongs =
-            |run: &&Run| as_wide_as_in_tables(run) && Self::is(run, model, corruption, regularized_as);
+        let belongs = |run: &&Run| self.widest(run) && Self::is(run, model, corruption, regularized_as);
         self.runs.iter().copied().filter(belongs).collect()
     }
 
@@ -221,7 +233,7 @@ impl<'a> Group<'a> {
                 Corruption::TrueLabels | Corruption::PartialLabels { .. } | Corruption::RandomLabels
             );
             config.model == model
-                && as_wide_as_in_tables(run)
+                && self.widest(run)
                 && labels
                 && config.corruption.label_noise() == p
                 && regularized(config) == Regularized::Not

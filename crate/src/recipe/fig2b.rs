@@ -4,7 +4,7 @@
 //! Expected at paper scale: the network without batch normalisation learns later and less steadily, and ends 3 to 4
 //! points lower; the best test accuracy so far is no higher than the last one.
 
-use super::{Product, Recipe, Size, Source, Verdict, curves, fig1a, mean, size};
+use super::{Product, Recipe, Size, Source, Verdict, curves, fig1a, mean, rate_note, size};
 use crate::config::{RunConfig, Scale};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -32,7 +32,7 @@ pub fn epochs(scale: Scale) -> usize {
 
 fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     let run = |model| {
-        let size = Size { epochs: epochs(scale), ..size(scale, model) };
+        let size = fig1a::of_curve(scale, Size { epochs: epochs(scale), ..size(scale, model) });
         let eval_every = if scale == Scale::Small { 3 } else { fig1a::every(scale) };
         RunConfig { eval_every, ..fig1a::curve(data, size, model, Corruption::TrueLabels) }
     };
@@ -54,7 +54,9 @@ pub fn early_stopping_gain(run: &Run) -> Option<f64> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::fig2b::draw(&frame(runs)?, note)?))
+    let lines = [Some(note.scale_line.clone()), rate_note(runs)].into_iter().flatten().collect::<Vec<_>>();
+    let note = Note { scale_line: lines.join(". "), ..note.clone() };
+    Ok(Product::Figure(figures::fig2b::draw(&frame(runs)?, &note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

@@ -5,7 +5,8 @@
 //! chance without any regulariser, and at chance after random labels.
 
 use super::{
-    Product, Recipe, Source, Verdict, decay_note, decay_weights, mean, mean_and_deviation, repeats, setting,
+    Product, Recipe, Source, Verdict, decay_note, decay_weights, mean, mean_and_deviation, rate_note,
+    repeats, setting,
 };
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
@@ -141,6 +142,7 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
          stopped at 100 % training accuracy; completed: all epochs were run.",
         decay_note()
     ));
+    table.notes.extend(rate_note(runs));
     table.provenance = note.provenance.clone();
     Ok(Product::Table(table))
 }

@@ -4,7 +4,9 @@
 //! crops and augmentation neither, with a slower decay of the learning rate and more epochs.
 
 use super::table1::{accuracies, endings, model_named};
-use super::{Product, Recipe, Size, Source, Verdict, decay_note, decay_weights, mean, repeats, size, sized};
+use super::{
+    Product, Recipe, Size, Source, Verdict, decay_note, decay_weights, mean, narrow, repeats, sized,
+};
 use crate::augment::Augmentation;
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
@@ -35,14 +37,14 @@ const CONVERGED: f64 = 0.95;
 /// Epochs of the rows whose images change from epoch to epoch.
 pub fn long_epochs(scale: Scale, model: ModelKind) -> usize {
     match scale {
-        Scale::Smoke => size(scale, model).epochs,
+        Scale::Smoke => narrow(scale, model).epochs,
         Scale::Small => 120,
         Scale::Paper => 300,
     }
 }
 
 fn configure(row: &Table4Row, model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
-    let mut size = size(scale, model);
+    let mut size = narrow(scale, model);
     if scale == Scale::Small {
         // A fresh version of each image an epoch takes long to learn by heart.
         size = Size { train: 250, test: 250, ..size };
