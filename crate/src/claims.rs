@@ -138,16 +138,16 @@ fn in_setting(run: &Run) -> bool {
         let same = |row| table2::configure_on(row, config.data.clone(), scale, config.seeds) == *config;
         return TABLE_2.iter().any(same);
     }
-    let sizes = [recipe::size(scale, config.model), fig1b::size(scale, config.model)];
-    let base = recipe::sized(config.data.clone(), sizes[0], config.model, config.corruption, config.seeds);
+    let size = recipe::size(scale, config.model);
+    let base = recipe::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
     let (ours, theirs) = (&config.hyper, &base.hyper);
     let mut decayed = base.clone();
     recipe::decay_weights(&mut decayed);
     let coefficient = (decayed.hyper.weight_decay, decayed.hyper.weight_decay_on);
     let slow = ours.decay == table4::SLOW_DECAY && config.corruption == Corruption::RandomLabels;
-    let epochs = [sizes[0].epochs, sizes[1].epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
+    let epochs = [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
     let lasted = epochs.contains(&ours.epochs) || run.record.ending == Ending::Fitted;
-    (wide(run) || config.width == curve_width(run))
+    (wide(run) || as_in_figure_1a(run))
         && config.parallel == base.parallel
         && (ours.weight_decay == 0.0 || (ours.weight_decay, ours.weight_decay_on) == coefficient)
         && (ours.batch_size, ours.decay_every, ours.init)
@@ -159,14 +159,12 @@ fn in_setting(run: &Run) -> bool {
 
 /// Figure 1a's Inception may be narrower than that of tables and other figures: what is said of one is not read off the
 /// other.
-fn curve_width(run: &Run) -> f64 {
-    match run.record.config.model {
-        ModelKind::Inception => fig1a::width(run.record.scale),
-        model => recipe::size(run.record.scale, model).width,
-    }
+fn as_in_figure_1a(run: &Run) -> bool {
+    let config = &run.record.config;
+    config.model == ModelKind::Inception && config.width == fig1a::width(run.record.scale)
 }
 
-/// Whether a network is as wide as in table 1, or as in figures 1b, 1c and 2b and table 4.
+/// Whether a network is as wide as in table 1 and figure 2b, or as in figures 1b and 1c and table 4.
 fn wide(run: &Run) -> bool {
     let (scale, config) = (run.record.scale, &run.record.config);
     [recipe::size, recipe::narrow].iter().any(|size| size(scale, config.model).width == config.width)
@@ -189,11 +187,11 @@ impl<'a> Group<'a> {
     /// Whether `run` is [`wide`], and as wide as the widest such run of its model.
     fn widest(&self, run: &Run) -> bool {
         let config = &run.record.config;
-        let wider = |other: &&&Run| {
+        let wider = |other: &&Run| {
             let theirs = &other.record.config;
             theirs.model == config.model && theirs.width > config.width && wide(other)
         };
-        wide(run) && self.runs.iter().find(wider).is_none()
+        wide(run) && !self.runs.iter().any(wider)
     }
 
     fn of(&self, model: ModelKind, corruption: Corruption, regularized_as: Regularized) -> Vec<&'a Run> {
@@ -209,8 +207,7 @@ impl<'a> Group<'a> {
     /// Figure 1a's.
     fn curves(&self, corruption: Corruption) -> Vec<&'a Run> {
         let belongs = |run: &&Run| {
-            run.record.config.width == fig1a::width(run.record.scale)
-                && Self::is(run, ModelKind::Inception, corruption, Regularized::Not)
+            as_in_figure_1a(run) && Self::is(run, ModelKind::Inception, corruption, Regularized::Not)
         };
         self.runs.iter().copied().filter(belongs).collect()
     }

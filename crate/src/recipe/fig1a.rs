@@ -35,7 +35,7 @@ pub fn epochs(scale: Scale) -> usize {
     }
 }
 
-/// How wide Inception is. At scale small half as wide as in other figures: a narrower network takes longer over what it can
+/// How wide Inception is. At scale small narrower than elsewhere: a narrower network takes longer over what it can
 /// only learn by heart. With 1,000 images of CIFAR-10, steps to a loss of 1.0 (of 0.1), one seed: at an eighth of
 /// the width Gaussian 120, true labels 144, random labels 192; at a sixteenth true labels 232 (832), shuffled pixels 272
 /// (808), Gaussian 280 (552), random pixels 280 (808), random labels 400 (856), which is the paper's order with 50,000.
@@ -46,12 +46,9 @@ pub fn width(scale: Scale) -> f64 {
     }
 }
 
-/// Figures 1a and 2b at scale small: so many training images, and as many to test on.
-pub(super) const SMALL: usize = 1_000;
-
-/// `size` with the images of a curve at `scale`.
+/// `size` for a curve, which is tested often: at scale small on as many images as it is trained on.
 pub(super) fn of_curve(scale: Scale, size: Size) -> Size {
-    if scale == Scale::Small { Size { train: SMALL, test: SMALL, ..size } } else { size }
+    if scale == Scale::Small { Size { test: size.train, ..size } } else { size }
 }
 
 /// A run that goes on to the end, for curves of one length.

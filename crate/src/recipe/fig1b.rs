@@ -48,7 +48,7 @@ fn corruption(p: f64) -> Corruption {
 /// corrupted (three seeds), 1.3, 1.4 and 1.5 times for 4,000 (two seeds), 1.5, 2.0 and 2.3 times for all of CIFAR-10; the narrow
 /// Inception 1.1, 1.3 and 1.4 times for 3,000 (58, 61, 76 and 79 epochs, one seed), where table 1's fits 1,000 random labels
 /// as soon as true ones (29 epochs); Alexnet 1.0, 1.3, 1.4 and 1.8 for 2,000, but 1.0, 1.2, 1.2 and 1.3 for 1,000 (one seed).
-pub(crate) fn size(scale: Scale, model: ModelKind) -> Size {
+fn size(scale: Scale, model: ModelKind) -> Size {
     let size = narrow(scale, model);
     match (scale, model) {
         (Scale::Small, ModelKind::Mlp1x512) => Size { train: 4_000, ..size },

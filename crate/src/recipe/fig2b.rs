@@ -54,8 +54,8 @@ pub fn early_stopping_gain(run: &Run) -> Option<f64> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let lines = [Some(note.scale_line.clone()), rate_note(runs)].into_iter().flatten().collect::<Vec<_>>();
-    let note = Note { scale_line: lines.join(". "), ..note.clone() };
+    let mut note = note.clone();
+    note.scale_line.extend(rate_note(runs).map(|rate| format!(". {rate}")));
     Ok(Product::Figure(figures::fig2b::draw(&frame(runs)?, &note)?))
 }
 

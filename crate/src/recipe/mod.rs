@@ -218,7 +218,7 @@ pub struct Size {
 /// What `model` gets at `scale` in table 1, and wherever nothing else is said.
 ///
 /// At scale small every model sees as many images, so that table 1's rows can be compared, and is tested on 10,000, as the
-/// models differ by less than a point. With 1,000 images of CIFAR-10 (JPEG q75), without regularisers, Inception comes to
+/// MLPs differ by less than a point. With 1,000 images of CIFAR-10 (JPEG q75), without regularisers, Inception comes to
 /// 41.5 % of test images at a quarter of its width, without batch normalisation to 38.0 %, Alexnet at an eighth to 34.7 %,
 /// MLP 3x512 to 33.1 % and MLP 1x512 to 32.7 % (two seeds), which is the paper's order. At an eighth of its width
 /// Inception without batch normalisation is no better than Alexnet.
@@ -343,7 +343,7 @@ pub(crate) fn derive(config: &mut RunConfig) {
 /// Epochs between two decays of the learning rate without batch normalisation, at most. A reduced run ends before a
 /// rate of 0.1 has come down much, and at that this network does not settle: 2,000 images of CIFAR-10 (25 epochs between
 /// two decays) are not fitted after 120 epochs (94 %), with two epochs after 84; 1,000 after 95.
-pub const NO_BN_DECAY: usize = 2;
+const NO_BN_DECAY: usize = 2;
 
 /// What the small print says where Inception's learning rate decays at other intervals without batch normalisation.
 pub(crate) fn rate_note(runs: &[Run]) -> Option<String> {
@@ -372,13 +372,13 @@ pub(crate) fn derived(config: &RunConfig) -> Derived {
     // One decay an epoch of 50,000 images; a smaller set keeps about as many steps between decays.
     let whole = ((CIFAR_TRAIN as f64 / train as f64).round() as usize).max(1);
     let steps = train.div_ceil(config.hyper.batch_size.max(1));
+    let often = if train <= 1_000 { 10 } else { 5 };
     Derived {
         decay_every: if config.model == ModelKind::InceptionNoBn { whole.min(NO_BN_DECAY) } else { whole },
         init: init(config.model, config.width),
         log_every: steps.min(100),
         // Tests of a reduced training set's network cost about as much as its training.
-        eval_every: whole
-            .min(if train <= 1_000 { 10 } else { 5 }.max((4 * config.data.test / train.max(1)).min(20))),
+        eval_every: whole.min((4 * config.data.test / train.max(1)).clamp(often, 20)),
     }
 }
 
