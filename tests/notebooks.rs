@@ -278,6 +278,46 @@ fn a_failing_cell_is_named_with_what_it_said() {
     }
 }
 
+/// Each cell is linked with a copy of polars of its own; see `rethink::frames`.
+#[test]
+fn columns_of_stored_runs_are_found_in_every_later_cell() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let crate_folder = root().join("crate");
+    let read = "for run in &runs { println!(\"seen {:?} {:?} {:?}\", recipe::fig2b::early_stopping_gain(run).unwrap(), \
+                run.steps_to(2.3), run.column(\"loss\")?.f64()?.iter().flatten().sum::<f64>()); };\n\
+                println!(\"seen {:?}\", frames::column(&frame, \"test_accuracy\")?.f64()?.iter().flatten().sum::<f64>());\n\
+                study.show(\"fig2b\")?;";
+    let cells = [
+        &format!(":dep rethink = {{ path = {crate_folder:?} }}\nuse rethink::prelude::*;"),
+        "let study: Study = Study::from_environment()?;\nprintln!(\"{} runs\", study.runs(\"fig2b\")?.len());",
+        "let runs: Vec<Run> = study.runs(\"fig2b\")?;\nlet frame: DataFrame = recipe::fig2b::frame(&runs)?;",
+        read,
+        read,
+    ];
+    let notebook = notebook_of(folder.path(), "columns.ipynb", &cells);
+    let mut said = Vec::new();
+    let copy = folder.path().join("copy.ipynb");
+    run::notebook(environment(), &notebook, &settings(folder.path()), &copy, &mut |line| {
+        said.extend(line.trim().strip_prefix("seen ").map(String::from));
+    })
+    .unwrap_or_else(|e| panic!("{e}"));
+
+    let study = Study::new(Some("shapes10"), Scale::Smoke, folder.path()).unwrap();
+    let runs = study.runs("fig2b").unwrap();
+    let mut expected: Vec<String> = runs
+        .iter()
+        .map(|run| {
+            let losses = run.column("loss").unwrap().f64().unwrap().iter().flatten().sum::<f64>();
+            let gain = recipe::fig2b::early_stopping_gain(run).unwrap();
+            format!("{gain:?} {:?} {losses:?}", run.steps_to(2.3))
+        })
+        .collect();
+    let frame = recipe::fig2b::frame(&runs).unwrap();
+    let tests = rethink::frames::column(&frame, "test_accuracy").unwrap();
+    expected.push(format!("{:?}", tests.f64().unwrap().iter().flatten().sum::<f64>()));
+    assert_eq!(said, [expected.clone(), expected].concat());
+}
+
 /// Several notebooks are open at once in JupyterLab. Their cells are compiled in one build folder.
 #[test]
 fn kernels_at_once_do_not_get_each_others_cells() {

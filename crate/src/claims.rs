@@ -630,7 +630,7 @@ fn photographs_stop_early(group: &Group) -> Vec<Item> {
 
 /// Mean size of the change of test accuracy from one measurement to the next.
 fn unrest(run: &Run) -> Option<f64> {
-    let tests: Vec<f64> = run.frame.column("test_accuracy").ok()?.f64().ok()?.iter().flatten().collect();
+    let tests: Vec<f64> = run.column("test_accuracy").ok()?.f64().ok()?.iter().flatten().collect();
     mean(tests.windows(2).map(|pair| (pair[1] - pair[0]).abs()))
 }
 

@@ -32,6 +32,7 @@
 //! | [`paper`] | the paper's own numbers | figures, tables |
 //! | [`figures`] | the theme, one drawing function a figure, export | figures |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |
+//! | [`frames`] | columns of frames by name, in every cell | |
 //! | [`show`] | what a cell shows of frames, runs and several figures | |
 //! | [`venue`], [`latex`] | the measures of a venue's pages; tables that fit them | |
 //! | [`manuscript`] | figures, tables and captions for a paper, and a small paper of them | figures, tables |
@@ -62,6 +63,7 @@ pub mod examples;
 pub mod expressivity;
 pub mod figures;
 pub mod files;
+pub mod frames;
 pub mod jupyter;
 pub mod kernels;
 pub mod latex;

@@ -7,6 +7,7 @@ use crate::corruption::Corruption;
 use crate::data::{Dataset, hex};
 use crate::device::Device;
 use crate::expressivity::{corollary1, theorem1};
+use crate::frames::{column, find};
 use crate::kernels::equation::{self, KernelEquation};
 use crate::min_norm;
 use crate::provenance::Provenance;
@@ -186,12 +187,19 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// The column `name`, in any cell: see [`frames`](crate::frames).
+    ///
+    /// Errors: [`Error::Frame`] for an absent column.
+    pub fn column(&self, name: &str) -> Result<&Column> {
+        column(&self.frame, name)
+    }
+
     /// The only or first value of column `name`.
     ///
     /// Errors: [`Error::Frame`] for an absent column, [`Error::Argument`] where it has no number.
     pub fn number(&self, name: &str) -> Result<f64> {
         let operation = "read the measurement";
-        let column = self.frame.column(name).map_err(Error::frame(operation))?;
+        let column = find(&self.frame, name).map_err(Error::frame(operation))?;
         let column = column.cast(&DataType::Float64).map_err(Error::frame(operation))?;
         let values = column.f64().map_err(Error::frame(operation))?;
         values.get(0).ok_or_else(|| Error::argument(operation, format!("column {name} has no number")))

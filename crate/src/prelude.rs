@@ -6,6 +6,7 @@ pub use crate::config::{DecayOn, Hyper, Init, RunConfig, Scale, Seeds};
 pub use crate::corruption::Corruption;
 pub use crate::data::{self, Dataset};
 pub use crate::figures::{self, Drawing, Note};
+pub use crate::frames;
 pub use crate::measurement::{Measured, Measurement};
 pub use crate::models::plan::Layer;
 pub use crate::models::{ModelKind, Own};

@@ -40,7 +40,7 @@ impl Show for DataFrame {
 impl Show for Run {
     fn evcxr_display(&self) {
         // The title has the time; a column of it differs from one execution to the next.
-        match table(&self.frame.drop("seconds").unwrap_or_else(|_| self.frame.clone())) {
+        match table(&self.frame.drop_many(["seconds"])) {
             Ok(mut table) => {
                 table.title = crate::study::summary(&self.record);
                 table.evcxr_display();

@@ -9,6 +9,7 @@ use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
 use crate::device::Device;
 use crate::files::remove_if_there;
+use crate::frames::{column, find, unindexed};
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::provenance::Provenance;
 use crate::train::{Ending, Progress, Row, Trained, check, train};
@@ -71,20 +72,27 @@ pub struct Run {
 pub const FITTED: f64 = 0.99;
 
 impl Run {
+    /// The column `name`, in any cell: see [`frames`](crate::frames).
+    ///
+    /// Errors: [`Error::Frame`] for an absent column.
+    pub fn column(&self, name: &str) -> Result<&Column> {
+        column(&self.frame, name)
+    }
+
     /// The first epoch with a training accuracy (of its batches, or of the whole set at its end) of at least
     /// [`FITTED`]; `None` if there is none.
     pub fn fitted_at(&self) -> Option<u32> {
-        let column = |name: &str| self.frame.column(name).ok()?.f64().ok();
+        let column = |name: &str| self.column(name).ok()?.f64().ok();
         let (batches, whole) = (column("batch_accuracy")?, column("train_accuracy")?);
-        let epoch = self.frame.column("epoch").ok()?.u32().ok()?;
+        let epoch = self.column("epoch").ok()?.u32().ok()?;
         let mut rows = batches.iter().zip(whole.iter()).zip(epoch.iter());
         rows.find(|((batches, whole), _)| [*batches, *whole].into_iter().flatten().any(|a| a >= FITTED))?.1
     }
 
     /// The first step whose interval has an average loss of at most `loss`, in nats.
     pub fn steps_to(&self, loss: f64) -> Option<u32> {
-        let losses = self.frame.column("loss").ok()?.f64().ok()?;
-        let steps = self.frame.column("step").ok()?.u32().ok()?;
+        let losses = self.column("loss").ok()?.f64().ok()?;
+        let steps = self.column("step").ok()?.u32().ok()?;
         losses.iter().zip(steps.iter()).find(|(l, _)| l.is_some_and(|l| l <= loss))?.1
     }
 }
@@ -506,9 +514,9 @@ pub fn read_measured(path: &Path) -> Result<Measured> {
 
 /// The rows that [`frame`] made a frame of.
 fn rows(frame: &DataFrame) -> PolarsResult<Vec<Row>> {
-    let whole = |name: &str| frame.column(name).and_then(|c| c.u32()).cloned();
-    let numbers = |name: &str| frame.column(name).and_then(|c| c.f64()).cloned();
-    let maybe = |name: &str| if frame.column(name).is_ok() { numbers(name).map(Some) } else { Ok(None) };
+    let whole = |name: &str| find(frame, name).and_then(|c| c.u32()).cloned();
+    let numbers = |name: &str| find(frame, name).and_then(|c| c.f64()).cloned();
+    let maybe = |name: &str| if find(frame, name).is_ok() { numbers(name).map(Some) } else { Ok(None) };
     let (steps, epochs) = (whole("step")?, whole("epoch")?);
     let (losses, batches) = (numbers("loss")?, numbers("batch_accuracy")?);
     let (trains, tests) = (numbers("train_accuracy")?, numbers("test_accuracy")?);
@@ -540,7 +548,7 @@ fn read_frame<R: DeserializeOwned>(path: &Path, operation: &'static str) -> Resu
     let read = move || -> PolarsResult<_> {
         let mut reader = ParquetReader::new(std::io::Cursor::new(bytes));
         let metadata = reader.get_metadata()?.key_value_metadata().clone().unwrap_or_default();
-        Ok((metadata, reader.finish()?))
+        Ok((metadata, unindexed(reader.finish()?)?))
     };
     let (metadata, frame) = read().map_err(|e| malformed(e.to_string()))?;
     let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());

@@ -3,6 +3,7 @@
 use super::fig1b::{check_p, levels, unfitted};
 use super::theme::{Axis, Key, Look, Mark, Plot};
 use super::{Drawing, Note, all_numbers, distinct, mean_sd, need, numbers, texts};
+use crate::frames::find;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 
@@ -26,7 +27,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let p = all_numbers(frame, DRAW, "p")?;
     all_numbers(frame, DRAW, "seed")?;
     let errors = numbers(frame, DRAW, "test_error")?;
-    let fitted = match frame.column("epochs_to_fit") {
+    let fitted = match find(frame, "epochs_to_fit") {
         Ok(_) => Some(numbers(frame, DRAW, "epochs_to_fit")?),
         Err(_) => None,
     };

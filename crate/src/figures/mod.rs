@@ -37,6 +37,7 @@ pub mod theme;
 pub mod theorem1;
 
 use crate::files::write_whole;
+use crate::frames::find;
 use crate::models::plan::{Layer, Size3};
 use crate::{Error, Result};
 use polars::prelude::{DataFrame, DataType};
@@ -220,7 +221,7 @@ pub(crate) fn check_id(operation: &'static str, id: &str) -> Result<()> {
 
 /// The named columns exist, or an error that names the absent ones and what there is.
 fn need(frame: &DataFrame, operation: &'static str, names: &[&str]) -> Result<()> {
-    let absent: Vec<&str> = names.iter().copied().filter(|n| frame.column(n).is_err()).collect();
+    let absent: Vec<&str> = names.iter().copied().filter(|n| find(frame, n).is_err()).collect();
     if absent.is_empty() {
         return Ok(());
     }
@@ -236,7 +237,7 @@ fn need(frame: &DataFrame, operation: &'static str, names: &[&str]) -> Result<()
 
 /// A numeric column as f64, absent values as `None`.
 fn numbers(frame: &DataFrame, operation: &'static str, name: &str) -> Result<Vec<Option<f64>>> {
-    let column = frame.column(name).map_err(Error::frame(operation))?;
+    let column = find(frame, name).map_err(Error::frame(operation))?;
     let dtype = column.dtype();
     if !dtype.is_primitive_numeric() && *dtype != DataType::Null {
         return Err(Error::argument(operation, format!("column {name} holds {dtype}, not numbers")));
@@ -259,7 +260,7 @@ fn all_numbers(frame: &DataFrame, operation: &'static str, name: &str) -> Result
 
 /// A text column in which every row has a value.
 fn texts(frame: &DataFrame, operation: &'static str, name: &str) -> Result<Vec<String>> {
-    let column = frame.column(name).map_err(Error::frame(operation))?;
+    let column = find(frame, name).map_err(Error::frame(operation))?;
     let dtype = column.dtype();
     if *dtype != DataType::String && !dtype.is_categorical() {
         return Err(Error::argument(operation, format!("column {name} holds {dtype}, not text")));

@@ -9,6 +9,7 @@ use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
 use crate::figures::{self, Note};
+use crate::frames::find;
 use crate::models::ModelKind;
 use crate::store::Run;
 use crate::{Error, Result, paper};
@@ -116,7 +117,7 @@ fn verdict(runs: &[Run]) -> Verdict {
             let c = &r.record.config;
             c.model.title() == model && c.corruption.label_noise() == p
         });
-        let relative = frame.column("relative").and_then(|c| c.f64().cloned());
+        let relative = find(&frame, "relative").and_then(|c| c.f64().cloned());
         rows.filter_map(|(i, _)| relative.as_ref().ok()?.get(i)).collect()
     };
     let model = |m: ModelKind| {

@@ -7,6 +7,7 @@
 use super::{Product, Recipe, Source, Verdict};
 use crate::config::Scale;
 use crate::figures::{self, Note};
+use crate::frames::column;
 use crate::measurement::{Measured, Measurement, Quantity};
 use crate::study::Study;
 use crate::{Error, Result, paper};
@@ -63,15 +64,15 @@ fn make(measured: &[Measured], note: &Note) -> Result<Product> {
 fn verdict(measured: &[Measured]) -> Verdict {
     let ours = || -> Option<String> {
         let path = path(measured).ok()?;
-        let start = path.column("start").ok()?.str().ok()?.clone();
-        let distance = path.column("distance").ok()?.f64().ok()?.clone();
+        let start = column(&path, "start").ok()?.str().ok()?.clone();
+        let distance = column(&path, "distance").ok()?.f64().ok()?.clone();
         let last = |name: &str| {
             let rows = (0..path.height()).filter(|i| start.get(*i) == Some(name));
             rows.last().and_then(|i| distance.get(i))
         };
         let solutions = solutions(measured).ok()?;
-        let column = |name: &str| solutions.column(name).ok()?.f64().ok().cloned();
-        let (norm, error) = (column("norm")?, column("test_error")?);
+        let number = |name: &str| column(&solutions, name).ok()?.f64().ok().cloned();
+        let (norm, error) = (number("norm")?, number("test_error")?);
         let each = (0..solutions.height())
             .filter_map(|i| Some(format!("{:.0} ({:.0} %)", norm.get(i)?, 100.0 * error.get(i)?)));
         Some(format!(

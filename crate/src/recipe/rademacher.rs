@@ -63,7 +63,7 @@ fn verdict(measured: &[Measured]) -> Verdict {
     let mut parts: Vec<(String, f64, f64)> = Vec::new();
     for measured in measured {
         let Quantity::Rademacher { class, .. } = &measured.record.measurement.what else { continue };
-        let mean = measured.frame.column("correlation").ok().and_then(|c| c.f64().ok()?.mean());
+        let mean = measured.column("correlation").ok().and_then(|c| c.f64().ok()?.mean());
         let (Some(mean), Ok(bound)) = (mean, measured.number("vc_bound")) else { continue };
         // The largest n of each class comes last.
         parts.retain(|part| part.0 != class.title());

@@ -57,7 +57,7 @@ fn make(measured: &[Measured], note: &Note) -> Result<Product> {
 fn verdict(measured: &[Measured]) -> Verdict {
     let text = |m: &Measured| {
         let Quantity::Stability { corruption, .. } = &m.record.measurement.what else { return None };
-        let column = |name: &str| m.frame.column(name).ok()?.f64().ok().cloned();
+        let column = |name: &str| m.column(name).ok()?.f64().ok().cloned();
         let (epochs, change) = (column("epochs")?, column("largest_change")?);
         let at = |time: f64| {
             let rows = epochs.iter().zip(change.iter()).filter(|(e, _)| *e == Some(time));

@@ -100,7 +100,7 @@ pub fn belongs(row: &Table2Row, run: &Run) -> bool {
 
 /// The best value of a column along a run.
 fn best(run: &Run, column: &str) -> Option<f64> {
-    let values = run.frame.column(column).ok()?.f64().ok()?;
+    let values = run.column(column).ok()?.f64().ok()?;
     values.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))))
 }
 

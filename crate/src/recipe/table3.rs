@@ -96,7 +96,7 @@ pub(crate) struct Solved<'a> {
 
 impl Solved<'_> {
     pub(crate) fn number(&self, name: &str) -> Option<f64> {
-        self.measured.frame.column(name).ok()?.f64().ok()?.get(self.row)
+        self.measured.column(name).ok()?.f64().ok()?.get(self.row)
     }
 
     pub(super) fn ridge(&self) -> f64 {
