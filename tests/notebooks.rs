@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 fn environment() -> &'static Environment {
     static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
@@ -417,6 +418,12 @@ fn a_changed_number_fails_the_check_until_it_is_accepted() {
 
     let (good, said) = rethink_notebooks(&["check", "99-nothing"]);
     assert!(!good && said.contains("01-fitting-random-labels"), "{said}");
+    let (good, said) = rethink_notebooks(&["check", "0"]);
+    assert!(!good && said.contains("none or several"), "{said}");
+    // The beginning of a name is enough; a folder that is there already stops it before the kernel starts.
+    fs::create_dir(folder.path().join("06-batch-normalization")).unwrap();
+    let (good, said) = rethink_notebooks(&["check", "06", "--out", folder.path().to_str().unwrap()]);
+    assert!(!good && said.contains("06-batch-normalization is there already"), "{said}");
     let (good, said) = rethink_notebooks(&["check", "--rtol=-1"]);
     assert!(!good && said.contains("0 or more"), "{said}");
 }
@@ -524,6 +531,43 @@ fn an_interrupted_cell_goes_on_where_it_was_and_ends_as_if_it_had_not_been() {
     let after = |name: &str| words[words.iter().position(|w| *w == name).expect(name) + 1];
     assert!(after("first").parse::<u32>().expect("an epoch") > 1, "it went on from a checkpoint: {line}");
     assert_eq!(after("digest"), expected[0].record.digest, "as the run that nobody interrupted");
+}
+
+/// A kernel that went on would train what nobody asked for any more, and hold the store's locks.
+#[cfg(unix)]
+#[test]
+fn a_killed_program_leaves_no_kernel_behind() {
+    environment();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let beats = folder.path().join("beats");
+    let cell = format!(
+        "for beat in 0u64.. {{\n    std::fs::write({beats:?}, beat.to_string())?;\n    \
+         std::thread::sleep(std::time::Duration::from_millis(20));\n}};"
+    );
+    let notebook = notebook_of(folder.path(), "endless.ipynb", &[&cell]);
+    let mut program = Command::new(rethink_bin())
+        .args(["notebooks", "check"])
+        .arg(&notebook)
+        .current_dir(root())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let wait = |what: &str, there: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !there() {
+            assert!(began.elapsed() < Duration::from_secs(600), "{what}");
+        }
+    };
+    let beats_on = || {
+        let before = fs::read(&beats).ok();
+        std::thread::sleep(Duration::from_secs(2));
+        fs::read(&beats).ok() != before
+    };
+    wait("the cell did not start", &beats_on);
+    program.kill().expect("killed");
+    program.wait().expect("ended");
+    wait("the cell goes on after its program was killed", &|| !beats_on());
 }
 
 /// Cells are linked from the very files that the command line is linked from.

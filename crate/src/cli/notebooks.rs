@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Which notebooks, and where what belongs to them lies.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Which {
-    /// Names in `notebooks` (01-fitting-random-labels) or paths [default: all in `notebooks`]
+    /// Names in `notebooks` (01-fitting-random-labels, or just 01) or paths [default: all in `notebooks`]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Folder of stored outputs, a folder a notebook [default: tests/expected]
@@ -112,11 +112,19 @@ impl Which {
                 return path.canonicalize().map_err(Error::io("find the notebook", path));
             }
             let same = |p: &&PathBuf| [p.file_stem(), p.file_name()].contains(&Some(name.as_ref()));
-            there.iter().find(same).cloned().ok_or_else(|| {
-                let names: Vec<_> = there.iter().map(|p| stem(p)).collect();
-                let problem = format!("{name:?} is no file and none of {}", names.join(", "));
-                Error::argument("notebook", problem)
-            })
+            if let Some(path) = there.iter().find(same) {
+                return Ok(path.clone());
+            }
+            let mut begin = there.iter().filter(|p| stem(p).starts_with(name));
+            if let (Some(path), None) = (begin.next(), begin.next()) {
+                return Ok(path.clone());
+            }
+            let names: Vec<_> = there.iter().map(|p| stem(p)).collect();
+            let problem = format!(
+                "{name:?} is no file, and none or several of these begin with it: {}",
+                names.join(", ")
+            );
+            Err(Error::argument("notebook", problem))
         };
         self.names.iter().map(named).collect()
     }

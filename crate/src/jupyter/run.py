@@ -12,12 +12,16 @@ says what was run, when, and how long each cell took. Objects:
 
 evcxr answers "ok" after a panic and after a `?` that returned an error: it only writes them to the
 cell's standard error. So a cell that writes to standard error has failed, and the notebook stops there.
+
+Standard input is a pipe that the caller holds open: when it ends early, the caller was killed, and the kernel is, too.
 """
 
+import asyncio
 import json
 import os
 import re
 import sys
+import threading
 from datetime import datetime, timezone
 from pathlib import Path
 from queue import Empty
@@ -99,6 +103,15 @@ class Runner(NotebookClient):
             raise CellFailed(said)
 
 
+def end_with_the_caller(runner):
+    """Ends this process and the kernel, in its own session, when standard input does."""
+    # Not `sys.stdin`, whose lock would be held when this process ends.
+    os.read(0, 1)
+    if runner.km and runner.km.provisioner:
+        asyncio.run(runner.km.provisioner.kill())
+    os._exit(1)
+
+
 class CellFailed(Exception):
     pass
 
@@ -174,6 +187,7 @@ def main():
         resources={"metadata": {"path": str(folder)}},
     )
     runner.count, runner.record = count, record
+    threading.Thread(target=end_with_the_caller, args=[runner], daemon=True).start()
 
     def finish(path, failed=None):
         if record:

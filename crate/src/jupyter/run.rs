@@ -78,11 +78,14 @@ fn execute(
         .envs(envs.iter().map(|(k, v)| (k, v)))
         // The notebook runs in another folder.
         .envs(data_folder())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| failed(format!("{}: {e}", environment.python.display()), again()))?;
+
+    // Open as long as this process lives; run.py ends the kernel when it closes.
+    let _alive = child.stdin.take();
 
     // The kernel's own standard error (a kernel that cannot start says why there).
     let mut errors = child.stderr.take().expect("piped");
