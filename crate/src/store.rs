@@ -79,6 +79,12 @@ impl Run {
         column(&self.frame, name)
     }
 
+    /// The largest value of the column `name` along the run; `None` where it has no numbers.
+    pub(crate) fn best(&self, name: &str) -> Option<f64> {
+        let values = self.column(name).ok()?.f64().ok()?;
+        values.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))))
+    }
+
     /// The first epoch with a training accuracy (of its batches, or of the whole set at its end) of at least
     /// [`FITTED`]; `None` if there is none.
     pub fn fitted_at(&self) -> Option<u32> {

@@ -48,9 +48,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
 
 /// The best test accuracy during a run less the one at its end, 0 to 1: what early stopping could have won.
 pub fn early_stopping_gain(run: &Run) -> Option<f64> {
-    let tests = run.column("test_accuracy").ok()?.f64().ok()?;
-    let best = tests.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))));
-    Some(best? - run.record.test_accuracy?)
+    Some(run.best("test_accuracy")? - run.record.test_accuracy?)
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {

@@ -98,12 +98,6 @@ pub fn belongs(row: &Table2Row, run: &Run) -> bool {
         && !hyper.stop_when_fitted
 }
 
-/// The best value of a column along a run.
-fn best(run: &Run, column: &str) -> Option<f64> {
-    let values = run.column(column).ok()?.f64().ok()?;
-    values.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))))
-}
-
 /// A line a row of the paper, and one for Alexnet: `labels`, `augmentation`, `dropout`, `weight decay`, then for training top-1
 /// and top-5 and test top-1 and top-5 the paper's and ours (text, per cent, mean ± standard deviation over seeds; of test
 /// accuracies the best along the training in parentheses), `seeds` (u32), `ended`.
@@ -124,7 +118,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         percent(of(row).into_iter().filter_map(value).collect())
     };
     let with_best = |row: &Table2Row, value: &dyn Fn(&Run) -> Option<f64>, column: &str| {
-        let best = ours(row, &|run| best(run, column));
+        let best = ours(row, &|run| run.best(column));
         let last = ours(row, value);
         if last == "-" { last } else { format!("{last} ({best})") }
     };
