@@ -261,6 +261,10 @@ pub fn with_seeds(configs: &[RunConfig], seeds: u64) -> Vec<RunConfig> {
     (0..seeds).flat_map(repeated).collect()
 }
 
+/// Epochs in a row in which every training image must be right before a run ends. At the first such epoch, a network with
+/// batch normalisation may be points away from where it settles: `crate/notes/fidelity.md`.
+pub const FITTED_EPOCHS: usize = 5;
+
 /// L2 coefficient of the MLPs where weight decay is on. The paper states none; reproductions use
 /// 5e-5 to 5e-4.
 pub const MLP_WEIGHT_DECAY: f64 = 5e-4;
@@ -323,6 +327,7 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
             without_dropout: false,
             epochs: size.epochs,
             stop_when_fitted: true,
+            fitted_epochs: FITTED_EPOCHS,
         },
         seeds,
         log_every: 1,
