@@ -494,7 +494,7 @@ impl Study {
             say(&format!("{found} of {} runs were in the store", configs.len()));
         }
         if elsewhere > 0 {
-            say(&format!("{elsewhere} of {} runs were taken from runs that went on", configs.len()));
+            say(&format!("{elsewhere} of {} runs were taken from other runs", configs.len()));
         }
         Ok(runs)
     }
@@ -599,7 +599,12 @@ fn rule(fitted_epochs: usize) -> String {
 pub(crate) fn taken(record: &Record) -> String {
     let Some(origin) = &record.origin else { return String::new() };
     let Origin { key, taken, epochs, .. } = origin;
-    format!("taken from {key}, which went on (epochs 1 to {taken} of {epochs}): nothing to train")
+    match taken == epochs {
+        true => format!("taken from {key}, which has the same epochs: nothing to train"),
+        false => {
+            format!("taken from {key}, which went on (epochs 1 to {taken} of {epochs}): nothing to train")
+        }
+    }
 }
 
 /// Where the first epochs of a run come from.
