@@ -466,6 +466,8 @@ fn an_unfinished_run_that_has_passed_the_end_contains_the_run_that_stops() {
         assert_eq!(run.record.digest, digest(&directly.rows), "{name}");
         assert_eq!(run.record.parameters, directly.parameter_count, "{name}");
         assert_eq!(sittings(&run), [(1, 3, true), (4, end, true)], "{name}");
+        let beyond: Vec<_> = origin.beyond.iter().map(|s| (s.first, s.last)).collect();
+        assert_eq!(beyond, [(end + 1, end + 2)], "{name}");
         assert_eq!(before, files(&partial), "{name}: the run that goes on is as it was");
         std::fs::remove_file(store.path(&stopping.key())).unwrap();
     }

@@ -29,6 +29,9 @@ pub struct Origin {
     pub epochs: u32,
     /// Commit of the program that took them.
     pub revision: String,
+    /// Its sittings after those epochs, where they are recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<Sitting>,
 }
 
 /// Where the parts of a run come from.
@@ -55,6 +58,12 @@ impl History {
         history
     }
 
+    /// The sittings after `epoch`.
+    pub(crate) fn after(&self, epoch: u32) -> Vec<Sitting> {
+        let after = self.sittings.iter().filter(|sitting| sitting.last > epoch);
+        after.map(|s| Sitting { first: s.first.max(epoch + 1), ..s.clone() }).collect()
+    }
+
     /// The last epoch of the last sitting; 0 where there is none.
     pub(crate) fn known(&self) -> u32 {
         self.sittings.last().map_or(0, |sitting| sitting.last)
@@ -62,9 +71,8 @@ impl History {
 
     /// Adds those of `later` that come after the sittings here.
     pub(crate) fn extend(&mut self, later: Vec<Sitting>) {
-        let known = self.known();
-        let after = later.into_iter().filter(|sitting| sitting.last > known);
-        self.sittings.extend(after.map(|s| Sitting { first: s.first.max(known + 1), ..s }));
+        let later = History { sittings: later, origin: None };
+        self.sittings.extend(later.after(self.known()));
     }
 
     /// What the last sitting ran on, where it is recorded.

@@ -94,9 +94,9 @@ fn relatives(config: &RunConfig) -> impl Iterator<Item = RunConfig> {
     going_on.chain(stopping).map(with).filter(move |other| other != config)
 }
 
-fn origin(of: &RunConfig, taken: u32, rows: &[Row]) -> Origin {
+fn origin(of: &RunConfig, taken: u32, rows: &[Row], history: &History) -> Origin {
     let epochs = rows.last().map_or(0, |row| row.epoch);
-    Origin { key: of.key(), taken, epochs, revision: provenance::revision() }
+    Origin { key: of.key(), taken, epochs, revision: provenance::revision(), beyond: history.after(taken) }
 }
 
 fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<Taken>> {
@@ -107,14 +107,12 @@ fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<
         return Ok(None);
     };
     let taken = rows[..count].last().map_or(0, |row| row.epoch);
-    let origin = Some(origin(of, taken, &rows));
-    let (history, provenance) = match record.sittings.is_empty() {
+    let whole = History { sittings: record.sittings, origin: None };
+    let origin = Some(origin(of, taken, &rows, &whole));
+    let (history, provenance) = match whole.sittings.is_empty() {
         // From before sittings were kept: the last one alone is known, and not where it began.
-        true => (History { sittings: Vec::new(), origin }, Some(Box::new(record.provenance))),
-        false => {
-            let history = History { sittings: record.sittings, origin: None };
-            (History { origin, ..history.until(taken) }, None)
-        }
+        true => (History { origin, ..whole }, Some(Box::new(record.provenance))),
+        false => (History { origin, ..whole.until(taken) }, None),
     };
     let (rows, parameter_count) = (rows[..count].to_vec(), record.parameters);
     let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count, history };
@@ -143,7 +141,8 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
     Ok(match common(config, of, &rows, position.ending) {
         Common::Whole(count, ending) => {
             let taken = rows[..count].last().map_or(0, |row| row.epoch);
-            let history = History { origin: Some(origin(of, taken, &rows)), ..history.until(taken) };
+            let history =
+                History { origin: Some(origin(of, taken, &rows, &history)), ..history.until(taken) };
             let parameter_count = parameters.iter().filter(|p| p.is_trained()).map(|p| p.values.len()).sum();
             let rows = rows[..count].to_vec();
             let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count, history };
@@ -151,7 +150,7 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
         }
         _ if common(config, of, kept, position.ending) == Common::Beginning => {
             let taken = position.epoch;
-            let from = origin(of, taken, &rows);
+            let from = origin(of, taken, &rows, &history);
             let history = History { origin: Some(from.clone()), ..history.until(taken) };
             let own = Checkpoint::new(store.partial(&config.key()), config.key());
             Some(Taken::Beginning(from, own.adopt(&bytes, position, history)?))

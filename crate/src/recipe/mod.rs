@@ -227,10 +227,10 @@ pub fn size(scale: Scale, model: ModelKind) -> Size {
     let smoke = |epochs, width| Size { train: 200, test: 200, epochs, width };
     match (scale, model) {
         (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
-        (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(150, 1.0),
-        (Scale::Small, ModelKind::Alexnet) => small(120, 0.125),
-        (Scale::Small, ModelKind::Own(_)) => small(100, 1.0),
-        (Scale::Small, _) => small(120, 0.25),
+        (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(160, 1.0),
+        (Scale::Small, ModelKind::Alexnet) => small(130, 0.125),
+        (Scale::Small, ModelKind::Own(_)) => small(110, 1.0),
+        (Scale::Small, _) => small(130, 0.25),
         (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Own(_)) => smoke(12, 1.0),
         (Scale::Smoke, _) => smoke(2, 0.125),
     }

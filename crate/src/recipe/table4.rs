@@ -38,7 +38,7 @@ const CONVERGED: f64 = 0.95;
 pub fn long_epochs(scale: Scale, model: ModelKind) -> usize {
     match scale {
         Scale::Smoke => narrow(scale, model).epochs,
-        Scale::Small => 120,
+        Scale::Small => 130,
         Scale::Paper => 300,
     }
 }
