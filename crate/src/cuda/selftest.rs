@@ -16,7 +16,7 @@ use crate::models::{ModelKind, Network, Parameter, Role, boxed_own};
 use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
 use crate::ops::{Pass, Size3};
-use crate::optim::SgdStep;
+use crate::optim::{Rules, SgdStep};
 use crate::preprocess::Pixels;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -254,7 +254,7 @@ fn compare(
     let labels: Vec<u16> = (0..batch).map(|i| (i * 3 % classes) as u16).collect();
     if let (_, 2..) = crate::models::plan::count(here.plan().0) {
         for network in [&mut here, &mut there] {
-            network.set_decay_on(DecayOn::Fc);
+            network.set_rules(Rules { decay_on: DecayOn::Fc, ..Rules::default() });
         }
     }
     check.numbers("scores at the start", &here.logits(tried.clone())?, &there.logits(tried.clone())?);

@@ -2,7 +2,7 @@
 //!
 //! Expected at paper scale: all five go to zero; true labels first, random labels last.
 
-use super::{Product, Recipe, Size, Source, Verdict, curves, mean, size, sized};
+use super::{Product, Recipe, Size, Source, Verdict, curves, extended, mean, norm_note, size, sized};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -84,7 +84,8 @@ pub fn steps_to_fit(run: &Run) -> Option<u32> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::fig1a::draw(&frame(runs)?, note)?))
+    let note = extended(note, norm_note(runs.iter()));
+    Ok(Product::Figure(figures::fig1a::draw(&frame(runs)?, &note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {
