@@ -104,12 +104,22 @@ fn table_1_has_the_papers_rows_and_switches() {
     let data = data(2_000, 200);
     let configs = table1::RECIPE.runs(&data, Scale::Smoke);
     let rows = table1::rows();
-    assert_eq!((configs.len(), rows.len()), (19, TABLE_1.len()));
+    assert_eq!((configs.len(), rows.len()), (21, TABLE_1.len()));
+    // The last two are controls: MLPs on random labels, with as many images a step as the other networks.
+    for (control, config) in configs.iter().enumerate().map(|(i, config)| (i >= 19, config)) {
+        assert_eq!(table1::is_control(config), control);
+        let own = run(config, &[0.1], 1.0, 0.1);
+        let belonging = rows.iter().filter(|(row, _)| table1::belongs(row, &own)).count();
+        assert_eq!(belonging, usize::from(!control));
+    }
     for ((row, model), config) in rows.iter().zip(&configs) {
         assert_eq!((config.model, config.model.title()), (*model, row.model));
         assert_eq!(config.hyper.weight_decay > 0.0, row.weight_decay);
         let on_fc = row.weight_decay && *model == ModelKind::Alexnet;
         assert_eq!(config.hyper.weight_decay_on == DecayOn::Fc, on_fc);
+        // TF-Slim's, Inception's, spares biases and shifts.
+        let on_weights = row.weight_decay && row.model.starts_with("Inception");
+        assert_eq!(config.hyper.weight_decay_on == DecayOn::Weights, on_weights);
         assert_eq!(config.hyper.random_crop, row.random_crop);
         assert_eq!(config.corruption == Corruption::RandomLabels, row.random_labels);
         let plan = model.plan([28, 28, 3], 10, 1.0).unwrap();
@@ -121,7 +131,19 @@ fn table_1_has_the_papers_rows_and_switches() {
 fn table_4_has_the_published_rows() {
     let data = data(2_000, 600);
     let configs = table4::RECIPE.runs(&data, Scale::Smoke);
-    assert_eq!(configs.len(), 6);
+    assert_eq!(configs.len(), 8);
+    let control = |config: &RunConfig| table4::control(config);
+    assert!(configs[..6].iter().all(|config| control(config).is_none()));
+    assert_eq!(configs[6..].iter().filter_map(control).collect::<Vec<_>>(), table4::Control::ALL);
+    let (undecayed, other) = (&configs[6], &configs[7]);
+    assert_eq!((undecayed.hyper.weight_decay, other.hyper.weight_decay), (0.0, table4::CONTROL_DECAY));
+    // But for weight decay, the controls are the row's own run.
+    for config in [undecayed, other] {
+        let mut same = config.clone();
+        (same.hyper.weight_decay, same.hyper.weight_decay_on) =
+            (configs[1].hyper.weight_decay, configs[1].hyper.weight_decay_on);
+        assert_eq!(same, configs[1]);
+    }
     let switches = |c: &RunConfig| (c.hyper.weight_decay > 0.0, c.hyper.random_crop, c.hyper.augment);
     let off = Augmentation::default();
     let expected = [
@@ -139,7 +161,7 @@ fn table_4_has_the_published_rows() {
     // Each run belongs to its row alone.
     let runs: Vec<Run> = configs.iter().map(|c| run(c, &[0.1], 0.5, 0.1)).collect();
     for (i, row) in TABLE_4.iter().enumerate() {
-        let found: Vec<usize> = (0..6).filter(|&k| table4::belongs(row, &runs[k])).collect();
+        let found: Vec<usize> = (0..8).filter(|&k| table4::belongs(row, &runs[k])).collect();
         assert_eq!(found, [i]);
     }
     let plain = recipe::setting(
