@@ -1,7 +1,7 @@
 //! Recipes: the configurations they ask for, and the frames and verdicts they make of runs.
 
 use rethink::augment::Augmentation;
-use rethink::config::{DecayOn, Init, RunConfig, Scale, Seeds};
+use rethink::config::{DecayOn, Init, Optimizer, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, Split};
 use rethink::figures::Note;
@@ -60,13 +60,21 @@ fn paper_scale_is_the_papers() {
             let (rate, batch, init) = match config.model {
                 ModelKind::Inception | ModelKind::InceptionNoBn => (0.1, 128, Init::Glorot),
                 ModelKind::Alexnet => (0.01, 128, Init::Tutorial),
-                ModelKind::InceptionV3 => (0.045, 32, Init::Glorot),
+                // TensorFlow's setting.
+                ModelKind::InceptionV3 => (0.1, 32, Init::Glorot),
+                _ if table1::is_control(&config) && recipe.id == "table1" => (0.01, 128, Init::Glorot),
                 _ => (0.01, 64, Init::Glorot),
             };
             assert_eq!((hyper.learning_rate, hyper.batch_size, hyper.init), (rate, batch, init));
             let varied = recipe.id == "table4" && (hyper.random_crop || !hyper.augment.is_off());
-            assert_eq!((hyper.momentum, hyper.decay), (0.9, if varied { 0.999 } else { 0.95 }));
-            assert_eq!(hyper.decay_every, 1);
+            let v3 = config.model == ModelKind::InceptionV3;
+            let (decay, every) = if v3 { (0.16, 30) } else { (if varied { 0.999 } else { 0.95 }, 1) };
+            assert_eq!((hyper.momentum, hyper.decay, hyper.decay_every), (0.9, decay, every));
+            let (optimizer, average) =
+                if v3 { (Optimizer::INCEPTION_V3, Some(0.9999)) } else { (Optimizer::Sgd, None) };
+            assert_eq!((hyper.optimizer, hyper.average), (optimizer, average));
+            let (smoothing, memory) = if v3 { (0.1, 0.9997) } else { (0.0, 0.9) };
+            assert_eq!((hyper.label_smoothing, hyper.norm_memory), (smoothing, memory));
             assert!(hyper.epochs >= 64);
         }
     }
@@ -190,7 +198,10 @@ fn table_4_says_what_failed_to_converge_and_what_diverged() {
         let column = frame.column(name).unwrap().str().unwrap();
         column.iter().map(|v| v.unwrap().to_string()).collect()
     };
-    assert_eq!(column("train"), ["100.00", "10.00", "100.00", "100.00", "diverged", "100.00"]);
+    assert_eq!(
+        column("train"),
+        ["100.00", "10.00", "100.00", "100.00", "diverged", "100.00", "100.00", "100.00"]
+    );
     assert_eq!(column("train (paper)")[1], "failed to converge");
     assert_eq!(column("ended"), ["fitted", "completed", "fitted", "fitted", "diverged", "fitted"]);
     assert_eq!(table4::RECIPE.verdict(&Results::Runs(runs[..3].to_vec())).unwrap().ours, "runs are missing");
