@@ -8,7 +8,7 @@ use rethink::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::models::{ModelKind, Parameter};
 use rethink::ops::Pass;
-use rethink::optim::SgdStep;
+use rethink::optim::{Rules, SgdStep};
 use rethink::recipe::setting;
 use rethink::store::digest;
 use rethink::train::{Progress, Trained, train};
@@ -268,7 +268,7 @@ fn weight_decay_on_fc_moves_the_hidden_matrices_alone() {
     let (rate, coefficient) = (0.01, 0.5);
     let stepped = |decay: f32, on: DecayOn| -> Vec<Parameter> {
         let mut network = ModelKind::Alexnet.build_for([28, 28, 3], 10, 0.125, Init::Tutorial, 5).unwrap();
-        network.set_decay_on(on);
+        network.set_rules(Rules { decay_on: on, ..Rules::default() });
         let step = SgdStep { learning_rate: rate, momentum: 0.9, weight_decay: decay };
         network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
         network.parameters().unwrap()

@@ -43,7 +43,7 @@ fn every_operation_gives_what_the_processor_gives() {
     let Some((backend, _folder)) = emulated("every_operation_gives_what_the_processor_gives") else { return };
     let placed = |network: &dyn Network| place(network, backend.clone());
     let checks = selftest::operations(&placed, &mut |check| println!("{check:?}")).unwrap();
-    assert_close(&checks, 17, TOLERANCE / 20.0);
+    assert_close(&checks, 18, TOLERANCE / 20.0);
 }
 
 #[test]

@@ -103,6 +103,16 @@ fn two_and_four_processes_equal_one_to_a_hundred_thousandth() {
             "alexnet",
             &["--epochs", "2", "--width", "0.25", "--weight-decay", "0.004", "--weight-decay-on", "fc"][..],
         ),
+        (
+            2,
+            "mlp1x512",
+            &[
+                &["--epochs", "2", "--optimizer", "rmsprop", "--learning-rate", "0.01"][..],
+                &["--label-smoothing", "0.1", "--average", "0.9", "--weight-decay", "0.001"],
+                &["--weight-decay-on", "weights"],
+            ]
+            .concat(),
+        ),
         // In the last batch two processes have no image.
         (6, "inception", &["--epochs", "1", "--width", "0.125", "--learning-rate", "0.01"][..]),
     ] {
@@ -199,6 +209,23 @@ fn a_killed_run_of_two_processes_goes_on_to_the_same_end() {
     let resumed = record(&command(killed.path()).output().unwrap());
     let whole = record(&command(whole.path()).output().unwrap());
     assert_eq!(resumed["record"]["digest"], whole["record"]["digest"]);
+}
+
+#[test]
+fn asynchronous_workers_refuse_what_their_server_does_not_keep() {
+    let Some(bin) = binary("asynchronous_workers_refuse_what_their_server_does_not_keep") else { return };
+    let _turn = alone();
+    for (option, value, part) in [
+        ("--optimizer", "rmsprop", "optimizer rmsprop is not for asynchronous workers"),
+        ("--average", "0.99", "average is not for asynchronous workers"),
+    ] {
+        let out = tempfile::tempdir().unwrap();
+        let arguments =
+            ["run", "--asynchronous", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10"];
+        let more = ["--out", out.path().to_str().unwrap(), option, value];
+        let output = mpirun(bin, 2, &[&arguments[..], &more].concat()).output().unwrap();
+        assert!(!output.status.success() && text(&output.stderr).contains(part), "{}", text(&output.stderr));
+    }
 }
 
 /// A folder in MNIST's format: so many images of noise, with random labels.

@@ -3,7 +3,7 @@
 use clap::Parser;
 use rethink::claims::Verdict;
 use rethink::cli::command::{Action, Command};
-use rethink::config::{Init, RunConfig, Scale, Seeds};
+use rethink::config::{DecayOn, Init, Optimizer, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::shapes10;
 use rethink::models::ModelKind;
@@ -26,7 +26,8 @@ fn configs(scale: Scale, id: &str, set: &str) -> Vec<RunConfig> {
 #[test]
 fn every_value_reaches_every_run() {
     let all = "epochs=7,n=300,test=90,width=0.25,batch=50,rate=0.3,momentum=0.8,decay=0.9,decay-every=3,\
-               weight-decay=0.002,log-every=4,eval-every=2,fitted-epochs=3";
+               weight-decay=0.002,weight-decay-on=weights,norm-memory=0.99,optimizer=rmsprop+0.8+0.5,\
+               label-smoothing=0.2,average=0.999,log-every=4,eval-every=2,fitted-epochs=3";
     for id in ["fig1a", "fig1b", "table1", "table4", "fig2b"] {
         let (plain, changed) = (configs(Scale::Small, id, ""), configs(Scale::Small, id, all));
         assert_eq!(plain.len(), changed.len());
@@ -40,6 +41,10 @@ fn every_value_reaches_every_run() {
             assert_eq!(h.weight_decay, expected, "{id}");
             // Only where a run ends so: one that goes on keeps its key.
             assert_eq!(h.fitted_epochs, if h.stop_when_fitted { 3 } else { 1 }, "{id}");
+            let on = if expected > 0.0 { DecayOn::Weights } else { DecayOn::All };
+            let rmsprop = Optimizer::RmsProp { decay: 0.8, epsilon: 0.5 };
+            assert_eq!((h.weight_decay_on, h.norm_memory, h.optimizer), (on, 0.99, rmsprop), "{id}");
+            assert_eq!((h.label_smoothing, h.average), (0.2, Some(0.999)), "{id}");
             assert_eq!((c.model, c.corruption, c.seeds), (plain.model, plain.corruption, plain.seeds));
             assert_ne!(c.key(), plain.key());
         }
@@ -147,6 +152,10 @@ fn results_are_kept_apart_and_say_what_was_set() {
         "{}",
         set.scale_line(&[])
     );
+    let all = "epochs=7,n=300,test=90,width=0.25,batch=50,rate=0.3,momentum=0.8,decay=0.9,decay-every=3,weight-decay=0.002,\
+               weight-decay-on=fc,norm-memory=0.99,optimizer=rmsprop,label-smoothing=0.2,average=0.999,log-every=4,\
+               eval-every=2,models=mlp1x512";
+    assert_eq!(all.parse::<Overrides>().unwrap().to_string(), all);
     let plain = study(Scale::Smoke, "");
     assert_eq!(plain.folder(), Path::new("/nowhere/shapes10-smoke"));
     assert!(!plain.to_string().contains("set:") && plain.scale_line(&[]).ends_with("scale smoke"));
@@ -194,6 +203,13 @@ fn unknown_names_and_bad_values_are_errors_that_list_the_names() {
         ("epochs=many", "epochs=many"),
         ("rate=nan", "above 0, at most 100"),
         ("momentum=1", "below 1"),
+        ("rate=1e-50", "above 0, at most 100"),
+        ("norm-memory=1", "norm-memory=1: 0 or more, below 1"),
+        ("optimizer=adam", "sgd, rmsprop or rmsprop+DECAY+EPSILON"),
+        ("optimizer=rmsprop+1+1", "sgd, rmsprop or rmsprop+DECAY+EPSILON"),
+        ("label-smoothing=-0.1", "below 1"),
+        ("average=0.99999999999", "average=0.99999999999: 0 or more, below 1"),
+        ("weight-decay-on=biases", "all, fc or weights"),
         ("n=20000", "shapes10 (embedded) has 10,000 training images"),
         ("n=5,n=6", "n is given twice"),
     ] {

@@ -1,7 +1,7 @@
 //! Recipes: the configurations they ask for, and the frames and verdicts they make of runs.
 
 use rethink::augment::Augmentation;
-use rethink::config::{DecayOn, Init, RunConfig, Scale, Seeds};
+use rethink::config::{DecayOn, Init, Optimizer, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, Split};
 use rethink::figures::Note;
@@ -61,13 +61,21 @@ fn paper_scale_is_the_papers() {
             let (rate, batch, init) = match config.model {
                 ModelKind::Inception | ModelKind::InceptionNoBn => (0.1, 128, Init::Glorot),
                 ModelKind::Alexnet => (0.01, 128, Init::Tutorial),
-                ModelKind::InceptionV3 => (0.045, 32, Init::Glorot),
+                // TensorFlow's setting.
+                ModelKind::InceptionV3 => (0.1, 32, Init::Glorot),
+                _ if table1::is_control(&config) && recipe.id == "table1" => (0.01, 128, Init::Glorot),
                 _ => (0.01, 64, Init::Glorot),
             };
             assert_eq!((hyper.learning_rate, hyper.batch_size, hyper.init), (rate, batch, init));
             let varied = recipe.id == "table4" && (hyper.random_crop || !hyper.augment.is_off());
-            assert_eq!((hyper.momentum, hyper.decay), (0.9, if varied { 0.999 } else { 0.95 }));
-            assert_eq!(hyper.decay_every, 1);
+            let v3 = config.model == ModelKind::InceptionV3;
+            let (decay, every) = if v3 { (0.16, 30) } else { (if varied { 0.999 } else { 0.95 }, 1) };
+            assert_eq!((hyper.momentum, hyper.decay, hyper.decay_every), (0.9, decay, every));
+            let (optimizer, average) =
+                if v3 { (Optimizer::INCEPTION_V3, Some(0.9999)) } else { (Optimizer::Sgd, None) };
+            assert_eq!((hyper.optimizer, hyper.average), (optimizer, average));
+            let (smoothing, memory) = if v3 { (0.1, 0.9997) } else { (0.0, 0.9) };
+            assert_eq!((hyper.label_smoothing, hyper.norm_memory), (smoothing, memory));
             assert!(hyper.epochs >= 64);
         }
     }
@@ -166,12 +174,22 @@ fn table_1_has_the_papers_rows_and_switches() {
     let data = data(2_000, 200);
     let configs = table1::RECIPE.runs(&data, Scale::Smoke);
     let rows = table1::rows();
-    assert_eq!((configs.len(), rows.len()), (19, TABLE_1.len()));
+    assert_eq!((configs.len(), rows.len()), (21, TABLE_1.len()));
+    // The last two are controls: MLPs on random labels, with as many images a step as the other networks.
+    for (control, config) in configs.iter().enumerate().map(|(i, config)| (i >= 19, config)) {
+        assert_eq!(table1::is_control(config), control);
+        let own = run(config, &[0.1], 1.0, 0.1);
+        let belonging = rows.iter().filter(|(row, _)| table1::belongs(row, &own)).count();
+        assert_eq!(belonging, usize::from(!control));
+    }
     for ((row, model), config) in rows.iter().zip(&configs) {
         assert_eq!((config.model, config.model.title()), (*model, row.model));
         assert_eq!(config.hyper.weight_decay > 0.0, row.weight_decay);
         let on_fc = row.weight_decay && *model == ModelKind::Alexnet;
         assert_eq!(config.hyper.weight_decay_on == DecayOn::Fc, on_fc);
+        // TF-Slim's, Inception's, spares biases and shifts.
+        let on_weights = row.weight_decay && row.model.starts_with("Inception");
+        assert_eq!(config.hyper.weight_decay_on == DecayOn::Weights, on_weights);
         assert_eq!(config.hyper.random_crop, row.random_crop);
         assert_eq!(config.corruption == Corruption::RandomLabels, row.random_labels);
         let plan = model.plan([28, 28, 3], 10, 1.0).unwrap();
@@ -183,7 +201,19 @@ fn table_1_has_the_papers_rows_and_switches() {
 fn table_4_has_the_published_rows() {
     let data = data(2_000, 600);
     let configs = table4::RECIPE.runs(&data, Scale::Smoke);
-    assert_eq!(configs.len(), 6);
+    assert_eq!(configs.len(), 8);
+    let control = |config: &RunConfig| table4::control(config);
+    assert!(configs[..6].iter().all(|config| control(config).is_none()));
+    assert_eq!(configs[6..].iter().filter_map(control).collect::<Vec<_>>(), table4::Control::ALL);
+    let (undecayed, other) = (&configs[6], &configs[7]);
+    assert_eq!((undecayed.hyper.weight_decay, other.hyper.weight_decay), (0.0, table4::CONTROL_DECAY));
+    // But for weight decay, the controls are the row's own run.
+    for config in [undecayed, other] {
+        let mut same = config.clone();
+        (same.hyper.weight_decay, same.hyper.weight_decay_on) =
+            (configs[1].hyper.weight_decay, configs[1].hyper.weight_decay_on);
+        assert_eq!(same, configs[1]);
+    }
     let switches = |c: &RunConfig| (c.hyper.weight_decay > 0.0, c.hyper.random_crop, c.hyper.augment);
     let off = Augmentation::default();
     let expected = [
@@ -201,7 +231,7 @@ fn table_4_has_the_published_rows() {
     // Each run belongs to its row alone.
     let runs: Vec<Run> = configs.iter().map(|c| run(c, &[0.1], 0.5, 0.1)).collect();
     for (i, row) in TABLE_4.iter().enumerate() {
-        let found: Vec<usize> = (0..6).filter(|&k| table4::belongs(row, &runs[k])).collect();
+        let found: Vec<usize> = (0..8).filter(|&k| table4::belongs(row, &runs[k])).collect();
         assert_eq!(found, [i]);
     }
     let plain = recipe::setting(
@@ -230,7 +260,10 @@ fn table_4_says_what_failed_to_converge_and_what_diverged() {
         let column = frame.column(name).unwrap().str().unwrap();
         column.iter().map(|v| v.unwrap().to_string()).collect()
     };
-    assert_eq!(column("train"), ["100.00", "10.00", "100.00", "100.00", "diverged", "100.00"]);
+    assert_eq!(
+        column("train"),
+        ["100.00", "10.00", "100.00", "100.00", "diverged", "100.00", "100.00", "100.00"]
+    );
     assert_eq!(column("train (paper)")[1], "failed to converge");
     let fitted = "fitted (5 epochs)";
     assert_eq!(column("ended"), [fitted, "completed", fitted, fitted, "diverged", fitted]);

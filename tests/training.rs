@@ -4,13 +4,13 @@
 
 use clap::Parser;
 use rethink::cli::command::{Action, Command};
-use rethink::config::{DecayOn, Hyper, Init, RunConfig, Scale, Seeds};
+use rethink::config::{DataId, DecayOn, Hyper, Init, Optimizer, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::history::Origin;
 use rethink::models::{ModelKind, Network, Parameter};
 use rethink::ops::Pass;
-use rethink::optim::SgdStep;
+use rethink::optim::{Memory, Rules, SgdStep};
 use rethink::recipe::setting;
 use rethink::store::{Event, Run, Store, digest};
 use rethink::train::{Ending, Progress, Row, Trained, train};
@@ -171,6 +171,331 @@ fn bad_batches_are_errors() {
     );
     assert!(ModelKind::Mlp1x512.build(0, 10, Init::Glorot, 0).is_err());
     assert!(ModelKind::Mlp1x512.build(3, 0, Init::Glorot, 0).is_err());
+}
+
+/// The small Inception at an eighth of its width, its images and labels.
+fn narrow() -> (Box<dyn Network>, Vec<f32>, Vec<u16>) {
+    let network = ModelKind::Inception.build_for([28, 28, 3], 10, 0.125, Init::Glorot, 5).unwrap();
+    (network, formula(8 * 2352, 6007, 1.7), (0..8).map(|i| i * 3 % 10).collect())
+}
+
+fn values(network: &dyn Network) -> Vec<Vec<f32>> {
+    network.parameters().unwrap().into_iter().map(|p| p.values).collect()
+}
+
+/// Three steps beside TensorFlow's formulas in double precision, from the network's own gradients.
+#[test]
+fn rms_prop_and_the_average_are_tensorflows() {
+    let (mut network, images, labels) = narrow();
+    let (decay, epsilon, kept) = (0.9, 1.0, 0.15);
+    let rules = Rules {
+        optimizer: Optimizer::RmsProp { decay, epsilon },
+        average: Some(kept as f32),
+        decay_on: DecayOn::Weights,
+        norm_memory: 0.7,
+        ..Rules::default()
+    };
+    network.set_rules(rules);
+    let (rate, momentum, weight_decay) = (0.1, 0.9, 0.01);
+    let step =
+        SgdStep { learning_rate: rate as f32, momentum: momentum as f32, weight_decay: weight_decay as f32 };
+    let wide = |lists: Vec<Vec<f32>>| -> Vec<Vec<f64>> {
+        lists.into_iter().map(|list| list.into_iter().map(f64::from).collect()).collect()
+    };
+    let mut average = wide(values(&*network));
+    let zeros = |value: f64| average.iter().map(|list| vec![value; list.len()]).collect::<Vec<_>>();
+    // TensorFlow's mean squares begin with ones.
+    let (mut velocity, mut squares) = (zeros(0.0), zeros(1.0));
+    let shapes: Vec<usize> = network.parameters().unwrap().iter().map(|p| p.shape.len()).collect();
+    let names: Vec<String> = network.parameters().unwrap().into_iter().map(|p| p.name).collect();
+    let statistic = |i: usize| names[i].ends_with("mean") || names[i].ends_with("variance");
+    for at in 0..3u32 {
+        let pass = || Pass::training_step(0, at.into());
+        let before = wide(values(&*network));
+        let gradients = wide(network.gradients(images.clone(), &labels, pass()).unwrap().1);
+        network.train_step(images.clone(), &labels, step, pass()).unwrap();
+        let after = wide(values(&*network));
+        // The least of the run's own and (1 + t) / (10 + t): 0.1, then 0.15 twice.
+        let kept = f64::min(kept, (1.0 + f64::from(at)) / (10.0 + f64::from(at)));
+        let memory = network.memory().unwrap();
+        for i in 0..before.len() {
+            for k in 0..before[i].len() {
+                let wanted = if statistic(i) {
+                    0.7 * before[i][k] + 0.3 * gradients[i][k]
+                } else {
+                    let decayed = if shapes[i] > 1 { weight_decay } else { 0.0 };
+                    let g = gradients[i][k] + decayed * before[i][k];
+                    squares[i][k] = decay * squares[i][k] + (1.0 - decay) * g * g;
+                    velocity[i][k] = momentum * velocity[i][k] + rate * g / (squares[i][k] + epsilon).sqrt();
+                    assert!((f64::from(memory.squares[i][k]) - squares[i][k]).abs() < 1e-5);
+                    before[i][k] - velocity[i][k]
+                };
+                let near = |ours: f64, wanted: f64| (ours - wanted).abs() < 1e-5 * wanted.abs().max(1.0);
+                assert!(near(after[i][k], wanted), "{}, step {at}: {} and {wanted}", names[i], after[i][k]);
+                average[i][k] = kept * average[i][k] + (1.0 - kept) * after[i][k];
+                let ours = f64::from(memory.average[i][k]);
+                assert!(near(ours, average[i][k]), "average of {}, step {at}", names[i]);
+            }
+        }
+    }
+    assert_eq!(network.memory().unwrap().steps, 3);
+    // Tested with the averages, trained on with the weights.
+    let (weights, memory) = (values(&*network), network.memory().unwrap());
+    let own = network.logits(images.clone()).unwrap();
+    network.exchange_average().unwrap();
+    assert_eq!(values(&*network), memory.average);
+    assert_ne!(network.logits(images.clone()).unwrap(), own);
+    network.exchange_average().unwrap();
+    assert_eq!(values(&*network), weights);
+    let wrong = Memory { average: vec![vec![0.0]], ..Memory::default() };
+    assert!(network.remember(wrong).unwrap_err().to_string().contains("averages"));
+}
+
+#[test]
+fn smoothed_labels_have_the_loss_and_the_gradients_of_their_formula() {
+    let mut network = network(ModelKind::Mlp1x512);
+    let (images, labels) = (formula(8 * 2352, 6007, 1.7), [0u16, 3, 6, 9, 2, 5, 8, 1]);
+    let share = 0.1;
+    network.set_rules(Rules { label_smoothing: share as f32, ..Rules::default() });
+    // Szegedy et al.: the label has 1 - share + share / classes, each other class share / classes.
+    let loss = |network: &dyn Network| {
+        let scores = network.logits(images.clone()).unwrap();
+        let rows = scores.chunks_exact(10).zip(&labels);
+        let nats = rows.map(|(row, &label)| {
+            let sum = row.iter().map(|&v| f64::from(v).exp()).sum::<f64>().ln();
+            let of = |(class, &v): (usize, &f32)| {
+                let wanted = share / 10.0 + if class == usize::from(label) { 1.0 - share } else { 0.0 };
+                wanted * (sum - f64::from(v))
+            };
+            row.iter().enumerate().map(of).sum::<f64>()
+        });
+        nats.sum::<f64>() / labels.len() as f64
+    };
+    let (outcome, gradients) = network.gradients(images.clone(), &labels, Pass::training_step(0, 0)).unwrap();
+    assert!(
+        (f64::from(outcome.loss) - loss(&*network)).abs() < 1e-5,
+        "{} and {}",
+        outcome.loss,
+        loss(&*network)
+    );
+    let start = network.parameters().unwrap();
+    for (tensor, gradient) in gradients.iter().enumerate() {
+        let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        let mut along = |sign: f64| {
+            let mut shifted = start.clone();
+            for (v, g) in shifted[tensor].values.iter_mut().zip(gradient) {
+                *v += (sign * 0.002 * f64::from(*g) / norm) as f32;
+            }
+            network.restore(&shifted, Vec::new()).unwrap();
+            loss(&*network)
+        };
+        let slope = (along(1.0) - along(-1.0)) / 0.004;
+        assert!((slope - norm).abs() / norm < 2e-2, "{}: slope {slope}, norm {norm}", start[tensor].name);
+    }
+}
+
+#[test]
+fn weight_decay_on_weights_leaves_biases_and_shifts_alone() {
+    let stepped = |decay: f32| {
+        let (mut network, images, labels) = narrow();
+        network.set_rules(Rules { decay_on: DecayOn::Weights, ..Rules::default() });
+        let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: decay };
+        // Shifts and biases begin at zero, where decay would do nothing.
+        let start = network.parameters().unwrap();
+        let moved = start.into_iter().map(|mut p| {
+            p.values.iter_mut().for_each(|v| *v += 0.1);
+            p
+        });
+        network.restore(&moved.collect::<Vec<_>>(), Vec::new()).unwrap();
+        let start = network.parameters().unwrap();
+        network.train_step(images, &labels, step, Pass::training_step(0, 0)).unwrap();
+        (start, network.parameters().unwrap())
+    };
+    let ((start, without), (_, with)) = (stepped(0.0), stepped(0.5));
+    let (mut weights, mut others) = (0, 0);
+    for i in 0..start.len() {
+        if start[i].shape.len() == 1 {
+            assert_eq!(with[i], without[i], "{}", start[i].name);
+            others += 1;
+            continue;
+        }
+        weights += 1;
+        for k in 0..start[i].values.len() {
+            let moved = without[i].values[k] - 0.01 * 0.5 * start[i].values[k];
+            assert!((with[i].values[k] - moved).abs() < 1e-6, "{}", start[i].name);
+        }
+    }
+    // 19 convolutions, each with a shift and two statistics, and the last layer with a bias.
+    assert_eq!((weights, others), (20, 58));
+}
+
+#[test]
+fn batch_norms_memory_is_the_share_that_is_kept_and_changes_no_weight() {
+    let stepped = |memory: f32| {
+        let (mut network, images, labels) = narrow();
+        network.set_rules(Rules { norm_memory: memory, ..Rules::default() });
+        let start = network.parameters().unwrap();
+        let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+        let pass = || Pass::training_step(0, 0);
+        let noted = network.gradients(images.clone(), &labels, pass()).unwrap().1;
+        network.train_step(images, &labels, step, pass()).unwrap();
+        (start, noted, network.parameters().unwrap())
+    };
+    let all = [0.0f32, 0.9, 0.9997].map(|memory| (memory, stepped(memory)));
+    for (memory, (start, noted, after)) in &all {
+        let mut statistics = 0;
+        for i in 0..start.len() {
+            let name = &start[i].name;
+            if !(name.ends_with("mean") || name.ends_with("variance")) {
+                assert_eq!(after[i], all[0].1.2[i], "{name}");
+                continue;
+            }
+            statistics += 1;
+            for k in 0..start[i].values.len() {
+                let wanted = memory * start[i].values[k] + (1.0 - memory) * noted[i][k];
+                assert_eq!(after[i].values[k], wanted, "{name}, memory {memory}");
+            }
+        }
+        assert_eq!(statistics, 38);
+    }
+}
+
+#[test]
+fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
+    let data = data();
+    let changes: [(fn(&mut RunConfig), &str); 16] = [
+        (|c| c.hyper.learning_rate = 1e39, "learning rate"),
+        (|c| c.hyper.learning_rate = 1e-50, "learning rate"),
+        (|c| c.hyper.learning_rate = 0.0, "learning rate 0"),
+        (|c| c.hyper.momentum = 0.999_999_999_99, "momentum"),
+        (|c| c.hyper.weight_decay = 1e39, "weight decay"),
+        (|c| c.hyper.weight_decay = 1e-50, "weight decay"),
+        (|c| c.hyper.weight_decay = f64::NAN, "weight decay NaN"),
+        (|c| c.hyper.norm_memory = 1.0, "norm-memory"),
+        (|c| c.hyper.norm_memory = -0.1, "norm-memory"),
+        (|c| c.hyper.norm_memory = 0.999_999_999_99, "norm-memory"),
+        (|c| c.hyper.label_smoothing = 1.0, "label smoothing"),
+        (|c| c.hyper.average = Some(1.0), "average"),
+        (|c| c.hyper.average = Some(f64::NAN), "average"),
+        (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 1.0, epsilon: 1.0 }, "rmsprop: decay 1"),
+        (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-50 }, "epsilon"),
+        (|c| c.hyper.decay = 0.0, "decay 0 of the learning rate"),
+    ];
+    for (number, (change, part)) in changes.into_iter().enumerate() {
+        let mut config = config(&data, Corruption::TrueLabels);
+        change(&mut config);
+        let error = train(&config, &data, Progress::quiet(&mut |_| {})).unwrap_err().to_string();
+        assert!(error.contains(part), "change {number}: {error}");
+    }
+    for text in ["adam", "rmsprop+0.9", "rmsprop+1+1", "rmsprop+0.9+0", "rmsprop+a+b"] {
+        assert!(
+            text.parse::<Optimizer>().unwrap_err().to_string().contains("rmsprop+DECAY+EPSILON"),
+            "{text}"
+        );
+    }
+    for text in ["sgd", "rmsprop", "rmsprop+0.95+0.5"] {
+        assert_eq!(text.parse::<Optimizer>().unwrap().to_string(), text);
+    }
+}
+
+/// Those of full-size runs that were begun before these choices were; and what a file says of them.
+#[test]
+fn choices_that_are_as_before_change_no_key() {
+    let data = shapes10::generate(10, 10, 1).unwrap();
+    let config = |corruption| {
+        let mut config = setting(&data, Scale::Paper, ModelKind::Inception, corruption, Seeds::repeat(0));
+        config.data = DataId {
+            name: "cifar10".into(),
+            title: "CIFAR-10 (JPEG q75)".into(),
+            fingerprint: "f43bf6a33f958776c1159c2d0d6dde911aefbf835befaf4056b208d0463966e8".into(),
+            train: 50_000,
+            test: 10_000,
+        };
+        (config.hyper.epochs, config.hyper.stop_when_fitted) = (64, false);
+        (config.hyper.decay_every, config.log_every, config.eval_every) = (1, 100, 1);
+        config
+    };
+    let gaussian: Corruption = "gaussian".parse().unwrap();
+    for (corruption, key) in [
+        (Corruption::TrueLabels, "df0ffb38d6c26e94"),
+        (Corruption::RandomLabels, "4d9c7c108ae94b7f"),
+        (gaussian, "863e3f3745f872d4"),
+    ] {
+        assert_eq!(config(corruption).key(), key, "{corruption:?}");
+    }
+    let plain = config(Corruption::TrueLabels);
+    let json = serde_json::to_value(&plain).unwrap();
+    for name in ["norm_memory", "optimizer", "label_smoothing", "average", "weight_decay_on"] {
+        assert!(json["hyper"].get(name).is_none(), "{name}");
+        assert!(plain.hyper.shown().get(name).is_some(), "{name} is shown");
+    }
+    assert_eq!(serde_json::from_value::<RunConfig>(json).unwrap(), plain);
+    let mut keys = vec![plain.key()];
+    let changes: [fn(&mut RunConfig); 5] = [
+        |c| c.hyper.norm_memory = 0.99,
+        |c| c.hyper.optimizer = Optimizer::INCEPTION_V3,
+        |c| c.hyper.label_smoothing = 0.1,
+        |c| c.hyper.average = Some(0.9999),
+        |c| c.hyper.weight_decay_on = DecayOn::Weights,
+    ];
+    for change in changes {
+        let mut changed = plain.clone();
+        change(&mut changed);
+        let json = serde_json::to_value(&changed).unwrap();
+        assert_eq!(serde_json::from_value::<RunConfig>(json).unwrap(), changed);
+        keys.push(changed.key());
+    }
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 6);
+}
+
+/// Mean squares, averages and the number of steps are in the checkpoint.
+#[test]
+fn a_resumed_run_by_rms_prop_with_averages_is_the_uninterrupted_one() {
+    let data = data();
+    let mut config =
+        setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
+    config.data = data.id(60, 40);
+    config.hyper.batch_size = 20;
+    config.hyper.epochs = 3;
+    config.hyper.optimizer = Optimizer::INCEPTION_V3;
+    config.hyper.average = Some(0.9);
+    config.hyper.label_smoothing = 0.1;
+    config.hyper.norm_memory = 0.8;
+    config.hyper.stop_when_fitted = false;
+    let whole = trained(&config, &data);
+    let folder = tempfile::tempdir().unwrap();
+    let mut leaves = 0;
+    let resumed = loop {
+        let mut on_epoch = |_: &_| {};
+        let progress = Progress {
+            folder: Some(folder.path().to_path_buf()),
+            events: None,
+            checkpoint_every: Duration::ZERO,
+            on_epoch: &mut on_epoch,
+            leave_after: Some(leaves + 1),
+        };
+        match train(&config, &data, progress).unwrap() {
+            Some(trained) => break trained,
+            None => leaves += 1,
+        }
+    };
+    assert_eq!(leaves, 2);
+    assert_eq!(digest(&whole.rows), digest(&resumed.rows));
+    assert_eq!(whole.parameters, resumed.parameters);
+    // Each of the choices matters.
+    let changes: [fn(&mut RunConfig); 4] = [
+        |c| c.hyper.optimizer = Optimizer::Sgd,
+        |c| c.hyper.average = None,
+        |c| c.hyper.label_smoothing = 0.0,
+        |c| c.hyper.norm_memory = 0.9,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut other = config.clone();
+        change(&mut other);
+        assert_ne!(trained(&other, &data).parameters, whole.parameters, "change {number}");
+    }
 }
 
 fn data() -> Dataset {
@@ -744,8 +1069,10 @@ fn a_file_that_is_no_run_is_an_error_with_its_name() {
 fn impossible_configurations_are_errors() {
     let data = data();
     let base = config(&data, Corruption::TrueLabels);
-    let changes: [fn(&mut RunConfig); 11] = [
+    let changes: [fn(&mut RunConfig); 12] = [
         |c| c.hyper.fitted_epochs = 0,
+        // More epochs than steps can be counted.
+        |c| c.hyper.epochs = 3_000_000_000,
         |c| c.data.train = 301,
         |c| c.data.train = 0,
         |c| c.data.fingerprint = "other".into(),

@@ -126,9 +126,30 @@ pub enum DecayOn {
     /// The weights of the fully connected hidden layers, without biases and last layer: TensorFlow's CIFAR-10
     /// tutorial, Alexnet's.
     Fc,
+    /// The weights of all convolutions and fully connected layers, without biases and shifts: TF-Slim's
+    /// `weights_regularizer`, Inception's.
+    Weights,
 }
 
 impl DecayOn {
+    /// The name on the command line: `all`, `fc` or `weights`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DecayOn::All => "all",
+            DecayOn::Fc => "fc",
+            DecayOn::Weights => "weights",
+        }
+    }
+
+    /// For a reader: "all parameters", "the fully connected hidden layers' weights", "weights alone".
+    pub fn title(self) -> &'static str {
+        match self {
+            DecayOn::All => "all parameters",
+            DecayOn::Fc => "the fully connected hidden layers' weights",
+            DecayOn::Weights => "weights alone, no biases and shifts",
+        }
+    }
+
     /// [`DecayOn::All`].
     pub fn is_all(&self) -> bool {
         *self == DecayOn::All
@@ -138,12 +159,98 @@ impl DecayOn {
 impl FromStr for DecayOn {
     type Err = Error;
     fn from_str(text: &str) -> Result<DecayOn> {
-        match text {
-            "all" => Ok(DecayOn::All),
-            "fc" => Ok(DecayOn::Fc),
-            _ => Err(Error::argument("weight decay", format!("{text:?} is none of all, fc"))),
+        let named = [DecayOn::All, DecayOn::Fc, DecayOn::Weights].into_iter().find(|on| on.name() == text);
+        named.ok_or_else(|| Error::argument("weight decay", format!("{text:?} is none of all, fc, weights")))
+    }
+}
+
+/// What a step does with a gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// SGD with momentum (appendix A): `v = momentum v + g`, `w -= rate v`.
+    #[default]
+    Sgd,
+    /// TensorFlow's RMSProp, with which its Inception V3 was trained: `s += (1 - decay) (g^2 - s)` from 1 on,
+    /// `v = momentum v + rate g / sqrt(s + epsilon)`, `w -= v`.
+    RmsProp {
+        /// Share of the mean of squared gradients that is kept at a step, 0 to below 1.
+        decay: f64,
+        /// Added to that mean under the root, above 0.
+        epsilon: f64,
+    },
+}
+
+impl Optimizer {
+    /// Of TensorFlow's Inception V3.
+    pub const INCEPTION_V3: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1.0 };
+
+    /// [`Optimizer::Sgd`].
+    pub fn is_sgd(&self) -> bool {
+        *self == Optimizer::Sgd
+    }
+
+    /// The name for a reader: "SGD", "RMSProp (decay 0.9, epsilon 1)".
+    pub fn title(self) -> String {
+        match self {
+            Optimizer::Sgd => "SGD".into(),
+            Optimizer::RmsProp { decay, epsilon } => format!("RMSProp (decay {decay}, epsilon {epsilon})"),
         }
     }
+}
+
+/// As on the command line: `sgd`, `rmsprop`, `rmsprop+DECAY+EPSILON`.
+impl std::fmt::Display for Optimizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Optimizer::Sgd => f.write_str("sgd"),
+            own if *own == Optimizer::INCEPTION_V3 => f.write_str("rmsprop"),
+            Optimizer::RmsProp { decay, epsilon } => write!(f, "rmsprop+{decay}+{epsilon}"),
+        }
+    }
+}
+
+impl FromStr for Optimizer {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Optimizer> {
+        let bad = || {
+            let problem = format!(
+                "{text:?} is none of sgd, rmsprop (decay 0.9, epsilon 1) and rmsprop+DECAY+EPSILON (0 to below 1; above 0)"
+            );
+            Error::argument("optimizer", problem)
+        };
+        let optimizer = match text {
+            "sgd" => Optimizer::Sgd,
+            "rmsprop" => Optimizer::INCEPTION_V3,
+            _ => {
+                let numbers =
+                    text.strip_prefix("rmsprop+").and_then(|rest| rest.split_once('+')).ok_or_else(bad)?;
+                let number = |text: &str| text.parse::<f64>().map_err(|_| bad());
+                Optimizer::RmsProp { decay: number(numbers.0)?, epsilon: number(numbers.1)? }
+            }
+        };
+        if optimizer.problem().is_some() { Err(bad()) } else { Ok(optimizer) }
+    }
+}
+
+impl Optimizer {
+    /// What is wrong with its numbers, in the type that it computes in.
+    fn problem(self) -> Option<String> {
+        let Optimizer::RmsProp { decay, epsilon } = self else { return None };
+        let good = is_share(decay) && is_size(epsilon);
+        (!good)
+            .then(|| format!("optimizer rmsprop: decay {decay} (0 to below 1), epsilon {epsilon} (above 0)"))
+    }
+}
+
+/// A number from 0 to below 1, in single precision too.
+pub(crate) fn is_share(x: f64) -> bool {
+    (0.0..1.0).contains(&x) && (x as f32) < 1.0
+}
+
+/// A number above 0 that is neither 0 nor infinite in single precision.
+pub(crate) fn is_size(x: f64) -> bool {
+    x > 0.0 && x as f32 > 0.0 && (x as f32).is_finite()
 }
 
 /// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
@@ -176,6 +283,24 @@ pub struct Hyper {
     /// Leave out the network's dropout (Inception V3 has one; table 2).
     #[serde(default, skip_serializing_if = "is_false")]
     pub without_dropout: bool,
+    /// Batch normalisation's memory: the share of a running mean or variance that is kept at a step, 0 to below 1. It
+    /// changes no weight, only what the network is tested with. Not stated in the paper; TF-Slim's is 0.9997, in places
+    /// 0.999, which need thousands of steps before a network can be tested.
+    #[serde(default = "norm_memory", skip_serializing_if = "is_norm_memory")]
+    pub norm_memory: f64,
+    /// What a step does with a gradient.
+    #[serde(default, skip_serializing_if = "Optimizer::is_sgd")]
+    pub optimizer: Optimizer,
+    /// Share of every label that is spread over all classes alike, 0 to below 1 (Szegedy et al. 2016: 0.1 for Inception
+    /// V3); on an auxiliary classifier's labels too. The loss of a run's frame is the one with smoothed labels, whose
+    /// least value is above 0: 0.50 nats for 0.1 and ten classes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// Exponential moving average of weights and running statistics with which the network is tested: the share that is
+    /// kept at a step, 0 to below 1 (0.9999 for Inception V3), at step `t` (from 0) at most `(1 + t) / (10 + t)`, as
+    /// TensorFlow's. `None`: tested with the weights as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
     /// At most this many epochs.
     pub epochs: usize,
     /// Stop when the network is fitted: at the end of an epoch, once the whole training set was right in
@@ -192,6 +317,89 @@ impl Hyper {
     pub fn keep_going(&mut self) {
         (self.stop_when_fitted, self.fitted_epochs) = (false, 1);
     }
+}
+
+/// [`Hyper::norm_memory`] where nothing is said, and of all runs from before it could be chosen.
+pub const NORM_MEMORY: f64 = 0.9;
+
+/// TF-Slim's `batch_norm_decay`, of Inception V3.
+pub const SLIM_NORM_MEMORY: f64 = 0.9997;
+
+impl Hyper {
+    /// What is wrong with its numbers: each is checked in the type that it is used in, single precision for all that
+    /// a step computes with.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } =
+            *self;
+        let Hyper { norm_memory, optimizer, label_smoothing, average, .. } = *self;
+        let single = "in single precision";
+        if batch_size == 0 || epochs == 0 || decay_every == 0 {
+            Some(format!(
+                "batch size {batch_size}, {epochs} epochs, decay every {decay_every}: none may be 0"
+            ))
+        } else if i32::try_from(epochs).is_err() {
+            Some(format!("{epochs} epochs (at most {})", i32::MAX))
+        } else if !is_size(learning_rate) {
+            Some(format!("learning rate {learning_rate} (above 0, and neither 0 nor infinite {single})"))
+        } else if !(decay > 0.0 && decay <= 1.0) {
+            Some(format!("decay {decay} of the learning rate (above 0, at most 1)"))
+        } else if !is_share(momentum) {
+            Some(format!("momentum {momentum} (0 to below 1, {single} too)"))
+        } else if !(weight_decay == 0.0 || is_size(weight_decay)) {
+            Some(format!("weight decay {weight_decay} (0, or above and neither 0 nor infinite {single})"))
+        } else if !is_share(norm_memory) {
+            Some(format!("batch norm's memory (norm-memory) {norm_memory} (0 to below 1, {single} too)"))
+        } else if !is_share(label_smoothing) {
+            Some(format!("label smoothing {label_smoothing} (0 to below 1, {single} too)"))
+        } else if let Some(average) = average.filter(|average| !is_share(*average)) {
+            Some(format!("average {average} of the weights (0 to below 1, {single} too)"))
+        } else {
+            optimizer.problem().or_else(|| self.augment.problem())
+        }
+    }
+
+    /// All of it, what a file leaves out because it is as in all runs of before included: to be shown, not to be hashed.
+    pub fn shown(&self) -> serde_json::Value {
+        let mut json = serde_json::json!(self);
+        json["weight_decay_on"] = serde_json::json!(self.weight_decay_on);
+        json["augment"] = serde_json::json!(self.augment);
+        json["without_dropout"] = self.without_dropout.into();
+        json["norm_memory"] = self.norm_memory.into();
+        json["optimizer"] = serde_json::json!(self.optimizer);
+        json["label_smoothing"] = self.label_smoothing.into();
+        json["average"] = serde_json::json!(self.average);
+        json
+    }
+
+    /// What it has of the choices that most runs leave alone: "RMSProp (decay 0.9, epsilon 1), label smoothing 0.1".
+    pub(crate) fn choices(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if !self.optimizer.is_sgd() {
+            all.push(self.optimizer.title());
+        }
+        if self.label_smoothing != 0.0 {
+            all.push(format!("label smoothing {}", self.label_smoothing));
+        }
+        if let Some(average) = self.average {
+            all.push(format!("weights averaged with {average}"));
+        }
+        if self.norm_memory != NORM_MEMORY {
+            all.push(format!("batch norm's memory {}", self.norm_memory));
+        }
+        all
+    }
+}
+
+fn norm_memory() -> f64 {
+    NORM_MEMORY
+}
+
+fn is_norm_memory(memory: &f64) -> bool {
+    *memory == NORM_MEMORY
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// How several processes train one model (`rethink-mpi`).

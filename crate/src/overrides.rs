@@ -1,6 +1,6 @@
 //! `--set NAME=VALUE`: other values of what the recipes choose, for every run of a study.
 
-use crate::config::RunConfig;
+use crate::config::{DecayOn, Optimizer, RunConfig, is_share, is_size};
 use crate::data::Dataset;
 use crate::models::ModelKind;
 use crate::recipe;
@@ -34,6 +34,16 @@ pub struct Overrides {
     pub decay_every: Option<usize>,
     /// `weight-decay`: L2 coefficient of the runs that have one.
     pub weight_decay: Option<f64>,
+    /// `weight-decay-on`: what it acts on in the runs that have one.
+    pub weight_decay_on: Option<DecayOn>,
+    /// `norm-memory`: batch normalisation's memory.
+    pub norm_memory: Option<f64>,
+    /// `optimizer`: what a step does with a gradient.
+    pub optimizer: Option<Optimizer>,
+    /// `label-smoothing`: share of a label that is spread over all classes.
+    pub label_smoothing: Option<f64>,
+    /// `average`: share of the weights' average that is kept at a step.
+    pub average: Option<f64>,
     /// `log-every`: steps between two rows of the frame.
     pub log_every: Option<usize>,
     /// `eval-every`: epochs between two evaluations on the test set.
@@ -45,7 +55,7 @@ pub struct Overrides {
 }
 
 /// Names and what they take, as an error lists them.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 19] = [
     ("epochs", "1 to 100,000"),
     ("n", "1 or more"),
     ("test", "1 or more"),
@@ -56,6 +66,11 @@ const NAMES: [(&str, &str); 14] = [
     ("decay", "above 0, at most 1"),
     ("decay-every", "1 or more"),
     ("weight-decay", "above 0, at most 1"),
+    ("weight-decay-on", "all, fc or weights"),
+    ("norm-memory", "0 or more, below 1"),
+    ("optimizer", "sgd, rmsprop or rmsprop+DECAY+EPSILON"),
+    ("label-smoothing", "0 or more, below 1"),
+    ("average", "0 or more, below 1"),
     ("log-every", "1 or more"),
     ("eval-every", "1 or more"),
     ("fitted-epochs", "1 to 100,000"),
@@ -117,7 +132,12 @@ impl Overrides {
         hyper.decay_every = self.decay_every.unwrap_or(hyper.decay_every);
         if hyper.weight_decay > 0.0 {
             hyper.weight_decay = self.weight_decay.unwrap_or(hyper.weight_decay);
+            hyper.weight_decay_on = self.weight_decay_on.unwrap_or(hyper.weight_decay_on);
         }
+        hyper.norm_memory = self.norm_memory.unwrap_or(hyper.norm_memory);
+        hyper.optimizer = self.optimizer.unwrap_or(hyper.optimizer);
+        hyper.label_smoothing = self.label_smoothing.unwrap_or(hyper.label_smoothing);
+        hyper.average = self.average.or(hyper.average);
         if hyper.stop_when_fitted {
             hyper.fitted_epochs = self.fitted_epochs.unwrap_or(hyper.fitted_epochs);
         }
@@ -145,11 +165,16 @@ impl Overrides {
             "test" => put(&mut self.test, name, count(usize::MAX)?),
             "width" => put(&mut self.width, name, number(|x| x > 0.0 && x <= 16.0)?),
             "batch" => put(&mut self.batch, name, count(100_000)?),
-            "rate" => put(&mut self.rate, name, number(|x| x > 0.0 && x <= 100.0)?),
-            "momentum" => put(&mut self.momentum, name, number(|x| (0.0..1.0).contains(&x))?),
+            "rate" => put(&mut self.rate, name, number(|x| is_size(x) && x <= 100.0)?),
+            "momentum" => put(&mut self.momentum, name, number(is_share)?),
             "decay" => put(&mut self.decay, name, number(|x| x > 0.0 && x <= 1.0)?),
             "decay-every" => put(&mut self.decay_every, name, count(usize::MAX)?),
-            "weight-decay" => put(&mut self.weight_decay, name, number(|x| x > 0.0 && x <= 1.0)?),
+            "weight-decay" => put(&mut self.weight_decay, name, number(|x| is_size(x) && x <= 1.0)?),
+            "weight-decay-on" => put(&mut self.weight_decay_on, name, value.parse().map_err(|_| bad())?),
+            "norm-memory" => put(&mut self.norm_memory, name, number(is_share)?),
+            "optimizer" => put(&mut self.optimizer, name, value.parse().map_err(|_| bad())?),
+            "label-smoothing" => put(&mut self.label_smoothing, name, number(is_share)?),
+            "average" => put(&mut self.average, name, number(is_share)?),
             "log-every" => put(&mut self.log_every, name, count(usize::MAX)?),
             "eval-every" => put(&mut self.eval_every, name, count(usize::MAX)?),
             "fitted-epochs" => put(&mut self.fitted_epochs, name, count(100_000)?),
@@ -193,6 +218,11 @@ impl fmt::Display for Overrides {
             number(self.decay),
             count(self.decay_every),
             number(self.weight_decay),
+            self.weight_decay_on.map(|on| on.name().to_string()),
+            number(self.norm_memory),
+            self.optimizer.map(|optimizer| optimizer.to_string()),
+            number(self.label_smoothing),
+            number(self.average),
             count(self.log_every),
             count(self.eval_every),
             count(self.fitted_epochs),

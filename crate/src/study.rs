@@ -537,7 +537,10 @@ impl Study {
     pub fn provenance(&self, runs: &[Run]) -> serde_json::Value {
         let runs: Vec<_> = runs
             .iter()
-            .map(|r| serde_json::json!({ "key": r.record.config.key(), "record": r.record }))
+            .map(|r| {
+                let hyper = r.record.config.hyper.shown();
+                serde_json::json!({ "key": r.record.config.key(), "hyper": hyper, "record": r.record })
+            })
             .collect();
         let mut json = serde_json::json!({ "data": self.data.title, "scale": self.scale, "runs": runs });
         if !self.overrides.is_empty() {
@@ -745,12 +748,19 @@ pub fn describe(config: &RunConfig) -> String {
     }
     if config.hyper.weight_decay > 0.0 {
         text += &format!(", weight decay {}", config.hyper.weight_decay);
+        if !config.hyper.weight_decay_on.is_all() {
+            text += &format!(" on {}", config.hyper.weight_decay_on.name());
+        }
     }
     if !config.hyper.augment.is_off() {
         text += &format!(", {}", config.hyper.augment.describe());
     }
     if config.hyper.without_dropout {
         text += ", without dropout";
+    }
+    config.hyper.choices().iter().for_each(|choice| text += &format!(", {choice}"));
+    if config.hyper.batch_size != config.model.batch_size() {
+        text += &format!(", {} images a step", config.hyper.batch_size);
     }
     if config.width != 1.0 {
         text += &format!(", width {}", config.width);

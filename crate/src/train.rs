@@ -3,7 +3,7 @@
 
 use crate::cluster::asynchronous::{Taken, Worker};
 use crate::cluster::{Crew, Share, synchronous};
-use crate::config::{DecayOn, Hyper, Parallel, RunConfig};
+use crate::config::{DecayOn, Parallel, RunConfig};
 use crate::data::{Dataset, hex};
 use crate::device::Device;
 use crate::ending::{self, Fit};
@@ -12,7 +12,7 @@ use crate::history::{self, History, Sitting};
 use crate::models::plan::Layer;
 use crate::models::{Network, Parameter, StepOutcome};
 use crate::ops::Pass;
-use crate::optim::SgdStep;
+use crate::optim::{Memory, Rules, SgdStep};
 use crate::provenance::Provenance;
 use crate::tensorboard::Events;
 use crate::{Error, Result, files, threads};
@@ -80,7 +80,7 @@ pub struct Trained {
     pub rows: Vec<Row>,
     /// How it ended.
     pub ending: Ending,
-    /// Final weights.
+    /// Final weights, with which the network is tested: their average where there is one.
     pub parameters: Vec<Parameter>,
     /// How many numbers were trained.
     pub parameter_count: usize,
@@ -126,30 +126,39 @@ pub fn check(config: &RunConfig, data: &Dataset) -> Result<()> {
 /// Checks the configuration's values against the data, before anything is spent.
 fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     let operation = "training run";
-    let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } =
-        config.hyper;
+    let hyper = &config.hyper;
     let (train, test) = (config.data.train, config.data.test);
     let problem = if config.data.fingerprint != data.fingerprint {
         format!("configured for {}, given {data:?}", config.data.title)
     } else if train == 0 || train > data.train.len() || test == 0 || test > data.test.len() {
         format!("{train} training and {test} test images of {} and {}", data.train.len(), data.test.len())
-    } else if batch_size == 0 || epochs == 0 || decay_every == 0 {
-        format!("batch size {batch_size}, {epochs} epochs, decay every {decay_every}: none may be 0")
-    } else if config.hyper.fitted_epochs == 0 {
+    } else if let Some(problem) = hyper.problem() {
+        problem
+    } else if train
+        .div_ceil(hyper.batch_size)
+        .checked_mul(hyper.epochs)
+        .is_none_or(|all| u32::try_from(all).is_err())
+    {
+        format!(
+            "{} epochs of {} steps each: more than {} in all",
+            hyper.epochs,
+            train.div_ceil(hyper.batch_size),
+            u32::MAX
+        )
+    } else if hyper.fitted_epochs == 0 {
         "fitted after 0 epochs in a row: 1 or more".into()
     } else if config.log_every == 0 || config.eval_every == 0 {
         format!(
             "a row every {} steps, a test every {} epochs: none may be 0",
             config.log_every, config.eval_every
         )
-    } else if !(learning_rate > 0.0 && learning_rate.is_finite() && decay > 0.0 && decay <= 1.0) {
-        format!("learning rate {learning_rate} (above 0), decay {decay} (above 0, at most 1)")
-    } else if !((0.0..1.0).contains(&momentum) && weight_decay >= 0.0 && weight_decay.is_finite()) {
-        format!("momentum {momentum} (0 to below 1), weight decay {weight_decay} (0 or more)")
+    } else if let (Some(Parallel::Asynchronous { .. }), false) =
+        (config.parallel, hyper.optimizer.is_sgd() && hyper.average.is_none())
+    {
+        let option = if hyper.optimizer.is_sgd() { "average" } else { "optimizer rmsprop" };
+        format!("{option} is not for asynchronous workers, whose server keeps weights and velocities alone")
     } else if !(0.0..=1.0).contains(&config.corruption.label_noise()) {
         format!("labels replaced with probability {} (0 to 1)", config.corruption.label_noise())
-    } else if let Some(problem) = config.hyper.augment.problem() {
-        problem
     } else {
         return Ok(DataSizes { train, test });
     };
@@ -163,7 +172,7 @@ pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     let (plan, input) = plan(config, data)?;
     let network = config.model.build_plan(plan, input, config.hyper.init, config.seeds.init)?;
     let mut network = Device::current()?.take(network)?;
-    network.set_decay_on(config.hyper.weight_decay_on);
+    network.set_rules(Rules::of(&config.hyper));
     Ok(network)
 }
 
@@ -304,6 +313,7 @@ pub fn train_by(
         let of = Checkpoint::new(progress.folder.clone().unwrap_or_default(), config.key());
         let found = of.parse(&bytes)?;
         network.restore(&found.parameters, found.velocity)?;
+        network.remember(Memory { steps: found.position.step.into(), ..found.memory })?;
         at = found.position;
     }
     if at.ending.is_none() {
@@ -421,7 +431,7 @@ pub fn train_by(
         let nearly = epoch_correct as f64 >= ending::NEARLY * epoch_seen as f64;
         let before = Fit::of(&at.rows[..rows_before]);
         let measured = (last || nearly && ending::measured_if_nearly(config, at.epoch, before))
-            .then(|| examples.train_accuracy(network, team))
+            .then(|| by_average(network, |network| examples.train_accuracy(network, team)))
             .transpose()?;
         let fit = before.then(measured.map(|accuracy| accuracy.top1));
         if diverged {
@@ -432,7 +442,7 @@ pub fn train_by(
             at.ending = Some(Ending::Completed);
         }
         let tested = (at.ending.is_some() || ending::test_due(config, at.epoch))
-            .then(|| examples.test_accuracy(network, team))
+            .then(|| by_average(network, |network| examples.test_accuracy(network, team)))
             .transpose()?;
         at.seconds = seconds_before + started.elapsed().as_secs_f64();
         if let Some(sitting) = at.history.sittings.last_mut() {
@@ -464,9 +474,17 @@ pub fn train_by(
         worker.close();
     }
     let ending = at.ending.unwrap_or(Ending::Completed);
-    let parameters = network.parameters()?;
+    let parameters = by_average(network.as_mut(), |network| network.parameters())?;
     let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
     Ok(Some(Trained { rows, ending, parameters, parameter_count, history }))
+}
+
+/// What `work` says of the network with the averages in the place of its weights, where it has averages.
+fn by_average<T>(network: &mut dyn Network, work: impl FnOnce(&dyn Network) -> Result<T>) -> Result<T> {
+    network.exchange_average()?;
+    let said = work(network);
+    network.exchange_average()?;
+    said
 }
 
 /// A run's unfinished state on disk: `checkpoint.safetensors`, whole or absent, and `log.csv`, to
@@ -479,6 +497,7 @@ pub(crate) struct Checkpoint {
 pub(crate) struct Found {
     pub parameters: Vec<Parameter>,
     velocity: Vec<Vec<f32>>,
+    memory: Memory,
     pub position: Position,
 }
 
@@ -529,7 +548,7 @@ impl Checkpoint {
             ("key".to_string(), self.key.clone()),
             ("position".to_string(), serde_json::to_string(at).expect("plain values are JSON")),
         ]);
-        write_tensors(&self.path(), &parameters, &velocity, metadata)
+        write_tensors(&self.path(), &parameters, &velocity, &network.memory()?, metadata)
     }
 
     fn log(&self, at: &Position) -> Result<()> {
@@ -585,8 +604,8 @@ impl Checkpoint {
         if metadata.get(CHECKSUM) != Some(&checksum(&metadata, parts)) {
             return Err(malformed("its checksum is not that of what it holds: it has been damaged".into()));
         }
-        let (parameters, velocity) = read_tensors(tensors).map_err(malformed)?;
-        Ok(Found { parameters, velocity, position })
+        let (parameters, velocity, memory) = read_tensors(tensors).map_err(malformed)?;
+        Ok(Found { parameters, velocity, memory, position })
     }
 }
 
@@ -644,11 +663,13 @@ fn checksum<'a>(
     hex(&hash.finalize())
 }
 
-/// Weights (and velocities, under `velocity.NAME`) as one safetensors file, whole or absent, with a checksum.
+/// Weights (and velocities, under `velocity.NAME`, mean squares, under `squares.NAME`, averages, under `average.NAME`) as
+/// one safetensors file, whole or absent, with a checksum.
 pub fn write_tensors(
     path: &Path,
     parameters: &[Parameter],
     velocity: &[Vec<f32>],
+    memory: &Memory,
     mut metadata: HashMap<String, String>,
 ) -> Result<()> {
     let operation = "write the tensors";
@@ -657,8 +678,10 @@ pub fn write_tensors(
     for (index, p) in parameters.iter().enumerate() {
         // safetensors sorts by name; the number keeps the order.
         tensors.push((format!("{index:03}.{}", p.name), p.shape.clone(), bytes(&p.values)));
-        if let Some(v) = velocity.get(index).filter(|v| !v.is_empty()) {
-            tensors.push((format!("velocity.{index:03}.{}", p.name), p.shape.clone(), bytes(v)));
+        for (kind, all) in KINDS.iter().zip([velocity, &memory.squares, &memory.average]) {
+            if let Some(v) = all.get(index).filter(|v| !v.is_empty()) {
+                tensors.push((format!("{kind}.{index:03}.{}", p.name), p.shape.clone(), bytes(v)));
+            }
         }
     }
     let parts = tensors.iter().map(|(name, _, data)| (name.as_str(), data.as_slice()));
@@ -672,27 +695,42 @@ pub fn write_tensors(
     files::write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(failed)?)
 }
 
+/// What a tensor that is no parameter begins with.
+const KINDS: [&str; 3] = ["velocity", "squares", "average"];
+
+type Tensors = (Vec<Parameter>, Vec<Vec<f32>>, Memory);
+
 fn read_tensors(
-    mut tensors: Vec<(String, safetensors::tensor::TensorView)>,
-) -> std::result::Result<(Vec<Parameter>, Vec<Vec<f32>>), String> {
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    let (mut parameters, mut velocity) = (Vec::new(), Vec::<Vec<f32>>::new());
-    for (name, view) in tensors {
+    tensors: Vec<(String, safetensors::tensor::TensorView)>,
+) -> std::result::Result<Tensors, String> {
+    let mut parameters = Vec::new();
+    let mut others: [Vec<Vec<f32>>; 3] = Default::default();
+    let kind = |name: &str| {
+        let (first, rest) = name.split_once('.')?;
+        Some((KINDS.iter().position(|kind| *kind == first)?, rest.to_string()))
+    };
+    let (mut rest, mut own): (Vec<_>, Vec<_>) =
+        tensors.into_iter().partition(|(name, _)| kind(name).is_some());
+    own.sort_by(|a, b| a.0.cmp(&b.0));
+    rest.sort_by(|a, b| a.0.cmp(&b.0));
+    for (name, view) in own.into_iter().chain(rest) {
         if view.dtype() != safetensors::Dtype::F32 {
             return Err(format!("tensor {name} is of type {:?}", view.dtype()));
         }
         let (chunks, _) = view.data().as_chunks::<4>();
         let values: Vec<f32> = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        if let Some(rest) = name.strip_prefix("velocity.") {
-            // Numbered as the parameters are, which all have come before: running statistics have none.
+        if let Some((kind, rest)) = kind(&name) {
+            // Numbered as the parameters are, which all have come before. Those that have none, as running statistics
+            // have no velocity, keep an empty list.
             let index = rest.split_once('.').and_then(|(number, _)| number.parse().ok());
-            velocity.resize(parameters.len(), Vec::new());
-            let slot = index.and_then(|i: usize| velocity.get_mut(i));
+            others[kind].resize(parameters.len(), Vec::new());
+            let slot = index.and_then(|i: usize| others[kind].get_mut(i));
             *slot.ok_or_else(|| format!("tensor {name} belongs to no parameter"))? = values;
         } else {
             let name = name.split_once('.').map_or(name.as_str(), |(_, rest)| rest).to_string();
             parameters.push(Parameter { name, shape: view.shape().to_vec(), values });
         }
     }
-    Ok((parameters, velocity))
+    let [velocity, squares, average] = others;
+    Ok((parameters, velocity, Memory { squares, average, steps: 0 }))
 }

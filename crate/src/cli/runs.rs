@@ -1,7 +1,7 @@
 //! `rethink run`, `sweep`, `list` and `compare`: the run store from the command line.
 
 use crate::augment::Augmentation;
-use crate::config::{DataId, DecayOn, Init, RunConfig, Scale, Seeds};
+use crate::config::{DataId, DecayOn, Init, Optimizer, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::measurement::Measured;
 use crate::models::ModelKind;
@@ -52,13 +52,32 @@ pub struct RunChoice {
     /// recipe's]
     #[arg(long, value_name = "X")]
     pub decay: Option<f64>,
+    /// Epochs between two applications of it [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub decay_every: Option<usize>,
+    /// Momentum, 0 to below 1 [default: the recipe's]
+    #[arg(long, value_name = "X")]
+    pub momentum: Option<f64>,
+    /// What a step does with a gradient: sgd, rmsprop (TensorFlow's, decay 0.9, epsilon 1) or rmsprop+DECAY+EPSILON
+    /// [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    pub optimizer: Option<Optimizer>,
+    /// Share of every label that is spread over all classes, 0 to below 1 [default: the recipe's]
+    #[arg(long, value_name = "X")]
+    pub label_smoothing: Option<f64>,
+    /// Test with an average of the weights of which so much is kept at a step, 0 to below 1 [default: the recipe's]
+    #[arg(long, value_name = "X")]
+    pub average: Option<f64>,
+    /// Share of batch normalisation's running statistics that is kept at a step, 0 to below 1 [default: the recipe's]
+    #[arg(long, value_name = "X")]
+    pub norm_memory: Option<f64>,
     /// Initial weights: glorot, fan-in or tutorial [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub init: Option<Init>,
     /// L2 coefficient
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub weight_decay: f64,
-    /// What weight decay acts on: all, or fc (weights of fully connected hidden layers)
+    /// What weight decay acts on: all, fc (weights of fully connected hidden layers) or weights (no biases and shifts)
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub weight_decay_on: DecayOn,
     /// Train on random 28x28 crops; of photographs on random areas
@@ -114,6 +133,12 @@ impl RunChoice {
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.learning_rate = self.learning_rate.unwrap_or(hyper.learning_rate);
         hyper.decay = self.decay.unwrap_or(hyper.decay);
+        hyper.decay_every = self.decay_every.unwrap_or(hyper.decay_every);
+        hyper.momentum = self.momentum.unwrap_or(hyper.momentum);
+        hyper.optimizer = self.optimizer.unwrap_or(hyper.optimizer);
+        hyper.label_smoothing = self.label_smoothing.unwrap_or(hyper.label_smoothing);
+        hyper.average = self.average.or(hyper.average);
+        hyper.norm_memory = self.norm_memory.unwrap_or(hyper.norm_memory);
         hyper.init = self.init.unwrap_or(hyper.init);
         hyper.weight_decay = self.weight_decay;
         hyper.weight_decay_on = self.weight_decay_on;
@@ -203,7 +228,7 @@ fn print_all(runs: &[Run], measured: &[Measured], json: bool) {
 }
 
 fn line(run: &Run) -> serde_json::Value {
-    json!({ "key": run.record.config.key(), "record": run.record })
+    json!({ "key": run.record.config.key(), "hyper": run.record.config.hyper.shown(), "record": run.record })
 }
 
 /// A table for the terminal: as wide as it needs where output is not a terminal.
@@ -397,7 +422,13 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
                 values,
                 diverged: lost.len(),
             };
-            let processes = group[0].record.config.parallel;
+            let config = &group[0].record.config;
+            let mut own = config.hyper.choices();
+            if config.hyper.weight_decay > 0.0 {
+                own.push(format!("weight decay on {}", config.hyper.weight_decay_on.name()));
+            }
+            let item = [item.clone()].into_iter().chain(own).collect::<Vec<_>>().join(", ");
+            let processes = config.parallel;
             let processes = processes.map_or(String::new(), |parallel| format!(" ({})", parallel.describe()));
             // Runs of before the rule of today stay, and say so.
             let hyper = &group[0].record.config.hyper;

@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     weights: Vec<f32>,
     /// The first ticket of the epoch.
     ticket: u64,
+    /// [`crate::optim::Rules::norm_memory`].
+    norm_memory: f32,
 }
 
 impl Worker {
@@ -54,7 +56,8 @@ impl Worker {
                 _ => velocity.resize(weights.len(), 0.0),
             }
         }
-        Ok(Worker { server: make(&weights, &velocity), parts, parameters, weights, ticket: 0 })
+        let norm_memory = network.rules().norm_memory;
+        Ok(Worker { server: make(&weights, &velocity), parts, parameters, weights, ticket: 0, norm_memory })
     }
 
     /// `steps` batches of an epoch, of which this process takes as many as it comes to; returns what each gave, whoever
@@ -122,7 +125,7 @@ impl Worker {
         if gradient.len() != self.weights.len() {
             return Err(Error::argument("asynchronous step", "gradients of other sizes than the weights"));
         }
-        let parts = &self.parts;
+        let (parts, norm_memory) = (&self.parts, self.norm_memory);
         for (number, shard) in self.server.shards().into_iter().enumerate() {
             self.server.update(number, &mut |weights, velocity, change| {
                 let from = shard.start;
@@ -134,7 +137,7 @@ impl Worker {
                     let gradient = &gradient[here.clone()];
                     let here = here.start - from..here.end - from;
                     let (weights, velocity) = (&weights[here.clone()], &mut velocity[here.clone()]);
-                    changes(*role, step, weights, velocity, gradient, &mut change[here]);
+                    changes((*role, norm_memory), step, weights, velocity, gradient, &mut change[here]);
                 }
             });
         }
@@ -162,7 +165,7 @@ impl Worker {
 
 /// The new velocities of a part, and what is added to its weights.
 fn changes(
-    role: Role,
+    (role, norm_memory): (Role, f32),
     step: SgdStep,
     weights: &[f32],
     velocity: &mut [f32],
@@ -173,7 +176,7 @@ fn changes(
     match role {
         Role::Statistic => {
             for ((change, running), now) in change.iter_mut().zip(weights).zip(gradient) {
-                *change = follow(*running, *now) - running;
+                *change = follow(norm_memory, *running, *now) - running;
             }
         }
         Role::Trained { decayed } => {

@@ -498,7 +498,7 @@ KERNEL lrn_back(unsigned n, const float *x, const float *spread, const float *ow
 // For each row of scores: cross-entropy (nats) and whether the largest is the label's (of equal ones the first wins, a
 // row with a NaN is wrong), side by side; and the gradient of `weight` times the mean cross-entropy.
 KERNEL cross_entropy(unsigned n, const float *scores, const float *labels, float *rows, float *gradient,
-                     unsigned classes, float weight) {
+                     unsigned classes, float weight, float on, float off) {
     EACH
     const float *s = scores + i * classes;
     unsigned label = (unsigned)labels[i], best = 0;
@@ -509,10 +509,13 @@ KERNEL cross_entropy(unsigned n, const float *scores, const float *labels, float
     }
     float all = 0.0f;
     for (unsigned k = 0; k < classes; k++) all += expf(s[k] - s[best]);
-    rows[2 * i] = logf(all) - (s[label] - s[best]);
+    float others = 0.0f;
+    for (unsigned k = 0; off > 0.0f && k < classes; k++)
+        if (k != label) others += s[k] - s[best];
+    rows[2 * i] = off > 0.0f ? logf(all) - (on * (s[label] - s[best]) + off * others) : logf(all) - (s[label] - s[best]);
     rows[2 * i + 1] = number && best == label ? 1.0f : 0.0f;
     for (unsigned k = 0; k < classes; k++)
-        gradient[i * classes + k] = weight / (float)n * (expf(s[k] - s[best]) / all - (k == label ? 1.0f : 0.0f));
+        gradient[i * classes + k] = weight / (float)n * (expf(s[k] - s[best]) / all - (k == label ? on : off));
 }
 
 // to[0] (+)= weight * sums[0]: one thread.
@@ -526,6 +529,22 @@ KERNEL sgd(unsigned n, float *w, float *v, const float *g, float rate, float mom
     EACH
     v[i] = (g[i] + decay * w[i]) + momentum * v[i];
     w[i] -= v[i] * rate;
+}
+
+// TensorFlow's RMSProp: s += (1 - kept) * (g^2 - s); v = mu * v + lr * g / sqrt(s + epsilon); w -= v, with g + wd * w for g.
+KERNEL rms_prop(unsigned n, float *w, float *v, float *s, const float *g, float rate, float momentum, float decay,
+                float kept, float epsilon) {
+    EACH
+    float own = g[i] + decay * w[i];
+    s[i] += (1.0f - kept) * (own * own - s[i]);
+    v[i] = momentum * v[i] + rate * own / sqrtf(s[i] + epsilon);
+    w[i] -= v[i];
+}
+
+// An average moves towards the weights: a -= (1 - kept) * (a - w).
+KERNEL average(unsigned n, float *a, const float *w, float kept) {
+    EACH
+    a[i] -= (1.0f - kept) * (a[i] - w[i]);
 }
 
 // ---- equation 3 -----------------------------------------------------------------------------------------------------

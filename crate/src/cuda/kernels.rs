@@ -15,7 +15,7 @@ use std::ffi::c_void;
 pub const SOURCE: &str = include_str!("kernels.cu");
 
 /// Every function in it.
-pub const NAMES: [&str; 45] = [
+pub const NAMES: [&str; 47] = [
     "view",
     "recolour",
     "along",
@@ -51,6 +51,8 @@ pub const NAMES: [&str; 45] = [
     "cross_entropy",
     "weigh",
     "sgd",
+    "rms_prop",
+    "average",
     "gaussian",
     "mirror",
     "raised",
@@ -724,11 +726,13 @@ pub(super) fn cross_entropy<B: Backend>(
     labels: &Buffer<B>,
     [n, classes]: [usize; 2],
     weight: f32,
+    (on, off): (f32, f32),
 ) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
     let (mut rows, mut gradient) = (alloc(b, 2 * n)?, alloc(b, n * classes)?);
     kernel!(
         b, "cross_entropy", n; scores => n * classes, labels => n, &rows => 2 * n, &gradient => n * classes;
-        at::<B>(scores), at::<B>(labels), into::<B>(&mut rows), into::<B>(&mut gradient), count(classes), Arg::Real(weight)
+        at::<B>(scores), at::<B>(labels), into::<B>(&mut rows), into::<B>(&mut gradient), count(classes), Arg::Real(weight),
+        Arg::Real(on), Arg::Real(off)
     )?;
     Ok((rows, gradient))
 }
@@ -755,6 +759,33 @@ pub(super) fn sgd<B: Backend>(
         into::<B>(weights), into::<B>(velocity), at::<B>(gradient), Arg::Real(step.learning_rate), Arg::Real(step.momentum),
         Arg::Real(step.weight_decay)
     )
+}
+
+/// One step of RMSProp for `all` weights, with the share of the mean squares that is kept, and epsilon.
+pub(super) fn rms_prop<B: Backend>(
+    b: &B,
+    [weights, velocity, squares]: [&mut Buffer<B>; 3],
+    gradient: &Buffer<B>,
+    all: usize,
+    step: crate::optim::SgdStep,
+    (kept, epsilon): (f32, f32),
+) -> Done<B> {
+    kernel!(
+        b, "rms_prop", all; weights => all, velocity => all, squares => all, gradient => all;
+        into::<B>(weights), into::<B>(velocity), into::<B>(squares), at::<B>(gradient), Arg::Real(step.learning_rate),
+        Arg::Real(step.momentum), Arg::Real(step.weight_decay), Arg::Real(kept), Arg::Real(epsilon)
+    )
+}
+
+/// Moves an average of `all` weights towards them.
+pub(super) fn average<B: Backend>(
+    b: &B,
+    average: &mut Buffer<B>,
+    weights: &Buffer<B>,
+    all: usize,
+    kept: f32,
+) -> Done<B> {
+    kernel!(b, "average", all; average => all, weights => all; into::<B>(average), at::<B>(weights), Arg::Real(kept))
 }
 
 /// A row-major matrix in a buffer, from a number on: or its transpose.

@@ -3,15 +3,14 @@
 use super::kernels::{self, Kept};
 use super::ops::{Ops, Value, take};
 use super::{Backend, Buffer, Fault, Grads, Key, failed, turn};
-use crate::config::DecayOn;
+use crate::config::Optimizer;
 use crate::examples::View;
 use crate::models::plan::{AUXILIARY, Layer, count, output};
-use crate::models::{Network, Parameter, Role, StepOutcome, check_velocity};
+use crate::models::{Network, Parameter, Role, StepOutcome, check_memory, check_velocity};
 use crate::ops::activation::Activation;
 use crate::ops::linear::InputGradient;
-use crate::ops::norm::KEPT;
 use crate::ops::{Pass, Size3};
-use crate::optim::{Decay, SgdStep};
+use crate::optim::{Decay, Memory, Rules, SgdStep};
 use crate::preprocess::{CROP, Pixels};
 use crate::{Error, Result};
 use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
@@ -26,6 +25,10 @@ pub(super) struct Weight<B: Backend> {
     pub values: Arc<Buffer<B>>,
     /// From the first step on.
     velocity: Option<Buffer<B>>,
+    /// RMSProp's mean squares, from the first step on.
+    squares: Option<Buffer<B>>,
+    /// From the first step on where weights are averaged.
+    average: Option<Arc<Buffer<B>>>,
     pub key: Key<B>,
 }
 
@@ -38,6 +41,9 @@ struct Placed<B: Backend> {
     /// Tensors before the first fully connected layer's.
     of_convs: usize,
     decay: Decay,
+    rules: Rules,
+    /// Steps so far.
+    steps: u64,
     kept: Option<Kept<B>>,
 }
 
@@ -55,8 +61,8 @@ unsafe impl<B: Backend> Send for Placed<B> {}
 // SAFETY: as above; what operations share is behind locks.
 unsafe impl<B: Backend> Sync for Placed<B> {}
 
-/// `network` on a device, with the same weights. Velocities begin anew, and weight decay acts on all weights until
-/// [`Network::set_decay_on`] says otherwise.
+/// `network` on a device, with the same weights. The optimiser begins anew, by [`Rules::default`] until
+/// [`Network::set_rules`] says otherwise.
 ///
 /// Errors: [`Error::Tensor`] where the device's memory is short.
 pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Network>> {
@@ -74,6 +80,8 @@ pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Ne
             length: values.len(),
             values: Arc::new(buffer),
             velocity: None,
+            squares: None,
+            average: None,
             key: ops.key(index)?,
         });
     }
@@ -87,6 +95,8 @@ pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Ne
         weights,
         of_convs,
         decay: Decay::All,
+        rules: Rules::default(),
+        steps: 0,
         kept: None,
     }))
 }
@@ -195,7 +205,7 @@ impl<B: Backend> Placed<B> {
         let Value { data, n: images, size, key, tape } = scores;
         let mut all = vec![(Value { data, n: images, size, key, tape: () }, 1.0)];
         all.extend(auxiliary.map(|scores| (scores, AUXILIARY)));
-        let (loss, sums) = self.ops.loss(&all, &wanted, tape)?;
+        let (loss, sums) = self.ops.loss(&all, &wanted, &self.rules, tape)?;
         drop(all);
         let gradients = loss.try_backward().map_err(failed::<B>(operation))?;
         Ok(Stepped { sums, images, gradients, noted })
@@ -215,6 +225,16 @@ impl<B: Backend> Placed<B> {
         mut gradient: impl FnMut(usize, &Weight<B>) -> std::result::Result<Buffer<B>, Fault<B>>,
     ) -> Result<()> {
         let b = self.ops.backend.clone();
+        if self.rules.average.is_some() {
+            // The average begins with the first weights.
+            for weight in self.weights.iter_mut().filter(|weight| weight.average.is_none()) {
+                let first = b
+                    .download(&weight.values)
+                    .and_then(|values| kernels::upload(&b, &values[..weight.length]));
+                weight.average = Some(Arc::new(first.map_err(failed::<B>(operation))?));
+            }
+        }
+        let optimizer = self.rules.optimizer;
         let mut matrices = 0;
         for (index, weight) in self.weights.iter_mut().enumerate() {
             if !weight.trained {
@@ -232,7 +252,37 @@ impl<B: Backend> Placed<B> {
             else {
                 return Err(Error::argument(operation, format!("{} is still in use", weight.name)));
             };
-            kernels::sgd(&b, values, velocity, &gradient, weight.length, step)
+            let length = weight.length;
+            match optimizer {
+                Optimizer::Sgd => kernels::sgd(&b, values, velocity, &gradient, length, step),
+                Optimizer::RmsProp { decay, epsilon } => {
+                    let squares = match &mut weight.squares {
+                        Some(squares) => squares,
+                        none => {
+                            let ones = kernels::upload(&b, &vec![1.0; length]);
+                            none.insert(ones.map_err(failed::<B>(operation))?)
+                        }
+                    };
+                    let own = (decay as f32, epsilon as f32);
+                    kernels::rms_prop(&b, [values, velocity, squares], &gradient, length, step, own)
+                }
+            }
+            .map_err(failed::<B>(operation))?;
+        }
+        Ok(())
+    }
+
+    /// After a step, when the running statistics have been moved too: the averages follow.
+    fn end(&mut self, operation: &'static str) -> Result<()> {
+        let kept = self.rules.average_at(self.steps);
+        self.steps += 1;
+        let Some(kept) = kept else { return Ok(()) };
+        let b = self.ops.backend.clone();
+        for weight in &mut self.weights {
+            let Some(average) = weight.average.as_mut().and_then(Arc::get_mut) else {
+                return Err(Error::argument(operation, format!("the average of {} is missing", weight.name)));
+            };
+            kernels::average(&b, average, &weight.values, weight.length, kept)
                 .map_err(failed::<B>(operation))?;
         }
         Ok(())
@@ -246,7 +296,8 @@ impl<B: Backend> Placed<B> {
         let Some(values) = Arc::get_mut(&mut weight.values) else {
             return Err(Error::argument(operation, format!("{} is still in use", weight.name)));
         };
-        kernels::follow(&b, values, noted, first, weight.length, KEPT).map_err(failed::<B>(operation))
+        kernels::follow(&b, values, noted, first, weight.length, self.rules.norm_memory)
+            .map_err(failed::<B>(operation))
     }
 
     /// A step of SGD.
@@ -266,6 +317,7 @@ impl<B: Backend> Placed<B> {
             self.follow(*mean, noted, 0)?;
             self.follow(*mean + 1, noted, length)?;
         }
+        self.end("training step")?;
         self.outcome(&sums, images)
     }
 
@@ -357,7 +409,7 @@ impl<B: Backend> Network for Placed<B> {
                 self.follow(index, &noted, 0)?;
             }
         }
-        Ok(())
+        self.end(operation)
     }
 
     fn roles(&self) -> Vec<Role> {
@@ -404,7 +456,9 @@ impl<B: Backend> Network for Placed<B> {
             weight.values = Arc::new(upload(&parameter.values)?);
             let velocity = velocity.get(index).filter(|v| !v.is_empty());
             weight.velocity = velocity.map(|v| upload(v)).transpose()?;
+            (weight.squares, weight.average) = (None, None);
         }
+        self.steps = 0;
         Ok(())
     }
 
@@ -417,8 +471,52 @@ impl<B: Backend> Network for Placed<B> {
         self.weights.iter().map(read).collect()
     }
 
-    fn set_decay_on(&mut self, on: DecayOn) {
-        self.decay = Decay::on(on, count(&self.plan).1);
+    fn memory(&self) -> Result<Memory> {
+        let _turn = self.turn();
+        let lists = |of: &dyn Fn(&Weight<B>) -> Option<&Buffer<B>>| {
+            if self.weights.iter().all(|w| of(w).is_none()) {
+                return Ok(Vec::new());
+            }
+            let read = |w: &Weight<B>| of(w).map_or(Ok(Vec::new()), |own| self.read(own, w.length));
+            self.weights.iter().map(read).collect::<Result<Vec<_>>>()
+        };
+        let squares = lists(&|w| w.squares.as_ref())?;
+        let average = lists(&|w| w.average.as_deref())?;
+        Ok(Memory { squares, average, steps: self.steps })
+    }
+
+    fn remember(&mut self, memory: Memory) -> Result<()> {
+        check_memory(&self.parameters()?, &memory)?;
+        let _turn = self.turn();
+        let b = self.ops.backend.clone();
+        let upload = |values: Option<&Vec<f32>>| {
+            let values = values.filter(|values| !values.is_empty());
+            values.map(|v| kernels::upload(&b, v).map_err(failed::<B>("restore the optimiser"))).transpose()
+        };
+        for (index, weight) in self.weights.iter_mut().enumerate() {
+            weight.squares = upload(memory.squares.get(index))?;
+            weight.average = upload(memory.average.get(index))?.map(Arc::new);
+        }
+        self.steps = memory.steps;
+        Ok(())
+    }
+
+    fn exchange_average(&mut self) -> Result<()> {
+        for weight in &mut self.weights {
+            if let Some(average) = &mut weight.average {
+                std::mem::swap(&mut weight.values, average);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_rules(&mut self, rules: Rules) {
+        self.decay = Decay::on(rules.decay_on, count(&self.plan).1);
+        self.rules = rules;
+    }
+
+    fn rules(&self) -> Rules {
+        self.rules
     }
 
     fn plan(&self) -> (&[Layer], Size3) {

@@ -7,6 +7,7 @@ use crate::ops::linear::InputGradient;
 use crate::ops::lrn::{ALPHA, RADIUS};
 use crate::ops::norm::EPSILON;
 use crate::ops::{Pass, Size3};
+use crate::optim::Rules;
 use crate::{Error, Result};
 use dfdx::prelude::{Gradients, PutTape, Rank0, Tape, Tensor, ZerosTensor};
 use rand::RngExt;
@@ -498,6 +499,7 @@ impl<B: Backend> Ops<B> {
         &self,
         scores: &[(Value<B, ()>, f32)],
         labels: &Buffer<B>,
+        rules: &Rules,
         mut tape: T,
     ) -> Result<Loss<B, T>> {
         let operation = "cross-entropy";
@@ -508,8 +510,14 @@ impl<B: Backend> Ops<B> {
             let mut back = Vec::new();
             for (index, (scores, weight)) in scores.iter().enumerate() {
                 let (n, classes) = (scores.n, scores.size[2]);
-                let (rows, gradient) =
-                    kernels::cross_entropy(b, &scores.data, labels, [n, classes], *weight)?;
+                let (rows, gradient) = kernels::cross_entropy(
+                    b,
+                    &scores.data,
+                    labels,
+                    [n, classes],
+                    *weight,
+                    rules.targets(classes),
+                )?;
                 let own = kernels::sum_rows(b, &rows, n, 2)?;
                 kernels::weigh(b, &own, &mut total, weight / n as f32, index > 0)?;
                 sums.get_or_insert(own);

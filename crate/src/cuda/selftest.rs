@@ -3,7 +3,7 @@
 
 use crate::Result;
 use crate::augment::Augmentation;
-use crate::config::{DecayOn, Init};
+use crate::config::{DecayOn, Init, Optimizer};
 use crate::data::shapes10;
 use crate::examples::View;
 use crate::kernels::dense::{Dense, Products};
@@ -16,7 +16,7 @@ use crate::models::{ModelKind, Network, Parameter, Role, boxed_own};
 use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
 use crate::ops::{Pass, Size3};
-use crate::optim::SgdStep;
+use crate::optim::{Rules, SgdStep};
 use crate::preprocess::Pixels;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -102,7 +102,55 @@ pub fn operations(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check
         say(&check);
         checks.push(check);
     }
+    let check = rules(place)?;
+    say(&check);
+    checks.push(check);
     Ok(checks)
+}
+
+/// Steps of RMSProp against smoothed labels, with averages and another memory of batch normalisation than the usual.
+fn rules(place: Place) -> Result<Check> {
+    let plan = vec![Layer::conv_norm(3, 6), Layer::hidden(11), Layer::scores(CLASSES)];
+    let mut here = boxed_own(plan, [9, 8, 5], Init::Glorot, 1)?;
+    let mut there = place(here.as_ref())?;
+    let rules = Rules {
+        decay_on: DecayOn::Weights,
+        norm_memory: 0.7,
+        optimizer: Optimizer::INCEPTION_V3,
+        label_smoothing: 0.2,
+        average: Some(0.6),
+    };
+    let mut check = Check::new("RMSProp, smoothed labels, averages");
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let mut images = || (0..6 * 9 * 8 * 5).map(|_| rng.random_range(-1.7..1.7)).collect::<Vec<f32>>();
+    let (tried, labels) = (images(), [0, 1, 2, 3, 4, 5]);
+    let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.01 };
+    for network in [&mut here, &mut there] {
+        network.set_rules(rules);
+    }
+    for number in 0..3 {
+        let (images, pass) = (images(), || Pass::training_step(4, number));
+        let ours = here.train_step(images.clone(), &labels, step, pass())?;
+        let theirs = there.train_step(images, &labels, step, pass())?;
+        check.numbers("loss of a step", &[ours.loss], &[theirs.loss]);
+    }
+    let of: Vec<(String, Role)> = here.parameters()?.into_iter().map(|p| p.name).zip(here.roles()).collect();
+    let (ours, theirs) = (here.memory()?, there.memory()?);
+    check.gradients("velocity", &of, &here.velocity()?, &there.velocity()?);
+    check.gradients("mean square", &of, &ours.squares, &theirs.squares);
+    check.gradients("average", &of, &ours.average, &theirs.average);
+    check.numbers("steps", &[ours.steps as f32], &[theirs.steps as f32]);
+    // To a new network and back, with the averages in the weights' place.
+    let (parameters, velocity) = (there.parameters()?, there.velocity()?);
+    there.restore(&parameters, velocity)?;
+    there.remember(theirs)?;
+    here.exchange_average()?;
+    there.exchange_average()?;
+    for (ours, theirs) in here.parameters()?.iter().zip(there.parameters()?) {
+        check.numbers(&ours.name, &ours.values, &theirs.values);
+    }
+    check.numbers("scores by the averages", &here.logits(tried.clone())?, &there.logits(tried)?);
+    Ok(check)
 }
 
 /// Images that are made on the device, as bytes and as numbers, with each random change: what a layer learns of them in
@@ -254,7 +302,7 @@ fn compare(
     let labels: Vec<u16> = (0..batch).map(|i| (i * 3 % classes) as u16).collect();
     if let (_, 2..) = crate::models::plan::count(here.plan().0) {
         for network in [&mut here, &mut there] {
-            network.set_decay_on(DecayOn::Fc);
+            network.set_rules(Rules { decay_on: DecayOn::Fc, ..Rules::default() });
         }
     }
     check.numbers("scores at the start", &here.logits(tried.clone())?, &there.logits(tried.clone())?);

@@ -8,12 +8,12 @@ pub mod mlp;
 pub mod own;
 pub mod plan;
 
-use crate::config::{DecayOn, Init};
+use crate::config::Init;
 use crate::examples::View;
 use crate::ops::activation::Activation;
 use crate::ops::norm::follow;
 use crate::ops::{Pass, Rows, elements, elements_mut, factored};
-use crate::optim::{Decay, Sgd, SgdStep};
+use crate::optim::{Decay, Descent, Memory, Rules, SgdStep};
 use crate::preprocess::{CROP, Pixels};
 use crate::{Error, Result};
 use dfdx::losses::cross_entropy_with_logits_loss;
@@ -216,7 +216,7 @@ impl FromStr for ModelKind {
 /// What a step of training saw, before it changed the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepOutcome {
-    /// Cross-entropy, averaged over the batch, in nats.
+    /// Cross-entropy with the labels, smoothed where [`Rules::label_smoothing`] says so, averaged over the batch, in nats.
     pub loss: f32,
     /// How many of the batch were classified as labelled.
     pub correct: usize,
@@ -254,7 +254,7 @@ pub enum Role {
 
 /// A network and its optimiser, whatever its layers are.
 pub trait Network: Send + Sync {
-    /// One step of SGD on a batch of `n` whitened images (`n x C x H x W`). `pass` is one of
+    /// One step of the optimiser on a batch of `n` whitened images (`n x C x H x W`). `pass` is one of
     /// [`Pass::training_step`].
     ///
     /// Errors: [`Error::Shape`] for a batch of another size, [`Error::Tensor`] for lack of memory.
@@ -330,8 +330,27 @@ pub trait Network: Send + Sync {
     /// Errors: [`Error::Tensor`] where a device fails.
     fn velocity(&self) -> Result<Vec<Vec<f32>>>;
 
-    /// What weight decay acts on from now; all parameters at first.
-    fn set_decay_on(&mut self, on: DecayOn);
+    /// What the optimiser remembers beside velocities.
+    ///
+    /// Errors: [`Error::Tensor`] where a device fails.
+    fn memory(&self) -> Result<Memory>;
+
+    /// Replaces it, after [`Network::restore`], which leaves it empty.
+    ///
+    /// Errors: [`Error::Argument`] where its sizes are not those of this network.
+    fn remember(&mut self, memory: Memory) -> Result<()>;
+
+    /// Exchanges weights and running statistics with their averages ([`Rules::average`]), to test with these; nothing
+    /// without averages. To be called again before the next step.
+    ///
+    /// Errors: [`Error::Tensor`] where a device fails.
+    fn exchange_average(&mut self) -> Result<()>;
+
+    /// What holds for all steps from now; [`Rules::default`] at first.
+    fn set_rules(&mut self, rules: Rules);
+
+    /// What holds for all steps.
+    fn rules(&self) -> Rules;
 
     /// The layers, and height, width and channels of the images.
     fn plan(&self) -> (&[Layer], [usize; 3]);
@@ -342,7 +361,7 @@ struct Trained<const CONVS: usize, const LINEARS: usize> {
     classes: usize,
     device: Cpu,
     gradients: Option<Gradients<f32, Cpu>>,
-    sgd: Sgd,
+    descent: Descent,
 }
 
 /// A network of one's own, for images of `input` (height, width, channels), with weights drawn from `seed`.
@@ -359,7 +378,7 @@ pub fn boxed<const CONVS: usize, const LINEARS: usize>(
     let classes = plan::output(&plan, input)?[2];
     let mut model = Planned::<CONVS, LINEARS, f32, Cpu>::new(&device, plan, input)?;
     initial::draw(&mut model, init, seed)?;
-    Ok(Box::new(Trained { model, classes, device, gradients: None, sgd: Sgd::default() }))
+    Ok(Box::new(Trained { model, classes, device, gradients: None, descent: Descent::default() }))
 }
 
 /// [`boxed`] for the numbers of layers that own networks may have ([`own::MOST_CONVS`], [`own::MOST_LINEARS`]).
@@ -400,12 +419,13 @@ impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
 
     fn targets(&self, labels: &[u16]) -> Result<Rows> {
         let operation = "training step";
-        let mut targets = vec![0.0; labels.len() * self.classes];
+        let (on, off) = self.descent.rules().targets(self.classes);
+        let mut targets = vec![off; labels.len() * self.classes];
         for (row, &label) in targets.chunks_exact_mut(self.classes).zip(labels) {
             let Some(target) = row.get_mut(usize::from(label)) else {
                 return Err(Error::argument(operation, format!("label {label} of {} classes", self.classes)));
             };
-            *target = 1.0;
+            *target = on;
         }
         let shape = (labels.len(), self.classes);
         self.device.try_tensor_from_vec(targets, shape).map_err(Error::tensor(operation))
@@ -461,12 +481,14 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
         let (outcome, (gradients, factored)) =
             self.passes(images, labels, &mut pass, |loss| factored::collect(|| loss.try_backward()))?;
         let mut gradients = gradients.map_err(Error::tensor(operation))?;
-        self.sgd.update(&mut self.model, &mut gradients, factored, step).map_err(Error::tensor(operation))?;
+        let Trained { descent, model, .. } = self;
+        descent.update(model, &mut gradients, factored, step).map_err(Error::tensor(operation))?;
         gradients.drop_non_leafs();
         self.gradients = Some(gradients);
-        let mut noted = Follow { pass: &pass };
+        let mut noted = Follow { pass: &pass, memory: self.descent.rules().norm_memory };
         Planned::iter_tensors(&mut RecursiveWalker { m: &mut self.model, f: &mut noted })
             .map_err(Error::tensor(operation))?;
+        self.descent.end(&mut self.model).map_err(Error::tensor(operation))?;
         Ok(outcome)
     }
 
@@ -494,11 +516,11 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
         if !sizes.eq(gradients.iter().map(Vec::len)) {
             return Err(Error::argument(operation, "other sizes than the weights"));
         }
-        self.sgd.apply(&mut self.model, gradients, step).map_err(Error::tensor(operation))
+        self.descent.apply(&mut self.model, gradients, step).map_err(Error::tensor(operation))
     }
 
     fn roles(&self) -> Vec<Role> {
-        let mut roles = Roles { decay: self.sgd.decay, matrices: 0, roles: Vec::new() };
+        let mut roles = Roles { decay: self.descent.decay(), matrices: 0, roles: Vec::new() };
         match Planned::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut roles }) {
             Ok(_) => roles.roles,
             Err(never) => match never {},
@@ -530,17 +552,35 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
             return Err(Error::argument("restore the weights", problem));
         }
         check_velocity(parameters, &velocity)?;
-        self.sgd.velocity = velocity;
+        (self.descent.velocity, self.descent.memory) = (velocity, Memory::default());
         self.gradients = None;
         Ok(())
     }
 
     fn velocity(&self) -> Result<Vec<Vec<f32>>> {
-        Ok(self.sgd.velocity.clone())
+        Ok(self.descent.velocity.clone())
     }
 
-    fn set_decay_on(&mut self, on: DecayOn) {
-        self.sgd.decay = Decay::on(on, LINEARS);
+    fn memory(&self) -> Result<Memory> {
+        Ok(self.descent.memory.clone())
+    }
+
+    fn remember(&mut self, memory: Memory) -> Result<()> {
+        check_memory(&self.parameters()?, &memory)?;
+        self.descent.memory = memory;
+        Ok(())
+    }
+
+    fn exchange_average(&mut self) -> Result<()> {
+        self.descent.exchange(&mut self.model).map_err(Error::tensor("exchange weights and averages"))
+    }
+
+    fn set_rules(&mut self, rules: Rules) {
+        self.descent.set_rules(rules, LINEARS);
+    }
+
+    fn rules(&self) -> Rules {
+        self.descent.rules()
     }
 
     fn plan(&self) -> (&[Layer], [usize; 3]) {
@@ -552,10 +592,26 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
 ///
 /// Errors: [`Error::Argument`].
 pub(crate) fn check_velocity(parameters: &[Parameter], velocity: &[Vec<f32>]) -> Result<()> {
-    let fits = velocity.len() == parameters.len()
-        && velocity.iter().zip(parameters).all(|(v, p)| v.is_empty() || v.len() == p.values.len());
-    if !velocity.is_empty() && !fits {
-        return Err(Error::argument("restore the velocities", "other sizes than the weights"));
+    check_sizes("restore the velocities", parameters, velocity)
+}
+
+/// Whether mean squares and averages are those of `parameters`, in the same way.
+///
+/// Errors: [`Error::Argument`].
+pub(crate) fn check_memory(parameters: &[Parameter], memory: &Memory) -> Result<()> {
+    check_sizes("restore the mean squares", parameters, &memory.squares)?;
+    check_sizes("restore the averages", parameters, &memory.average)?;
+    if memory.average.iter().any(Vec::is_empty) {
+        return Err(Error::argument("restore the averages", "one of them is missing"));
+    }
+    Ok(())
+}
+
+fn check_sizes(operation: &'static str, parameters: &[Parameter], lists: &[Vec<f32>]) -> Result<()> {
+    let fits = lists.len() == parameters.len()
+        && lists.iter().zip(parameters).all(|(v, p)| v.is_empty() || v.len() == p.values.len());
+    if !lists.is_empty() && !fits {
+        return Err(Error::argument(operation, "other sizes than the weights"));
     }
     Ok(())
 }
@@ -591,6 +647,8 @@ pub fn count_top(k: usize, scores: &[f32], labels: &[u16], classes: usize) -> us
 /// Moves running statistics towards what the batch had.
 struct Follow<'a> {
     pass: &'a Pass,
+    /// [`Rules::norm_memory`].
+    memory: f32,
 }
 
 impl TensorVisitor<f32, Cpu> for Follow<'_> {
@@ -609,7 +667,7 @@ impl TensorVisitor<f32, Cpu> for Follow<'_> {
         }
         if let Some(noted) = self.pass.noted(tensor) {
             for (running, now) in elements_mut(tensor).unwrap_or_default().iter_mut().zip(noted) {
-                *running = follow(*running, *now);
+                *running = follow(self.memory, *running, *now);
             }
         }
         Ok(None)

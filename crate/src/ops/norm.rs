@@ -15,13 +15,11 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Added to a variance before its root is taken.
 pub const EPSILON: f32 = 1e-3;
-/// Share of a running statistic that is kept at a step. TF-Slim's 0.999 and 0.9997 need thousands of
-/// steps before the network can be tested; the small scales have hundreds in all.
-pub const KEPT: f32 = 0.9;
 
-/// A running statistic after a batch that had `now`.
-pub(crate) fn follow(running: f32, now: f32) -> f32 {
-    KEPT * running + (1.0 - KEPT) * now
+/// A running statistic after a batch that had `now`; `memory` is the share that is kept
+/// ([`crate::config::Hyper::norm_memory`]).
+pub(crate) fn follow(memory: f32, running: f32, now: f32) -> f32 {
+    memory * running + (1.0 - memory) * now
 }
 
 /// A shift a channel, and the running statistics that stand in for the batch's in evaluation.

@@ -2,7 +2,7 @@
 //!
 //! Expected at paper scale: all five go to zero; true labels first, random labels last.
 
-use super::{Product, Recipe, Size, Source, Verdict, curves, mean, setting, size, sized};
+use super::{Product, Recipe, Size, Source, Verdict, curves, extended, mean, norm_note, setting, size, sized};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -97,7 +97,8 @@ pub fn steps_to_fit(run: &Run) -> Option<u32> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::fig1a::draw_up_to(&frame(runs)?, note, axis(runs))?))
+    let note = extended(note, norm_note(runs.iter()));
+    Ok(Product::Figure(figures::fig1a::draw_up_to(&frame(runs)?, &note, axis(runs))?))
 }
 
 /// Where the horizontal axis ends, in steps, if not with the runs: at paper scale where the paper's does, or as many epochs

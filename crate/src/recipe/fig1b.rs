@@ -4,7 +4,10 @@
 //!
 //! Expected at paper scale: rises with the corruption, by a small constant factor.
 
-use super::{Product, Recipe, Size, Source, Verdict, fig1c, mean, narrow, repeats, sized};
+use super::{
+    Product, Recipe, Size, Source, Verdict, batch_note, extended, fig1c, mean, narrow, norm_note, repeats,
+    sized,
+};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -106,7 +109,8 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::fig1b::draw(&frame(runs)?, note)?))
+    let note = extended(note, norm_note(runs.iter()).into_iter().chain(batch_note(runs.iter())));
+    Ok(Product::Figure(figures::fig1b::draw(&frame(runs)?, &note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

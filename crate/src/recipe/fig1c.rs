@@ -2,7 +2,7 @@
 //!
 //! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes.
 
-use super::{Product, Recipe, Source, Verdict, fig1b, mean};
+use super::{Product, Recipe, Source, Verdict, batch_note, extended, fig1b, mean, norm_note};
 use crate::figures::{self, Note};
 use crate::models::ModelKind;
 use crate::store::Run;
@@ -22,7 +22,8 @@ pub fn test_error(run: &Run) -> Option<f64> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::fig1c::draw(&fig1b::frame(runs)?, note)?))
+    let note = extended(note, norm_note(runs.iter()).into_iter().chain(batch_note(runs.iter())));
+    Ok(Product::Figure(figures::fig1c::draw(&fig1b::frame(runs)?, &note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

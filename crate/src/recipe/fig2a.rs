@@ -4,7 +4,7 @@
 //! Expected at paper scale: without augmentation the test accuracy rises and then falls, so that early stopping could
 //! win some points; with all regularisers on it does not fall.
 
-use super::{Product, Recipe, Source, Verdict, curves, fig2b, mean, table2};
+use super::{Product, Recipe, Source, Verdict, curves, decay_note, extended, fig2b, mean, table2};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::data::Dataset;
 use crate::figures::{self, Note};
@@ -48,7 +48,8 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::fig2a::draw(&frame(runs)?, note)?))
+    let more = decay_note(runs.iter()).into_iter().chain(table2::training_note(runs));
+    Ok(Product::Figure(figures::fig2a::draw(&frame(runs)?, &extended(note, more))?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

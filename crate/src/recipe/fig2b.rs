@@ -4,7 +4,9 @@
 //! Expected at paper scale: the network without batch normalisation learns later and less steadily, and ends 3 to 4
 //! points lower; the best test accuracy so far is no higher than the last one.
 
-use super::{Product, Recipe, Size, Source, Verdict, curves, fig1a, mean, rate_note, size};
+use super::{
+    Product, Recipe, Size, Source, Verdict, curves, extended, fig1a, mean, norm_note, rate_note, size,
+};
 use crate::config::{RunConfig, Scale};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -56,8 +58,7 @@ pub fn early_stopping_gain(run: &Run) -> Option<f64> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let mut note = note.clone();
-    note.scale_line.extend(rate_note(runs).map(|rate| format!(". {rate}")));
+    let note = extended(note, rate_note(runs).into_iter().chain(norm_note(runs.iter())));
     Ok(Product::Figure(figures::fig2b::draw(&frame(runs)?, &note)?))
 }
 

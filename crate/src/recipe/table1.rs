@@ -5,8 +5,8 @@
 //! chance without any regulariser, and at chance after random labels.
 
 use super::{
-    Product, Recipe, Source, Verdict, decay_note, decay_weights, mean, mean_and_deviation, rate_note,
-    repeats, setting,
+    Product, Recipe, Source, Verdict, batch_note, decay_note, decay_weights, derive, mean,
+    mean_and_deviation, norm_note, rate_note, repeats, setting,
 };
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
@@ -49,11 +49,44 @@ fn configure(row: &Table1Row, model: ModelKind, data: &Dataset, scale: Scale, se
     config
 }
 
+/// Images a step of the MLPs' controls: as many as the other networks take. The MLPs' own number was chosen because with
+/// it they fit random labels as well as the paper's; the control shows what comes of the other.
+pub const CONTROL_BATCH: usize = 128;
+
+/// Whether a run is a control: an MLP on random labels without regularisers, with [`CONTROL_BATCH`] images a step. It
+/// belongs to no row of the paper.
+pub fn is_control(config: &RunConfig) -> bool {
+    let hyper = &config.hyper;
+    ModelKind::MLPS.contains(&config.model)
+        && config.corruption == Corruption::RandomLabels
+        && hyper.batch_size == CONTROL_BATCH
+        && !hyper.random_crop
+        && hyper.weight_decay == 0.0
+        && hyper.augment.is_off()
+}
+
+/// The models of the controls, in the rows' order.
+fn controls() -> impl Iterator<Item = ModelKind> {
+    [ModelKind::Mlp3x512, ModelKind::Mlp1x512].into_iter()
+}
+
+fn control(model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
+    let mut config = setting(data, scale, model, Corruption::RandomLabels, seeds);
+    config.hyper.batch_size = CONTROL_BATCH;
+    derive(&mut config);
+    config
+}
+
 fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     let mut configs = Vec::new();
     for (row, model) in rows() {
         for repeat in 0..repeats(scale, model) {
             configs.push(configure(row, model, data, scale, Seeds::repeat(repeat)));
+        }
+    }
+    for model in controls() {
+        for repeat in 0..repeats(scale, model) {
+            configs.push(control(model, data, scale, Seeds::repeat(repeat)));
         }
     }
     configs
@@ -72,36 +105,54 @@ pub fn belongs(row: &Table1Row, run: &Run) -> bool {
         && config.hyper.random_crop == row.random_crop
         && (config.hyper.weight_decay > 0.0) == row.weight_decay
         && config.hyper.augment.is_off()
+        && !is_control(config)
 }
 
 /// A line a row of the paper: `model`, `parameters`, `crop`, `weight decay`, `labels`, `train (paper)`,
 /// `train`, `test (paper)`, `test` (text, accuracies in per cent, ours as mean ±
 /// standard deviation over seeds; "diverged" where no seed has an end), `seeds` (u32), `ended` (text: how the runs
-/// ended).
+/// ended). Below them, where there are any, the controls ([`is_control`]), which the paper has not.
 ///
 /// Errors: [`Error::Frame`].
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {
-    let rows = rows();
-    let of = |row: &Table1Row| runs.iter().filter(|run| belongs(row, run)).collect::<Vec<_>>();
-    let ours = |row: &Table1Row, value: fn(&Run) -> Option<f64>| accuracies(&of(row), value);
-    let yes = |b: bool| if b { "yes" } else { "no" };
-    let text = |name: &str, value: &dyn Fn(&Table1Row) -> String| {
-        Column::new(name.into(), rows.iter().map(|(row, _)| value(row)).collect::<Vec<_>>())
+    let yes = |b: bool| if b { "yes" } else { "no" }.to_string();
+    // The cells of a line before its numbers, the paper's training and test accuracy, and its runs.
+    type Line<'a> = ([String; 5], [String; 2], Vec<&'a Run>);
+    let mut lines: Vec<Line> = Vec::new();
+    for (row, _) in rows() {
+        let labels = if row.random_labels { "random" } else { "true" };
+        let parameters = thousands(row.parameters as usize);
+        let cells =
+            [row.model.into(), parameters, yes(row.random_crop), yes(row.weight_decay), labels.into()];
+        let theirs = [row.train, row.test].map(|paper| format!("{paper:.2}"));
+        lines.push((cells, theirs, runs.iter().filter(|run| belongs(row, run)).collect()));
+    }
+    for model in controls() {
+        let own = |run: &&Run| run.record.config.model == model && is_control(&run.record.config);
+        let of: Vec<&Run> = runs.iter().filter(own).collect();
+        let Some(first) = of.first() else { continue };
+        let name = format!("{} (control: {CONTROL_BATCH} images a step)", model.title());
+        let parameters = thousands(first.record.parameters);
+        let cells = [name, parameters, yes(false), yes(false), "random".into()];
+        lines.push((cells, ["-".into(), "-".into()], of));
+    }
+    let text = |name: &str, value: &dyn Fn(&Line) -> String| {
+        Column::new(name.into(), lines.iter().map(value).collect::<Vec<_>>())
     };
     let columns = vec![
-        text("model", &|r| r.model.into()),
-        text("parameters", &|r| thousands(r.parameters as usize)),
-        text("crop", &|r| yes(r.random_crop).into()),
-        text("weight decay", &|r| yes(r.weight_decay).into()),
-        text("labels", &|r| if r.random_labels { "random" } else { "true" }.into()),
-        text("train (paper)", &|r| format!("{:.2}", r.train)),
-        text("train", &|r| ours(r, |run| run.record.train_accuracy)),
-        text("test (paper)", &|r| format!("{:.2}", r.test)),
-        text("test", &|r| ours(r, |run| run.record.test_accuracy)),
-        Column::new("seeds".into(), rows.iter().map(|(r, _)| of(r).len() as u32).collect::<Vec<_>>()),
-        text("ended", &|r| endings(&of(r))),
+        text("model", &|(cells, ..)| cells[0].clone()),
+        text("parameters", &|(cells, ..)| cells[1].clone()),
+        text("crop", &|(cells, ..)| cells[2].clone()),
+        text("weight decay", &|(cells, ..)| cells[3].clone()),
+        text("labels", &|(cells, ..)| cells[4].clone()),
+        text("train (paper)", &|(_, theirs, _)| theirs[0].clone()),
+        text("train", &|(.., of)| accuracies(of, |run| run.record.train_accuracy)),
+        text("test (paper)", &|(_, theirs, _)| theirs[1].clone()),
+        text("test", &|(.., of)| accuracies(of, |run| run.record.test_accuracy)),
+        Column::new("seeds".into(), lines.iter().map(|(.., of)| of.len() as u32).collect::<Vec<_>>()),
+        text("ended", &|(.., of)| endings(of)),
     ];
-    DataFrame::new(rows.len(), columns).map_err(Error::frame("table 1's frame"))
+    DataFrame::new(lines.len(), columns).map_err(Error::frame("table 1's frame"))
 }
 
 /// Mean and deviation in per cent of the runs that did not diverge; "diverged" if all did, "-" for no runs.
@@ -155,10 +206,10 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
     }
     table.notes = vec![note.scale_line.clone()];
     table.notes.push(format!(
-        "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. {} {ENDINGS}",
-        decay_note()
+        "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. {ENDINGS}"
     ));
-    table.notes.extend(rate_note(runs));
+    let notes = [decay_note(runs.iter()), norm_note(runs.iter()), batch_note(runs.iter()), rate_note(runs)];
+    table.notes.extend(notes.into_iter().flatten());
     table.provenance = note.provenance.clone();
     Ok(Product::Table(table))
 }
