@@ -12,7 +12,7 @@ use crate::models::{Network, Parameter, StepOutcome};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
 use crate::tensorboard::Events;
-use crate::{Error, Result, files, threads};
+use crate::{Error, Result, files, strict, threads};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -510,7 +510,7 @@ impl Checkpoint {
             return Err(malformed("it belongs to another run".into()));
         }
         let position = metadata.get("position").map(String::as_str).unwrap_or_default();
-        let position: Position = serde_json::from_str(position).map_err(|e| malformed(e.to_string()))?;
+        let position: Position = strict::from_json(position).map_err(malformed)?;
         let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
         let tensors = file.tensors();
         let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
