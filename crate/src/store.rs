@@ -212,7 +212,8 @@ impl Store {
             return Ok(());
         }
         let mut aside = (1u32..).map(|n| path.with_added_extension(format!("passed-over-{n}")));
-        let aside = aside.find(|aside| !aside.exists()).unwrap_or_else(|| path.with_added_extension("passed-over"));
+        let aside =
+            aside.find(|aside| !aside.exists()).unwrap_or_else(|| path.with_added_extension("passed-over"));
         fs::rename(path, &aside).map_err(Error::io("move away", path))?;
         eprintln!("warning: {} is kept as {}", path.display(), aside.display());
         Ok(())
@@ -572,12 +573,17 @@ fn write(path: &Path, run: &Run) -> Result<()> {
 }
 
 fn write_frame(path: &Path, frame: &DataFrame, json: String) -> Result<()> {
+    files::write_whole(path, &sealed(frame, json)?)
+}
+
+/// A store's file: `frame` with a record.
+fn sealed(frame: &DataFrame, json: String) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes)
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(METADATA.into(), json)])))
         .finish(&mut frame.clone())
         .map_err(Error::frame("write the run"))?;
-    files::write_whole(path, &seal(bytes))
+    Ok(seal(bytes))
 }
 
 /// Before a Parquet file's footer: these bytes, and the SHA-256 of all others. Readers of Parquet go by the offsets in the
@@ -611,6 +617,17 @@ fn is_whole(bytes: &[u8]) -> bool {
     hash.update(data);
     hash.update(after);
     seal.starts_with(SEAL) && seal[SEAL.len()..] == hash.finalize()[..]
+}
+
+/// The bytes of a store's file after `change` of its record, whole and sealed: what another version of this program might have
+/// written.
+///
+/// Errors: as for [`read`], for a file that is none.
+pub fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> Result<Vec<u8>> {
+    let operation = "change the record";
+    let (mut record, frame) = read_sealed(path, operation)?;
+    change(&mut record);
+    sealed(&frame, record.to_string())
 }
 
 /// Reads a run's file.
@@ -683,7 +700,9 @@ fn rows(frame: &DataFrame) -> PolarsResult<Vec<Row>> {
 fn check_name(path: &Path, operation: &'static str, key: &str) -> Result<()> {
     match key_in_name(path) {
         Some(name) if name == key => Ok(()),
-        Some(_) => Err(Error::format(operation, path, format!("under the name of another run: it holds {key}"))),
+        Some(_) => {
+            Err(Error::format(operation, path, format!("under the name of another run: it holds {key}")))
+        }
         None => Err(Error::format(operation, path, format!("its name is not that of a run: it holds {key}"))),
     }
 }
@@ -694,6 +713,21 @@ fn read_frame<R: Serialize + DeserializeOwned>(
     operation: &'static str,
     (field, newest): (&str, u32),
 ) -> Result<(R, DataFrame)> {
+    let (value, frame) = read_sealed(path, operation)?;
+    let later = |problem: String| Error::Later { operation, path: path.to_path_buf(), problem };
+    if let Some(schema) = value[field]["schema"].as_u64().filter(|schema| *schema > u64::from(newest)) {
+        let versions = format!("schema {schema}; this one reads up to {newest}");
+        return Err(later(format!("written by a later version of rethink ({versions})")));
+    }
+    if value.get(field).is_none() {
+        return Err(Error::format(operation, path, format!("its record has no {field:?}")));
+    }
+    // The file is to the byte what rethink wrote: what cannot be read of it is of another version.
+    Ok((strict::from_value(value).map_err(later)?, frame))
+}
+
+/// The record, as JSON, and the frame in a file that is to the byte what was written.
+fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Value, DataFrame)> {
     let bytes = fs::read(path).map_err(Error::io(operation, path))?;
     let malformed = |problem: String| Error::format(operation, path, problem);
     if !is_whole(&bytes) {
@@ -709,13 +743,5 @@ fn read_frame<R: Serialize + DeserializeOwned>(
     let (metadata, frame) = read().map_err(|e| malformed(e.to_string()))?;
     let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
     let json = json.ok_or_else(|| malformed("it has no record: not a run of rethink".into()))?;
-    let later = |problem: String| Error::Later { operation, path: path.to_path_buf(), problem };
-    let value: serde_json::Value = serde_json::from_str(json).map_err(|e| malformed(e.to_string()))?;
-    if let Some(schema) = value[field]["schema"].as_u64().filter(|schema| *schema > u64::from(newest)) {
-        let versions = format!("schema {schema}; this one reads up to {newest}");
-        return Err(later(format!("written by a later version of rethink ({versions})")));
-    }
-    // The file is to the byte what rethink wrote: what cannot be read of it is of another version.
-    let record = strict::from_json(json).map_err(later)?;
-    Ok((record, frame))
+    Ok((serde_json::from_str(json).map_err(|e| malformed(e.to_string()))?, frame))
 }

@@ -4,8 +4,8 @@
 use crate::claims::{self, Check};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
-pub use crate::data::thousands;
 use crate::data::published::DIGITS;
+pub use crate::data::thousands;
 use crate::data::{Dataset, Places};
 use crate::figures::Note;
 use crate::measurement::{Measured, Measurement};
@@ -191,9 +191,9 @@ impl Study {
         };
         let short = named(&|data| data.name.clone());
         match owner(&short) {
-            Some(owner) if owner != self.fingerprints() => {
-                named(&|data| format!("{}-{}", data.name, &data.fingerprint[..DIGITS.min(data.fingerprint.len())]))
-            }
+            Some(owner) if !owner.iter().all(|f| self.fingerprints().contains(f)) => named(&|data| {
+                format!("{}-{}", data.name, &data.fingerprint[..DIGITS.min(data.fingerprint.len())])
+            }),
             _ => short,
         }
     }
@@ -213,7 +213,11 @@ impl Study {
                 // Another process has marked it since: look again whose it is.
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
                     if owner(&folder).is_none() {
-                        return Err(Error::format("read whose folder it is", folder.join(OWNER), "it does not say"));
+                        return Err(Error::format(
+                            "read whose folder it is",
+                            folder.join(OWNER),
+                            "it does not say",
+                        ));
                     }
                 }
                 marked => return marked.map(|()| folder),
@@ -600,7 +604,8 @@ const OWNER: &str = "data.json";
 /// The fingerprints of the data sets that `folder` belongs to: as marked, or, in one from before there were marks, those of the runs that
 /// its figures were made from. `None` where nothing says.
 fn owner(folder: &Path) -> Option<Vec<String>> {
-    let json = |path: &Path| -> Option<serde_json::Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
+    let json =
+        |path: &Path| -> Option<serde_json::Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
     let texts = |value: &serde_json::Value| -> Option<Vec<String>> {
         value.as_array()?.iter().map(|text| text.as_str().map(String::from)).collect()
     };
@@ -615,7 +620,7 @@ fn owner(folder: &Path) -> Option<Vec<String>> {
         }
         let Some(product) = json(&path) else { continue };
         for (list, what) in [("runs", "config"), ("measurements", "measurement")] {
-            for one in product[list].as_array().into_iter().flatten() {
+            for one in product["provenance"][list].as_array().into_iter().flatten() {
                 let fingerprint = one["record"][what]["data"]["fingerprint"].as_str();
                 found.extend(fingerprint.filter(|f| !found.iter().any(|known| known == f)).map(String::from));
             }

@@ -141,7 +141,12 @@ fn filters(study: &Study) -> String {
 
 /// SHA-256 of everything a notebook's cells are compiled from.
 fn code_fingerprint(root: &Path) -> Result<String> {
-    let mut paths = vec![root.join("Cargo.lock"), root.join("Cargo.toml"), root.join("crate/Cargo.toml"), root.join("crate/build.rs")];
+    let mut paths = vec![
+        root.join("Cargo.lock"),
+        root.join("Cargo.toml"),
+        root.join("crate/Cargo.toml"),
+        root.join("crate/build.rs"),
+    ];
     let mut folders = vec![root.join("crate/src")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).map_err(Error::io("read the folder", &folder))? {

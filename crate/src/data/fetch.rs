@@ -256,7 +256,8 @@ pub fn vouch_by(folder: &Path, bytes: u64, md5: &str) -> Result<bool> {
     if md5_of(&archive)? != md5 {
         return Ok(false);
     }
-    let unpacked = tempfile::tempdir().map_err(Error::io("create a temporary folder in", &std::env::temp_dir()))?;
+    let unpacked =
+        tempfile::tempdir().map_err(Error::io("create a temporary folder in", &std::env::temp_dir()))?;
     unpack(&archive, unpacked.path())?;
     for name in cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]) {
         let [ours, official] = [folder, unpacked.path()].map(|place| fs::read(place.join(name)).ok());
@@ -274,13 +275,14 @@ fn write_sums(folder: &Path, origin: &[RemoteFile]) -> Result<()> {
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let entry = entry.map_err(Error::io("list", folder))?;
-        if entry.path().is_file() && !origin.iter().any(|file| entry.file_name() == *file.name && file.name.ends_with(".tar.gz")) {
+        if entry.path().is_file()
+            && !origin.iter().any(|file| entry.file_name() == *file.name && file.name.ends_with(".tar.gz"))
+        {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
     names.sort();
-    let mut lines: String =
-        origin.iter().map(|file| origin_line(&file.md5, &file.name) + "\n").collect();
+    let mut lines: String = origin.iter().map(|file| origin_line(&file.md5, &file.name) + "\n").collect();
     for name in names {
         let path = folder.join(&name);
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;

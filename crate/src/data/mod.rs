@@ -334,7 +334,7 @@ impl Format {
         }
     }
 
-    fn read(self, folder: &Path) -> Result<Dataset> {
+    pub(crate) fn read(self, folder: &Path) -> Result<Dataset> {
         match self {
             Format::Cifar => cifar::read(folder),
             Format::Mnist => mnist::read(folder),
@@ -673,7 +673,9 @@ pub fn verify(folder: &Path) -> Result<Verified> {
         check_sums(&sums, &files)?;
     }
     let verdict = match data.id(usize::MAX, usize::MAX).published() {
-        Some(Published::Cifar10) => "the files are the official ones: they come from the archive of the official checksum",
+        Some(Published::Cifar10) => {
+            "the files are the official ones: they come from the archive of the official checksum"
+        }
         Some(Published::Mnist) => "the images are the official ones, by their checksum",
         Some(Published::Cifar10JpegQ75) => {
             "the files are a known JPEG re-encoding at quality 75, not the official ones"

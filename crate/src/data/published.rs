@@ -41,12 +41,7 @@ const KNOWN: [(Published, &str, &str, &str); 5] = [
         "cifar10-lossless",
         "CIFAR-10 (5,085 images)",
     ),
-    (
-        Published::Mnist,
-        "4d3a268456b92b699446d4f8b263110d7ebad47ebd05242357372b14804f3bf6",
-        "mnist",
-        "MNIST",
-    ),
+    (Published::Mnist, "4d3a268456b92b699446d4f8b263110d7ebad47ebd05242357372b14804f3bf6", "mnist", "MNIST"),
     (
         Published::ImagenetteSubset,
         "8db211a9c30f121764b758faf8b449239fa0f50baa821afbeb4b1ba6208300f1",

@@ -5,7 +5,7 @@
 //! chance without any regulariser, and at chance after random labels.
 
 use super::{
-    Product, Recipe, Source, Verdict, decay_note, decay_weights, mean, mean_and_deviation, rate_note,
+    Product, Recipe, Source, Verdict, decay_note, decay_weights, mean, mean_and_deviation, papers, rate_note,
     repeats, setting,
 };
 use crate::config::{RunConfig, Scale, Seeds};
@@ -94,9 +94,9 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         text("crop", &|r| yes(r.random_crop).into()),
         text("weight decay", &|r| yes(r.weight_decay).into()),
         text("labels", &|r| if r.random_labels { "random" } else { "true" }.into()),
-        text("train (paper)", &|r| format!("{:.2}", r.train)),
+        text("train (paper)", &|r| papers(runs, format!("{:.2}", r.train))),
         text("train", &|r| ours(r, |run| run.record.train_accuracy)),
-        text("test (paper)", &|r| format!("{:.2}", r.test)),
+        text("test (paper)", &|r| papers(runs, format!("{:.2}", r.test))),
         text("test", &|r| ours(r, |run| run.record.test_accuracy)),
         Column::new("seeds".into(), rows.iter().map(|(r, _)| of(r).len() as u32).collect::<Vec<_>>()),
         text("ended", &|r| endings(&of(r))),

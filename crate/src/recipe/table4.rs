@@ -5,7 +5,7 @@
 
 use super::table1::{accuracies, endings, model_named};
 use super::{
-    Product, Recipe, Size, Source, Verdict, decay_note, decay_weights, mean, narrow, repeats, sized,
+    Product, Recipe, Size, Source, Verdict, decay_note, decay_weights, mean, narrow, papers, repeats, sized,
 };
 use crate::augment::Augmentation;
 use crate::config::{RunConfig, Scale, Seeds};
@@ -102,7 +102,9 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
     let columns = vec![
         text("model", &|r| r.model.into()),
         text("regulariser", &|r| r.regularizer.title().into()),
-        text("train (paper)", &|r| r.train.map_or("failed to converge".into(), |v| format!("{v:.2}"))),
+        text("train (paper)", &|r| {
+            papers(runs, r.train.map_or("failed to converge".into(), |v| format!("{v:.2}")))
+        }),
         text("train", &|r| accuracies(&of(r), |run| run.record.train_accuracy)),
         Column::new("seeds".into(), TABLE_4.iter().map(|r| of(r).len() as u32).collect::<Vec<_>>()),
         text("ended", &|r| endings(&of(r))),
