@@ -300,7 +300,8 @@ fn a_program_knows_the_commit_that_it_was_built_from() {
     };
     let commit = |folder: &Path| {
         git(folder, &["add", "-A"]);
-        git(folder, &["commit", "-qm", "x"]);
+        // Equal trees of one second would be one commit.
+        git(folder, &["commit", "-qm", &folder.display().to_string()]);
         git(folder, &["rev-parse", "HEAD"])
     };
     sources(&other);

@@ -281,7 +281,6 @@ impl Study {
     ///
     /// Errors: those of [`Store::run`] and [`Store::measure`].
     pub fn results(&self, recipe: &Recipe, say: &mut dyn FnMut(&str)) -> Result<Results> {
-        self.store().warn_of_others()?;
         Ok(match recipe.source {
             Source::Runs { .. } => Results::Runs(self.train_all(&self.configs(recipe), say)?),
             Source::Measurements { plan, .. } => Results::Measured(self.measure_all(&plan(self), say)?),
@@ -418,6 +417,7 @@ impl Study {
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<Measured>> {
         let store = self.store();
+        store.warn_of_others()?;
         let mut all = Vec::with_capacity(measurements.len());
         let mut found = 0;
         for (index, measurement) in measurements.iter().enumerate() {
@@ -487,6 +487,7 @@ impl Study {
     /// Errors: those of [`Store::run`].
     pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
         let store = self.store();
+        store.warn_of_others()?;
         let mut runs = Vec::with_capacity(configs.len());
         let mut found = 0;
         let mut forecast = Forecast::new(&store, configs);
