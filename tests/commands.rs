@@ -250,3 +250,97 @@ fn a_sweep_repeats_with_as_many_seeds_as_asked_for() {
     let refused = rethink(&["sweep", "fig1a", "--seeds", "0", "--out", out.path().to_str().unwrap()]);
     assert!(!refused.status.success());
 }
+
+/// `crate/build.rs` is compiled and run as cargo does: on sources that are committed, changed, packaged, or in no repository, and with an
+/// environment that names another repository, as a git hook's does.
+#[test]
+fn a_program_knows_the_commit_that_it_was_built_from() {
+    let root = tempfile::tempdir().unwrap();
+    let script = root.path().join("script");
+    let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
+    let compiled = Command::new(rustc)
+        .args(["--edition", "2024", "-o"])
+        .arg(&script)
+        .arg(rethink_tests::root().join("crate/build.rs"))
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    let other = root.path().join("other");
+    let git = |folder: &Path, arguments: &[&str]| {
+        let mut command = Command::new("git");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+            command.env_remove(name);
+        }
+        let who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"];
+        let said = command.arg("-C").arg(folder).args(who).args(arguments).output().expect("git starts");
+        assert!(said.status.success(), "{arguments:?}: {}", text(&said.stderr));
+        text(&said.stdout).trim().to_string()
+    };
+    let build = |folder: &Path| {
+        let said = Command::new(&script)
+            .current_dir(folder)
+            .env("GIT_DIR", other.join(".git"))
+            .env("GIT_WORK_TREE", &other)
+            .env("GIT_CEILING_DIRECTORIES", root.path())
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{}", text(&said.stderr));
+        let lines = text(&said.stdout);
+        let revision = lines.lines().find_map(|l| l.strip_prefix("cargo::rustc-env=RETHINK_REVISION="));
+        (revision.expect("a revision").to_string(), lines.contains("HEAD"))
+    };
+    let sources = |folder: &Path| {
+        std::fs::create_dir_all(folder.join("crate/src")).unwrap();
+        for file in
+            ["Cargo.toml", "Cargo.lock", "notes.md", "crate/Cargo.toml", "crate/build.rs", "crate/src/lib.rs"]
+        {
+            std::fs::write(folder.join(file), file).unwrap();
+        }
+        folder.join("crate")
+    };
+    let commit = |folder: &Path| {
+        git(folder, &["add", "-A"]);
+        // Equal trees of one second would be one commit.
+        git(folder, &["commit", "-qm", &folder.display().to_string()]);
+        git(folder, &["rev-parse", "HEAD"])
+    };
+    sources(&other);
+    git(&other, &["init", "-q"]);
+    let others = commit(&other);
+
+    let bare = root.path().join("bare");
+    let (revision, watches) = build(&sources(&bare));
+    assert!(revision.starts_with("unknown (no git repository"), "{revision}");
+    assert!(!watches);
+
+    let tree = root.path().join("tree");
+    let at = sources(&tree);
+    git(&tree, &["init", "-q"]);
+    let first = commit(&tree);
+    assert_ne!(first, others);
+    // Where the sources are the commit's, later commits of other files build nothing anew.
+    assert_eq!(build(&at), (first.clone(), false));
+    std::fs::write(tree.join("notes.md"), "more").unwrap();
+    assert_eq!(build(&at), (first.clone(), false), "notes are no source");
+    std::fs::write(at.join("src/new.rs"), "new").unwrap();
+    assert_eq!(build(&at), (format!("{first}+changes"), true));
+    let second = commit(&tree);
+    assert_eq!(build(&at), (second.clone(), false));
+    std::fs::write(tree.join("Cargo.lock"), "changed").unwrap();
+    assert_eq!(build(&at).0, format!("{second}+changes"));
+    // A worktree of its own, at another commit.
+    let aside = root.path().join("aside");
+    git(&tree, &["worktree", "add", "-q", "--detach", aside.to_str().unwrap(), &first]);
+    assert_eq!(build(&aside.join("crate")), (first.clone(), false));
+    std::fs::write(aside.join("crate/src/lib.rs"), "changed").unwrap();
+    assert_eq!(build(&aside.join("crate")), (format!("{first}+changes"), true));
+    // Unpacked within a repository that it is no part of.
+    let inside = sources(&tree.join("vendor"));
+    let (revision, _) = build(&inside);
+    assert!(revision.starts_with("unknown (not a file of the git repository"), "{revision}");
+    // As a package, which says where it comes from.
+    let named =
+        format!("{{\"git\": {{\"sha1\": \"{second}\", \"dirty\": true}}, \"path_in_vcs\": \"crate\"}}");
+    std::fs::write(inside.join(".cargo_vcs_info.json"), named).unwrap();
+    assert_eq!(build(&inside), (format!("{second}+changes"), false));
+}

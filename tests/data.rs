@@ -2,9 +2,19 @@
 //! and downloads from a local server that misbehaves.
 
 use flate2::{Compression, write::GzEncoder};
+use md5::Digest;
+use rand::SeedableRng;
+use rand::rand_core::Rng;
+use rand_chacha::ChaCha8Rng;
 use rethink::Error;
-use rethink::data::fetch::{Patience, fetch_into};
-use rethink::data::{self, Dataset, Format, Places, Source, Split, cifar, mnist, shapes10};
+use rethink::config::{DataId, Scale, Seeds};
+use rethink::corruption::Corruption;
+use rethink::data::fetch::{self, Patience, fetch_into};
+use rethink::data::{self, Dataset, Format, Places, Published, Source, Split, cifar, mnist, shapes10};
+use rethink::measurement::{Measurement, Quantity};
+use rethink::models::ModelKind;
+use rethink::recipe;
+use rethink::study::Study;
 use rethink_tests::server::{Fault, Server};
 use std::fs;
 use std::io::Write;
@@ -80,15 +90,15 @@ fn writes_and_reads_back_cifar_records() {
     assert!(back.train == drawn.train && back.test == drawn.test);
     assert_eq!(back.fingerprint, drawn.fingerprint);
     assert_eq!(back.classes, shapes10::CLASSES);
-    // Other class names than CIFAR-10's: never titled CIFAR-10.
-    assert_eq!(back.title, folder.file_name().unwrap().to_str().unwrap());
+    // Known by its checksum, whatever files it lies in: the same images are the same runs.
+    assert_eq!(back.id(100, 100), drawn.id(100, 100));
+    assert_eq!(back.id(100, 100).published(), Some(Published::Shapes10));
 }
 
 #[test]
-fn titles_a_part_of_cifar10_as_a_part() {
+fn reads_cifar_files_of_any_number() {
     let root = tempfile::tempdir().unwrap();
     let data = cifar::read(&cifar_folder(root.path(), "c")).unwrap();
-    assert_eq!((data.name.as_str(), data.title.as_str()), ("cifar10", "CIFAR-10 (13 images)"));
     assert_eq!((data.train.len(), data.test.len(), data.shape), (13, 4, [3, 32, 32]));
     // The first record of the first file: label 0, then a ramp from 0.
     assert_eq!((data.train.labels[0], data.train.images[5]), (0, 5));
@@ -96,8 +106,6 @@ fn titles_a_part_of_cifar10_as_a_part() {
     // Without the names' file the names are the standard ones.
     fs::remove_file(root.path().join("c").join(cifar::NAMES_FILE)).unwrap();
     assert_eq!(cifar::read(&root.path().join("c")).unwrap().classes[9], "truck");
-    let data = cifar::read(&cifar_folder(root.path(), "cifar-10-lossless-bin")).unwrap();
-    assert_eq!(data.name, "cifar10-lossless");
 }
 
 #[test]
@@ -175,7 +183,6 @@ fn reads_mnist_plain_and_compressed() {
     assert_eq!((plain.shape, plain.train.len(), plain.test.len()), ([1, 28, 28], 3, 2));
     assert_eq!(plain.train.labels, [5, 0, 4]);
     assert_eq!(plain.train.images[..3], [0, 1, 2]);
-    assert_eq!(plain.title, "MNIST (3 images)");
     for (name, bytes) in mnist::FILES.iter().zip(mnist_files()) {
         fs::remove_file(folder.join(name)).unwrap();
         fs::write(folder.join(format!("{name}.gz")), gz(&bytes)).unwrap();
@@ -183,13 +190,197 @@ fn reads_mnist_plain_and_compressed() {
     let compressed = mnist::read(&folder).unwrap();
     assert_eq!(compressed.fingerprint, plain.fingerprint);
     assert_eq!(mnist::count(&folder), Some((3, 2)));
-    // Fashion-MNIST has files of these names and sizes; its labels begin otherwise.
-    let fashion = root.path().join("fashion");
-    fs::rename(&folder, &fashion).unwrap();
-    let labels = format!("{}.gz", mnist::FILES[1]);
-    fs::write(fashion.join(labels), gz(&idx(0x0801, &[3], &[9, 0, 0]))).unwrap();
-    let other = mnist::read(&fashion).unwrap();
-    assert_eq!((other.name.as_str(), other.title.as_str()), ("fashion", "fashion"));
+}
+
+// ---- What a data set is called ----
+
+/// What a run's records say of the data in `folder`.
+fn id(folder: &Path) -> DataId {
+    data::open(folder.to_str()).unwrap().id(usize::MAX, usize::MAX)
+}
+
+fn assert_not_the_papers(id: &DataId, title: &str) {
+    assert_eq!(id.title, title);
+    assert_eq!(id.published(), None, "{title}");
+    assert!(!id.is_comparable(), "{title}");
+}
+
+/// A folder's name, its form and what its labels begin with say nothing of what is in it.
+#[test]
+fn files_in_the_form_of_a_published_set_are_called_by_the_form() {
+    let root = tempfile::tempdir().unwrap();
+    // 50,000 and 10,000 images of noise, in CIFAR-10's own folder.
+    let folder = root.path().join("noise/cifar-10-batches-bin");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut noise = |n: usize| {
+        let mut images = vec![0; n * 3072];
+        rng.fill_bytes(&mut images);
+        Split { images, labels: (0..n).map(|i| (i % 10) as u16).collect() }
+    };
+    let classes = cifar::CLASSES.map(String::from).to_vec();
+    let (train, test) = (noise(50_000), noise(10_000));
+    let data = Dataset::new("noise", "noise", classes.clone(), [3, 32, 32], train, test).unwrap();
+    cifar::write(&data, &folder).unwrap();
+    assert_not_the_papers(&id(&folder), "CIFAR-10 format (noise/cifar-10-batches-bin)");
+    // Checksums that somebody made of them prove nothing, nor does a note that they are the archive's.
+    let files: Vec<Vec<u8>> = cifar::TRAIN_FILES
+        .iter()
+        .chain([&cifar::TEST_FILE])
+        .map(|file| fs::read(folder.join(file)).unwrap())
+        .collect();
+    let md5 = data::fetch::CIFAR10_ARCHIVE_MD5;
+    let lines: Vec<String> = data::verify(&folder)
+        .unwrap()
+        .files
+        .iter()
+        .map(|(name, _, sha)| format!("{sha}  {name}\n"))
+        .collect();
+    fs::write(folder.join(data::SUMS_FILE), lines.concat()).unwrap();
+    assert!(!data::fetch::came_from(&folder, md5, &files));
+    let note = format!("# from {ARCHIVE}, MD5 {md5}\n");
+    fs::write(folder.join(data::SUMS_FILE), note + &lines.concat()).unwrap();
+    assert!(data::fetch::came_from(&folder, md5, &files), "the note is in its place");
+    assert!(!cifar::is_official(&folder, &files), "and the pixels are not CIFAR-10's");
+    assert_not_the_papers(&id(&folder), "CIFAR-10 format (noise/cifar-10-batches-bin)");
+    assert!(data::verify(&folder).unwrap().verdict.contains("not compared"));
+
+    // Labels that begin as MNIST's, as many images as MNIST.
+    let folder = root.path().join("mnist");
+    fs::create_dir_all(&folder).unwrap();
+    for (images, labels, n) in [(0, 1, 60_000u32), (2, 3, 10_000)] {
+        let first = [5, 0, 4, 1, 9, 2, 1, 3, 1, 4];
+        let labelled: Vec<u8> = first.into_iter().cycle().take(n as usize).collect();
+        fs::write(folder.join(mnist::FILES[images]), idx(0x0803, &[n, 28, 28], &vec![7; n as usize * 784]))
+            .unwrap();
+        fs::write(folder.join(mnist::FILES[labels]), idx(0x0801, &[n], &labelled)).unwrap();
+    }
+    let parent = root.path().canonicalize().unwrap();
+    let parent = parent.file_name().unwrap().to_str().unwrap();
+    assert_not_the_papers(&id(&folder), &format!("MNIST format ({parent}/mnist)"));
+    assert!(data::verify(&folder).unwrap().verdict.contains("not the official images"));
+
+    // A published set's title is refused to other images, a title of one's own is not.
+    let other = small(13, 4);
+    for title in ["CIFAR-10", "CIFAR-10 (JPEG q75)", "MNIST", "ImageNet (ILSVRC-2012)", "shapes10 (embedded)"]
+    {
+        let error = other.changed("cifar10", title, |_, _| ()).unwrap_err().to_string();
+        assert!(error.contains(title) && error.contains("not it"), "{error}");
+    }
+    let own = other.changed("own", "mine", |_, _| ()).unwrap().id(1, 1);
+    assert!(own.is_comparable() && own.published().is_none());
+}
+
+/// Fashion-MNIST and Kuzushiji-MNIST lie in `FashionMNIST/raw` and `KMNIST/raw`.
+#[test]
+fn two_sets_in_folders_of_one_name_are_two_and_one_set_in_two_folders_is_one() {
+    let root = tempfile::tempdir().unwrap();
+    let [fashion, kanji, copy] = ["FashionMNIST", "KMNIST", "elsewhere"].map(|name| {
+        let folder = root.path().join(name);
+        fs::rename(mnist_folder(root.path()), &folder).unwrap();
+        fs::create_dir(root.path().join(format!("{name}.new"))).unwrap();
+        fs::rename(&folder, root.path().join(format!("{name}.new/raw"))).unwrap();
+        fs::rename(root.path().join(format!("{name}.new")), &folder).unwrap();
+        folder.join("raw")
+    });
+    fs::write(kanji.join(mnist::FILES[3]), idx(0x0801, &[2], &[7, 3])).unwrap();
+    let [f, k, c] = [&fashion, &kanji, &copy].map(|folder| id(folder));
+    assert_not_the_papers(&f, "MNIST format (FashionMNIST/raw)");
+    assert_not_the_papers(&k, "MNIST format (KMNIST/raw)");
+    assert_ne!(f.name, k.name);
+    assert_ne!(f, k);
+    // Another folder: another title for people, the same run.
+    assert_eq!(c.title, "MNIST format (elsewhere/raw)");
+    assert_eq!((&c.name, &c), (&f.name, &f));
+    let key = |folder: &Path| {
+        let data = data::open(folder.to_str()).unwrap();
+        let (model, truth) = (ModelKind::Mlp1x512, Corruption::TrueLabels);
+        let run = recipe::setting(&data, Scale::Smoke, model, truth, Seeds::default()).key();
+        (run, Measurement::new(&data, (3, 2), Quantity::Theorem1, 1).key())
+    };
+    assert_eq!(key(&fashion), key(&copy));
+    assert_ne!(key(&fashion), key(&kanji));
+}
+
+/// Sets of one short name do not overwrite one another's figures.
+#[test]
+fn a_folder_of_figures_belongs_to_one_data_set() {
+    let out = tempfile::tempdir().unwrap();
+    let base = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
+    let study = |first: u8| {
+        let data = small(13, 4).changed("raw", &format!("mine, {first}"), |train, _| train.images[0] = first);
+        Study::of(data.unwrap(), &base)
+    };
+    let [one, two] = [1, 2].map(study);
+    assert_eq!(one.folder(), two.folder(), "while nobody has it");
+    let folder = one.own_folder().unwrap();
+    assert_eq!((&folder, &one.folder()), (&out.path().join("raw-smoke"), &folder));
+    fs::write(folder.join("fig1a.svg"), "the first").unwrap();
+    let other = two.own_folder().unwrap();
+    assert_eq!(other, out.path().join(format!("raw-{}-smoke", &two.data.fingerprint[..8])));
+    assert_eq!([one.own_folder().unwrap(), two.own_folder().unwrap()], [folder.clone(), other]);
+    assert_eq!(fs::read_to_string(folder.join("fig1a.svg")).unwrap(), "the first");
+    // A folder from before there were marks belongs to the set that its figures say.
+    fs::remove_file(folder.join("data.json")).unwrap();
+    let of = |study: &Study| {
+        let record = serde_json::json!({ "config": { "data": study.data.id(1, 1) } });
+        serde_json::json!({ "provenance": { "runs": [{ "record": record }] } }).to_string()
+    };
+    fs::write(folder.join("fig1a.json"), of(&two)).unwrap();
+    assert_eq!(two.folder(), folder);
+    assert_eq!(one.folder(), out.path().join(format!("raw-{}-smoke", &one.data.fingerprint[..8])));
+}
+
+/// The name of what is downloaded, or unpacked by hand from the official archive, rests on the archive's checksum.
+#[test]
+fn files_are_vouched_for_by_the_archive_that_they_come_from() {
+    let root = tempfile::tempdir().unwrap();
+    let (_, bytes) = archive(&[], "").remove(0);
+    let md5 = md5::Md5::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let folder = root.path().join("cifar-10-batches-bin");
+    cifar::write(&shapes10::generate(50, 10, 1).unwrap(), &folder).unwrap();
+    let length = bytes.len() as u64;
+    assert!(!fetch::vouch_by(&folder, length, &md5).unwrap(), "there is no archive");
+    for place in [root.path(), &folder] {
+        let at = place.join(ARCHIVE);
+        fs::write(&at, &bytes).unwrap();
+        assert!(
+            !fetch::vouch_by(&folder, length, data::fetch::CIFAR10_ARCHIVE_MD5).unwrap(),
+            "another archive"
+        );
+        assert!(fetch::vouch_by(&folder, length, &md5).unwrap());
+        let files = |folder: &Path| -> Vec<Vec<u8>> {
+            let names = cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]);
+            names.map(|name| fs::read(folder.join(name)).unwrap()).collect()
+        };
+        assert!(fetch::came_from(&folder, &md5, &files(&folder)));
+        assert!(!fetch::came_from(&folder, data::fetch::CIFAR10_ARCHIVE_MD5, &files(&folder)));
+        assert!(data::verify(&folder).is_ok());
+        let mut changed = files(&folder);
+        changed[5][1000] ^= 1;
+        assert!(!fetch::came_from(&folder, &md5, &changed), "one byte of the test images");
+        fs::remove_file(folder.join(data::SUMS_FILE)).unwrap();
+        fs::remove_file(at).unwrap();
+    }
+    // One image is not the archive's.
+    fs::write(root.path().join(ARCHIVE), &bytes).unwrap();
+    let mut test = fs::read(folder.join(cifar::TEST_FILE)).unwrap();
+    test[1000] ^= 1;
+    fs::write(folder.join(cifar::TEST_FILE), test).unwrap();
+    assert!(!fetch::vouch_by(&folder, length, &md5).unwrap());
+    assert!(!folder.join(data::SUMS_FILE).exists());
+}
+
+/// Files of the user's own in the place of a download are kept.
+#[test]
+fn a_download_keeps_another_set_that_lies_in_its_place() {
+    let server = Server::start(archive(&[], ""), vec![]);
+    let root = tempfile::tempdir().unwrap();
+    let own = cifar_folder(root.path(), "cifar-10-batches-bin");
+    let before = cifar::read(&own).unwrap().fingerprint;
+    let folder = fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap();
+    assert_ne!(cifar::read(&folder).unwrap().fingerprint, before);
+    let kept = root.path().join("cifar-10-batches-bin.before-fetch-1");
+    assert_eq!(cifar::read(&kept).unwrap().fingerprint, before);
 }
 
 /// What a notebook, a Slurm job or a suggested command is told finds the same files from elsewhere.
@@ -479,7 +670,13 @@ fn reads_the_real_cifar10() {
     let data = cifar::read(&folder).unwrap();
     println!("{data:?}, read in {:.2} s", start.elapsed().as_secs_f64());
     assert_eq!((data.train.len(), data.test.len()), (50_000, 10_000));
-    assert!(["CIFAR-10", "CIFAR-10 (JPEG q75)"].contains(&data.title.as_str()));
+    // The official files, where their archive vouches for them; the known copy; or nothing that has a name.
+    let known = data.id(usize::MAX, usize::MAX).published();
+    match data.title.as_str() {
+        "CIFAR-10" => assert_eq!(known, Some(Published::Cifar10)),
+        "CIFAR-10 (JPEG q75)" => assert_eq!(known, Some(Published::Cifar10JpegQ75)),
+        _ => assert_eq!(known, None),
+    }
     // The first ten labels of CIFAR-10's first file and of its test file, as published.
     assert_eq!(data.train.labels[..10], [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]);
     assert_eq!(data.test.labels[..10], [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]);
@@ -491,6 +688,21 @@ fn reads_the_real_cifar10() {
     assert_eq!(cifar::count(&folder), Some((50_000, 10_000)));
     let verified = data::verify(&folder).unwrap();
     assert_eq!((verified.format, verified.files.len()), (Format::Cifar, 6));
+    if known.is_none() {
+        return;
+    }
+    // With one image changed, or other test images (ciFAIR-10 replaces 325), it is another set.
+    let other = data.changed("other", "other", |_, test| test.images[5_000_000] ^= 1).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let folder = copy.path().join("ciFAIR-10");
+    cifar::write(&other, &folder).unwrap();
+    assert_not_the_papers(&id(&folder), "CIFAR-10 format (ciFAIR-10)");
+    // The same in another folder is the same.
+    cifar::write(&data, &copy.path().join("copy")).unwrap();
+    if data.title != "CIFAR-10" {
+        assert_eq!(id(&copy.path().join("copy")), data.id(usize::MAX, usize::MAX));
+        assert_eq!(cifar::read(&copy.path().join("copy")).unwrap().title, data.title);
+    }
 }
 
 #[test]
@@ -499,6 +711,12 @@ fn reads_the_real_lossless_part() {
     let data = cifar::read(&folder).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (5_085, 1_017));
     assert_eq!((data.name.as_str(), data.title.as_str()), ("cifar10-lossless", "CIFAR-10 (5,085 images)"));
+    assert_eq!(data.id(1, 1).published(), Some(Published::Cifar10Lossless));
+    // As the official files begin.
+    for (file, sha) in cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]).zip(cifar::OFFICIAL_HEADS) {
+        let there = data::verify(&folder).unwrap().files;
+        assert!(there.iter().any(|(name, _, sum)| name == file && sum == sha), "{file}");
+    }
     // The first pixel of CIFAR-10's first image (a frog): red 59, green 62, blue 63.
     let at = |plane: usize| data.train.images[plane * 1024];
     assert_eq!([at(0), at(1), at(2)], [59, 62, 63]);
@@ -512,6 +730,25 @@ fn reads_the_real_mnist() {
     assert_eq!(data.train.labels[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
     let verdict = data::verify(&folder).unwrap().verdict;
     assert!(verdict.contains("official"), "{verdict}");
+    assert_eq!(data.id(1, 1).published(), Some(Published::Mnist));
+    // The same not compressed; and inverted, which is no MNIST.
+    let root = tempfile::tempdir().unwrap();
+    let [plain, inverted] = ["plain", "inverted"].map(|name| {
+        let folder = root.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        folder
+    });
+    for (n, split) in [&data.train, &data.test].into_iter().enumerate() {
+        let count = split.len() as u32;
+        let labels: Vec<u8> = split.labels.iter().map(|&label| label as u8).collect();
+        let negative: Vec<u8> = split.images.iter().map(|v| 255 - v).collect();
+        for (folder, images) in [(&plain, &split.images), (&inverted, &negative)] {
+            fs::write(folder.join(mnist::FILES[2 * n]), idx(0x0803, &[count, 28, 28], images)).unwrap();
+            fs::write(folder.join(mnist::FILES[2 * n + 1]), idx(0x0801, &[count], &labels)).unwrap();
+        }
+    }
+    assert_eq!(id(&plain), data.id(usize::MAX, usize::MAX));
+    assert_not_the_papers(&id(&inverted), "MNIST format (inverted)");
     // The sizes that the fetch expects are those of the official files.
     for file in data::fetch::source("mnist").unwrap().files {
         let path = folder.join(&file.name);

@@ -1,27 +1,37 @@
-//! Run files of every schema that there has been stay readable.
+//! Run files of every schema that there has been stay readable; what is no run of a store, or of a version to come, does not count.
 //!
-//! `fixtures/schema/N.parquet` is a run of schema N, `N.measured.parquet` a measurement; made with
+//! `fixtures/schema/N` holds a run and a measurement of schema N, made with
 //! `rethink run --model mlp1x512 --corruption random-labels --data shapes10 --scale smoke --epochs 3` and
 //! `rethink sweep theorem1 --data shapes10 --scale smoke`.
 
 use clap::Parser;
-use rethink::cli::command::{Action, Command};
-use rethink::config::{SCHEMA, Scale};
+use rethink::cli::command::{Action, Command as Line};
+use rethink::config::{SCHEMA, Scale, Seeds};
+use rethink::corruption::Corruption;
+use rethink::data::{Dataset, shapes10};
+use rethink::measurement::{Measurement, Quantity};
+use rethink::models::ModelKind;
 use rethink::store::{self, Store};
-use rethink_tests::root;
+use rethink::{Error, recipe, strict};
+use rethink_tests::{rethink_bin, root};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn a_sample_of_each_schema_is_read() {
-    let folder = root().join("tests/fixtures/schema");
     for schema in 1..=SCHEMA {
-        let path = folder.join(format!("{schema}.parquet"));
-        let run = store::read(&path).unwrap_or_else(|e| panic!("schema {schema}: {e}"));
+        let folder = root().join(format!("tests/fixtures/schema/{schema}"));
+        let store = Store::new(&folder);
+        let mut contents = store.contents().unwrap();
+        assert_eq!(contents.passed_over, [], "schema {schema}");
+        let (Some(run), Some(measured)) = (contents.runs.pop(), contents.measured.pop()) else {
+            panic!("schema {schema}: a run and a measurement")
+        };
         assert_eq!(run.record.config.schema, schema);
         assert_eq!((run.record.epochs, run.frame.height()), (3, 3));
         let losses = run.frame.column("loss").unwrap().f64().unwrap();
         assert!(losses.iter().all(|loss| loss.is_some_and(|loss| loss > 0.0 && loss < 10.0)));
-        let measured = store::read_measured(&folder.join(format!("{schema}.measured.parquet")));
-        let measured = measured.unwrap_or_else(|e| panic!("schema {schema}: {e}"));
         assert!(measured.frame.height() > 0);
     }
 }
@@ -30,13 +40,16 @@ fn a_sample_of_each_schema_is_read() {
 #[test]
 fn published_runs_are_read() {
     let store = Store::new(root().join("figures/published/runs"));
-    let runs = store.all().unwrap();
-    assert!(!runs.is_empty());
-    for run in &runs {
+    let contents = store.contents().unwrap();
+    assert_eq!(contents.passed_over, []);
+    assert!(!contents.runs.is_empty() && !contents.measured.is_empty());
+    for run in &contents.runs {
         let found = store.get(&run.record.config).unwrap().expect("a run lies under its configuration's key");
         assert_eq!(found.record.digest, run.record.digest);
     }
-    for measured in store.measurements().unwrap() {
+    for measured in &contents.measured {
+        // None of them is of data that are called what they are not.
+        assert!(measured.record.measurement.data.published().is_some());
         let found = store.get_measured(&measured.record.measurement).unwrap().expect("under its key");
         assert_eq!(found.record.digest, measured.record.digest);
     }
@@ -74,9 +87,207 @@ fn keys_stay() {
         ("--epochs 30 --corruption shuffled-pixels", "e1e3f4c5ff02c4ec"),
     ] {
         let line = format!("{goes_on} {more}");
-        let Action::Run { choice, .. } = Command::try_parse_from(line.split(' ')).unwrap().action else {
+        let Action::Run { choice, .. } = Line::try_parse_from(line.split(' ')).unwrap().action else {
             panic!("{line}");
         };
         assert_eq!(choice.configure_on(cifar.clone(), Scale::Paper).key(), key, "{line}");
     }
+}
+
+/// A store of a run and a measurement, on few images.
+fn small_store(folder: &Path) -> (Store, Dataset, std::path::PathBuf, std::path::PathBuf) {
+    let store = Store::new(folder);
+    let data = shapes10::generate(20, 10, 1).unwrap();
+    let (model, truth) = (ModelKind::Mlp1x512, Corruption::TrueLabels);
+    let mut config = recipe::setting(&data, Scale::Smoke, model, truth, Seeds::default());
+    (config.width, config.hyper.epochs) = (1.0 / 128.0, 2);
+    store.run(&config, &data, Scale::Smoke, &mut |_| ()).unwrap();
+    let measurement = Measurement::new(&data, (10, 10), Quantity::Theorem1, 1);
+    store.measure(&measurement, &data, Scale::Smoke, &mut |_| ()).unwrap();
+    let paths = (store.path(&config.key()), store.measured_path(&measurement.key()));
+    (store, data, paths.0, paths.1)
+}
+
+/// The copies that synchronising programs and file managers make, and other files that lie in a store.
+fn copies(run: &Path, measured: &Path) -> Vec<std::path::PathBuf> {
+    let folder = run.parent().unwrap();
+    let key = run.file_stem().unwrap().to_str().unwrap().to_string();
+    let of = measured.file_name().unwrap().to_str().unwrap().to_string();
+    let names = [
+        format!("{key}.sync-conflict-20260101-120000-ABCDEFG.parquet"),
+        format!("{key} (1).parquet"),
+        format!("{key} (laptop's conflicted copy 2026-01-01).parquet"),
+        // The run under another run's name.
+        format!("{}.parquet", key.chars().rev().collect::<String>()),
+        format!("{key}.measured.parquet"),
+        of.replace(".measured.parquet", ".sync-conflict-20260101-120000-ABCDEFG.measured.parquet"),
+        // A measurement as a run.
+        of.replace(".measured", ""),
+    ];
+    let mut there: Vec<_> = names.into_iter().map(|name| folder.join(name)).collect();
+    for (number, path) in there.iter().enumerate() {
+        fs::copy(if number < 5 { run } else { measured }, path).unwrap();
+    }
+    for (name, bytes) in
+        [(format!("._{key}.parquet"), &b"\0\x05\x16\x07"[..]), ("mine.parquet".into(), b"PAR1")]
+    {
+        fs::write(folder.join(&name), bytes).unwrap();
+        there.push(folder.join(name));
+    }
+    let mut damaged = fs::read(run).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    let path = folder.join("0123456789abcdef.parquet");
+    fs::write(&path, damaged).unwrap();
+    there.push(path);
+    there.sort();
+    there
+}
+
+#[test]
+fn what_is_no_run_of_the_store_is_passed_over_and_a_run_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _, run, measured) = small_store(folder.path());
+    let whole = (fs::read(&run).unwrap(), fs::read(&measured).unwrap());
+    let others = copies(&run, &measured);
+    let contents = store.contents().unwrap();
+    assert_eq!((contents.runs.len(), contents.measured.len()), (1, 1));
+    let named: Vec<_> = contents.passed_over.iter().map(|other| other.path.clone()).collect();
+    assert_eq!(named, others);
+    assert_eq!((store.all().unwrap().len(), store.measurements().unwrap().len()), (1, 1));
+    let reason = |name: &str| {
+        let file = contents.passed_over.iter().find(|o| o.path.to_string_lossy().contains(name));
+        file.unwrap_or_else(|| panic!("{name}")).reason.clone()
+    };
+    let key = run.file_stem().unwrap().to_str().unwrap();
+    assert!(reason("conflicted").contains(&format!("a copy of {key}")), "{}", reason("conflicted"));
+    assert!(reason("mine").contains("not that of a run"));
+    assert!(reason("0123456789abcdef").contains("damaged"));
+    let reversed: String = key.chars().rev().collect();
+    assert!(reason(&reversed).contains("the name of another run") && reason(&reversed).contains(key));
+    assert!(store::read(&run.with_file_name(format!("{reversed}.parquet"))).is_err());
+    assert_eq!((fs::read(&run).unwrap(), fs::read(&measured).unwrap()), whole, "nothing is touched");
+}
+
+/// What is damaged, or another run, under the name of a run that is wanted: the run is made anew, and the file kept.
+#[test]
+fn a_damaged_file_of_a_wanted_run_is_kept_beside_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, data, run, measured) = small_store(folder.path());
+    let first = store.contents().unwrap();
+    let (config, measurement) = (&first.runs[0].record.config, &first.measured[0].record.measurement);
+    for path in [&run, &measured] {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(path, &bytes).unwrap();
+    }
+    let damaged = [&run, &measured].map(|path| fs::read(path).unwrap());
+    assert!(store.get(config).unwrap().is_none() && store.get_measured(measurement).unwrap().is_none());
+    let again = store.run(config, &data, Scale::Smoke, &mut |_| ()).unwrap();
+    let (measured_again, new) = store.measure(measurement, &data, Scale::Smoke, &mut |_| ()).unwrap();
+    assert!(new);
+    assert_eq!(again.record.digest, first.runs[0].record.digest);
+    assert_eq!(measured_again.record.digest, first.measured[0].record.digest);
+    for (path, damaged) in [&run, &measured].into_iter().zip(&damaged) {
+        let kept = path.with_added_extension("passed-over-1");
+        assert_eq!(&fs::read(kept).unwrap(), damaged);
+    }
+    assert_eq!(store.contents().unwrap().passed_over, []);
+}
+
+/// The bytes of a store's file with the record changed by `change`, sealed as a later version would seal it.
+fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    store::with_record(path, change).unwrap()
+}
+
+#[test]
+fn records_of_a_version_to_come_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, data, run, measured) = small_store(folder.path());
+    let config = store.all().unwrap()[0].record.config.clone();
+    type Change = fn(&mut serde_json::Value);
+    let cases: [(&Path, Change, &str); 8] = [
+        (
+            &run,
+            |r| r["config"]["schema"] = 7.into(),
+            "a later version of rethink (schema 7; this one reads up to 1)",
+        ),
+        (&run, |r| r["config"]["hyper"]["novelty"] = 0.5.into(), "\"config.hyper.novelty\""),
+        (&run, |r| r["config"]["data"]["crop"] = "x".into(), "\"config.data.crop\""),
+        (&run, |r| r["retold"] = true.into(), "\"retold\""),
+        (&run, |r| r["provenance"]["weather"] = "fair".into(), "\"provenance.weather\""),
+        (&run, |r| r["config"]["model"] = "transformer".into(), "transformer"),
+        (&measured, |r| r["measurement"]["schema"] = 9.into(), "(schema 9; this one reads up to 1)"),
+        (&measured, |r| r["measurement"]["what"]["kind"] = "theorem7".into(), "theorem7"),
+    ];
+    for (path, change, words) in cases {
+        let before = fs::read(path).unwrap();
+        fs::write(path, with_record(path, change)).unwrap();
+        let error = if path == run { store::read(path).err() } else { store::read_measured(path).err() };
+        let error = error.unwrap_or_else(|| panic!("{words} is read"));
+        assert!(matches!(error, Error::Later { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+        let contents = store.contents().unwrap();
+        assert_eq!(contents.runs.len() + contents.measured.len(), 1, "{words}");
+        assert_eq!(contents.passed_over.len(), 1);
+        if path == run {
+            // Never trained over: the later version's numbers are somebody's.
+            assert!(matches!(store.run(&config, &data, Scale::Smoke, &mut |_| ()), Err(Error::Later { .. })));
+        }
+        fs::write(path, before).unwrap();
+    }
+    // What is written here is read here.
+    fs::write(&run, with_record(&run, |_| ())).unwrap();
+    assert_eq!(store.all().unwrap().len(), 1);
+    let own = serde_json::to_string(&config).unwrap();
+    assert_eq!(strict::from_json::<rethink::config::RunConfig>(&own).unwrap(), config);
+}
+
+/// Every command counts a run once and says what it passes over, once.
+#[test]
+fn every_command_passes_over_what_is_no_run() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().to_str().unwrap();
+    let rethink = |arguments: &[&str]| {
+        let mut command = Command::new(rethink_bin());
+        command.args(arguments).args(["--out", path]);
+        command.env_remove("RETHINK_DATA").env("XDG_CACHE_HOME", "/nonexistent");
+        let said = command.output().unwrap();
+        let [text, problems] = [said.stdout, said.stderr].map(|b| String::from_utf8_lossy(&b).into_owned());
+        assert!(said.status.success(), "{arguments:?}: {problems}");
+        (text, problems)
+    };
+    let of_shapes = ["--data", "shapes10", "--scale", "smoke"];
+    let run = [&["run", "--model", "mlp1x512", "--epochs", "2"][..], &of_shapes].concat();
+    let sweep = [&["sweep", "theorem1"][..], &of_shapes].concat();
+    rethink(&run);
+    rethink(&sweep);
+    let before: Vec<String> = ["list", "compare", "claims"].map(|c| rethink(&[c, "--json"]).0).to_vec();
+    let store = Store::new(out.path().join("runs"));
+    let contents = store.contents().unwrap();
+    let at = store.path(&contents.runs[0].record.config.key());
+    let measured = store.measured_path(&contents.measured[0].record.measurement.key());
+    let others = copies(&at, &measured);
+    let named =
+        |problems: &str, path: &Path| problems.matches(&format!("{} is passed over", path.display())).count();
+    for (command, before) in ["list", "compare", "claims"].into_iter().zip(&before) {
+        let (text, problems) = rethink(&[command, "--json"]);
+        assert_eq!(&text, before, "{command}");
+        for other in
+            others.iter().filter(|o| command != "claims" || !o.to_string_lossy().contains(".measured"))
+        {
+            assert_eq!(named(&problems, other), 1, "{command}: {} in {problems}", other.display());
+        }
+    }
+    // These look for runs by their keys, and see by the names alone what is none.
+    let export = [&["export", "--for", "neurips"][..], &of_shapes].concat();
+    for command in [&run, &sweep, &export] {
+        let (_, problems) = rethink(command);
+        for name in ["conflicted", "._", "mine"] {
+            let other = others.iter().find(|other| other.to_string_lossy().contains(name)).unwrap();
+            assert_eq!(named(&problems, other), 1, "{command:?}: {} in {problems}", other.display());
+        }
+    }
+    assert_eq!(store.contents().unwrap().passed_over.len(), others.len());
 }

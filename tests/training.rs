@@ -1059,10 +1059,13 @@ fn a_file_that_is_no_run_is_an_error_with_its_name() {
     let config = config(&data, Corruption::TrueLabels);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path());
-    std::fs::write(store.path(&config.key()), b"PAR1 and nothing more").unwrap();
-    let error = store.get(&config).unwrap_err().to_string();
+    let path = store.path(&config.key());
+    std::fs::write(&path, b"PAR1 and nothing more").unwrap();
+    let error = rethink::store::read(&path).unwrap_err().to_string();
     assert!(error.contains(&config.key()), "{error}");
-    assert!(store.all().is_err());
+    // It does not stand in the way of what is a run.
+    assert!(store.get(&config).unwrap().is_none() && store.all().unwrap().is_empty());
+    assert_eq!(store.contents().unwrap().passed_over[0].path, path);
 }
 
 #[test]

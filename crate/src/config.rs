@@ -49,12 +49,13 @@ impl FromStr for Scale {
     }
 }
 
-/// The data set of a run, as the run's key and its record hold it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The data set of a run, as its record holds it, and its key without the folder that is in some titles. Equal where the keys are.
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub struct DataId {
     /// Short name (`cifar10`, `shapes10`).
     pub name: String,
-    /// Name for figures ("CIFAR-10 (JPEG q75)").
+    /// Name for figures ("CIFAR-10 (JPEG q75)"); of files that are no known set "MNIST format (FOLDER)", the folder being no part of
+    /// a run's key.
     pub title: String,
     /// SHA-256 of the images and labels, in hexadecimal.
     pub fingerprint: String,
@@ -62,6 +63,22 @@ pub struct DataId {
     pub train: usize,
     /// The first this many test images are used.
     pub test: usize,
+}
+
+impl DataId {
+    /// What a run's key is made of.
+    pub(crate) fn keyed(&self) -> DataId {
+        DataId { title: self.keyed_title().into(), ..self.clone() }
+    }
+}
+
+impl PartialEq for DataId {
+    fn eq(&self, other: &DataId) -> bool {
+        self.name == other.name
+            && self.keyed_title() == other.keyed_title()
+            && self.fingerprint == other.fingerprint
+            && (self.train, self.test) == (other.train, other.test)
+    }
 }
 
 /// One seed for each source of chance, so that each can be varied alone.
@@ -493,7 +510,8 @@ impl RunConfig {
     /// The run's name in the store: the first 16 hexadecimal digits of the SHA-256 of the
     /// configuration's JSON.
     pub fn key(&self) -> String {
-        let json = serde_json::to_vec(self).expect("a configuration of plain values is JSON");
+        let keyed = RunConfig { data: self.data.keyed(), ..self.clone() };
+        let json = serde_json::to_vec(&keyed).expect("a configuration of plain values is JSON");
         hex(&Sha256::digest(&json)[..8])
     }
 }

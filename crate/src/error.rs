@@ -26,6 +26,16 @@ pub enum Error {
         /// What is wrong, with the place and the numbers.
         problem: String,
     },
+    /// A later version of this program wrote the file, and it holds what this one does not know.
+    #[error("{operation}: {}: {problem}", path.display())]
+    Later {
+        /// What was being done.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is not known.
+        problem: String,
+    },
     /// Two shapes that should agree do not.
     #[error("{operation}: expected shape {expected:?}, got {got:?}")]
     Shape {

@@ -8,6 +8,22 @@ use std::path::Path;
 /// Writes `bytes` to `path` so that a reader, at any moment, sees the old file or the new one.
 /// Creates the folder. Errors name the path.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = written(path, bytes)?;
+    part.persist(path).map_err(|e| Error::io("rename to", path)(e.error))?;
+    Ok(())
+}
+
+/// As [`write_whole`] where there is no file at `path`.
+///
+/// Errors: [`Error::Io`] with the kind "already exists" where there is one, which stays as it is.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = written(path, bytes)?;
+    part.persist_noclobber(path).map_err(|e| Error::io("create", path)(e.error))?;
+    Ok(())
+}
+
+/// `bytes` in a temporary file beside `path`, on disk.
+fn written(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
     let mut builder = tempfile::Builder::new();
@@ -18,8 +34,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut part = builder.tempfile_in(folder).map_err(Error::io("create a temporary file in", folder))?;
     part.write_all(bytes).map_err(Error::io("write", path))?;
     part.as_file().sync_all().map_err(Error::io("write", path))?;
-    part.persist(path).map_err(|e| Error::io("rename to", path)(e.error))?;
-    Ok(())
+    Ok(part)
 }
 
 /// Removes the file at `path`, if there is one. Errors name the path.

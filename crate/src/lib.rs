@@ -41,7 +41,7 @@
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
 //! | [`cli`] | the commands of the program | |
 //! | [`bench`] | images per second, beside PyTorch | |
-//! | [`error`], [`files`] | the error enum; files that are whole or absent | |
+//! | [`error`], [`files`], [`strict`] | the error enum; files that are whole or absent; records that are read whole or not at all | |
 //!
 //! A notebook starts with `use rethink::prelude::*;`. Generic code stays inside: everything that
 //! a cell calls has concrete types, so that cells compile in about a second.
@@ -85,6 +85,7 @@ pub mod provenance;
 pub mod recipe;
 pub mod show;
 pub mod store;
+pub mod strict;
 pub mod study;
 pub mod tables;
 pub mod tensorboard;

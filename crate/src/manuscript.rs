@@ -87,8 +87,11 @@ impl Origin {
     }
 }
 
-/// The first 12 digits of a commit, and whether there were changes.
+/// The first 12 digits of a commit, and whether there were changes; or that it is unknown, and why.
 fn commit(revision: &str) -> String {
+    if revision.starts_with("unknown") {
+        return revision.into();
+    }
     let (hash, changes) =
         revision.split_once('+').map_or((revision, ""), |(hash, _)| (hash, " with changes"));
     format!("{}{changes}", hash.chars().take(12).collect::<String>())

@@ -86,7 +86,8 @@ impl Measurement {
 
     /// Its name in the store: the first 16 hexadecimal digits of the SHA-256 of its JSON.
     pub fn key(&self) -> String {
-        let json = serde_json::to_vec(self).expect("a measurement of plain values is JSON");
+        let keyed = Measurement { data: self.data.keyed(), ..self.clone() };
+        let json = serde_json::to_vec(&keyed).expect("a measurement of plain values is JSON");
         hex(&Sha256::digest(&json)[..8])
     }
 

@@ -4,7 +4,6 @@ use crate::Result;
 use crate::device::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::OnceLock;
 
 /// Where a result comes from.
@@ -12,7 +11,7 @@ use std::sync::OnceLock;
 pub struct Provenance {
     /// Version of this crate.
     pub rethink: String,
-    /// Commit of the source tree, with `+changes` when it had uncommitted ones; `unknown` without git.
+    /// Commit of the sources that the program was built from ([`revision`]).
     pub revision: String,
     /// Versions of the libraries that numbers pass through.
     pub crates: BTreeMap<String, String>,
@@ -66,25 +65,11 @@ impl Provenance {
     }
 }
 
-/// The commit of the source tree this program was built from, as it was when first asked for:
-/// [`crate::study::Study::new`] asks before anything is trained, so that a long run does not record
-/// changes made while it ran.
+/// The commit of the sources that this program was built from, with `+changes` where they had uncommitted ones; where it is not
+/// known, `unknown` with the reason in parentheses. The build finds it out (`build.rs`): what is checked out while the program
+/// runs, and what repository the environment names, has nothing to do with it.
 pub fn revision() -> String {
-    static REVISION: OnceLock<String> = OnceLock::new();
-    REVISION.get_or_init(find_revision).clone()
-}
-
-fn find_revision() -> String {
-    let git = |args: &[&str]| {
-        let out = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(args).output().ok()?;
-        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
-    };
-    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
-    // Only code can change a number; figures and notes may be in flux.
-    match git(&["status", "--porcelain", "--", ".", "../Cargo.lock"]) {
-        Some(changes) if changes.is_empty() => commit,
-        _ => format!("{commit}+changes"),
-    }
+    env!("RETHINK_REVISION").into()
 }
 
 fn crates() -> BTreeMap<String, String> {

@@ -4,6 +4,10 @@
 //! progress has a folder `KEY.partial` beside it; its curves as TensorBoard's event files lie in `tensorboard/`.
 //! A measurement is a file `KEY.measured.parquet` of the same kind; one in progress, `KEY.unfinished`. A finished run is never computed again and never
 //! overwritten.
+//!
+//! Every reader compares a file's name with the key of what is in it, and refuses records with fields or of a schema that it does
+//! not know. Other files that lie there (copies that synchronising programs make, damaged ones, one's own) are passed over, and named
+//! on standard error, once each.
 
 use crate::config::{RunConfig, Scale};
 use crate::data::{Dataset, hex};
@@ -17,15 +21,17 @@ use crate::provenance::Provenance;
 use crate::tensorboard::Events;
 use crate::train::{Checkpoint, Ending, Progress, Row, Trained, check, train};
 use crate::unfinished::Unfinished;
-use crate::{Error, Result, files};
+use crate::{Error, Result, config, files, measurement, strict};
 use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// What is known of a finished run beside its frame.
@@ -131,6 +137,26 @@ impl Run {
     }
 }
 
+/// A file in a store that is no run or measurement of it, or cannot be told to be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Why it does not count.
+    pub reason: String,
+}
+
+/// What [`Store::contents`] finds.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Every finished run, by key.
+    pub runs: Vec<Run>,
+    /// Every finished measurement, by key.
+    pub measured: Vec<Measured>,
+    /// Files beside them, by name.
+    pub passed_over: Vec<PassedOver>,
+}
+
 /// A folder of runs.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -197,23 +223,39 @@ impl Store {
         self.folder.join("tensorboard").join(name)
     }
 
-    /// The finished run of `config`, if there is one.
+    /// The finished run of `config`, if there is one; a file of its name that is damaged or another run is passed over, as by
+    /// [`Store::contents`].
     ///
-    /// Errors: [`Error::Format`] or [`Error::Frame`] for a file that is no run.
+    /// Errors: [`Error::Io`] for a file that cannot be read, [`Error::Later`] for one that a later version wrote.
     pub fn get(&self, config: &RunConfig) -> Result<Option<Run>> {
-        let path = self.path(&config.key());
+        self.found(&self.path(&config.key()), read)
+    }
+
+    fn found<T>(&self, path: &Path, read: fn(&Path) -> Result<T>) -> Result<Option<T>> {
         if !path.exists() {
             return Ok(None);
         }
-        let run = read(&path)?;
-        if run.record.config != *config {
-            return Err(Error::format(
-                "read the run",
-                &path,
-                "it holds another configuration than its name says",
-            ));
+        match read(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(error @ (Error::Io { .. } | Error::Later { .. })) => Err(error),
+            Err(error) => {
+                warn(&PassedOver::because(path, &error));
+                Ok(None)
+            }
         }
-        Ok(Some(run))
+    }
+
+    /// Moves away what lies at `path` and has been passed over, so that nothing is overwritten.
+    fn set_aside(&self, path: &Path) -> Result<()> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let mut aside = (1u32..).map(|n| path.with_added_extension(format!("passed-over-{n}")));
+        let aside =
+            aside.find(|aside| !aside.exists()).unwrap_or_else(|| path.with_added_extension("passed-over"));
+        fs::rename(path, &aside).map_err(Error::io("move away", path))?;
+        eprintln!("warning: {} is kept as {}", path.display(), aside.display());
+        Ok(())
     }
 
     /// The finished run of `config`: from the store, or trained on `data` and put there. Goes on from
@@ -272,6 +314,7 @@ impl Store {
             remove_if_there(&lock)?;
             return Ok(run);
         }
+        self.set_aside(&self.path(&key))?;
         let own = Checkpoint::new(partial.clone(), key.clone());
         // An unreadable checkpoint of its own is an error, which training tells.
         let far = own.epoch().unwrap_or(u32::MAX);
@@ -315,23 +358,64 @@ impl Store {
         Ok(run)
     }
 
-    /// Every finished run, by key.
+    /// Every finished run, by key. What else lies there is passed over with a warning.
     ///
-    /// Errors: as for [`Store::get`], for the first file that is no run.
+    /// Errors: [`Error::Io`] where the folder cannot be listed.
     pub fn all(&self) -> Result<Vec<Run>> {
-        let operation = "list the runs";
-        let mut paths = self.files(operation)?;
-        paths.retain(|path| !path.to_string_lossy().ends_with(MEASURED));
-        paths.iter().map(|path| read(path)).collect()
+        let (runs, passed_over) = self.read_all("list the runs", Kind::Runs, read)?;
+        passed_over.iter().for_each(warn);
+        Ok(runs)
     }
 
-    /// Every finished measurement, by key.
+    /// Every finished measurement, by key. What else lies there is passed over with a warning.
     ///
     /// Errors: as for [`Store::all`].
     pub fn measurements(&self) -> Result<Vec<Measured>> {
-        let mut paths = self.files("list the measurements")?;
-        paths.retain(|path| path.to_string_lossy().ends_with(MEASURED));
-        paths.iter().map(|path| read_measured(path)).collect()
+        let (measured, passed_over) =
+            self.read_all("list the measurements", Kind::Measurements, read_measured)?;
+        passed_over.iter().for_each(warn);
+        Ok(measured)
+    }
+
+    /// Everything in the store, and what is passed over; nothing is printed.
+    ///
+    /// Errors: as for [`Store::all`].
+    pub fn contents(&self) -> Result<Contents> {
+        let (runs, mut passed_over) = self.read_all("list the runs", Kind::Runs, read)?;
+        let (measured, more) = self.read_all("list the measurements", Kind::Measurements, read_measured)?;
+        passed_over.extend(more);
+        passed_over.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Contents { runs, measured, passed_over })
+    }
+
+    /// Names on standard error the files that by their names are no runs and no measurements, once each. For commands that look for
+    /// runs by their keys and never see the others.
+    ///
+    /// Errors: as for [`Store::all`].
+    pub fn warn_of_others(&self) -> Result<()> {
+        let others = self.files("list the runs")?.into_iter().filter(|path| key_in_name(path).is_none());
+        others.map(|path| PassedOver { reason: unnamed(&path), path }).for_each(|other| warn(&other));
+        Ok(())
+    }
+
+    fn read_all<T>(
+        &self,
+        operation: &'static str,
+        kind: Kind,
+        read: fn(&Path) -> Result<T>,
+    ) -> Result<(Vec<T>, Vec<PassedOver>)> {
+        let (mut all, mut passed_over) = (Vec::new(), Vec::new());
+        let mut paths = self.files(operation)?;
+        paths.retain(|path| Kind::of(path) == kind);
+        for path in paths {
+            match read(&path) {
+                Ok(one) => all.push(one),
+                // Removed since the folder was listed.
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => passed_over.push(PassedOver::because(&path, &error)),
+            }
+        }
+        Ok((all, passed_over))
     }
 
     fn files(&self, operation: &'static str) -> Result<Vec<PathBuf>> {
@@ -358,16 +442,7 @@ impl Store {
     ///
     /// Errors: as for [`Store::get`].
     pub fn get_measured(&self, measurement: &Measurement) -> Result<Option<Measured>> {
-        let path = self.measured_path(&measurement.key());
-        if !path.exists() {
-            return Ok(None);
-        }
-        let measured = read_measured(&path)?;
-        if measured.record.measurement != *measurement {
-            let problem = "it holds another measurement than its name says";
-            return Err(Error::format("read the measurement", &path, problem));
-        }
-        Ok(Some(measured))
+        self.found(&self.measured_path(&measurement.key()), read_measured)
     }
 
     /// The finished measurement: from the store, or made on `data` and put there. A killed one goes
@@ -403,6 +478,7 @@ impl Store {
             remove_if_there(&lock)?;
             return Ok((measured, false));
         }
+        self.set_aside(&self.measured_path(&key))?;
         let started = Instant::now();
         let frame = measurement.measure(data, Some(&mut unfinished), say)?;
         let record = MeasuredRecord {
@@ -417,6 +493,65 @@ impl Store {
         unfinished.remove()?;
         fs::remove_file(&lock).map_err(Error::io("remove the measurement's lock", &lock))?;
         Ok((Measured { record, frame }, true))
+    }
+}
+
+/// What a file's name says that it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Runs,
+    Measurements,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Kind {
+        if path.to_string_lossy().ends_with(MEASURED) { Kind::Measurements } else { Kind::Runs }
+    }
+}
+
+impl PassedOver {
+    fn because(path: &Path, error: &Error) -> PassedOver {
+        let reason = match error {
+            Error::Format { problem, .. } | Error::Later { problem, .. } => problem.clone(),
+            Error::Io { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        // What a name tells comes first: a copy of a run is whole.
+        let reason = if key_in_name(path).is_none() { unnamed(path) } else { reason };
+        PassedOver { path: path.to_path_buf(), reason }
+    }
+}
+
+impl std::fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is passed over: {}", self.path.display(), self.reason)
+    }
+}
+
+/// The key that a file is named by: 16 hexadecimal digits before `.parquet` or `.measured.parquet`.
+fn key_in_name(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    let key = name.strip_suffix(MEASURED).or_else(|| name.strip_suffix(".parquet"))?;
+    let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    (key.len() == 16 && key.bytes().all(digit)).then_some(key)
+}
+
+/// Why a file whose name is no key does not count.
+fn unnamed(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let digits = |part: &&str| part.len() == 16 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    match name.split(|c: char| !c.is_ascii_alphanumeric()).find(digits) {
+        Some(key) => format!("its name is not that of a run; a copy of {key}, or a part of one"),
+        None => "its name is not that of a run".into(),
+    }
+}
+
+/// Says what is passed over, once for each file.
+fn warn(passed_over: &PassedOver) {
+    static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if said.insert(passed_over.path.clone()) {
+        eprintln!("warning: {passed_over}");
     }
 }
 
@@ -507,12 +642,17 @@ fn write(path: &Path, run: &Run) -> Result<()> {
 }
 
 fn write_frame(path: &Path, frame: &DataFrame, json: String) -> Result<()> {
+    files::write_whole(path, &sealed(frame, json)?)
+}
+
+/// A store's file: `frame` with a record.
+fn sealed(frame: &DataFrame, json: String) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes)
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(METADATA.into(), json)])))
         .finish(&mut frame.clone())
         .map_err(Error::frame("write the run"))?;
-    files::write_whole(path, &seal(bytes))
+    Ok(seal(bytes))
 }
 
 /// Before a Parquet file's footer: these bytes, and the SHA-256 of all others. Readers of Parquet go by the offsets in the
@@ -548,13 +688,25 @@ fn is_whole(bytes: &[u8]) -> bool {
     seal.starts_with(SEAL) && seal[SEAL.len()..] == hash.finalize()[..]
 }
 
+/// The bytes of a store's file after `change` of its record, whole and sealed: what another version of this program might have
+/// written.
+///
+/// Errors: as for [`read`], for a file that is none.
+pub fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> Result<Vec<u8>> {
+    let operation = "change the record";
+    let (mut record, frame) = read_sealed(path, operation)?;
+    change(&mut record);
+    sealed(&frame, record.to_string())
+}
+
 /// Reads a run's file.
 ///
-/// Errors: [`Error::Io`], [`Error::Format`], both naming the file; a frame whose digest is not the record's, or a record of
-/// another end than the frame's, has been damaged.
+/// Errors: [`Error::Io`], [`Error::Format`], [`Error::Later`], all naming the file; a frame whose digest is not the record's, or a
+/// record of another end than the frame's, has been damaged; a file of another name than its configuration's key is another run's.
 pub fn read(path: &Path) -> Result<Run> {
     let operation = "read the run";
-    let (record, frame): (Record, DataFrame) = read_frame(path, operation)?;
+    let (record, frame): (Record, DataFrame) = read_frame(path, operation, ("config", config::SCHEMA))?;
+    check_name(path, operation, &record.config.key())?;
     let damaged = |problem: &str| Error::format(operation, path, format!("{problem}: it has been damaged"));
     let rows = rows(&frame).map_err(|e| Error::format(operation, path, e.to_string()))?;
     if digest(&rows) != record.digest {
@@ -579,7 +731,9 @@ pub fn read(path: &Path) -> Result<Run> {
 /// Errors: as for [`read`].
 pub fn read_measured(path: &Path) -> Result<Measured> {
     let operation = "read the measurement";
-    let (record, frame): (MeasuredRecord, DataFrame) = read_frame(path, operation)?;
+    let schema = ("measurement", measurement::SCHEMA);
+    let (record, frame): (MeasuredRecord, DataFrame) = read_frame(path, operation, schema)?;
+    check_name(path, operation, &record.measurement.key())?;
     if frame_digest(&frame)? != record.digest {
         let problem = "its frame is not the one that its digest is of: it has been damaged";
         return Err(Error::format(operation, path, problem));
@@ -612,7 +766,37 @@ fn rows(frame: &DataFrame) -> PolarsResult<Vec<Row>> {
     Ok((0..frame.height()).map(row).collect())
 }
 
-fn read_frame<R: DeserializeOwned>(path: &Path, operation: &'static str) -> Result<(R, DataFrame)> {
+fn check_name(path: &Path, operation: &'static str, key: &str) -> Result<()> {
+    match key_in_name(path) {
+        Some(name) if name == key => Ok(()),
+        Some(_) => {
+            Err(Error::format(operation, path, format!("under the name of another run: it holds {key}")))
+        }
+        None => Err(Error::format(operation, path, format!("its name is not that of a run: it holds {key}"))),
+    }
+}
+
+/// The record and the frame in a file, whose description is in the record's `field` and of a schema of at most `newest`.
+fn read_frame<R: Serialize + DeserializeOwned>(
+    path: &Path,
+    operation: &'static str,
+    (field, newest): (&str, u32),
+) -> Result<(R, DataFrame)> {
+    let (value, frame) = read_sealed(path, operation)?;
+    let later = |problem: String| Error::Later { operation, path: path.to_path_buf(), problem };
+    if let Some(schema) = value[field]["schema"].as_u64().filter(|schema| *schema > u64::from(newest)) {
+        let versions = format!("schema {schema}; this one reads up to {newest}");
+        return Err(later(format!("written by a later version of rethink ({versions})")));
+    }
+    if value.get(field).is_none() {
+        return Err(Error::format(operation, path, format!("its record has no {field:?}")));
+    }
+    // The file is to the byte what rethink wrote: what cannot be read of it is of another version.
+    Ok((strict::from_value(value).map_err(later)?, frame))
+}
+
+/// The record, as JSON, and the frame in a file that is to the byte what was written.
+fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Value, DataFrame)> {
     let bytes = fs::read(path).map_err(Error::io(operation, path))?;
     let malformed = |problem: String| Error::format(operation, path, problem);
     if !is_whole(&bytes) {
@@ -628,6 +812,5 @@ fn read_frame<R: DeserializeOwned>(path: &Path, operation: &'static str) -> Resu
     let (metadata, frame) = read().map_err(|e| malformed(e.to_string()))?;
     let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
     let json = json.ok_or_else(|| malformed("it has no record: not a run of rethink".into()))?;
-    let record = serde_json::from_str(json).map_err(|e| malformed(e.to_string()))?;
-    Ok((record, frame))
+    Ok((serde_json::from_str(json).map_err(|e| malformed(e.to_string()))?, frame))
 }

@@ -4,6 +4,7 @@
 use crate::claims::{self, Check};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
+use crate::data::published::DIGITS;
 pub use crate::data::thousands;
 use crate::data::{Dataset, Places};
 use crate::figures::Note;
@@ -11,12 +12,13 @@ use crate::history::Origin;
 use crate::measurement::{Measured, Measurement};
 use crate::models::{ModelKind, plan};
 use crate::overrides::Overrides;
-use crate::provenance;
 use crate::recipe::{self, Product, Recipe, Results, Source, Verdict};
 use crate::store::{Event, Record, Run, Store};
 use crate::tables::{Align, Table};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -79,7 +81,6 @@ impl Study {
     ///
     /// Errors: those of [`data::choose`].
     pub fn new(name: Option<&str>, scale: Scale, out: impl Into<PathBuf>) -> Result<Study> {
-        provenance::revision();
         let whole = |name: &&str| Path::new(name.strip_prefix("imagenet:").unwrap_or(name)).exists();
         let several = name.filter(|name| !whole(name));
         let names: Vec<Option<&str>> = match several {
@@ -181,11 +182,52 @@ impl Study {
 
     /// Figures and tables of this data set and scale: `OUT/DATA-SCALE` (`OUT/DATA+DATA-SCALE`), so that a
     /// reduced run never replaces a full one; with other values than the recipes' these are named too
-    /// (`OUT/DATA-SCALE,epochs=20`).
+    /// (`OUT/DATA-SCALE,epochs=20`). Where that folder belongs to another data set of the same name, the fingerprint's first
+    /// digits are in the name (`OUT/DATA-1a2b3c4d-SCALE`).
     pub fn folder(&self) -> PathBuf {
-        let names: Vec<&str> = self.datasets().into_iter().map(|data| data.name.as_str()).collect();
         let set = if self.overrides.is_empty() { String::new() } else { format!(",{}", self.overrides) };
-        self.out.join(format!("{}-{}{set}", names.join("+"), self.scale))
+        let named = |name: &dyn Fn(&Dataset) -> String| {
+            let names: Vec<String> = self.datasets().into_iter().map(name).collect();
+            self.out.join(format!("{}-{}{set}", names.join("+"), self.scale))
+        };
+        let short = named(&|data| data.name.clone());
+        match owner(&short) {
+            Some(owner) if !owner.iter().all(|f| self.fingerprints().contains(f)) => named(&|data| {
+                format!("{}-{}", data.name, &data.fingerprint[..DIGITS.min(data.fingerprint.len())])
+            }),
+            _ => short,
+        }
+    }
+
+    /// [`Study::folder`], made and marked as this data set's before anything is written there.
+    ///
+    /// Errors: I/O errors naming the folder.
+    pub fn own_folder(&self) -> Result<PathBuf> {
+        loop {
+            let folder = self.folder();
+            fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
+            if owner(&folder).is_some() {
+                return Ok(folder);
+            }
+            let text = serde_json::json!({ "data": self.title(), "fingerprints": self.fingerprints() });
+            match files::write_new(&folder.join(OWNER), format!("{text}\n").as_bytes()) {
+                // Another process has marked it since: look again whose it is.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                    if owner(&folder).is_none() {
+                        return Err(Error::format(
+                            "read whose folder it is",
+                            folder.join(OWNER),
+                            "it does not say",
+                        ));
+                    }
+                }
+                marked => return marked.map(|()| folder),
+            }
+        }
+    }
+
+    fn fingerprints(&self) -> Vec<String> {
+        self.datasets().into_iter().map(|data| data.fingerprint.clone()).collect()
     }
 
     /// The scale, and the values that are not the recipes': "smoke", "smoke, set epochs=20".
@@ -254,7 +296,7 @@ impl Study {
         let recipe = recipe::find(id)?;
         let results = self.results(recipe, &mut |line| println!("{line}"))?;
         let product = recipe.make(&results, &self.note_of(&results))?;
-        product.save(&self.folder())?;
+        product.save(&self.own_folder()?)?;
         Ok(product)
     }
 
@@ -263,6 +305,7 @@ impl Study {
     /// Errors: those of [`Store::get`] and [`Store::get_measured`].
     pub fn stored(&self, recipe: &Recipe) -> Result<Stored> {
         let store = self.store();
+        store.warn_of_others()?;
         let (of, missing, results) = match recipe.source {
             Source::Runs { .. } => {
                 let configs = self.configs(recipe);
@@ -375,6 +418,7 @@ impl Study {
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<Measured>> {
         let store = self.store();
+        store.warn_of_others()?;
         let mut all = Vec::with_capacity(measurements.len());
         let mut found = 0;
         for (index, measurement) in measurements.iter().enumerate() {
@@ -407,6 +451,7 @@ impl Study {
     /// Errors: [`Error::Argument`] for an unknown name, those of [`Store::all`].
     pub fn claims(&self, only: &[&str]) -> Result<Vec<Check>> {
         let mut runs = self.store().all()?;
+        runs.retain(|run| run.record.config.data.is_comparable());
         let own: Vec<RunConfig> = recipe::ALL.iter().flat_map(|recipe| self.configs(recipe)).collect();
         // Runs of another number of images were made for another study.
         let sizes: HashSet<(usize, usize)> =
@@ -443,6 +488,7 @@ impl Study {
     /// Errors: those of [`Store::run`].
     pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
         let store = self.store();
+        store.warn_of_others()?;
         let mut runs = Vec::with_capacity(configs.len());
         let (mut found, mut elsewhere) = (0, 0);
         let mut forecast = Forecast::new(&store, configs);
@@ -566,6 +612,37 @@ impl std::fmt::Display for Study {
         }
         write!(f, "into:  {}", self.folder().display())
     }
+}
+
+/// In a folder of figures, names the data sets that it belongs to.
+const OWNER: &str = "data.json";
+
+/// The fingerprints of the data sets that `folder` belongs to: as marked, or, in one from before there were marks, those of the runs that
+/// its figures were made from. `None` where nothing says.
+fn owner(folder: &Path) -> Option<Vec<String>> {
+    let json =
+        |path: &Path| -> Option<serde_json::Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
+    let texts = |value: &serde_json::Value| -> Option<Vec<String>> {
+        value.as_array()?.iter().map(|text| text.as_str().map(String::from)).collect()
+    };
+    if let Some(marked) = json(&folder.join(OWNER)).as_ref().and_then(|mark| texts(&mark["fingerprints"])) {
+        return Some(marked);
+    }
+    let mut found: Vec<String> = Vec::new();
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|e| e != "json") {
+            continue;
+        }
+        let Some(product) = json(&path) else { continue };
+        for (list, what) in [("runs", "config"), ("measurements", "measurement")] {
+            for one in product["provenance"][list].as_array().into_iter().flatten() {
+                let fingerprint = one["record"][what]["data"]["fingerprint"].as_str();
+                found.extend(fingerprint.filter(|f| !found.iter().any(|known| known == f)).map(String::from));
+            }
+        }
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 /// In a cell, a panic is told by its message alone. evcxr asks for a backtrace of its own machinery with each, in the

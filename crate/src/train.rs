@@ -15,7 +15,7 @@ use crate::ops::Pass;
 use crate::optim::{Memory, Rules, SgdStep};
 use crate::provenance::Provenance;
 use crate::tensorboard::Events;
-use crate::{Error, Result, files, threads};
+use crate::{Error, Result, files, strict, threads};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -597,7 +597,7 @@ impl Checkpoint {
             return Err(malformed("it belongs to another run".into()));
         }
         let position = metadata.get("position").map(String::as_str).unwrap_or_default();
-        let position: Position = serde_json::from_str(position).map_err(|e| malformed(e.to_string()))?;
+        let position: Position = strict::from_json(position).map_err(malformed)?;
         let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
         let tensors = file.tensors();
         let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));

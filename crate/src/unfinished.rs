@@ -3,7 +3,7 @@
 
 use crate::data::hex;
 use crate::files::remove_if_there;
-use crate::{Error, Result};
+use crate::{Error, Result, strict};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -95,8 +95,8 @@ impl Unfinished {
         let mut file = BufReader::with_capacity(4 * CHUNK, file);
         let mut line = Vec::new();
         (&mut file).take(HEADER).read_until(b'\n', &mut line).map_err(Error::io(operation, &self.path))?;
-        let header: Header =
-            serde_json::from_slice(&line).map_err(|e| malformed(&format!("its first line is none: {e}")))?;
+        let header: Header = strict::from_json(&String::from_utf8_lossy(&line))
+            .map_err(|problem| malformed(&format!("its first line is none: {problem}")))?;
         if header.key != self.key {
             return Err(malformed("it belongs to another measurement"));
         }
@@ -151,8 +151,8 @@ impl Unfinished {
         if digest != hex(&Sha256::digest(line)) {
             return Err(self.malformed(DAMAGED));
         }
-        let read: Units = serde_json::from_str(line)
-            .map_err(|e| self.malformed(&format!("its first line is none: {e}")))?;
+        let read: Units = strict::from_json(line)
+            .map_err(|problem| self.malformed(&format!("its first line is none: {problem}")))?;
         if read.key != self.key {
             return Err(self.malformed("it belongs to another measurement"));
         }

@@ -10,7 +10,11 @@ use std::path::PathBuf;
 pub fn book(study: &Study, to: Option<PathBuf>) -> Result<()> {
     book::check(study)?;
     let environment = jupyter::ensure(&jupyter::root()?)?;
-    let index = book::write(study, &environment, &to.unwrap_or_else(|| study.folder().join("book")))?;
+    let to = match to {
+        Some(folder) => folder,
+        None => study.own_folder()?.join("book"),
+    };
+    let index = book::write(study, &environment, &to)?;
     println!("{}", index.display());
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `rethink claims`: the paper's sentences as checks over the store.
 
+use super::runs::say_left_out;
 use crate::Result;
 use crate::claims::{self, Check, Verdict};
 use crate::store::Store;
@@ -11,7 +12,10 @@ use std::path::Path;
 /// Errors: those of [`claims::check_named`] and [`Store::all`].
 pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
     let only: Vec<&str> = only.iter().map(String::as_str).collect();
-    let runs = Store::new(out.join("runs")).all()?;
+    let mut runs = Store::new(out.join("runs")).all()?;
+    let before = runs.len();
+    runs.retain(|run| run.record.config.data.is_comparable());
+    say_left_out(before - runs.len());
     let checks = claims::check_named(&runs, &only)?;
     if json {
         checks.iter().for_each(|check| println!("{}", serde_json::json!(check)));

@@ -1,12 +1,12 @@
 //! `rethink data list | fetch NAME | verify DIR`.
 
-use crate::data::{self, KNOWN, Place, Places, Source, fetch as download, shapes10};
+use crate::data::{self, Format, KNOWN, Known, Place, Places, Source, fetch as download, shapes10};
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
 use serde_json::json;
 use std::path::Path;
 
-/// Prints which data sets are known, where each was found and how large it is, and which one
+/// Prints which data sets are known, where each was found, what its files are and how large it is, and which one
 /// is used when none is named. With `json`, one line: an array with an object a data set.
 ///
 /// Errors: none of its own; a `RETHINK_DATA` without a data set is said in the output.
@@ -19,9 +19,11 @@ pub fn list(json: bool) -> Result<()> {
         let found = places.find(&known);
         let count = found.as_ref().and_then(|(_, folder)| known.format.count(folder));
         let source = found.as_ref().map(|(_, folder)| Source::Folder(known.format, folder.clone()));
+        let title = found.as_ref().and_then(|(_, folder)| title(&known, folder));
         rows.push(json!({
             "name": known.name,
             "about": known.about,
+            "title": title,
             "place": found.as_ref().map(|(place, _)| match place {
                 Place::Named => "RETHINK_DATA",
                 Place::Cache => "cache",
@@ -36,6 +38,7 @@ pub fn list(json: bool) -> Result<()> {
     rows.push(json!({
         "name": data::SHAPES10,
         "about": "ten shapes of 32x32x3, drawn by this program",
+        "title": "shapes10 (embedded)",
         "place": "embedded",
         "folder": null,
         "train": shapes10::TRAIN,
@@ -63,14 +66,9 @@ pub fn list(json: bool) -> Result<()> {
         };
         let mark = if row["default"] == true { "*" } else { "" };
         let text = |key: &str| row[key].as_str().unwrap_or("").to_string();
-        table.add_row([
-            mark.to_string(),
-            text("name"),
-            number("train"),
-            number("test"),
-            place,
-            text("about"),
-        ]);
+        let what =
+            if row["folder"].is_string() && row["title"].is_string() { text("title") } else { text("about") };
+        table.add_row([mark.to_string(), text("name"), number("train"), number("test"), place, what]);
     }
     println!("{table}");
     match default {
@@ -78,6 +76,14 @@ pub fn list(json: bool) -> Result<()> {
         Err(error) => println!("{error}"),
     }
     Ok(())
+}
+
+/// What the files in `folder` are called, by their checksums; of photographs, which take long to read, nothing.
+fn title(known: &Known, folder: &Path) -> Option<String> {
+    (known.format != Format::Photographs)
+        .then(|| known.format.read(folder).ok())
+        .flatten()
+        .map(|data| data.title)
 }
 
 /// Downloads the data set `name` into the user's cache and prints what it then is.

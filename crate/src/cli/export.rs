@@ -51,7 +51,10 @@ pub fn export(only: &[String], study: &Study, venue: Venue, to: Option<PathBuf>)
             remedy: "`rethink reproduce` makes everything, the commands above single items".into(),
         });
     }
-    let folder = to.unwrap_or_else(|| study.folder().join(format!("export-{}", venue.name())));
+    let folder = match to {
+        Some(folder) => folder,
+        None => study.own_folder()?.join(format!("export-{}", venue.name())),
+    };
     let about = format!("Data: {}; scale {}.", study.title(), study.scale);
     let paths = manuscript::write(&items, &about, venue, &folder)?;
     let ids: Vec<&str> = items.iter().map(|item| item.recipe.id).collect();

@@ -38,7 +38,7 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
         recipes.retain(|recipe| !study.configs(recipe).is_empty());
     }
     let root = jupyter::root()?;
-    fs::create_dir_all(study.folder()).map_err(Error::io("create the folder", study.folder()))?;
+    study.own_folder()?;
     let out = study.out.canonicalize().map_err(Error::io("find the folder", &study.out))?;
     let study = &Study { out, ..study.clone() };
     println!("{study}");
@@ -141,7 +141,12 @@ fn filters(study: &Study) -> String {
 
 /// SHA-256 of everything a notebook's cells are compiled from.
 fn code_fingerprint(root: &Path) -> Result<String> {
-    let mut paths = vec![root.join("Cargo.lock"), root.join("Cargo.toml"), root.join("crate/Cargo.toml")];
+    let mut paths = vec![
+        root.join("Cargo.lock"),
+        root.join("Cargo.toml"),
+        root.join("crate/Cargo.toml"),
+        root.join("crate/build.rs"),
+    ];
     let mut folders = vec![root.join("crate/src")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).map_err(Error::io("read the folder", &folder))? {

@@ -306,8 +306,13 @@ impl Comparison {
 /// Errors: [`Error::Missing`] where it has none for any.
 pub fn compare(out: &Path, json: bool) -> Result<()> {
     let store = Store::new(out.join("runs"));
-    let mut comparisons = comparisons(&store.all()?);
-    comparisons.extend(kernels(&store.measurements()?));
+    let (mut runs, mut measured) = (store.all()?, store.measurements()?);
+    let before = runs.len() + measured.len();
+    runs.retain(|run| run.record.config.data.is_comparable());
+    measured.retain(|measured| measured.record.measurement.data.is_comparable());
+    say_left_out(before - runs.len() - measured.len());
+    let mut comparisons = comparisons(&runs);
+    comparisons.extend(kernels(&measured));
     if json {
         for c in &comparisons {
             let mut line =
@@ -363,6 +368,15 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
     }
     println!("{table}");
     Ok(())
+}
+
+/// Says on standard error how many runs stand in no comparison with the paper.
+pub(crate) fn say_left_out(count: usize) {
+    if count > 0 {
+        eprintln!(
+            "left out: {count} of data sets in the format of CIFAR-10 or MNIST that are not known to be it (`rethink list`)"
+        );
+    }
 }
 
 type Value = fn(&Run) -> Option<f64>;

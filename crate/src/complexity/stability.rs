@@ -79,8 +79,7 @@ pub(crate) fn measure(
         let mut split = data.train.clone();
         split.images.copy_within(other * image..(other + 1) * image, example * image);
         split.labels[example] = split.labels[other];
-        let (title, classes) = (data.title.clone(), data.classes.clone());
-        let changed = Dataset::new(data.name.clone(), title, classes, data.shape, split, data.test.clone())?;
+        let changed = Dataset::changed_for(data, split, data.test.clone())?;
         let with = losses(&configure(&changed), &changed, &images, m)?;
         let changes: Vec<f64> = whole.1.iter().zip(&with).map(|(a, b)| (a.0 - b.0).abs()).collect();
         let otherwise = whole.1.iter().zip(&with).filter(|(a, b)| a.1 != b.1).count();

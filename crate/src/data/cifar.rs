@@ -5,7 +5,7 @@
 //! green and blue planes of 32x32 bytes, row by row. Files may hold any whole number of records, so
 //! that subsets in the same layout load too.
 
-use super::{Dataset, Split, read_regular, sha256_hex};
+use super::{Dataset, Format, Split, fetch, published, read_regular, sha256_hex};
 use crate::files::write_whole;
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -29,6 +29,21 @@ const OPERATION: &str = "read CIFAR-10";
 /// Of one file. The official files have 30,730,000 bytes.
 const MAX_BYTES: u64 = 4 << 30;
 
+/// SHA-256 of the beginnings of the six official files (training, then test), [`HEAD`] records of each.
+///
+/// Nobody has published checksums of the whole files, only of the archives that they come in
+/// ([`fetch::CIFAR10_ARCHIVE_MD5`]).
+pub const OFFICIAL_HEADS: [&str; 6] = [
+    "ea2c7a46f23371a3f814ce8e198838201147e8e6d1f8a84baa3583ebbec03247",
+    "57dc4e8db7ddc925938d1f2821ee0b499020fa077bedd98d88e6459c7cacb2ab",
+    "be335161c2afa9c985a48c2dec47238b9438dd6686773cc9725a5bfc8217e3f2",
+    "34046a49d60fa18b42147571ad4e995a81c77fb47b46fef2e0798d19c0a30303",
+    "e04d47eac99eb22c5406c696680423d9d7ff080be029363b6c6b947c5165f985",
+    "c77ad46116beb3508f55d38aa34893560beae9515f9aca4a4dd0ea3617ac289e",
+];
+/// Records of [`OFFICIAL_HEADS`].
+pub const HEAD: usize = 1_017;
+
 /// SHA-256 of the six files (training, then test) of a copy of CIFAR-10 whose images all went once
 /// through JPEG at quality 75. Its pixels are near the official ones, not equal to them (on 6,102 images,
 /// a PSNR of 30.0 dB), so a data set of these files is titled "CIFAR-10 (JPEG q75)".
@@ -48,9 +63,8 @@ pub fn is_here(folder: &Path) -> bool {
 
 /// Reads the data set in `folder`.
 ///
-/// It is titled "CIFAR-10"; "CIFAR-10 (JPEG q75)" when the files are those of [`JPEG_Q75`];
-/// "CIFAR-10 (N images)" with fewer than 50,000 training images; after the folder when its class names are
-/// not CIFAR-10's. The name is `cifar10`, or `cifar10-lossless` in a folder of that set's name.
+/// It is titled "CIFAR-10" where [`is_official`], "CIFAR-10 (JPEG q75)" when the files are those of [`JPEG_Q75`], and
+/// "CIFAR-10 format (FOLDER)" when they are none that are known: see [`published`].
 ///
 /// Errors: [`Error::Io`] for a file that is absent or unreadable; [`Error::Format`], with file, record and
 /// offset, for an empty file, a last record cut short and a label that is no class.
@@ -61,29 +75,25 @@ pub fn read(folder: &Path) -> Result<Dataset> {
         || read_files(folder, &[TEST_FILE], classes.len()),
     );
     let ((train, train_files), (test, test_files)) = (train?, test?);
-    let last = folder.file_name().map_or("data", |n| n.to_str().unwrap_or("data"));
-    let (name, title) = if classes != CLASSES {
-        (last.to_string(), last.to_string())
-    } else {
-        let name = if last == super::CIFAR10_LOSSLESS.folder { "cifar10-lossless" } else { "cifar10" };
-        let title = if train.len() < 50_000 {
-            format!("CIFAR-10 ({} images)", super::thousands(train.len()))
-        } else if is_jpeg_q75(&train_files, &test_files) {
-            "CIFAR-10 (JPEG q75)".to_string()
-        } else {
-            "CIFAR-10".to_string()
-        };
-        (name.to_string(), title)
-    };
-    drop((train_files, test_files));
-    Dataset::new(name, title, classes, [3, 32, 32], train, test)
+    let files: Vec<Vec<u8>> = train_files.into_iter().chain(test_files).collect();
+    let official = is_official(folder, &files);
+    drop(files);
+    let mut data = Dataset::read_from(folder, Format::Cifar, classes, [3, 32, 32], (train, test))?;
+    if official {
+        (data.name, data.title) = (published::CIFAR10.0.into(), published::CIFAR10.1.into());
+    }
+    Ok(data)
 }
 
-/// Hashes the first file, and the others only when that one is known.
-fn is_jpeg_q75(train: &[Vec<u8>], test: &[Vec<u8>]) -> bool {
-    let known = |(bytes, sha): (&Vec<u8>, &&str)| sha256_hex(bytes) == **sha;
-    let files: Vec<_> = train.iter().chain(test).zip(&JPEG_Q75).collect();
-    known(files[0]) && files[1..].par_iter().all(|&f| known(f))
+/// Whether these are the six official files (training, then test), read from `folder`: they begin as those do, and are to the byte what
+/// came out of the archive of the official checksum, as is noted beside them ([`fetch::vouch`]).
+pub fn is_official(folder: &Path, files: &[Vec<u8>]) -> bool {
+    let begins = |(bytes, sha): (&Vec<u8>, &&str)| {
+        bytes.get(..HEAD * RECORD).is_some_and(|head| sha256_hex(head) == **sha)
+    };
+    files.len() == OFFICIAL_HEADS.len()
+        && files.par_iter().zip(&OFFICIAL_HEADS).all(begins)
+        && fetch::came_from(folder, fetch::CIFAR10_ARCHIVE_MD5, files)
 }
 
 fn class_names(folder: &Path) -> Result<Vec<String>> {

@@ -4,7 +4,7 @@
 //! `FILE.partial` and loses that suffix once its size and MD5 are right; an archive is unpacked
 //! there; the finished folder is renamed into place. An interrupted download goes on where it stopped.
 
-use super::{Format, SUMS_FILE, hex, sha256_hex, thousands};
+use super::{Format, SUMS_FILE, cifar, hex, sha256_hex, thousands};
 use crate::files::write_whole;
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -61,6 +61,10 @@ impl Default for Patience {
 }
 
 const OPERATION: &str = "download";
+/// MD5 of CIFAR-10's binary version, as its authors publish it.
+pub const CIFAR10_ARCHIVE_MD5: &str = "c32a1d4ab5d03f1284b67883e8d87530";
+const CIFAR10_ARCHIVE: &str = "cifar-10-binary.tar.gz";
+const CIFAR10_ARCHIVE_BYTES: u64 = 170_052_171;
 const ARCHIVE_FOLDER: &str = "cifar-10-batches-bin";
 /// Of one unpacked file; the official ones have 30,730,000 bytes.
 const MAX_UNPACKED: u64 = 64 << 20;
@@ -81,7 +85,7 @@ pub fn source(name: &str) -> Result<Remote> {
         "cifar10" => (
             super::CIFAR10,
             "https://www.cs.toronto.edu/~kriz",
-            vec![file(("cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"))],
+            vec![file((CIFAR10_ARCHIVE, CIFAR10_ARCHIVE_BYTES, CIFAR10_ARCHIVE_MD5))],
         ),
         "mnist" => {
             let sizes = [9_912_422, 28_881, 1_648_877, 4_542];
@@ -104,8 +108,8 @@ pub fn source(name: &str) -> Result<Remote> {
     })
 }
 
-/// Puts the data set `name` into [`cache`] and returns its folder. One that is already there and passes
-/// [`super::verify`] is left alone.
+/// Puts the data set `name` into [`cache`] and returns its folder. One that is already there, passes
+/// [`super::verify`] and is known to be what is published is left alone.
 ///
 /// Errors: as [`fetch_into`]; [`Error::Missing`] where the system names no cache folder.
 pub fn fetch(name: &str) -> Result<PathBuf> {
@@ -125,7 +129,10 @@ pub fn fetch(name: &str) -> Result<PathBuf> {
 /// [`Error::Program`] while another process downloads the same.
 pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<PathBuf> {
     let target = root.join(&remote.folder);
-    if target.exists() && super::verify(&target).is_ok() {
+    let there = if target.exists() { super::verify(&target).ok() } else { None };
+    if let Some(there) = &there
+        && is_published(remote, &target, &there.data)
+    {
         return Ok(target);
     }
     let work = root.join(format!(".fetch-{}", remote.name));
@@ -157,12 +164,22 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
             sync(&to)?;
         }
     }
-    remote.format.read(&ready)?;
-    write_sums(&ready)?;
+    let fetched = remote.format.read(&ready)?;
+    write_sums(&ready, &remote.files)?;
 
-    // What was there is not the data set: it failed its verification above.
-    let old = work.join("old");
-    remove(&old)?;
+    // What was there failed its verification above and is not the data set; or it is some other of the same form, which is kept.
+    let old = match there.filter(|there| there.data.fingerprint != fetched.fingerprint) {
+        None => work.join("old"),
+        Some(_) => {
+            let aside = (1..).map(|n| root.join(format!("{}.before-fetch-{n}", remote.folder)));
+            aside.into_iter().find(|path| !path.exists()).unwrap_or(work.join("old"))
+        }
+    };
+    if old.starts_with(&work) {
+        remove(&old)?;
+    } else {
+        eprintln!("{} was not what is fetched now; it is kept as {}", target.display(), old.display());
+    }
     if target.exists() {
         fs::rename(&target, &old).map_err(Error::io("move away", &target))?;
     }
@@ -183,14 +200,89 @@ fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|f| f.sync_all()).map_err(Error::io("flush", path))
 }
 
-/// Lists the folder's files with their SHA-256, so that [`super::verify`] sees later damage.
-fn write_sums(folder: &Path) -> Result<()> {
+/// Whether `data`, read from `folder`, is what `remote` gives.
+fn is_published(remote: &Remote, folder: &Path, data: &super::Dataset) -> bool {
+    let sums = sums(folder);
+    let came = remote.files.iter().all(|file| sums.contains(&origin_line(&file.md5, &file.name)));
+    came || data.id(usize::MAX, usize::MAX).published().is_some_and(|known| match known {
+        super::Published::Cifar10 => remote.name == super::CIFAR10.name,
+        super::Published::Mnist => remote.name == super::MNIST.name,
+        _ => false,
+    })
+}
+
+/// What is noted of a file whose checksum was the official one, and from which the folder's files come: a comment to `sha256sum`.
+fn origin_line(md5: &str, name: &str) -> String {
+    format!("# from {name}, MD5 {md5}")
+}
+
+/// The lines of the folder's [`SUMS_FILE`]; none where it has none.
+fn sums(folder: &Path) -> Vec<String> {
+    let bytes = super::read_regular(&folder.join(SUMS_FILE), OPERATION, 1 << 20).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).lines().map(String::from).collect()
+}
+
+/// Whether the six files of CIFAR-10's format (training, then test), read from `folder`, are noted there, to the byte, as those of the
+/// archive with this MD5.
+pub fn came_from(folder: &Path, md5: &str, files: &[Vec<u8>]) -> bool {
+    let sums = sums(folder);
+    let names = cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]);
+    sums.contains(&origin_line(md5, CIFAR10_ARCHIVE))
+        && names.zip(files).all(|(name, bytes)| sums.contains(&format!("{}  {name}", sha256_hex(bytes))))
+}
+
+/// Where CIFAR-10's official archive lies in `folder` or beside it, and the six files in `folder` are, to the byte, those in it, this is noted
+/// in [`SUMS_FILE`]: from then on the data set is called CIFAR-10. A file of that name that is there already stays as it is.
+///
+/// Errors: [`Error::Io`] and [`Error::Format`] naming an archive that has the official checksum and cannot be unpacked, or the file that
+/// cannot be written.
+pub fn vouch(folder: &Path) -> Result<bool> {
+    vouch_by(folder, CIFAR10_ARCHIVE_BYTES, CIFAR10_ARCHIVE_MD5)
+}
+
+/// As [`vouch`], with an archive of another size and checksum.
+///
+/// Errors: as for [`vouch`].
+pub fn vouch_by(folder: &Path, bytes: u64, md5: &str) -> Result<bool> {
+    if folder.join(SUMS_FILE).exists() {
+        return Ok(false);
+    }
+    let whole = folder.canonicalize().map_err(Error::io("find the folder", folder))?;
+    let places = [Some(whole.as_path()), whole.parent()];
+    let archive = places.into_iter().flatten().map(|place| place.join(CIFAR10_ARCHIVE));
+    let Some(archive) = archive.into_iter().find(|path| path.is_file() && length(path) == bytes) else {
+        return Ok(false);
+    };
+    if md5_of(&archive)? != md5 {
+        return Ok(false);
+    }
+    let unpacked =
+        tempfile::tempdir().map_err(Error::io("create a temporary folder in", &std::env::temp_dir()))?;
+    unpack(&archive, unpacked.path())?;
+    for name in cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]) {
+        let [ours, official] = [folder, unpacked.path()].map(|place| fs::read(place.join(name)).ok());
+        if ours.is_none() || ours != official {
+            return Ok(false);
+        }
+    }
+    let file = RemoteFile { name: CIFAR10_ARCHIVE.into(), bytes, md5: md5.into() };
+    write_sums(folder, &[file])?;
+    Ok(true)
+}
+
+/// Lists the folder's files with their SHA-256, so that [`super::verify`] sees later damage, after the files that they come from.
+fn write_sums(folder: &Path, origin: &[RemoteFile]) -> Result<()> {
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
-        names.push(entry.map_err(Error::io("list", folder))?.file_name().to_string_lossy().into_owned());
+        let entry = entry.map_err(Error::io("list", folder))?;
+        if entry.path().is_file()
+            && !origin.iter().any(|file| entry.file_name() == *file.name && file.name.ends_with(".tar.gz"))
+        {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
     }
     names.sort();
-    let mut lines = String::new();
+    let mut lines: String = origin.iter().map(|file| origin_line(&file.md5, &file.name) + "\n").collect();
     for name in names {
         let path = folder.join(&name);
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;

@@ -3,7 +3,7 @@
 //! A file is a big-endian header (two zero bytes, the element type 8 for unsigned bytes, the number of
 //! dimensions, then each dimension as 32 bits) and the bytes, last dimension fastest.
 
-use super::{Dataset, Split};
+use super::{Dataset, Format, Split};
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -40,11 +40,8 @@ pub fn is_here(folder: &Path) -> bool {
     find(folder, FILES[0]).is_some()
 }
 
-/// MNIST's first training labels.
-const FIRST_LABELS: [u16; 10] = [5, 0, 4, 1, 9, 2, 1, 3, 1, 4];
-
-/// Reads the data set in `folder`: images of 1x28x28, classes `0` to `9`. Its name is `mnist`, or, where the labels do not
-/// begin as MNIST's, the folder's.
+/// Reads the data set in `folder`: images of 1x28x28, classes `0` to `9`. It is titled "MNIST" where the images and labels are
+/// MNIST's, whether compressed or not, else "MNIST format (FOLDER)" ([`super::published`]).
 ///
 /// Errors: [`Error::Io`] for a file that is absent or unreadable; [`Error::Format`] for another magic
 /// number, images that are not 28x28, fewer or more bytes than the header says, numbers of images and labels
@@ -53,17 +50,8 @@ pub fn read(folder: &Path) -> Result<Dataset> {
     let (train, test) =
         rayon::join(|| read_split(folder, FILES[0], FILES[1]), || read_split(folder, FILES[2], FILES[3]));
     let (train, test) = (train?, test?);
-    let (name, title) = if !train.labels.iter().zip(FIRST_LABELS).all(|(label, first)| *label == first) {
-        // Fashion-MNIST and others have files of the same names and sizes.
-        let last = folder.file_name().map_or("data", |n| n.to_str().unwrap_or("data"));
-        (last.to_string(), last.to_string())
-    } else if train.len() < 60_000 {
-        ("mnist".to_string(), format!("MNIST ({} images)", super::thousands(train.len())))
-    } else {
-        ("mnist".to_string(), "MNIST".to_string())
-    };
     let classes = (0..10).map(|c| c.to_string()).collect();
-    Dataset::new(name, title, classes, [1, SIDE, SIDE], train, test)
+    Dataset::read_from(folder, Format::Mnist, classes, [1, SIDE, SIDE], (train, test))
 }
 
 fn read_split(folder: &Path, images: &str, labels: &str) -> Result<Split> {

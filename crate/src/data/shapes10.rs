@@ -65,8 +65,10 @@ pub fn generate(train: usize, test: usize, seed: u64) -> Result<Dataset> {
         }
     }
     let classes = CLASSES.iter().map(|c| c.to_string()).collect();
-    let title =
-        if seed == SEED { "shapes10 (embedded)".to_string() } else { format!("shapes10 (seed {seed})") };
+    let title = match (train, test, seed) {
+        (TRAIN, TEST, SEED) => "shapes10 (embedded)".to_string(),
+        _ => format!("shapes10 (seed {seed})"),
+    };
     Dataset::new("shapes10", title, classes, [3, SIDE, SIDE], split(train, seed, 0), split(test, seed, 1))
 }
 

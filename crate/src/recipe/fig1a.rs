@@ -2,7 +2,9 @@
 //!
 //! Expected at paper scale: all five go to zero; true labels first, random labels last.
 
-use super::{Product, Recipe, Size, Source, Verdict, curves, extended, mean, norm_note, setting, size, sized};
+use super::{
+    Product, Recipe, Size, Source, Verdict, curves, extended, mean, norm_note, setting, size, sized,
+};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;

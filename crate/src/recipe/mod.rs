@@ -103,11 +103,16 @@ impl Recipe {
     ///
     /// Errors: [`Error::Argument`] for results of the other kind.
     pub fn verdict(&self, results: &Results) -> Result<Verdict> {
-        match (self.source, results) {
-            (Source::Runs { verdict, .. }, Results::Runs(runs)) => Ok(verdict(runs)),
-            (Source::Measurements { verdict, .. }, Results::Measured(measured)) => Ok(verdict(measured)),
-            _ => Err(self.other_kind()),
-        }
+        let verdict = match (self.source, results) {
+            (Source::Runs { verdict, .. }, Results::Runs(runs)) => verdict(runs),
+            (Source::Measurements { verdict, .. }, Results::Measured(measured)) => verdict(measured),
+            _ => return Err(self.other_kind()),
+        };
+        let alone = match results {
+            Results::Runs(runs) => runs.iter().all(|run| run.record.config.data.is_comparable()),
+            Results::Measured(all) => all.iter().all(|m| m.record.measurement.data.is_comparable()),
+        };
+        Ok(if alone { verdict } else { Verdict { paper: NOT_COMPARED.into(), ..verdict } })
     }
 
     fn other_kind(&self) -> Error {
@@ -513,6 +518,16 @@ pub fn learning_curves(runs: &[Run], label: impl Fn(&RunConfig) -> String) -> Re
 pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (sum, n) = values.into_iter().fold((0.0, 0u32), |(sum, n), v| (sum + v, n + 1));
     (n > 0).then(|| sum / f64::from(n))
+}
+
+/// Beside the numbers of files in a published set's format that are not that set.
+const NOT_COMPARED: &str = "not compared: not the paper's data";
+
+/// The paper's number, where `runs` are of data that it may stand beside ([`DataId::is_comparable`]); else "-".
+///
+/// [`DataId::is_comparable`]: crate::config::DataId::is_comparable
+pub(crate) fn papers(runs: &[Run], number: String) -> String {
+    if runs.iter().all(|run| run.record.config.data.is_comparable()) { number } else { "-".into() }
 }
 
 /// `mean` with two decimals, and the standard deviation where there are several values.

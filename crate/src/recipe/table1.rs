@@ -6,7 +6,7 @@
 
 use super::{
     Product, Recipe, Source, Verdict, batch_note, decay_note, decay_weights, derive, mean,
-    mean_and_deviation, norm_note, rate_note, repeats, setting,
+    mean_and_deviation, norm_note, papers, rate_note, repeats, setting,
 };
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
@@ -124,7 +124,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         let parameters = thousands(row.parameters as usize);
         let cells =
             [row.model.into(), parameters, yes(row.random_crop), yes(row.weight_decay), labels.into()];
-        let theirs = [row.train, row.test].map(|paper| format!("{paper:.2}"));
+        let theirs = [row.train, row.test].map(|paper| papers(runs, format!("{paper:.2}")));
         lines.push((cells, theirs, runs.iter().filter(|run| belongs(row, run)).collect()));
     }
     for model in controls() {

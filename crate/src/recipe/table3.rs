@@ -5,7 +5,7 @@
 
 use super::{Product, Recipe, Source, Verdict};
 use crate::config::Scale;
-use crate::data::Dataset;
+use crate::data::{Dataset, Published};
 use crate::figures::Note;
 use crate::kernels::equation::{KernelEquation, Preprocessing, Width};
 use crate::kernels::gabor::Gabor;
@@ -48,7 +48,7 @@ fn filters(study: &Study) -> usize {
 /// gives none, and it is chosen on held-out training images.
 pub(super) fn width(data: &Dataset, preprocessing: &Preprocessing) -> Width {
     match preprocessing {
-        Preprocessing::None if data.name == "mnist" => Width::Gamma(0.02),
+        Preprocessing::None if data.id(1, 1).published() == Some(Published::Mnist) => Width::Gamma(0.02),
         _ => Width::HeldOut,
     }
 }
@@ -70,7 +70,7 @@ fn plan(study: &Study) -> Vec<Measurement> {
     let mut all = Vec::new();
     for data in study.datasets() {
         let size = sizes(study.scale);
-        let (grey, embedded) = (data.shape[0] == 1, data.name == crate::data::SHAPES10);
+        let (grey, embedded) = (data.shape[0] == 1, data.id(1, 1).published() == Some(Published::Shapes10));
         for preprocessing in [Preprocessing::None, Preprocessing::Gabor(Gabor::default())] {
             if grey || embedded || preprocessing == Preprocessing::None {
                 // Each by itself, so that less is lost when one is killed.
@@ -103,13 +103,10 @@ impl Solved<'_> {
         self.number("ridge").unwrap_or(0.0)
     }
 
-    /// The paper's name of the data set.
+    /// The paper's name of the data set, where it is one of the paper's, by its checksum.
     fn data(&self) -> &str {
-        match self.measured.record.measurement.data.name.as_str() {
-            "mnist" => "MNIST",
-            "cifar10" | "cifar10-lossless" => "CIFAR10",
-            _ => &self.measured.record.measurement.data.title,
-        }
+        let id = &self.measured.record.measurement.data;
+        id.published().and_then(Published::in_paper).unwrap_or(&id.title)
     }
 
     pub(crate) fn belongs(&self, row: &Table3Row) -> bool {

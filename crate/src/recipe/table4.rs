@@ -6,7 +6,7 @@
 use super::table1::{ENDINGS, accuracies, endings, model_named};
 use super::{
     Product, Recipe, Size, Source, Verdict, batch_note, decay_note, decay_weights, mean, narrow, norm_note,
-    repeats, sized,
+    papers, repeats, sized,
 };
 use crate::augment::Augmentation;
 use crate::config::{DecayOn, RunConfig, Scale, Seeds};
@@ -160,7 +160,7 @@ pub fn belongs(row: &Table4Row, run: &Run) -> bool {
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {
     let mut lines: Vec<([String; 3], Vec<&Run>)> = Vec::new();
     for row in &TABLE_4 {
-        let paper = row.train.map_or("failed to converge".into(), |v| format!("{v:.2}"));
+        let paper = papers(runs, row.train.map_or("failed to converge".into(), |v| format!("{v:.2}")));
         let cells = [row.model.into(), row.regularizer.title().into(), paper];
         lines.push((cells, runs.iter().filter(|run| belongs(row, run)).collect()));
     }
