@@ -36,7 +36,7 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
     };
     let rows = losses.iter().enumerate().map(row).collect();
     let ending = if train == 1.0 { Ending::Fitted } else { Ending::Completed };
-    let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count: 1 };
+    let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count: 1, left_out: None };
     finish(config, Scale::Smoke, &trained).unwrap()
 }
 
@@ -214,7 +214,7 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
             seconds: 1.0,
         };
         let rows = tests.iter().enumerate().map(row).collect();
-        let trained = Trained { rows, ending: Ending::Completed, parameters: Vec::new(), parameter_count: 1 };
+        let trained = Trained { rows, ending: Ending::Completed, parameters: Vec::new(), parameter_count: 1, left_out: None };
         finish(config, Scale::Small, &trained).unwrap()
     };
     let runs = [tests(&configs[0], &[0.5, 0.8, 0.77]), tests(&configs[1], &[0.2, 0.3, 0.7])];
