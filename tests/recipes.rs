@@ -214,7 +214,13 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
             seconds: 1.0,
         };
         let rows = tests.iter().enumerate().map(row).collect();
-        let trained = Trained { rows, ending: Ending::Completed, parameters: Vec::new(), parameter_count: 1, left_out: None };
+        let trained = Trained {
+            rows,
+            ending: Ending::Completed,
+            parameters: Vec::new(),
+            parameter_count: 1,
+            left_out: None,
+        };
         finish(config, Scale::Small, &trained).unwrap()
     };
     let runs = [tests(&configs[0], &[0.5, 0.8, 0.77]), tests(&configs[1], &[0.2, 0.3, 0.7])];

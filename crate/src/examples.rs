@@ -287,9 +287,8 @@ impl Examples {
             team.sum(&mut left);
             all.iter().zip(left).for_each(|(place, left)| photographs.learn(*place, left > 0.0));
         }
-        let none_of = |count: usize, place: fn(usize) -> Place| {
-            (0..count).all(|i| photographs.is_left_out(place(i)))
-        };
+        let none_of =
+            |count: usize, place: fn(usize) -> Place| (0..count).all(|i| photographs.is_left_out(place(i)));
         if none_of(train, Place::Train) || none_of(test, Place::Test) {
             let problem = format!("no photograph is left to train or to test on: {}", self.report());
             return Err(Error::argument("training run", problem));

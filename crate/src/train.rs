@@ -354,8 +354,7 @@ pub fn train_by(
                         Some(_) if order.is_empty() => (StepOutcome { loss: 0.0, correct: 0 }, 0),
                         Some(team) => {
                             let share = Share::new(team, order.len());
-                            let (images, labels) =
-                                examples.batch(&order[share.images.clone()], &choices)?;
+                            let (images, labels) = examples.batch(&order[share.images.clone()], &choices)?;
                             let outcome =
                                 synchronous::step(network.as_mut(), images, &labels, step, pass, &share)?;
                             (outcome, order.len())

@@ -11,6 +11,9 @@ pub fn book(study: &Study, to: Option<PathBuf>) -> Result<()> {
     book::check(study)?;
     let environment = jupyter::ensure(&jupyter::root()?)?;
     let index = book::write(study, &environment, &to.unwrap_or_else(|| study.folder().join("book")))?;
+    for notebook in book::altered(study)? {
+        eprintln!("warning: {} is not what its execution wrote", notebook.display());
+    }
     println!("{}", index.display());
     Ok(())
 }

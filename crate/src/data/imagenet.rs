@@ -239,9 +239,8 @@ impl Photographs {
 
     /// How many files are no photographs: of those that are in neither split, and of the first `train` and `test`.
     pub fn left_out(&self, train: usize, test: usize) -> LeftOut {
-        let count = |of: usize, place: fn(usize) -> Place| {
-            (0..of).filter(|&i| self.is_left_out(place(i))).count()
-        };
+        let count =
+            |of: usize, place: fn(usize) -> Place| (0..of).filter(|&i| self.is_left_out(place(i))).count();
         LeftOut {
             train: self.at_start.train + count(train, Place::Train),
             test: self.at_start.test + count(test, Place::Test),
@@ -388,9 +387,8 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
                 Some(problem) => {
                     skipped.insert(below, problem);
                 }
-                None => {
-                    split.push((PhotographFile { path: below, size, modified: status.modified().ok() }, label))
-                }
+                None => split
+                    .push((PhotographFile { path: below, size, modified: status.modified().ok() }, label)),
             }
         }
     }
