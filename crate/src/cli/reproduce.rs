@@ -157,6 +157,8 @@ impl Execution {
             (FILTERS_VARIABLE.to_string(), filters(study)),
             (SET_VARIABLE.to_string(), study.overrides.to_string()),
         ];
+        // What is written from now on is not what it says.
+        files::remove_if_there(&self.mark)?;
         let mut say = |line: &str| println!("  {line}");
         jupyter::run::recorded(environment, &self.notebook, &variables, &self.executed, &mut say)?;
         let name = self.notebook.file_name().and_then(|n| n.to_str());
