@@ -35,8 +35,14 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
     let rows = losses.iter().enumerate().map(row).collect();
     let fitted = train == 1.0 && config.hyper.stop_when_fitted;
     let ending = if fitted { Ending::Fitted } else { Ending::Completed };
-    let trained =
-        Trained { rows, ending, parameters: Vec::new(), parameter_count: 1_649_402, left_out: None };
+    let trained = Trained {
+        rows,
+        ending,
+        parameters: Vec::new(),
+        parameter_count: 1_649_402,
+        history: Default::default(),
+        left_out: None,
+    };
     finish(config, Scale::Paper, &trained).unwrap()
 }
 

@@ -26,7 +26,7 @@ fn configs(scale: Scale, id: &str, set: &str) -> Vec<RunConfig> {
 #[test]
 fn every_value_reaches_every_run() {
     let all = "epochs=7,n=300,test=90,width=0.25,batch=50,rate=0.3,momentum=0.8,decay=0.9,decay-every=3,\
-               weight-decay=0.002,log-every=4,eval-every=2";
+               weight-decay=0.002,log-every=4,eval-every=2,fitted-epochs=3";
     for id in ["fig1a", "fig1b", "table1", "table4", "fig2b"] {
         let (plain, changed) = (configs(Scale::Small, id, ""), configs(Scale::Small, id, all));
         assert_eq!(plain.len(), changed.len());
@@ -38,6 +38,8 @@ fn every_value_reaches_every_run() {
             // Only where the recipe has it: a row without a regulariser stays one.
             let expected = if plain.hyper.weight_decay > 0.0 { 0.002 } else { 0.0 };
             assert_eq!(h.weight_decay, expected, "{id}");
+            // Only where a run ends so: one that goes on keeps its key.
+            assert_eq!(h.fitted_epochs, if h.stop_when_fitted { 3 } else { 1 }, "{id}");
             assert_eq!((c.model, c.corruption, c.seeds), (plain.model, plain.corruption, plain.seeds));
             assert_ne!(c.key(), plain.key());
         }
@@ -105,6 +107,31 @@ fn the_command_lines_choice_of_a_run_is_followed_in_the_same_way() {
             set.apply(&mut expected, &study.data);
             assert_eq!(choice.configure(&study), expected, "{line}");
         }
+    }
+}
+
+#[test]
+fn the_command_line_says_when_a_run_ends() {
+    let rule = |more: &str| {
+        let line = format!("rethink run --model mlp1x512{more}");
+        let Action::Run { choice, .. } =
+            Command::try_parse_from(line.split(' ')).map_err(|e| e.to_string())?.action
+        else {
+            panic!("{line}");
+        };
+        let hyper = choice.configure(&study(Scale::Smoke, "")).hyper;
+        Ok::<_, String>((hyper.stop_when_fitted, hyper.fitted_epochs))
+    };
+    assert_eq!(rule(""), Ok((true, recipe::FITTED_EPOCHS)));
+    assert_eq!(rule(" --fitted-epochs 1"), Ok((true, 1)));
+    assert_eq!(rule(" --keep-going"), Ok((false, 1)));
+    for wrong in ["0", "-1", "some", "1.5", "3 --keep-going"] {
+        let error = rule(&format!(" --fitted-epochs {wrong}")).unwrap_err();
+        assert!(error.contains("--fitted-epochs"), "{wrong}: {error}");
+    }
+    for wrong in ["fitted-epochs=0", "fitted-epochs=x", "fitted-epochs=2,fitted-epochs=3"] {
+        let error = wrong.parse::<Overrides>().unwrap_err().to_string();
+        assert!(error.contains("fitted-epochs"), "{wrong}: {error}");
     }
 }
 

@@ -36,7 +36,14 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
     };
     let rows = losses.iter().enumerate().map(row).collect();
     let ending = if train == 1.0 { Ending::Fitted } else { Ending::Completed };
-    let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count: 1, left_out: None };
+    let trained = Trained {
+        rows,
+        ending,
+        parameters: Vec::new(),
+        parameter_count: 1,
+        history: Default::default(),
+        left_out: None,
+    };
     finish(config, Scale::Smoke, &trained).unwrap()
 }
 
@@ -97,6 +104,67 @@ fn figure_1a_differs_in_nothing_but_the_corruption() {
         assert_eq!(config.hyper.weight_decay, 0.0);
         assert!(!config.hyper.random_crop && !config.hyper.stop_when_fitted);
     }
+}
+
+/// At paper scale one run on true labels and one on random labels serve figures 1a, 1b, 1c and 2b and table 1.
+#[test]
+fn at_paper_scale_runs_end_when_fitted_and_serve_every_item() {
+    let data = data(50_000, 10_000);
+    let keys = |recipe: Recipe| -> Vec<String> {
+        recipe.runs(&data, Scale::Paper).iter().map(RunConfig::key).collect()
+    };
+    let (figure, table) = (fig1a::RECIPE.runs(&data, Scale::Paper), keys(table1::RECIPE));
+    assert_eq!(figure.len(), 5);
+    for config in &figure {
+        let hyper = &config.hyper;
+        assert_eq!((hyper.stop_when_fitted, hyper.fitted_epochs), (true, recipe::FITTED_EPOCHS));
+        // What a run that goes on (`--keep-going`) has, so that this one is found in it.
+        assert_eq!((config.log_every, config.eval_every, hyper.decay_every), (100, 1, 1));
+    }
+    let of = |corruption| figure.iter().find(|c| c.corruption == corruption).unwrap().key();
+    for key in [of(Corruption::TrueLabels), of(Corruption::RandomLabels)] {
+        assert!(
+            table.contains(&key) && keys(fig1b::RECIPE).contains(&key) && keys(fig1c::RECIPE).contains(&key)
+        );
+    }
+    assert!(keys(fig2b::RECIPE).iter().all(|key| table.contains(key)));
+    for recipe in recipe::ALL {
+        for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+            for config in recipe.runs(&data, scale) {
+                let k = if config.hyper.stop_when_fitted { recipe::FITTED_EPOCHS } else { 1 };
+                assert_eq!(config.hyper.fitted_epochs, k, "{}, {scale}", recipe.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn figure_1a_has_the_papers_axis_where_its_runs_end_sooner() {
+    let data = data(50_000, 10_000);
+    let configs = fig1a::RECIPE.runs(&data, Scale::Paper);
+    // A row each ten steps: to step 50, and beyond the axis.
+    let steps = |run: &mut Run, every: u32| {
+        let steps: Vec<u32> = (1..=run.frame.height() as u32).map(|row| row * every).collect();
+        run.frame.with_column(polars::prelude::Column::new("step".into(), steps)).unwrap();
+        run.record.scale = Scale::Paper;
+    };
+    let mut runs =
+        [run(&configs[0], &[2.0, 0.1, 0.05], 1.0, 0.8), run(&configs[1], &[2.3, 2.2, 1.0, 0.5], 1.0, 0.1)];
+    steps(&mut runs[0], 2_000);
+    steps(&mut runs[1], 8_000);
+    let note = Note { scale_line: String::new(), provenance: serde_json::Value::Null };
+    let drawn = |runs: &[Run]| {
+        let Product::Figure(drawing) = fig1a::RECIPE.make(&Results::Runs(runs.to_vec()), &note).unwrap()
+        else {
+            panic!("a figure")
+        };
+        drawing.svg
+    };
+    let beyond = "Beyond step 25000, not drawn: random labels.";
+    let (both, one) = (drawn(&runs), drawn(&runs[..1]));
+    assert!(both.contains(beyond) && !one.contains("Beyond"), "{both}");
+    // The axis ends at 25 thousand steps in either.
+    assert!(one.contains("\n25\n") && one.contains("thousand steps"), "{one}");
 }
 
 #[test]
@@ -170,7 +238,14 @@ fn table_4_says_what_failed_to_converge_and_what_diverged() {
     };
     assert_eq!(column("train"), ["100.00", "10.00", "100.00", "100.00", "diverged", "100.00"]);
     assert_eq!(column("train (paper)")[1], "failed to converge");
-    assert_eq!(column("ended"), ["fitted", "completed", "fitted", "fitted", "diverged", "fitted"]);
+    let fitted = "fitted (5 epochs)";
+    assert_eq!(column("ended"), [fitted, "completed", fitted, fitted, "diverged", fitted]);
+    // A run of before today's rule says so in its row.
+    runs[0].record.config.hyper.fitted_epochs = 1;
+    let two = [runs[0].clone(), run(&configs[0], &[0.1], 1.0, 0.1), run(&configs[0], &[0.1], 0.9, 0.1)];
+    let frame = table4::frame(&two).unwrap();
+    let ended = frame.column("ended").unwrap().str().unwrap().get(0).unwrap().to_string();
+    assert_eq!(ended, "1 fitted (1 epoch), 1 fitted (5 epochs), 1 completed");
     assert_eq!(table4::RECIPE.verdict(&Results::Runs(runs[..3].to_vec())).unwrap().ours, "runs are missing");
 }
 
@@ -219,6 +294,7 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
             ending: Ending::Completed,
             parameters: Vec::new(),
             parameter_count: 1,
+            history: Default::default(),
             left_out: None,
         };
         finish(config, Scale::Small, &trained).unwrap()
@@ -247,6 +323,22 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
         study.scale_line(&runs)
     };
     assert!(of(&[ModelKind::Mlp1x512]).contains("width 1, "));
+    let rule = "at most 12 epochs (a run ends after 5 epochs in a row with every training image right), ";
+    assert!(of(&[ModelKind::Mlp1x512]).contains(rule), "{}", of(&[ModelKind::Mlp1x512]));
+    let ends = |change: &dyn Fn(&mut RunConfig)| {
+        let seeds = Seeds::repeat(0);
+        let mut config =
+            recipe::setting(&study.data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, seeds);
+        change(&mut config);
+        study.scale_line(&[run(&config, &[1.0], 0.5, 0.5)])
+    };
+    let first = ends(&|config| config.hyper.fitted_epochs = 1);
+    assert!(
+        first.contains("epochs (a run ends at the first epoch with every training image right), "),
+        "{first}"
+    );
+    let all = ends(&|config| config.hyper.keep_going());
+    assert!(all.contains("at most 12 epochs, 1 seed"), "{all}");
     let both = of(&[ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512]);
     assert!(both.contains("n = 200, width 0.125 (Inception, Alexnet), 1 (MLP 1x512)"), "{both}");
     // So are numbers of images.

@@ -2,17 +2,21 @@
 //!
 //! `fixtures/mlp_step.json` was made with PyTorch by `fixtures/mlp_step.py`.
 
-use rethink::config::{DecayOn, Init, RunConfig, Scale, Seeds};
+use clap::Parser;
+use rethink::cli::command::{Action, Command};
+use rethink::config::{DecayOn, Hyper, Init, RunConfig, Scale, Seeds};
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
+use rethink::history::Origin;
 use rethink::models::{ModelKind, Network, Parameter};
 use rethink::ops::Pass;
 use rethink::optim::SgdStep;
 use rethink::recipe::setting;
-use rethink::store::{Event, Store, digest};
-use rethink::train::{Ending, Progress, Trained, train};
-use rethink_tests::formula;
+use rethink::store::{Event, Run, Store, digest};
+use rethink::train::{Ending, Progress, Row, Trained, train};
+use rethink_tests::{formula, root};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn close(name: &str, ours: f64, expected: f64) {
@@ -294,6 +298,375 @@ fn training_stops_when_fitted_and_says_when() {
     assert!(on.rows.last().unwrap().test_accuracy.unwrap() < 0.25);
 }
 
+/// The accuracy on the whole training set at each epoch's end, where it was measured.
+fn measured(rows: &[Row]) -> Vec<Option<f64>> {
+    rows.chunk_by(|a, b| a.epoch == b.epoch).map(|rows| rows.last().unwrap().train_accuracy).collect()
+}
+
+/// The first epoch that ends `k` in a row with every image right.
+fn in_a_row(measured: &[Option<f64>], k: usize) -> Option<usize> {
+    (k..=measured.len()).find(|end| measured[end - k..*end].iter().all(|m| *m == Some(1.0)))
+}
+
+/// Random labels for 300 images, to the end and until fitted for `k` epochs.
+fn going_and_stopping(data: &Dataset, k: usize) -> (RunConfig, RunConfig) {
+    let mut stopping = config(data, Corruption::RandomLabels);
+    (stopping.hyper.epochs, stopping.hyper.fitted_epochs, stopping.eval_every) = (60, k, 1);
+    let mut going = stopping.clone();
+    going.hyper.keep_going();
+    (going, stopping)
+}
+
+#[test]
+fn a_run_ends_after_so_many_epochs_in_a_row_with_every_image_right() {
+    let data = data();
+    let (going, _) = going_and_stopping(&data, 1);
+    let whole = trained(&going, &data);
+    assert_eq!(whole.ending, Ending::Completed);
+    let measured = measured(&whole.rows);
+    for k in [1, 2, 5] {
+        let (_, stopping) = going_and_stopping(&data, k);
+        let stopped = trained(&stopping, &data);
+        let end = in_a_row(&measured, k).expect("the network is fitted");
+        assert_eq!(stopped.ending, Ending::Fitted);
+        assert_eq!(stopped.rows.last().unwrap().epoch as usize, end, "{k} in a row: {measured:?}");
+        // Bit for bit the beginning of the run that goes on, measured in the same epochs.
+        assert_eq!(digest(&stopped.rows), digest(&whole.rows[..stopped.rows.len()]));
+    }
+    // Tested every fourth epoch, the whole training set is still measured in each that could end the run.
+    let (_, mut seldom) = going_and_stopping(&data, 5);
+    seldom.eval_every = 4;
+    let stopped = trained(&seldom, &data);
+    assert_eq!(stopped.rows.last().unwrap().epoch as usize, in_a_row(&measured, 5).unwrap());
+    assert!(stopped.rows.last().unwrap().test_accuracy.is_some());
+}
+
+/// `train`, but left after `epochs`, its checkpoint kept in the store as that of an unfinished run.
+fn left_after(store: &Store, config: &RunConfig, data: &Dataset, epochs: u32) -> PathBuf {
+    let folder = store.folder().join(format!("{}.partial", config.key()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let progress = Progress {
+        folder: Some(folder.clone()),
+        events: None,
+        checkpoint_every: Duration::ZERO,
+        on_epoch: &mut |_| {},
+        leave_after: Some(epochs),
+    };
+    assert!(train(config, data, progress).unwrap().is_none(), "left before its end");
+    folder
+}
+
+/// Every file below `folder`, with its bytes.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), std::fs::read(&path).unwrap()))
+        .collect();
+    all.sort();
+    all
+}
+
+/// What the store says of a run while it makes it.
+#[derive(Default, Debug)]
+struct Said {
+    epochs: Vec<u32>,
+    taken: Option<Origin>,
+    begun: Option<Origin>,
+    passed_over: Vec<String>,
+}
+
+fn made(store: &Store, config: &RunConfig, data: &Dataset) -> (Run, Said) {
+    let mut said = Said::default();
+    let run = store
+        .run(config, data, Scale::Smoke, &mut |event| match event {
+            Event::Epoch(row) => said.epochs.push(row.epoch),
+            Event::Taken(record) => said.taken = record.origin.clone(),
+            Event::Begun(origin) => said.begun = Some(origin.clone()),
+            Event::PassedOver(why) => said.passed_over.push(why.into()),
+            Event::Found(_) | Event::Waiting => {}
+        })
+        .unwrap();
+    (run, said)
+}
+
+/// Which epochs each sitting has, and whether it is known where.
+fn sittings(run: &Run) -> Vec<(u32, u32, bool)> {
+    run.record.sittings.iter().map(|s| (s.first, s.last, s.provenance.is_some())).collect()
+}
+
+#[test]
+fn a_run_that_went_on_contains_the_run_that_stops() {
+    let data = data();
+    let (going, stopping) = going_and_stopping(&data, 5);
+    let directly = trained(&stopping, &data);
+    let end = directly.rows.last().unwrap().epoch;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let whole = store.run(&going, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    assert_eq!(whole.record.origin, None);
+    let before = std::fs::read(store.path(&going.key())).unwrap();
+
+    let (run, said) = made(&store, &stopping, &data);
+    assert!(said.epochs.is_empty(), "nothing is trained: {said:?}");
+    let origin = run.record.origin.clone().unwrap();
+    assert_eq!((origin.key.clone(), origin.taken, origin.epochs), (going.key(), end, 60));
+    assert_eq!(said.taken, Some(origin));
+    assert_eq!(run.record.digest, digest(&directly.rows));
+    let record = &run.record;
+    assert_eq!((record.ending, record.epochs, &record.config), (Ending::Fitted, end, &stopping));
+    assert_eq!((record.train_accuracy, record.parameters), (Some(1.0), directly.parameter_count));
+    assert_eq!(record.test_accuracy, directly.rows.last().unwrap().test_accuracy);
+    assert_eq!(record.provenance, whole.record.provenance);
+    assert_eq!(sittings(&run), [(1, end, true)]);
+    assert_eq!(record.ended(), "fitted (5 epochs)");
+    assert!(store.events(&stopping).is_dir());
+    // It lies in the store as any other, and the one that it is from is as it was.
+    let again = store.get(&stopping).unwrap().unwrap();
+    assert_eq!(again.record, run.record);
+    assert_eq!(before, std::fs::read(store.path(&going.key())).unwrap());
+    let left = |suffix: &str| store.folder().join(format!("{}.{suffix}", stopping.key())).exists();
+    assert!(!left("partial") && !left("lock"));
+
+    // A run that stops later contains those that stop sooner, and one without an end those that are cut off.
+    let (_, two) = going_and_stopping(&data, 2);
+    let mut cut = two.clone();
+    (cut.hyper.epochs, cut.hyper.fitted_epochs) = (3, 5);
+    for (config, ending) in [(two, Ending::Fitted), (cut, Ending::Completed)] {
+        let directly = trained(&config, &data);
+        let (run, said) = made(&store, &config, &data);
+        // At its last epoch, a run that is cut off measures what the other did not.
+        let measured = ending == Ending::Fitted;
+        assert_eq!((said.epochs.is_empty(), run.record.origin.is_some()), (measured, measured), "{said:?}");
+        assert_eq!((run.record.ending, run.record.digest), (ending, digest(&directly.rows)));
+    }
+}
+
+#[test]
+fn an_unfinished_run_that_has_passed_the_end_contains_the_run_that_stops() {
+    let data = data();
+    let (mut going, stopping) = going_and_stopping(&data, 5);
+    going.hyper.epochs = 200;
+    let directly = trained(&stopping, &data);
+    let end = directly.rows.last().unwrap().epoch;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    // The checkpoint stands before the end, the log after it: the process was killed in between.
+    let partial = left_after(&store, &going, &data, 3);
+    let checkpoint = std::fs::read(partial.join("checkpoint.safetensors")).unwrap();
+    left_after(&store, &going, &data, end + 2);
+    let beyond = std::fs::read(partial.join("checkpoint.safetensors")).unwrap();
+    for (bytes, name) in [(&checkpoint, "log"), (&beyond, "checkpoint")] {
+        std::fs::write(partial.join("checkpoint.safetensors"), bytes).unwrap();
+        let before = files(&partial);
+        let (run, said) = made(&store, &stopping, &data);
+        assert!(said.epochs.is_empty(), "{name}: {said:?}");
+        let origin = run.record.origin.clone().unwrap();
+        assert_eq!((origin.key, origin.taken, origin.epochs), (going.key(), end, end + 2), "{name}");
+        assert_eq!(run.record.digest, digest(&directly.rows), "{name}");
+        assert_eq!(run.record.parameters, directly.parameter_count, "{name}");
+        assert_eq!(sittings(&run), [(1, 3, true), (4, end, true)], "{name}");
+        let beyond: Vec<_> = origin.beyond.iter().map(|s| (s.first, s.last)).collect();
+        assert_eq!(beyond, [(end + 1, end + 2)], "{name}");
+        assert_eq!(before, files(&partial), "{name}: the run that goes on is as it was");
+        std::fs::remove_file(store.path(&stopping.key())).unwrap();
+    }
+    // A log that is not the checkpoint's counts for nothing: the epochs after the checkpoint are trained.
+    std::fs::write(partial.join("checkpoint.safetensors"), &checkpoint).unwrap();
+    let log = std::fs::read_to_string(partial.join("log.csv")).unwrap();
+    let (header, rows) = log.split_once('\n').unwrap();
+    // The first row's loss.
+    let another = format!("{header}\n{}", rows.replacen(",1,", ",1,9", 1));
+    assert_ne!(log, another);
+    std::fs::write(partial.join("log.csv"), another).unwrap();
+    let (run, said) = made(&store, &stopping, &data);
+    assert_eq!((said.epochs[0], run.record.digest), (4, digest(&directly.rows)));
+}
+
+#[test]
+fn a_run_that_stops_goes_on_from_the_checkpoint_of_one_that_goes_on() {
+    let data = data();
+    let (going, stopping) = going_and_stopping(&data, 5);
+    let directly = trained(&stopping, &data);
+    let end = directly.rows.last().unwrap().epoch;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let partial = left_after(&store, &going, &data, 3);
+    let before = files(&partial);
+    // Its own beginning is no longer.
+    left_after(&store, &stopping, &data, 2);
+    let (run, said) = made(&store, &stopping, &data);
+    assert_eq!(said.begun.map(|origin| (origin.key, origin.taken)), Some((going.key(), 3)));
+    assert_eq!(said.epochs, (4..=end).collect::<Vec<_>>());
+    assert_eq!(run.record.digest, digest(&directly.rows));
+    let origin = run.record.origin.clone().unwrap();
+    assert_eq!((origin.key, origin.taken, origin.epochs), (going.key(), 3, 3));
+    assert_eq!(sittings(&run), [(1, 3, true), (4, end, true)]);
+    assert_eq!(before, files(&partial));
+    std::fs::remove_file(store.path(&stopping.key())).unwrap();
+    // Its own beginning is longer: it needs none of the other's.
+    left_after(&store, &stopping, &data, 4);
+    let (run, said) = made(&store, &stopping, &data);
+    assert_eq!((said.begun, said.epochs[0], run.record.origin), (None, 5, None));
+}
+
+#[test]
+fn nothing_is_taken_from_a_run_that_was_measured_in_other_epochs() {
+    let data = data();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let (going, stopping) = going_and_stopping(&data, 5);
+    let trained_anew = |going: &RunConfig, stopping: &RunConfig| {
+        store.run(going, &data, Scale::Smoke, &mut |_| {}).unwrap();
+        let directly = digest(&trained(stopping, &data).rows);
+        let (run, said) = made(&store, stopping, &data);
+        assert_eq!((said.epochs.first(), run.record.origin, run.record.digest), (Some(&1), None, directly));
+        std::fs::remove_file(store.path(&going.key())).unwrap();
+    };
+    // The epochs that would end the one were not measured by the other.
+    let seldom = |config: &RunConfig| RunConfig { eval_every: 3, ..config.clone() };
+    trained_anew(&seldom(&going), &seldom(&stopping));
+    // Other rows; other weights.
+    trained_anew(&RunConfig { log_every: 2, ..going.clone() }, &stopping);
+    std::fs::remove_file(store.path(&stopping.key())).unwrap();
+    let seeds = Seeds { init: 77, ..going.seeds };
+    trained_anew(&RunConfig { seeds, ..going.clone() }, &stopping);
+    std::fs::remove_file(store.path(&stopping.key())).unwrap();
+    // What cannot be read is named, and passed over.
+    store.run(&going, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    let path = store.path(&going.key());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (run, said) = made(&store, &stopping, &data);
+    assert!(said.passed_over.iter().any(|why| why.contains(&going.key())), "{said:?}");
+    assert!(run.record.origin.is_none() && said.epochs[0] == 1);
+}
+
+/// An epoch a row, measured so, of a run that nobody trained.
+fn with_measurements(measured: &[Option<f64>]) -> Trained {
+    let row = |(index, train): (usize, &Option<f64>)| Row {
+        step: index as u32 + 1,
+        epoch: index as u32 + 1,
+        loss: 1.0 / (index as f64 + 1.0),
+        batch_accuracy: if train.is_some() { 0.99 } else { 0.5 },
+        train_accuracy: *train,
+        test_accuracy: Some(0.5),
+        train_top5: None,
+        test_top5: None,
+        learning_rate: 0.1,
+        seconds: index as f64,
+    };
+    let rows = measured.iter().enumerate().map(row).collect();
+    let (ending, history) = (Ending::Completed, Default::default());
+    Trained { rows, ending, parameters: Vec::new(), parameter_count: 7, history, left_out: None }
+}
+
+#[test]
+fn an_image_that_is_wrong_again_breaks_the_row() {
+    let data = data();
+    let (mut going, stopping) = going_and_stopping(&data, 3);
+    let right = Some(1.0);
+    for (measured, end) in [
+        (vec![None, Some(0.99), right, right, right, right, right], 5),
+        (vec![None, right, right, Some(0.999), right, right, right], 7),
+        // Too many images of the batches were wrong for a measurement.
+        (vec![None, right, right, None, right, right, right, right], 7),
+        // At its limit, a run ends whatever the row.
+        (vec![None, right, right, None, right, right, Some(0.999), Some(0.999), right, right], 8),
+    ] {
+        let stopping = match end {
+            8 => RunConfig { hyper: Hyper { epochs: 8, ..stopping.hyper.clone() }, ..stopping.clone() },
+            _ => stopping.clone(),
+        };
+        let ending = if end == 8 { Ending::Completed } else { Ending::Fitted };
+        going.hyper.epochs = measured.len();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let made_up = with_measurements(&measured);
+        store.run_by(&going, Scale::Smoke, &mut |_| {}, &mut |_| Ok(Some(made_up.clone()))).unwrap();
+        let (run, said) = made(&store, &stopping, &data);
+        assert!(said.epochs.is_empty(), "{measured:?}: {said:?}");
+        assert_eq!((run.record.epochs, run.record.ending), (end, ending), "{measured:?}");
+        assert_eq!(run.record.digest, digest(&made_up.rows[..end as usize]));
+    }
+}
+
+#[test]
+fn a_record_names_every_sitting() {
+    let data = data();
+    let (_, stopping) = going_and_stopping(&data, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    left_after(&store, &stopping, &data, 1);
+    left_after(&store, &stopping, &data, 3);
+    let (run, _) = made(&store, &stopping, &data);
+    assert_eq!(sittings(&run), [(1, 1, true), (2, 3, true), (4, run.record.epochs, true)]);
+    let provenance = run.record.sittings[0].provenance.as_ref().unwrap();
+    assert!(provenance.host.contains(std::env::consts::OS) && !provenance.revision.is_empty());
+    assert_eq!(store.get(&stopping).unwrap().unwrap().record, run.record);
+}
+
+/// `fixtures/checkpoint` was left by the program of commit e238c84, from before sittings were kept: `rethink run --model
+/// mlp1x512 --width 0.004 --data shapes10 --scale smoke --train 10000 --keep-going --epochs 12`, killed in epoch 4.
+#[test]
+fn a_checkpoint_from_before_sittings_were_kept_goes_on() {
+    let data = shapes10::dataset();
+    let line = "rethink run --model mlp1x512 --width 0.004 --train 10000 --keep-going --epochs 12";
+    let Action::Run { choice, .. } = Command::try_parse_from(line.split(' ')).unwrap().action else {
+        panic!("{line}");
+    };
+    let config = choice.configure_on(data.id(10_000, 200), Scale::Smoke);
+    let key = config.key();
+    assert_eq!(key, "213d5d921391a3af");
+    let store_with = |sittings: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        let partial = folder.path().join(format!("{key}.partial"));
+        std::fs::create_dir(&partial).unwrap();
+        for name in ["checkpoint.safetensors", "log.csv"] {
+            std::fs::copy(root().join("tests/fixtures/checkpoint").join(&key).join(name), partial.join(name))
+                .unwrap();
+        }
+        if let Some(sittings) = sittings {
+            std::fs::write(partial.join("sittings.json"), sittings).unwrap();
+        }
+        (Store::new(folder.path()), folder)
+    };
+    let (store, _folder) = store_with(None);
+    let (run, said) = made(&store, &config, &data);
+    assert_eq!(said.epochs, (4..=12).collect::<Vec<_>>());
+    assert_eq!(sittings(&run), [(1, 3, false), (4, 12, true)]);
+
+    let on = |device: &str| {
+        serde_json::json!({ "rethink": "0.1.0", "revision": "e238c84", "crates": {}, "host": "elsewhere",
+            "device": device, "threads": 16 })
+    };
+    let sitting = |first: u32, last: Option<u32>, device: &str| serde_json::json!({ "first": first, "last": last, "provenance": on(device) });
+    let told = serde_json::json!([sitting(1, Some(2), "cuda:0"), sitting(3, Some(3), "cpu")]).to_string();
+    let (store, _folder) = store_with(Some(&told));
+    let (run, _) = made(&store, &config, &data);
+    assert_eq!(sittings(&run), [(1, 2, true), (3, 3, true), (4, 12, true)]);
+    assert_eq!(run.record.sittings[0].provenance.as_ref().unwrap().device, "cuda:0");
+
+    for (sittings, problem) in [
+        (serde_json::json!([sitting(2, Some(3), "cpu")]), "sitting 1 begins with epoch 2"),
+        (serde_json::json!([sitting(1, Some(2), "cpu")]), "end with epoch 2, and the run stands at 3"),
+        (
+            serde_json::json!([sitting(1, Some(2), "cpu"), sitting(4, None, "cpu")]),
+            "sitting 2 begins with epoch 4",
+        ),
+        (serde_json::json!([sitting(1, None, "cpu"), sitting(2, Some(3), "cpu")]), "sitting 1 has no end"),
+        (serde_json::json!([sitting(1, Some(0), "cpu")]), "from epoch 1 to 0"),
+        (serde_json::json!([{ "first": 1, "last": 3, "where": "here" }]), "unknown field `where`"),
+        (serde_json::json!("a GPU"), "invalid type"),
+    ] {
+        let (store, _folder) = store_with(Some(&sittings.to_string()));
+        let error = store.run(&config, &data, Scale::Smoke, &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains("sittings.json") && error.contains(problem), "{error}");
+    }
+}
+
 #[test]
 fn the_learning_rate_decays_by_the_epoch() {
     let data = data();
@@ -371,7 +744,8 @@ fn a_file_that_is_no_run_is_an_error_with_its_name() {
 fn impossible_configurations_are_errors() {
     let data = data();
     let base = config(&data, Corruption::TrueLabels);
-    let changes: [fn(&mut RunConfig); 10] = [
+    let changes: [fn(&mut RunConfig); 11] = [
+        |c| c.hyper.fitted_epochs = 0,
         |c| c.data.train = 301,
         |c| c.data.train = 0,
         |c| c.data.fingerprint = "other".into(),

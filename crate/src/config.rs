@@ -178,8 +178,20 @@ pub struct Hyper {
     pub without_dropout: bool,
     /// At most this many epochs.
     pub epochs: usize,
-    /// Stop at the end of the first epoch with 100 % training accuracy.
+    /// Stop when the network is fitted: at the end of an epoch, once the whole training set was right in
+    /// `fitted_epochs` epochs in a row.
     pub stop_when_fitted: bool,
+    /// How many; 1 in a run that goes on, where it is not used. One epoch is often a lucky one, and which it is depends on
+    /// what is compared (`crate/notes/fidelity.md`).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub fitted_epochs: usize,
+}
+
+impl Hyper {
+    /// All epochs are run, whatever the training accuracy.
+    pub fn keep_going(&mut self) {
+        (self.stop_when_fitted, self.fitted_epochs) = (false, 1);
+    }
 }
 
 /// How several processes train one model (`rethink-mpi`).
@@ -252,6 +264,14 @@ fn cropped() -> usize {
 
 fn is_crop(input: &usize) -> bool {
     *input == CROP
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 fn is_false(on: &bool) -> bool {

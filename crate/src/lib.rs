@@ -20,7 +20,7 @@
 //! | [`train`] | the training loop: frames, checkpoints, resuming | appendix A |
 //! | [`tensorboard`] | curves while a run goes | |
 //! | [`cluster`] | more than one machine: job arrays of Slurm, one model over many processes (MPI) | appendix A |
-//! | [`store`] | finished runs, one Parquet file each | |
+//! | [`store`], [`history`] | finished runs, one Parquet file each; where their parts were trained | |
 //! | [`measurement`], [`unfinished`] | computations that are no training runs, kept beside them; what a killed one goes on from | |
 //! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
 //! | [`kernels`] | the kernel equation, solved exactly | section 5, table 3 |
@@ -59,12 +59,14 @@ pub mod corruption;
 pub mod cuda;
 pub mod data;
 pub mod device;
+mod ending;
 pub mod error;
 pub mod examples;
 pub mod expressivity;
 pub mod figures;
 pub mod files;
 pub mod frames;
+pub mod history;
 pub mod jupyter;
 pub mod kernels;
 pub mod latex;
@@ -75,6 +77,7 @@ pub mod min_norm;
 pub mod models;
 pub mod ops;
 pub mod optim;
+mod origin;
 pub mod overrides;
 pub mod paper;
 pub mod prelude;

@@ -38,12 +38,14 @@ pub struct Overrides {
     pub log_every: Option<usize>,
     /// `eval-every`: epochs between two evaluations on the test set.
     pub eval_every: Option<usize>,
+    /// `fitted-epochs`: epochs in a row in which every training image is right, before a run ends; of the runs that end so.
+    pub fitted_epochs: Option<usize>,
     /// `models`: only the runs of these networks, such as `mlp1x512+mlp3x512`.
     pub models: Option<Vec<ModelKind>>,
 }
 
 /// Names and what they take, as an error lists them.
-const NAMES: [(&str, &str); 13] = [
+const NAMES: [(&str, &str); 14] = [
     ("epochs", "1 to 100,000"),
     ("n", "1 or more"),
     ("test", "1 or more"),
@@ -56,6 +58,7 @@ const NAMES: [(&str, &str); 13] = [
     ("weight-decay", "above 0, at most 1"),
     ("log-every", "1 or more"),
     ("eval-every", "1 or more"),
+    ("fitted-epochs", "1 to 100,000"),
     ("models", "names of the paper's networks, such as mlp1x512+mlp3x512"),
 ];
 
@@ -115,6 +118,9 @@ impl Overrides {
         if hyper.weight_decay > 0.0 {
             hyper.weight_decay = self.weight_decay.unwrap_or(hyper.weight_decay);
         }
+        if hyper.stop_when_fitted {
+            hyper.fitted_epochs = self.fitted_epochs.unwrap_or(hyper.fitted_epochs);
+        }
         config.log_every = self.log_every.unwrap_or(config.log_every);
         config.eval_every = self.eval_every.unwrap_or(config.eval_every);
     }
@@ -146,6 +152,7 @@ impl Overrides {
             "weight-decay" => put(&mut self.weight_decay, name, number(|x| x > 0.0 && x <= 1.0)?),
             "log-every" => put(&mut self.log_every, name, count(usize::MAX)?),
             "eval-every" => put(&mut self.eval_every, name, count(usize::MAX)?),
+            "fitted-epochs" => put(&mut self.fitted_epochs, name, count(100_000)?),
             _ => {
                 let named =
                     |text: &str| ModelKind::ALL.into_iter().find(|m| m.name() == text).ok_or_else(bad);
@@ -188,6 +195,7 @@ impl fmt::Display for Overrides {
             number(self.weight_decay),
             count(self.log_every),
             count(self.eval_every),
+            count(self.fitted_epochs),
             self.models.as_ref().map(|models| models.iter().map(|m| m.name()).collect::<Vec<_>>().join("+")),
         ];
         let set =

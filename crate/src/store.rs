@@ -11,9 +11,12 @@ use crate::data::{Dataset, hex};
 use crate::device::Device;
 use crate::files::remove_if_there;
 use crate::frames::{column, find, unindexed};
+use crate::history::{Origin, Sitting};
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
+use crate::origin::{self, Taken};
 use crate::provenance::Provenance;
-use crate::train::{Ending, Progress, Row, Trained, check, train};
+use crate::tensorboard::Events;
+use crate::train::{Checkpoint, Ending, Progress, Row, Trained, check, train};
 use crate::unfinished::Unfinished;
 use crate::{Error, Result, files};
 use polars::prelude::*;
@@ -56,8 +59,28 @@ pub struct Record {
     pub seconds: f64,
     /// SHA-256 of the frame without `seconds`: equal for equal runs.
     pub digest: String,
-    /// Code, libraries, machine.
+    /// Code, libraries, machine: of the last of its sittings; of the program that wrote this, where that is not recorded.
     pub provenance: Provenance,
+    /// Every sitting of the run, with what each was trained on; none in files from before they were kept, of which
+    /// `provenance` says the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sittings: Vec<Sitting>,
+    /// The run that its first epochs, or all of them, were taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+impl Record {
+    /// How the run ended: "fitted (5 epochs)" after so many epochs in a row with every training image right, "completed",
+    /// "diverged".
+    pub fn ended(&self) -> String {
+        match (self.ending, self.config.hyper.fitted_epochs) {
+            (Ending::Fitted, 1) => "fitted (1 epoch)".into(),
+            (Ending::Fitted, epochs) => format!("fitted ({epochs} epochs)"),
+            (Ending::Completed, _) => "completed".into(),
+            (Ending::Diverged, _) => "diverged".into(),
+        }
+    }
 }
 
 /// A finished run.
@@ -81,6 +104,11 @@ impl Run {
     /// Errors: [`Error::Frame`] for an absent column.
     pub fn column(&self, name: &str) -> Result<&Column> {
         column(&self.frame, name)
+    }
+
+    /// The frame's rows.
+    pub(crate) fn rows(&self) -> Result<Vec<Row>> {
+        rows(&self.frame).map_err(Error::frame("read the run's rows"))
     }
 
     /// The largest value of the column `name` along the run; `None` where it has no numbers.
@@ -122,6 +150,12 @@ pub enum Event<'a> {
     Waiting,
     /// An epoch ended.
     Epoch(&'a Row),
+    /// The run is contained in another one, which went on: it is taken from there, without training.
+    Taken(&'a Record),
+    /// The run begins with the epochs of another one, which goes on; the others are trained.
+    Begun(&'a Origin),
+    /// Another run that may contain this one could not be read; why.
+    PassedOver(&'a str),
 }
 
 /// Seconds between two checkpoints of a run, where not [`CHECKPOINT_EVERY`].
@@ -156,6 +190,11 @@ impl Store {
         self.folder.join(format!("{key}.parquet"))
     }
 
+    /// The folder of the unfinished run named `key`.
+    pub(crate) fn partial(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.partial"))
+    }
+
     /// The folder of the TensorBoard event file of `config`, kept after the run.
     pub fn events(&self, config: &RunConfig) -> PathBuf {
         let name = format!("{}-{}-{}", config.model, config.corruption, config.key()).replace(':', "-");
@@ -183,7 +222,8 @@ impl Store {
 
     /// The finished run of `config`: from the store, or trained on `data` and put there. Goes on from
     /// a checkpoint where an earlier attempt left one. Two processes that want the same run train it
-    /// once.
+    /// once. A run that stops when fitted is taken from one that went on ([`Record::origin`]), as far as the store has
+    /// such a run, finished or not.
     ///
     /// Errors: those of [`train`], and I/O errors naming the file.
     pub fn run(
@@ -212,7 +252,7 @@ impl Store {
         training: &mut dyn FnMut(Progress) -> Result<Option<Trained>>,
     ) -> Result<Run> {
         let key = config.key();
-        let partial = self.folder.join(format!("{key}.partial"));
+        let partial = self.partial(&key);
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(&run.record));
             // Left by a process that was killed between the run's last two steps.
@@ -235,6 +275,30 @@ impl Store {
             remove_folder_if_there(&partial)?;
             remove_if_there(&lock)?;
             return Ok(run);
+        }
+        let own = Checkpoint::new(partial.clone(), key.clone());
+        // An unreadable checkpoint of its own is an error, which training tells.
+        let far = own.epoch().unwrap_or(u32::MAX);
+        match origin::find(self, config, far, &mut |why| on_event(Event::PassedOver(&why)))? {
+            Some(Taken::Whole(trained, provenance)) => {
+                Events::create(&self.events(config), &trained.rows)?;
+                let mut run = finish(config, scale, &trained)?;
+                if let Some(provenance) = provenance {
+                    run.record.provenance = *provenance;
+                }
+                write(&self.path(&key), &run)?;
+                on_event(Event::Taken(&run.record));
+                remove_folder_if_there(&partial)?;
+                remove_if_there(&lock)?;
+                return Ok(run);
+            }
+            Some(Taken::Beginning(origin, checkpoint)) => {
+                on_event(Event::Begun(&origin));
+                // Another program's log and sittings are those of other epochs.
+                remove_folder_if_there(&partial)?;
+                own.keep(&checkpoint)?;
+            }
+            None => {}
         }
         fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
         let mut on_epoch = |row: &Row| on_event(Event::Epoch(row));
@@ -388,7 +452,12 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run
             left_out: trained.left_out,
             seconds: last.seconds,
             digest: digest(&trained.rows),
-            provenance: Provenance::on(Device::current()?)?,
+            provenance: match trained.history.latest() {
+                Some(provenance) => provenance.clone(),
+                None => Provenance::on(Device::current()?)?,
+            },
+            sittings: trained.history.sittings.clone(),
+            origin: trained.history.origin.clone(),
         },
         frame,
     })

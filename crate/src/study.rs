@@ -7,6 +7,7 @@ use crate::corruption::Corruption;
 pub use crate::data::thousands;
 use crate::data::{Dataset, Places};
 use crate::figures::Note;
+use crate::history::Origin;
 use crate::measurement::{Measured, Measurement};
 use crate::models::{ModelKind, plan};
 use crate::overrides::Overrides;
@@ -443,7 +444,7 @@ impl Study {
     pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
         let store = self.store();
         let mut runs = Vec::with_capacity(configs.len());
-        let mut found = 0;
+        let (mut found, mut elsewhere) = (0, 0);
         let mut forecast = Forecast::new(&store, configs);
         for (index, config) in configs.iter().enumerate() {
             let name = describe(config);
@@ -453,6 +454,12 @@ impl Study {
             let run = store.run(config, &self.data, self.scale, &mut |event| match event {
                 Event::Found(_) => new = false,
                 Event::Waiting => say(&format!("{place} {name}: another process is training it, waiting")),
+                Event::Taken(record) => {
+                    (new, elsewhere) = (false, elsewhere + 1);
+                    say(&format!("{place} {}; {}", summary(record), taken(record)));
+                }
+                Event::Begun(origin) => say(&format!("{place} {name}: {}", begun(origin))),
+                Event::PassedOver(why) => say(&format!("{place} {name}: {why}")),
                 Event::Epoch(row) => {
                     // The first epoch seen may be one in the middle, after a checkpoint, and pays for the start.
                     let (first, from) = *started.get_or_insert((Instant::now(), row.epoch));
@@ -482,8 +489,12 @@ impl Study {
             }
             runs.push(run);
         }
+        found -= elsewhere;
         if found > 0 {
             say(&format!("{found} of {} runs were in the store", configs.len()));
+        }
+        if elsewhere > 0 {
+            say(&format!("{elsewhere} of {} runs were taken from other runs", configs.len()));
         }
         Ok(runs)
     }
@@ -511,11 +522,12 @@ impl Study {
         seeds.dedup();
         let plural = if seeds.len() == 1 { "seed" } else { "seeds" };
         format!(
-            "{}, n = {}, width {}, at most {} epochs, {} {plural}, scale {}",
+            "{}, n = {}, width {}, at most {} epochs{}, {} {plural}, scale {}",
             self.data.title,
             n,
             by_model(&configs, |c| c.width, f64::to_string),
             range(&|c| c.hyper.epochs),
+            ends(&configs),
             seeds.len(),
             self.scale_title()
         ) + &left_out(runs.iter().map(|run| &run.record))
@@ -560,6 +572,44 @@ fn quiet_panics() {
         // SAFETY: the kernel runs one cell at a time, and this crate's threads do not look at the environment.
         unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
     }
+}
+
+/// What the small print says of when runs end: nothing where all run all epochs.
+fn ends(configs: &[&RunConfig]) -> String {
+    let mut rules: Vec<usize> =
+        configs.iter().filter(|c| c.hyper.stop_when_fitted).map(|c| c.hyper.fitted_epochs).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let rules: Vec<String> = rules.into_iter().map(rule).collect();
+    match rules.is_empty() {
+        true => String::new(),
+        false => format!(" (a run ends {})", rules.join(", or ")),
+    }
+}
+
+/// "after 5 epochs in a row with every training image right".
+fn rule(fitted_epochs: usize) -> String {
+    match fitted_epochs {
+        1 => "at the first epoch with every training image right".into(),
+        epochs => format!("after {epochs} epochs in a row with every training image right"),
+    }
+}
+
+/// Where a run was taken from.
+pub(crate) fn taken(record: &Record) -> String {
+    let Some(origin) = &record.origin else { return String::new() };
+    let Origin { key, taken, epochs, .. } = origin;
+    match taken == epochs {
+        true => format!("taken from {key}, which has the same epochs: nothing to train"),
+        false => {
+            format!("taken from {key}, which went on (epochs 1 to {taken} of {epochs}): nothing to train")
+        }
+    }
+}
+
+/// Where the first epochs of a run come from.
+pub(crate) fn begun(origin: &Origin) -> String {
+    format!("epochs 1 to {} are taken from {}, which goes on", origin.taken, origin.key)
 }
 
 /// "1", or the value of each model where they differ: "0.125 (Inception, Alexnet), 1 (MLP 1x512)".
@@ -720,14 +770,10 @@ fn left_out<'a>(records: impl Iterator<Item = &'a Record>) -> String {
 /// A finished run in a line.
 pub fn summary(record: &Record) -> String {
     let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v));
-    let ending = match record.ending {
-        crate::train::Ending::Fitted => "fitted",
-        crate::train::Ending::Completed => "completed",
-        crate::train::Ending::Diverged => "diverged",
-    };
     format!(
-        "{}: {ending} at epoch {}, train {}, test {}{}, {:.1} s",
+        "{}: {} at epoch {}, train {}, test {}{}, {:.1} s",
         describe(&record.config),
+        record.ended(),
         record.epochs,
         percent(record.train_accuracy),
         percent(record.test_accuracy),

@@ -7,11 +7,14 @@ use crate::config::{DecayOn, Hyper, Parallel, RunConfig};
 use crate::data::imagenet::LeftOut;
 use crate::data::{Dataset, hex};
 use crate::device::Device;
+use crate::ending::{self, Fit};
 use crate::examples::{self, Accuracy, Examples};
+use crate::history::{self, History, Sitting};
 use crate::models::plan::Layer;
 use crate::models::{Network, Parameter, StepOutcome};
 use crate::ops::Pass;
 use crate::optim::SgdStep;
+use crate::provenance::Provenance;
 use crate::tensorboard::Events;
 use crate::{Error, Result, files, threads};
 use rand::SeedableRng;
@@ -51,11 +54,19 @@ pub struct Row {
     pub seconds: f64,
 }
 
+impl Row {
+    /// Whether `logged` is this row as the log has it.
+    pub(crate) fn is_logged_as(&self, logged: &Row) -> bool {
+        let rounded = (self.seconds - logged.seconds).abs() <= 0.001;
+        rounded && Row { seconds: self.seconds, ..logged.clone() } == *self
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
-    /// 100 % training accuracy, and the configuration said to stop there.
+    /// Every training image was right in as many epochs in a row as the configuration says, and it says to stop there.
     Fitted,
     /// All epochs were run.
     Completed,
@@ -76,6 +87,8 @@ pub struct Trained {
     pub parameter_count: usize,
     /// Files of the data set that are no photographs; `None` where none is.
     pub left_out: Option<LeftOut>,
+    /// Where its parts were trained.
+    pub history: History,
 }
 
 /// Where and how often progress is kept, and who is told.
@@ -125,6 +138,8 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
         format!("{train} training and {test} test images of {} and {}", data.train.len(), data.test.len())
     } else if batch_size == 0 || epochs == 0 || decay_every == 0 {
         format!("batch size {batch_size}, {epochs} epochs, decay every {decay_every}: none may be 0")
+    } else if config.hyper.fitted_epochs == 0 {
+        "fitted after 0 epochs in a row: 1 or more".into()
     } else if config.log_every == 0 || config.eval_every == 0 {
         format!(
             "a row every {} steps, a test every {} epochs: none may be 0",
@@ -174,14 +189,17 @@ fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> 
 
 /// Everything that a run carries from one epoch to the next, but for weights and velocities.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Position {
-    epoch: u32,
+pub(crate) struct Position {
+    pub epoch: u32,
     step: u32,
     seconds: f64,
-    rows: Vec<Row>,
-    ending: Option<Ending>,
+    pub rows: Vec<Row>,
+    pub ending: Option<Ending>,
+    /// Without sittings in checkpoints from before they were kept.
+    #[serde(default)]
+    pub history: History,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    left_out: Option<LeftOut>,
+    pub left_out: Option<LeftOut>,
 }
 
 /// Streams of the order seed: orders, an epoch each; random crops, an epoch each; a layer's draws, a step each;
@@ -283,13 +301,13 @@ pub fn train_by(
     let hyper = &config.hyper;
     let mut network = network(config, data)?;
     let mut at = Position { left_out, ..Position::default() };
-    let checkpoint = progress.folder.as_ref().map(|f| Checkpoint { folder: f.clone(), key: config.key() });
+    let checkpoint = progress.folder.as_ref().map(|f| Checkpoint::new(f.clone(), config.key()));
     let mut found = checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
     if let Some(team) = team {
         found = team.broadcast(found);
     }
     if let Some(bytes) = found {
-        let of = Checkpoint { folder: progress.folder.clone().unwrap_or_default(), key: config.key() };
+        let of = Checkpoint::new(progress.folder.clone().unwrap_or_default(), config.key());
         let found = of.parse(&bytes)?;
         network.restore(&found.parameters, found.velocity)?;
         at = found.position;
@@ -303,6 +321,19 @@ pub fn train_by(
             remedy: format!("bring the files back, or remove {folder} to start this run again"),
         });
     }
+    if at.ending.is_none() {
+        if let Some(folder) = progress.folder.as_ref().filter(|_| at.history.known() < at.epoch) {
+            at.history.extend(history::read(folder, at.epoch)?.unwrap_or_default());
+        }
+        at.history = at.history.until(at.epoch);
+        let provenance = Some(Provenance::on(Device::current()?)?);
+        at.history.sittings.push(Sitting { first: at.epoch + 1, last: at.epoch, provenance });
+        if let Some(checkpoint) = &checkpoint {
+            // Later epochs of an earlier sitting go from the log: they come again, in this one.
+            checkpoint.log(&at)?;
+            history::write(&checkpoint.folder, &at.history.sittings)?;
+        }
+    }
     let mut worker = match &mut *crew {
         Crew::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)?),
         _ => None,
@@ -315,7 +346,7 @@ pub fn train_by(
     let mut saved = Instant::now();
     while at.ending.is_none() {
         let started = Instant::now();
-        let before = at.seconds;
+        let seconds_before = at.seconds;
         let rows_before = at.rows.len();
         at.epoch += 1;
         let mut order: Vec<u32> = (0..n as u32).collect();
@@ -338,7 +369,7 @@ pub fn train_by(
                 epoch_seen += images;
                 diverged = !outcome.0.is_finite();
                 if let Some(row) = interval.add(outcome, images, config.log_every, steps - index - 1) {
-                    let (step, epoch, seconds) = (at.step, at.epoch, before + seconds);
+                    let (step, epoch, seconds) = (at.step, at.epoch, seconds_before + seconds);
                     at.rows.push(Row { step, epoch, learning_rate: rate, seconds, ..row });
                 }
                 !diverged
@@ -401,27 +432,28 @@ pub fn train_by(
         if let Some(team) = synchronous {
             synchronous::same_weights(network.as_ref(), team.as_ref())?;
         }
-        let last = at.epoch as usize >= hyper.epochs || diverged;
+        let last = ending::is_last(config, at.epoch) || diverged;
         let network = network.as_mut();
-        // The whole training set costs as much as half an epoch: it is measured when the batches say
-        // that it may be fitted (once it was, as often as the test set), and at the end.
-        let nearly = epoch_correct as f64 >= 0.98 * epoch_seen as f64;
-        let was_fitted = at.rows.iter().any(|row| row.train_accuracy == Some(1.0));
-        let test_due = (at.epoch as usize).is_multiple_of(config.eval_every);
-        let measured = (last || nearly && (test_due || !was_fitted))
+        let nearly = epoch_correct as f64 >= ending::NEARLY * epoch_seen as f64;
+        let before = Fit::of(&at.rows[..rows_before]);
+        let measured = (last || nearly && ending::measured_if_nearly(config, at.epoch, before))
             .then(|| examples.train_accuracy(network, team))
             .transpose()?;
-        let fitted = measured.is_some_and(|accuracy| accuracy.top1 == 1.0);
+        let fit = before.then(measured.map(|accuracy| accuracy.top1));
         if diverged {
             at.ending = Some(Ending::Diverged);
-        } else if fitted && hyper.stop_when_fitted {
+        } else if ending::is_met(config, fit) {
             at.ending = Some(Ending::Fitted);
         } else if last {
             at.ending = Some(Ending::Completed);
         }
-        let tested =
-            (at.ending.is_some() || test_due).then(|| examples.test_accuracy(network, team)).transpose()?;
-        at.seconds = before + started.elapsed().as_secs_f64();
+        let tested = (at.ending.is_some() || ending::test_due(config, at.epoch))
+            .then(|| examples.test_accuracy(network, team))
+            .transpose()?;
+        at.seconds = seconds_before + started.elapsed().as_secs_f64();
+        if let Some(sitting) = at.history.sittings.last_mut() {
+            sitting.last = at.epoch;
+        }
         if let Some(row) = at.rows[rows_before..].last_mut() {
             let (top1, top5) = (|a: Accuracy| a.top1, |a: Accuracy| a.top5);
             (row.train_accuracy, row.train_top5) = (measured.map(top1), measured.and_then(top5));
@@ -449,24 +481,59 @@ pub fn train_by(
     }
     let ending = at.ending.unwrap_or(Ending::Completed);
     let parameters = network.parameters()?;
-    let parameter_count = network.parameter_count();
-    Ok(Some(Trained { rows: at.rows, ending, parameters, parameter_count, left_out }))
+    let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
+    Ok(Some(Trained { rows, ending, parameters, parameter_count, history, left_out }))
 }
 
 /// A run's unfinished state on disk: `checkpoint.safetensors`, whole or absent, and `log.csv`, to
 /// which each epoch's rows are appended for whoever watches.
-struct Checkpoint {
+pub(crate) struct Checkpoint {
     folder: PathBuf,
     key: String,
 }
 
-struct Found {
-    parameters: Vec<Parameter>,
+pub(crate) struct Found {
+    pub parameters: Vec<Parameter>,
     velocity: Vec<Vec<f32>>,
-    position: Position,
+    pub position: Position,
 }
 
 impl Checkpoint {
+    /// In `folder`, of the run named `key`.
+    pub fn new(folder: PathBuf, key: String) -> Checkpoint {
+        Checkpoint { folder, key }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How far it is; 0 where there is none.
+    pub fn epoch(&self) -> Result<u32> {
+        let found = self.read()?.map(|bytes| self.parse(&bytes)).transpose()?;
+        Ok(found.map_or(0, |found| found.position.epoch))
+    }
+
+    /// Writes the checkpoint that these bytes are.
+    pub fn keep(&self, bytes: &[u8]) -> Result<()> {
+        files::write_whole(&self.path(), bytes)
+    }
+
+    /// The checkpoint in `bytes`, of another run at `position`, as one of this run, which goes on from there.
+    pub fn adopt(&self, bytes: &[u8], position: Position, history: History) -> Result<Vec<u8>> {
+        let failed = |e: safetensors::SafeTensorError| Error::argument("take the checkpoint", e.to_string());
+        let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(failed)?;
+        let file = safetensors::SafeTensors::deserialize(bytes).map_err(failed)?;
+        let tensors = file.tensors();
+        let mut metadata = header.metadata().clone().unwrap_or_default();
+        let position = Position { ending: None, history, ..position };
+        let position = serde_json::to_string(&position).expect("plain values are JSON");
+        metadata.extend([("key".to_string(), self.key.clone()), ("position".to_string(), position)]);
+        let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
+        metadata.insert(CHECKSUM.into(), checksum(&metadata, parts));
+        safetensors::serialize(tensors, Some(metadata)).map_err(failed)
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.join("checkpoint.safetensors")
     }
@@ -482,7 +549,7 @@ impl Checkpoint {
     }
 
     fn log(&self, at: &Position) -> Result<()> {
-        let path = self.folder.join("log.csv");
+        let path = self.folder.join(LOG);
         let mut text = String::from(
             "step,epoch,loss,batch_accuracy,train_accuracy,test_accuracy,learning_rate,seconds\n",
         );
@@ -505,7 +572,7 @@ impl Checkpoint {
     }
 
     /// The last checkpoint; `None` where there is none.
-    fn read(&self) -> Result<Option<Vec<u8>>> {
+    pub fn read(&self) -> Result<Option<Vec<u8>>> {
         let path = self.path();
         match fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -514,7 +581,7 @@ impl Checkpoint {
     }
 
     /// What a checkpoint holds.
-    fn parse(&self, bytes: &[u8]) -> Result<Found> {
+    pub fn parse(&self, bytes: &[u8]) -> Result<Found> {
         let (operation, path) = ("read the checkpoint", self.path());
         let malformed = |problem: String| {
             let remedy = format!("{problem}; remove {} to start this run again", self.folder.display());
@@ -537,6 +604,37 @@ impl Checkpoint {
         let (parameters, velocity) = read_tensors(tensors).map_err(malformed)?;
         Ok(Found { parameters, velocity, position })
     }
+}
+
+const LOG: &str = "log.csv";
+
+/// The rows of the log of the unfinished run in `folder`, without top-5 accuracies, seconds to three decimals; none where
+/// there is no log, or it is not whole.
+pub(crate) fn read_log(folder: &Path) -> Result<Vec<Row>> {
+    let path = folder.join(LOG);
+    let text = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.map_err(Error::io("read the run's log", &path))?,
+    };
+    let optional = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [step, epoch, loss, batch, train, test, rate, seconds] = cells[..] else { return None };
+        Some(Row {
+            step: step.parse().ok()?,
+            epoch: epoch.parse().ok()?,
+            loss: loss.parse().ok()?,
+            batch_accuracy: batch.parse().ok()?,
+            train_accuracy: optional(train)?,
+            test_accuracy: optional(test)?,
+            train_top5: None,
+            test_top5: None,
+            learning_rate: rate.parse().ok()?,
+            seconds: seconds.parse().ok()?,
+        })
+    };
+    let rows: Option<Vec<Row>> = text.lines().skip(1).map(row).collect();
+    rows.ok_or_else(|| Error::format("read the run's log", &path, "a line is none of a log"))
 }
 
 /// The name under which a file's metadata has the SHA-256 of its tensors and its other metadata.

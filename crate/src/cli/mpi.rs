@@ -6,7 +6,7 @@ use crate::cluster::mpi::World;
 use crate::config::{Parallel, RunConfig};
 use crate::models::Parameter;
 use crate::store::Event;
-use crate::study::{Study, describe, summary};
+use crate::study::{Study, begun, describe, summary, taken};
 use crate::train::{Progress, Row, Trained, train, train_by};
 use crate::{Error, Result};
 use serde_json::json;
@@ -55,6 +55,9 @@ pub fn run(
                 eprintln!("{name}: epoch {epoch} of {of}, loss {loss:.4}, train {train:.1} %");
             }
             Event::Epoch(_) => {}
+            Event::Taken(record) => eprintln!("{name}: {}", taken(record)),
+            Event::Begun(origin) => eprintln!("{name}: {}", begun(origin)),
+            Event::PassedOver(why) => eprintln!("{name}: {why}"),
         },
         &mut |progress| {
             told = true;
@@ -165,7 +168,7 @@ fn apart(one: &Trained, other: &Trained) -> Result<Apart> {
     for (a, b) in one.parameters.iter().zip(&other.parameters) {
         let this = squares(a, b);
         // A running variance can be larger than all weights together.
-        if !a.name.ends_with(".mean") && !a.name.ends_with(".variance") {
+        if a.is_trained() {
             whole = (whole.0 + this.0, whole.1 + this.1);
         }
         let apart = ratio(this);

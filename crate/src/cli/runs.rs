@@ -1,7 +1,7 @@
 //! `rethink run`, `sweep`, `list` and `compare`: the run store from the command line.
 
 use crate::augment::Augmentation;
-use crate::config::{DecayOn, Init, RunConfig, Scale, Seeds};
+use crate::config::{DataId, DecayOn, Init, RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::measurement::Measured;
 use crate::models::ModelKind;
@@ -82,6 +82,9 @@ pub struct RunChoice {
     /// Multiply its contrast by 1 - X to 1 + X, X from 0 to 1
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub contrast: f64,
+    /// End once every training image was right in so many epochs in a row [default: 5]
+    #[arg(long, value_name = "K", conflicts_with = "keep_going", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub fitted_epochs: Option<u64>,
     /// Go on to the last epoch when the training set is fitted
     #[arg(long)]
     pub keep_going: bool,
@@ -93,8 +96,14 @@ pub struct RunChoice {
 impl RunChoice {
     /// The configuration on the study's data and scale.
     pub fn configure(&self, study: &Study) -> RunConfig {
-        let seeds = Seeds::repeat(self.repeat);
-        let mut config = recipe::setting(&study.data, study.scale, self.model, self.corruption, seeds);
+        let size = recipe::size(study.scale, self.model);
+        self.configure_on(study.data.id(size.train, size.test), study.scale)
+    }
+
+    /// The same on so many images of a data set.
+    pub fn configure_on(&self, data: DataId, scale: Scale) -> RunConfig {
+        let (seeds, size) = (Seeds::repeat(self.repeat), recipe::size(scale, self.model));
+        let mut config = recipe::sized(data, size, self.model, self.corruption, seeds);
         config.width = self.width;
         config.input = self.input.unwrap_or(config.input);
         config.data.train = self.train.unwrap_or(config.data.train);
@@ -112,7 +121,10 @@ impl RunChoice {
         hyper.without_dropout = self.without_dropout;
         let RunChoice { flip, rotation, brightness, saturation, hue, contrast, .. } = *self;
         hyper.augment = Augmentation { flip, rotation, brightness, saturation, hue, contrast };
-        hyper.stop_when_fitted = !self.keep_going;
+        hyper.fitted_epochs = self.fitted_epochs.map_or(hyper.fitted_epochs, |k| k as usize);
+        if self.keep_going {
+            hyper.keep_going();
+        }
         config
     }
 }
@@ -213,7 +225,8 @@ fn records(runs: &[Run]) -> Table {
         "key", "data", "n", "run", "scale", "epochs", "ended", "train %", "test %", "seconds",
     ]);
     for Run { record, .. } in runs {
-        let Record { config, scale, epochs, ending, train_accuracy, test_accuracy, seconds, .. } = record;
+        let Record { config, scale, epochs, train_accuracy, test_accuracy, seconds, .. } = record;
+        let from = record.origin.as_ref().map_or(String::new(), |origin| format!(", from {}", origin.key));
         table.add_row(vec![
             config.key(),
             config.data.title.clone(),
@@ -221,7 +234,7 @@ fn records(runs: &[Run]) -> Table {
             describe(config),
             scale.to_string(),
             epochs.to_string(),
-            format!("{ending:?}").to_lowercase(),
+            record.ended() + &from,
             percent(*train_accuracy),
             percent(*test_accuracy),
             format!("{seconds:.1}"),
@@ -386,7 +399,15 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
             };
             let processes = group[0].record.config.parallel;
             let processes = processes.map_or(String::new(), |parallel| format!(" ({})", parallel.describe()));
-            all.push(Comparison { item: format!("{item}{processes}"), paper, ours: Some(ours) });
+            // Runs of before the rule of today stay, and say so.
+            let hyper = &group[0].record.config.hyper;
+            let rule = match hyper.fitted_epochs {
+                recipe::FITTED_EPOCHS => String::new(),
+                _ if !hyper.stop_when_fitted => " (all epochs)".into(),
+                1 => " (to the first epoch at 100 %)".into(),
+                epochs => format!(" ({epochs} epochs at 100 %)"),
+            };
+            all.push(Comparison { item: format!("{item}{processes}{rule}"), paper, ours: Some(ours) });
         }
         if all.len() == before {
             all.push(Comparison { item, paper, ours: None });

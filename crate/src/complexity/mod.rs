@@ -59,6 +59,8 @@ impl Class {
         let size = Size { train, test, epochs, width: self.width };
         let mut config = sized(data.id(train, test), size, self.model, corruption, seeds);
         config.hyper.init = self.init.unwrap_or_else(|| self.model.init());
+        // Whether a class fits the labels is asked, not how it does on others: the first time will do.
+        config.hyper.fitted_epochs = 1;
         config.eval_every = epochs;
         config
     }

@@ -69,7 +69,7 @@ pub(crate) fn measure(
         let (epochs, number) = (epochs[index / replaced], index % replaced);
         let configure = |data: &Dataset| {
             let mut config = class.configure(data, (n, m), corruption, epochs, Seeds::repeat(0));
-            config.hyper.stop_when_fitted = false;
+            config.hyper.keep_going();
             config
         };
         if whole.0 != epochs {

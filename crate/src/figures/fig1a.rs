@@ -4,7 +4,7 @@ use super::theme::{Axis, Key, Look, Mark, Plot, round_up};
 use super::{Drawing, Note, all_numbers, distinct, mean_sd, need, numbers, texts};
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const DRAW: &str = "draw figure 1a";
 
@@ -29,6 +29,17 @@ const PAPER_TOP: f64 = 2.5;
 ///
 /// Errors: absent or mistyped columns, negative steps, no finite loss at all.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    draw_up_to(frame, note, None)
+}
+
+/// The same with a horizontal axis that ends with step `end`, wherever the curves do: what lies beyond is not drawn,
+/// and the settings that go on there are named under the plot. `None`: with the last step.
+///
+/// Errors: as for [`draw`]; [`Error::Argument`] for an end that is not above 0 and finite.
+pub fn draw_up_to(frame: &DataFrame, note: &Note, end: Option<f64>) -> Result<Drawing> {
+    if let Some(end) = end.filter(|end| !(*end > 0.0 && end.is_finite())) {
+        return Err(Error::argument(DRAW, format!("an axis that ends with step {end}")));
+    }
     need(frame, DRAW, &["setting", "step", "loss", "seed"])?;
     let settings = texts(frame, DRAW, "setting")?;
     let steps = all_numbers(frame, DRAW, "step")?;
@@ -39,14 +50,17 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     }
 
     let mut runs: BTreeMap<(String, u64), Run> = BTreeMap::new();
+    let mut beyond = BTreeSet::new();
     for (row, setting) in settings.iter().enumerate() {
-        if let Some(loss) = losses[row] {
+        if end.is_some_and(|end| steps[row] > end) {
+            beyond.insert(setting);
+        } else if let Some(loss) = losses[row] {
             let run = runs.entry((setting.clone(), seeds[row].to_bits())).or_default();
             run.insert(steps[row].to_bits(), loss);
         }
     }
     let finite = || runs.values().flat_map(alive);
-    let last = finite().fold(0.0f64, |m, p| m.max(p.0));
+    let last = end.unwrap_or_else(|| finite().fold(0.0f64, |m, p| m.max(p.0)));
     if finite().next().is_none() {
         return Err(Error::argument(DRAW, "the frame holds no finite loss"));
     }
@@ -83,6 +97,10 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         curve(&whole, unit, look, &mut marks);
     }
 
+    if let Some(end) = end.filter(|_| !beyond.is_empty()) {
+        let names: Vec<&str> = beyond.into_iter().map(String::as_str).collect();
+        notes.push(format!("Beyond step {end:.0}, not drawn: {}.", names.join(", ")));
+    }
     let top = top(finite().map(|p| p.1).collect());
     let above = finite().map(|p| p.1).fold(0.0, f64::max);
     if above > top {

@@ -233,6 +233,13 @@ pub struct Parameter {
     pub values: Vec<f32>,
 }
 
+impl Parameter {
+    /// Whether gradients move it: a running statistic follows the batches instead.
+    pub(crate) fn is_trained(&self) -> bool {
+        !self.name.ends_with(".mean") && !self.name.ends_with(".variance")
+    }
+}
+
 /// What training does to a tensor of [`Network::parameters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

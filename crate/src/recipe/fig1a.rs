@@ -2,7 +2,7 @@
 //!
 //! Expected at paper scale: all five go to zero; true labels first, random labels last.
 
-use super::{Product, Recipe, Size, Source, Verdict, curves, mean, size, sized};
+use super::{Product, Recipe, Size, Source, Verdict, curves, mean, setting, size, sized};
 use crate::config::{RunConfig, Scale, Seeds};
 use crate::corruption::Corruption;
 use crate::data::Dataset;
@@ -26,7 +26,11 @@ pub const FITTED_LOSS: f64 = 0.1;
 /// Where the settings' order is read off: half of the way down from the loss of guessing among ten classes, ln 10.
 pub const HALF_LOSS: f64 = 0.5 * std::f64::consts::LN_10;
 
-/// Epochs of a curve; the paper's axis ends after 25,000 steps.
+/// Last step of the paper's horizontal axis.
+pub const PAPER_STEPS: usize = 25_000;
+
+/// Epochs of a curve of one length, and of the horizontal axis at paper scale (64 times 391 steps of 128 images), where
+/// curves end with their runs.
 pub fn epochs(scale: Scale) -> usize {
     match scale {
         Scale::Smoke => 3,
@@ -55,17 +59,26 @@ pub(super) fn of_curve(scale: Scale, size: Size) -> Size {
 pub(super) fn curve(data: &Dataset, size: Size, model: ModelKind, corruption: Corruption) -> RunConfig {
     let id = data.id(size.train, size.test);
     let mut config = sized(id, size, model, corruption, Seeds::repeat(0));
-    config.hyper.stop_when_fitted = false;
+    config.hyper.keep_going();
     config
 }
 
-/// Epochs between two tests: each at paper scale, where figure 2b shows the same run.
+/// At paper scale runs end when they are fitted, and are table 1's and figure 1b's: the hours in which nothing more
+/// happens are not trained.
+pub(super) fn fitted(data: &Dataset, scale: Scale, model: ModelKind, corruption: Corruption) -> RunConfig {
+    setting(data, scale, model, corruption, Seeds::repeat(0))
+}
+
+/// Epochs between two tests of a curve of one length.
 pub(super) fn every(scale: Scale) -> usize {
     if scale == Scale::Small { 5 } else { 1 }
 }
 
 fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     let model = ModelKind::Inception;
+    if scale == Scale::Paper {
+        return Corruption::FIGURE_1A.map(|corruption| fitted(data, scale, model, corruption)).to_vec();
+    }
     let size = of_curve(scale, Size { epochs: epochs(scale), width: width(scale), ..size(scale, model) });
     let run = |corruption| RunConfig { eval_every: every(scale), ..curve(data, size, model, corruption) };
     Corruption::FIGURE_1A.map(run).to_vec()
@@ -84,7 +97,19 @@ pub fn steps_to_fit(run: &Run) -> Option<u32> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    Ok(Product::Figure(figures::fig1a::draw(&frame(runs)?, note)?))
+    Ok(Product::Figure(figures::fig1a::draw_up_to(&frame(runs)?, note, axis(runs))?))
+}
+
+/// Where the horizontal axis ends, in steps, if not with the runs: at paper scale where the paper's does, or as many epochs
+/// of fewer images.
+fn axis(runs: &[Run]) -> Option<f64> {
+    let steps = |run: &Run| {
+        let config = &run.record.config;
+        let steps = epochs(Scale::Paper) * config.data.train.div_ceil(config.hyper.batch_size.max(1));
+        let ends = run.record.scale == Scale::Paper && config.hyper.stop_when_fitted;
+        ends.then_some(steps.min(PAPER_STEPS) as f64)
+    };
+    runs.iter().map(steps).collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::max)
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

@@ -115,19 +115,36 @@ pub(super) fn accuracies(runs: &[&Run], value: fn(&Run) -> Option<f64>) -> Strin
     }
 }
 
-/// How runs ended, in the order fitted, completed, diverged: "fitted", or "1 fitted, 2 diverged".
+/// How runs ended ([`crate::store::Record::ended`]), in the order fitted, completed, diverged: "fitted (5 epochs)", or
+/// "1 fitted (5 epochs), 2 diverged".
 pub(super) fn endings(runs: &[&Run]) -> String {
-    let names =
-        [(Ending::Fitted, "fitted"), (Ending::Completed, "completed"), (Ending::Diverged, "diverged")];
-    let counts =
-        names.map(|(ending, name)| (runs.iter().filter(|r| r.record.ending == ending).count(), name));
-    let there: Vec<(usize, &str)> = counts.into_iter().filter(|(count, _)| *count > 0).collect();
-    match there[..] {
+    let order = |run: &&Run| {
+        let place = match run.record.ending {
+            Ending::Fitted => 0,
+            Ending::Completed => 1,
+            Ending::Diverged => 2,
+        };
+        (place, run.record.config.hyper.fitted_epochs)
+    };
+    let mut runs = runs.to_vec();
+    runs.sort_by_key(order);
+    let mut counts: Vec<(usize, String)> = Vec::new();
+    for name in runs.iter().map(|run| run.record.ended()) {
+        match counts.last_mut() {
+            Some((count, last)) if *last == name => *count += 1,
+            _ => counts.push((1, name)),
+        }
+    }
+    match &counts[..] {
         [] => "-".into(),
-        [(_, name)] => name.into(),
-        _ => there.iter().map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", "),
+        [(_, name)] => name.clone(),
+        _ => counts.iter().map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", "),
     }
 }
+
+/// What the tables' small print says of the column that [`endings`] fills.
+pub(super) const ENDINGS: &str = "Fitted (k epochs): stopped once every training image was right in so many epochs in a row, \
+                                  accuracies are those of the last; completed: all epochs were run.";
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
     let mut table = Table::from_frame(&frame(runs)?, RECIPE.id, RECIPE.title, 2)?;
@@ -138,8 +155,7 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
     }
     table.notes = vec![note.scale_line.clone()];
     table.notes.push(format!(
-        "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. {} Fitted: \
-         stopped at 100 % training accuracy; completed: all epochs were run.",
+        "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. {} {ENDINGS}",
         decay_note()
     ));
     table.notes.extend(rate_note(runs));

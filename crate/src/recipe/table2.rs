@@ -62,7 +62,7 @@ pub fn configure_on(row: &Table2Row, id: DataId, scale: Scale, seeds: Seeds) -> 
         config.hyper.learning_rate = REDUCED_RATE;
     }
     config.eval_every = if scale == Scale::Small { 2 } else { 1 };
-    config.hyper.stop_when_fitted = false;
+    config.hyper.keep_going();
     config.hyper.without_dropout = !row.dropout;
     if row.augmented {
         (config.hyper.random_crop, config.hyper.augment) = (true, Augmentation::IMAGENET);
