@@ -41,6 +41,7 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
         parameters: Vec::new(),
         parameter_count: 1_649_402,
         history: Default::default(),
+        left_out: None,
     };
     finish(config, Scale::Paper, &trained).unwrap()
 }

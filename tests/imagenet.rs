@@ -5,18 +5,21 @@ use rand_chacha::ChaCha8Rng;
 use rethink::augment::Augmentation;
 use rethink::config::{RunConfig, Scale, Seeds};
 use rethink::corruption::{Corruption, random_labels};
-use rethink::data::imagenet::{Place, decode_bytes, read_as};
+use rethink::data::imagenet::{LeftOut, Place, decode_bytes, read_as};
 use rethink::data::{self, Dataset, Format};
 use rethink::examples::Examples;
 use rethink::models::count_top;
 use rethink::paper::TABLE_2;
 use rethink::preprocess::{Area, Photograph};
 use rethink::recipe::{self, Source, fig2a, table2};
+use rethink::store::digest;
 use rethink::study::Study;
+use rethink::train::{Ending, Progress, Row, Trained, train};
 use rethink_tests::{real_data, rethink_bin, root};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 const TENCH: &str = "n01440764";
 const SPRINGER: &str = "n02102040";
@@ -258,7 +261,7 @@ fn random_labels_stay_the_same_while_augmented_images_change() {
     let order: Vec<u32> = (0..train as u32).rev().collect();
     let batches = |config: &RunConfig| {
         let examples = Examples::new(config, &data, train, test).unwrap();
-        [1, 2, 1].map(|epoch| examples.batch(&order, &examples.choices(epoch).unwrap()))
+        [1, 2, 1].map(|epoch| examples.batch(&order, &examples.choices(epoch).unwrap()).unwrap())
     };
     let [first, second, again] = batches(&config);
     let mut drawn = random_labels(train, 3, config.seeds.data);
@@ -277,7 +280,8 @@ fn random_labels_stay_the_same_while_augmented_images_change() {
     data.photographs
         .as_ref()
         .unwrap()
-        .with(last, |p| p.resized(Area::central(p.height, p.width), 75, &mut central));
+        .with(last, |p| p.resized(Area::central(p.height, p.width), 75, &mut central))
+        .unwrap();
     rethink::preprocess::centre_values(&mut central);
     assert_eq!(first.0[..central.len()], central[..]);
 }
@@ -293,22 +297,169 @@ fn a_large_set_is_decoded_as_it_is_needed_and_gives_the_same_images() {
     let examples = |data: &Dataset| Examples::new(&config, data, 12, 6).unwrap();
     let (a, b) = (examples(&kept), examples(&streamed));
     let choices = a.choices(1).unwrap();
-    assert_eq!(a.batch(&order, &choices), b.batch(&order, &choices));
+    assert_eq!(b.check(None).unwrap(), None);
+    assert_eq!(a.batch(&order, &choices).unwrap(), b.batch(&order, &choices).unwrap());
 
-    // What is broken by then is left out of the batch; processes that share one see grey in its place.
-    put(folder.path(), &format!("train/{SPRINGER}/{SPRINGER}_1.JPEG"), b"broken since");
+    // What is no photograph is known before the first step, and left out of its batches.
+    let path = format!("train/{SPRINGER}/{SPRINGER}_1.JPEG");
+    put(folder.path(), &path, b"broken before the set is opened");
+    put(folder.path(), &format!("val/{CHURCH}/empty.JPEG"), b"");
+    let opened = read_as(folder.path(), 0).unwrap();
+    let c = examples(&opened);
+    assert_eq!(c.check(None).unwrap(), Some(LeftOut { train: 1, test: 1 }));
+    let report = opened.photographs.as_ref().unwrap().report().unwrap();
+    assert!(report.starts_with("2 files left out") && report.contains(SPRINGER), "{report}");
+    assert_eq!(c.present(&order).to_vec(), [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(c.present(&[4, 7]).to_vec(), [7]);
     let image = 3 * 75 * 75;
-    let (whole, all_labels) = a.batch(&order, &choices);
-    let (images, labels) = b.batch(&order, &choices);
+    let (whole, _) = a.batch(&order, &choices).unwrap();
+    let (images, labels) = c.batch(&order, &choices).unwrap();
     assert_eq!((images.len(), labels.len()), (11 * image, 11));
     assert_eq!(images[..4 * image], whole[..4 * image]);
     assert_eq!(images[4 * image..], whole[5 * image..]);
-    let (same, labels) = b.whole_batch(&order, &choices);
-    assert_eq!((same.len(), labels), (12 * image, all_labels));
-    assert!(same[4 * image..5 * image].iter().all(|v| *v == 0.0));
-    assert_eq!(same[5 * image..], whole[5 * image..]);
-    let report = streamed.photographs.as_ref().unwrap().report().unwrap();
-    assert!(report.starts_with("1 file left out") && report.contains(SPRINGER), "{report}");
+
+    // What changes once the set is open is an error that names it: another picture, one cut short, one that is gone.
+    let error = b.batch(&order, &choices).unwrap_err().to_string();
+    assert!(error.contains(&path) && error.contains("changed since"), "{error}");
+    fs::remove_file(folder.path().join(&path)).unwrap();
+    let error = b.batch(&order, &choices).unwrap_err().to_string();
+    assert!(error.contains(&path) && error.contains("No such file"), "{error}");
+    let later = read_as(folder.path(), 0).unwrap();
+    let mut pixels = picture("grey.jpg");
+    let last = pixels.len() - 3;
+    pixels[last] ^= 1;
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    put(folder.path(), &format!("train/{TENCH}/{TENCH}_1.JPEG"), &pixels);
+    let error = later.photographs.as_ref().unwrap().decode_all().unwrap_err().to_string();
+    assert!(error.contains(&format!("{TENCH}_1.JPEG")) && error.contains("changed since"), "{error}");
+}
+
+/// A run of four epochs of `data`, of which it leaves after two; then `harm` is done, and it is taken up again.
+fn interrupted(
+    data: &Dataset,
+    folder: &Path,
+    harm: impl FnOnce(),
+) -> (RunConfig, rethink::Result<Option<Trained>>) {
+    let mut config = config(data, 3);
+    (config.width, config.hyper.epochs) = (0.03, 4);
+    let progress = |leave_after| Progress { leave_after, ..kept(folder) };
+    assert!(train(&config, data, progress(Some(2))).unwrap().is_none());
+    harm();
+    let ended = train(&config, data, progress(None));
+    (config, ended)
+}
+
+fn kept(folder: &Path) -> Progress<'static> {
+    Progress {
+        folder: Some(folder.into()),
+        events: None,
+        checkpoint_every: Duration::ZERO,
+        on_epoch: Box::leak(Box::new(|_: &Row| ())),
+        leave_after: None,
+    }
+}
+
+/// The whole folder, a split, one file; gone, cut short, replaced, no longer a file: each stops the run, which says which
+/// file it is, keeps its checkpoint, and ends as an undisturbed run does once the files are back.
+#[test]
+fn photographs_that_become_unreadable_stop_the_run_which_goes_on_once_they_are_back() {
+    let folder = folder();
+    let file = folder.path().join(format!("train/{CHURCH}/{CHURCH}_2.JPEG"));
+    let (aside, safe) = (folder.path().join("aside"), fs::read(&file).unwrap());
+    let data = || read_as(folder.path(), 0).unwrap();
+    let alone = tempfile::tempdir().unwrap();
+    let undisturbed = interrupted(&data(), alone.path(), || ()).1.unwrap().unwrap();
+    assert_eq!((undisturbed.ending, undisturbed.left_out), (Ending::Completed, None));
+    let move_away = |name: &str| fs::rename(folder.path().join(name), &aside).unwrap();
+    let rewrite = |bytes: &[u8]| {
+        std::thread::sleep(Duration::from_millis(20));
+        fs::write(&file, bytes).unwrap();
+    };
+    let harms: [(&str, &dyn Fn(), &dyn Fn()); 4] = [
+        ("train/", &|| move_away("train"), &|| fs::rename(&aside, folder.path().join("train")).unwrap()),
+        ("val/", &|| move_away("val"), &|| fs::rename(&aside, folder.path().join("val")).unwrap()),
+        (CHURCH, &|| fs::remove_file(&file).unwrap(), &|| rewrite(&safe)),
+        (CHURCH, &|| rewrite(&safe[..safe.len() / 2]), &|| rewrite(&safe)),
+    ];
+    for (named, harm, mend) in harms {
+        let partial = tempfile::tempdir().unwrap();
+        // The set is opened before, as by a run that is at work.
+        let opened = data();
+        let (config, ended) = interrupted(&opened, partial.path(), harm);
+        let error = ended.unwrap_err().to_string();
+        assert!(error.starts_with("read the photograph: ") && error.contains(named), "{error}");
+        assert!(partial.path().join("checkpoint.safetensors").is_file(), "{error}");
+        mend();
+        let again = train(&config, &data(), kept(partial.path())).unwrap().unwrap();
+        assert_eq!(digest(&again.rows), digest(&undisturbed.rows), "{named}");
+        assert_eq!(again.ending, Ending::Completed);
+    }
+}
+
+/// Other files left out than when the run began: it would be two runs in one.
+#[test]
+fn a_run_goes_on_only_with_the_files_that_it_began_with() {
+    let folder = folder();
+    let file = folder.path().join(format!("train/{CHURCH}/{CHURCH}_2.JPEG"));
+    let safe = fs::read(&file).unwrap();
+    let open = || read_as(folder.path(), 0).unwrap();
+    fs::write(&file, vec![7; safe.len()]).unwrap();
+    let partial = tempfile::tempdir().unwrap();
+    let mut config = config(&open(), 3);
+    (config.width, config.hyper.epochs) = (0.03, 2);
+    let leave = Progress { leave_after: Some(1), ..kept(partial.path()) };
+    assert!(train(&config, &open(), leave).unwrap().is_none());
+    // Of the same length: the data set's fingerprint, which is of names, lengths and labels, is the same.
+    fs::write(&file, &safe).unwrap();
+    let error = train(&config, &open(), kept(partial.path())).unwrap_err().to_string();
+    assert!(
+        error.contains("nothing left out, but the run began with 1 file left out (1 training, 0 test)"),
+        "{error}"
+    );
+    fs::write(&file, vec![7; safe.len()]).unwrap();
+    let ended = train(&config, &open(), kept(partial.path())).unwrap().unwrap();
+    let left = Some(LeftOut { train: 1, test: 0 });
+    assert_eq!(ended.left_out, left);
+    let run = rethink::store::finish(&config, Scale::Smoke, &ended).unwrap();
+    assert_eq!(run.record.left_out, left);
+    let said = rethink::study::summary(&run.record);
+    assert!(said.contains(", 1 file left out (1 training, 0 test), "), "{said}");
+    let study = Study::new(Some("shapes10"), Scale::Smoke, partial.path()).unwrap();
+    let line = study.scale_line(&[run]);
+    assert!(line.ends_with("scale smoke, 1 file left out (1 training, 0 test)"), "{line}");
+}
+
+/// By the command, in the mode of large sets, which tests can ask for.
+#[test]
+fn what_is_left_out_is_recorded_and_nothing_left_is_an_error() {
+    let (folder, out) = (folder(), tempfile::tempdir().unwrap());
+    put(folder.path(), &format!("train/{TENCH}/{TENCH}_0.JPEG"), b"text");
+    put(folder.path(), &format!("val/{TENCH}/empty.JPEG"), b"");
+    let run = |at_once: &str| {
+        let mut command = Command::new(rethink_bin());
+        command.args(["run", "--model", "inception-v3", "--input", "75", "--width", "0.03", "--epochs", "1"]);
+        command
+            .args(["--scale", "smoke", "--json", "--data"])
+            .arg(folder.path())
+            .arg("--out")
+            .arg(out.path());
+        command.env("RETHINK_DECODED_AT_ONCE", at_once).output().unwrap()
+    };
+    let said = run("0");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let line: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(line["record"]["left_out"], serde_json::json!({ "train": 1, "test": 1 }));
+    let said = run("many");
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success() && text.contains("RETHINK_DECODED_AT_ONCE"), "{text}");
+    for wnid in [TENCH, SPRINGER, CHURCH] {
+        for i in 0..2 {
+            put(folder.path(), &format!("val/{wnid}/ILSVRC2012_val_0000000{i}.JPEG"), b"text");
+        }
+    }
+    let said = run("0");
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success() && text.contains("no photograph is left"), "{text}");
 }
 
 #[test]
@@ -331,7 +482,7 @@ fn small_images_are_enlarged_for_a_network_that_needs_it() {
     let data = data::open(Some("shapes10")).unwrap();
     let config = config(&data, 3);
     let examples = Examples::new(&config, &data, 8, 4).unwrap();
-    let (images, labels) = examples.batch(&[5], &examples.choices(1).unwrap());
+    let (images, labels) = examples.batch(&[5], &examples.choices(1).unwrap()).unwrap();
     assert_eq!((images.len(), labels), (3 * 75 * 75, vec![data.train.labels[5]]));
     let planes = &data.train.images[5 * 3072..6 * 3072];
     let rgb = (0..1024).flat_map(|i| [0, 1, 2].map(|c| planes[c * 1024 + i])).collect();
@@ -418,12 +569,12 @@ fn imagenette_is_read_as_it_is() {
     let grey = (0..2_000).filter(|&i| {
         let grey =
             photographs.with(Place::Train(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
-        grey == Some(true)
+        grey.unwrap() == Some(true)
     });
     let test = (0..500).filter(|&i| {
         let grey =
             photographs.with(Place::Test(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
-        grey == Some(true)
+        grey.unwrap() == Some(true)
     });
     assert!(grey.count() + test.count() >= 52, "52 files are grey");
     let counts = (0..10).map(|c| data.train.labels[..1_000].iter().filter(|l| **l == c).count());

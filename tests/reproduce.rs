@@ -1,9 +1,12 @@
 //! The main job, end to end, at scale smoke: `rethink reproduce` in the real kernel.
 
+use rethink::config::Scale;
 use rethink::jupyter::close::Tolerance;
 use rethink::jupyter::expected::differences;
 use rethink::jupyter::outputs::Outputs;
 use rethink::jupyter::{self, run};
+use rethink::products::{self, Damage, DamageKind, Manifest};
+use rethink::study::Study;
 use rethink_tests::{rethink_bin, root};
 use serde_json::Value;
 use std::fs;
@@ -140,6 +143,113 @@ fn reproduce_writes_figures_and_tables_and_does_not_repeat_itself() {
     assert!(second.status.success(), "{}", text(&second.stderr));
     assert_eq!(text(&second.stdout).matches("nothing changed since it was executed").count(), 2);
     assert_eq!(figure, fs::read(made.join("fig1a.svg")).unwrap());
+
+    // Whatever is missing, empty or another is named and made again, as it was, without the kernel.
+    let kinds: [(&str, fn(&Path)); 3] = [
+        ("missing", |path| fs::remove_file(path).unwrap()),
+        ("empty", |path| fs::write(path, b"").unwrap()),
+        ("not what was written", |path| fs::write(path, b"by hand").unwrap()),
+    ];
+    for (name, (how, harm)) in names.iter().chain(&["fig1a.json", "table1.json"]).zip(kinds.iter().cycle()) {
+        let path = made.join(name);
+        let was = fs::read(&path).unwrap();
+        harm(&path);
+        let again = reproduce(folder.path(), "fig1a,table1", &[]);
+        let said = text(&again.stdout);
+        assert!(again.status.success(), "{}", text(&again.stderr));
+        let line = said.lines().find(|line| line.contains(&format!(": {name}: {how}")));
+        assert!(
+            line.is_some_and(|line| line.ends_with("made again from the stored results")),
+            "{name}: {said}"
+        );
+        assert!(was == fs::read(&path).unwrap(), "{name}");
+        if how.starts_with("not") {
+            assert_eq!(fs::read(made.join(format!("{name}.old"))).unwrap(), b"by hand");
+        }
+    }
+
+    // An executed copy comes back by another execution, which trains nothing; what it was is kept.
+    let copy = made.join("notebooks/04-regularization.ipynb");
+    fs::write(&copy, b"garbage").unwrap();
+    let again = reproduce(folder.path(), "fig1a,table1", &[]);
+    let said = text(&again.stdout);
+    assert!(again.status.success(), "{said}{}", text(&again.stderr));
+    assert!(
+        said.contains("notebooks/04-regularization.ipynb: not what was written")
+            && said.contains("executed again"),
+        "{said}"
+    );
+    assert_eq!(said.matches("nothing changed since it was executed").count(), 1, "{said}");
+    assert_eq!(fs::read(made.join("notebooks/04-regularization.ipynb.old")).unwrap(), b"garbage");
+    assert!(fs::read_to_string(&copy).unwrap().contains("MLP 1x512"));
+    let last = reproduce(folder.path(), "fig1a,table1", &[]);
+    assert_eq!(text(&last.stdout).matches("nothing changed since it was executed").count(), 2);
+}
+
+/// Without the kernel: the same by the parts that `reproduce` is made of.
+#[test]
+fn damaged_products_are_named_and_made_again_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = Study::new(Some("shapes10"), Scale::Smoke, folder.path()).unwrap();
+    study.show("fig3").unwrap();
+    study.show("theorem1").unwrap();
+    let made = study.folder();
+    let copy = made.join("notebooks/a.ipynb");
+    fs::create_dir(made.join("notebooks")).unwrap();
+    fs::write(&copy, b"{}").unwrap();
+    fs::write(made.join("fig3.svg.old"), b"not a product").unwrap();
+    let mut names = products::files_of(&made, &["fig3", "theorem1"]).unwrap();
+    let endings = ["csv", "json", "pdf", "png", "svg"];
+    let expected: Vec<String> =
+        ["fig3", "theorem1"].iter().flat_map(|id| endings.map(|ending| format!("{id}.{ending}"))).collect();
+    assert_eq!(names, expected);
+    names.push("notebooks/a.ipynb".into());
+    let path = products::mark(&copy);
+    Manifest::of(&made, "fingerprint", &names).unwrap().write(&path).unwrap();
+    let manifest = Manifest::read(&path).unwrap();
+    assert_eq!((manifest.fingerprint.as_str(), manifest.damaged(&made)), ("fingerprint", vec![]));
+    assert!(!products::is_altered(&copy));
+
+    for name in &expected {
+        let file = made.join(name);
+        let was = fs::read(&file).unwrap();
+        let garbage = [&was[..was.len() / 2], b"?"].concat();
+        for (bytes, kind) in [
+            (None, DamageKind::Missing),
+            (Some(&b""[..]), DamageKind::Empty),
+            (Some(&garbage), DamageKind::Changed),
+        ] {
+            match bytes {
+                None => fs::remove_file(&file).unwrap(),
+                Some(bytes) => fs::write(&file, bytes).unwrap(),
+            }
+            let damaged = manifest.damaged(&made);
+            assert_eq!(damaged, [Damage { name: name.clone(), kind }]);
+            let mut said = Vec::new();
+            products::keep_changed(&made, &damaged, &mut |line| said.push(line.to_string())).unwrap();
+            assert_eq!(said.len(), usize::from(kind == DamageKind::Changed), "{said:?}");
+            let remade = manifest.remade(&study, &damaged).unwrap();
+            assert!(remade == [(file.clone(), was.clone())], "{name}");
+            fs::write(&file, &was).unwrap();
+        }
+    }
+    // What was changed is kept, whatever has that name already; the same twice, once.
+    assert_eq!(fs::read(made.join("fig3.svg.old")).unwrap(), b"not a product");
+    assert!(made.join("fig3.svg.old-2").is_file() && made.join("fig3.png.old").is_file());
+    assert!(!made.join("fig3.png.old-2").exists());
+
+    // A copy that differs, or a figure that the stored results do not give, wants an execution.
+    fs::write(&copy, b"garbage").unwrap();
+    assert!(products::is_altered(&copy));
+    assert_eq!(manifest.remade(&study, &manifest.damaged(&made)), None);
+    fs::write(made.join("fig3.csv"), b"by the notebook's own cell").unwrap();
+    let own = Manifest::of(&made, "fingerprint", &names).unwrap();
+    fs::remove_file(made.join("fig3.csv")).unwrap();
+    assert_eq!(own.remade(&study, &own.damaged(&made)), None);
+    // Half a manifest is none.
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    assert_eq!(Manifest::read(&path), None);
 }
 
 #[test]

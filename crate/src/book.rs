@@ -6,11 +6,11 @@ use crate::figures::export::{FONT_LICENCE, Family};
 use crate::files::write_whole;
 use crate::jupyter::Environment;
 use crate::jupyter::outputs::text;
-use crate::provenance;
 use crate::recipe;
 use crate::study::{Stored, Study, shell};
 use crate::tables::escape_html;
 use crate::{Error, Result, mathml};
+use crate::{products, provenance};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,6 +68,14 @@ pub fn write(study: &Study, environment: &Environment, folder: &Path) -> Result<
 /// Errors: [`Error::Missing`], [`Error::Format`] and [`Error::Io`] as for [`write`].
 pub fn check(study: &Study) -> Result<()> {
     pages(study).map(|_| ())
+}
+
+/// The executed notebooks that are not what their execution wrote: their pages show something else.
+///
+/// Errors: as for [`check`].
+pub fn altered(study: &Study) -> Result<Vec<PathBuf>> {
+    let notebooks = pages(study)?.into_iter().map(|page| page.notebook);
+    Ok(notebooks.filter(|path| products::is_altered(path)).collect())
 }
 
 /// A page for each executed notebook, by name.

@@ -2,17 +2,18 @@
 //! in memory, photographs decoded as they are needed.
 
 use crate::augment::{self, Augmentation, Change};
-use crate::cluster::{Team, total};
+use crate::cluster::{Team, part, total};
 use crate::config::{Hyper, RunConfig};
 use crate::data::Dataset;
-use crate::data::imagenet::{Photographs, Place};
+use crate::data::imagenet::{LeftOut, Photographs, Place};
 use crate::models::{Network, count_correct, count_top};
 use crate::preprocess::{self, Area, CROP, Pixels};
 use crate::train::{AUGMENT, CROPS, epoch_stream};
 use crate::{Error, Result, threads};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Images and labels of one run.
 pub struct Examples {
@@ -130,8 +131,10 @@ impl Varied {
 }
 
 impl Streamed {
-    /// Photograph number `index` of the training set in `epoch`; `false` where it cannot be had.
-    fn train(&self, index: usize, epoch: u32, out: &mut [f32]) -> bool {
+    /// Photograph number `index` of the training set in `epoch`; `false` where the file is none.
+    ///
+    /// Errors: those of [`Photographs::with`].
+    fn train(&self, index: usize, epoch: u32, out: &mut [f32]) -> Result<bool> {
         let change = self.augment.draw(self.seed, AUGMENT << 40 | u64::from(epoch), index as u32);
         let written = self.photographs.with(Place::Train(index), |photograph| {
             let area = if self.random_area {
@@ -144,9 +147,9 @@ impl Streamed {
                 Area::central(photograph.height, photograph.width)
             };
             photograph.resized(area, self.side, out);
-        });
+        })?;
         if written.is_none() {
-            return false;
+            return Ok(false);
         }
         if self.augment.rotation > 0.0 {
             let whole = out.to_vec();
@@ -157,16 +160,18 @@ impl Streamed {
         }
         change.colours(out, 3);
         preprocess::centre_values(out);
-        true
+        Ok(true)
     }
 
-    /// A photograph as networks are tested on it: its central part.
-    fn central(&self, place: Place, out: &mut [f32]) -> bool {
+    /// A photograph as networks are tested on it: its central part; `false` where the file is none.
+    ///
+    /// Errors: those of [`Photographs::with`].
+    fn central(&self, place: Place, out: &mut [f32]) -> Result<bool> {
         let written = self.photographs.with(place, |photograph| {
             photograph.resized(Area::central(photograph.height, photograph.width), self.side, out);
-        });
+        })?;
         preprocess::centre_values(out);
-        written.is_some()
+        Ok(written.is_some())
     }
 }
 
@@ -262,24 +267,58 @@ impl Examples {
         Ok(Choices { epoch, corners })
     }
 
-    /// As [`Examples::batch`], but a photograph that cannot be decoded is a grey one, so that processes that share a batch agree
-    /// on its size.
-    pub fn whole_batch(&self, order: &[u32], choices: &Choices) -> (Vec<f32>, Vec<u16>) {
-        let (images, labels) = self.batch(order, choices);
-        if labels.len() == order.len() {
-            return (images, labels);
+    /// Reads and decodes the photographs of a run that are not in memory, before its first step, so that what is left out
+    /// is known and a file that fails later has changed. Of several processes, each reads a part. Says how many of the data
+    /// set's files are left out; `None` where none is.
+    ///
+    /// Errors: those of [`Photographs::with`]; [`Error::Argument`] where no training or no test photograph is left.
+    pub fn check(&self, team: Option<&dyn Team>) -> Result<Option<LeftOut>> {
+        let Images::Photographs(Streamed { photographs, .. }) = &self.images else { return Ok(None) };
+        let (train, test) = (self.train_labels.len(), self.test_labels.len());
+        let all: Vec<Place> = (0..train).map(Place::Train).chain((0..test).map(Place::Test)).collect();
+        let (rank, size) = places(team);
+        let mine = part(all.len(), rank, size);
+        photographs.check(&all[mine.clone()])?;
+        if let Some(team) = team {
+            let mut left: Vec<f32> = vec![0.0; all.len()];
+            for at in mine {
+                left[at] = f32::from(photographs.is_left_out(all[at]));
+            }
+            team.sum(&mut left);
+            all.iter().zip(left).for_each(|(place, left)| photographs.learn(*place, left > 0.0));
         }
-        let mut whole = vec![0.0; order.len() * self.image];
-        for (place, &index) in whole.chunks_exact_mut(self.image).zip(order) {
-            let (one, _) = self.batch(&[index], choices);
-            place[..one.len()].copy_from_slice(&one);
+        let none_of =
+            |count: usize, place: fn(usize) -> Place| (0..count).all(|i| photographs.is_left_out(place(i)));
+        if none_of(train, Place::Train) || none_of(test, Place::Test) {
+            let problem = format!("no photograph is left to train or to test on: {}", self.report());
+            return Err(Error::argument("training run", problem));
         }
-        (whole, order.iter().map(|&i| self.train_labels[i as usize]).collect())
+        let left_out = photographs.left_out(train, test);
+        Ok((left_out != LeftOut::default()).then_some(left_out))
     }
 
-    /// The training images `order`, gathered side by side, as they are in this epoch, and their labels. Photographs that
-    /// cannot be decoded are left out.
-    pub fn batch(&self, order: &[u32], choices: &Choices) -> (Vec<f32>, Vec<u16>) {
+    fn report(&self) -> String {
+        match &self.images {
+            Images::Photographs(s) => s.photographs.report().unwrap_or_default(),
+            Images::Small { .. } => String::new(),
+        }
+    }
+
+    /// Those of the training images `order` that are not left out.
+    pub fn present<'a>(&self, order: &'a [u32]) -> Cow<'a, [u32]> {
+        let Images::Photographs(Streamed { photographs, .. }) = &self.images else { return order.into() };
+        let left_out = |index: &u32| photographs.is_left_out(Place::Train(*index as usize));
+        if !order.iter().any(left_out) {
+            return order.into();
+        }
+        order.iter().copied().filter(|index| !left_out(index)).collect()
+    }
+
+    /// The training images `order`, gathered side by side, as they are in this epoch, and their labels. Files that are no
+    /// photographs are left out.
+    ///
+    /// Errors: those of [`Photographs::with`].
+    pub fn batch(&self, order: &[u32], choices: &Choices) -> Result<(Vec<f32>, Vec<u16>)> {
         let labels = || order.iter().map(|&i| self.train_labels[i as usize]);
         let mut images = vec![0.0; order.len() * self.image];
         match &self.images {
@@ -292,7 +331,7 @@ impl Examples {
                         out.copy_from_slice(&train[index * self.image..(index + 1) * self.image]);
                     }
                 });
-                (images, labels().collect())
+                Ok((images, labels().collect()))
             }
             Images::Photographs(streamed) => {
                 let labels: Vec<u16> = labels().collect();
@@ -311,27 +350,41 @@ impl Examples {
     }
 
     /// Fills `images` by `write` and leaves out those for which it says `false`.
+    ///
+    /// Errors: that of the first image that has one.
     fn decoded(
         &self,
         mut images: Vec<f32>,
         mut labels: Vec<u16>,
-        write: impl Fn(usize, &mut [f32]) -> bool + Sync,
-    ) -> (Vec<f32>, Vec<u16>) {
+        write: impl Fn(usize, &mut [f32]) -> Result<bool> + Sync,
+    ) -> Result<(Vec<f32>, Vec<u16>)> {
         let mut there = vec![false; labels.len()];
+        let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
         let places: Vec<_> = images.chunks_exact_mut(self.image).zip(&mut there).enumerate().collect();
-        threads::each_item(places, |(at, (out, there))| *there = write(at, out));
+        threads::each_item(places, |(at, (out, there))| match write(at, out) {
+            Ok(written) => *there = written,
+            Err(error) => {
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+                    *failed = Some((at, error));
+                }
+            }
+        });
+        if let Some((_, error)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
         if there.contains(&false) {
             let kept = images.chunks_exact(self.image).zip(&there).filter(|(_, there)| **there);
             images = kept.flat_map(|(image, _)| image.iter().copied()).collect();
             let mut there = there.iter();
             labels.retain(|_| there.next() == Some(&true));
         }
-        (images, labels)
+        Ok((images, labels))
     }
 
     /// Accuracy on the whole training set, as trained on: with its corruption, without random changes.
     ///
-    /// Errors: those of [`Network::logits`].
+    /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
     pub fn train_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
         match &self.images {
             Images::Small { train, .. } => self.small(network, train, &self.train_labels, team),
@@ -341,7 +394,7 @@ impl Examples {
 
     /// Accuracy on the test set.
     ///
-    /// Errors: those of [`Network::logits`].
+    /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
     pub fn test_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
         match &self.images {
             Images::Small { test, .. } => self.small(network, test, &self.test_labels, team),
@@ -386,7 +439,7 @@ impl Examples {
                 let images = vec![0.0; labels.len() * self.image];
                 let (images, labels) = self.decoded(images, labels.to_vec(), |at, out| {
                     streamed.central(place(part * AT_ONCE + at), out)
-                });
+                })?;
                 if labels.is_empty() {
                     continue;
                 }

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path` so that a reader, at any moment, sees the old file or the new one.
 /// Creates the folder. Errors name the path.
@@ -42,5 +42,26 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
         _ => Ok(()),
+    }
+}
+
+/// Copies the file at `path` to `NAME.old` beside it (`NAME.old-2` and so on where another file has that name); one that has
+/// been kept already is not kept again. Returns the copy's path. Errors name the path.
+pub fn keep_old(path: &Path) -> Result<PathBuf> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut number = 1;
+    loop {
+        let ending = if number == 1 { ".old".into() } else { format!(".old-{number}") };
+        let copy = path.with_file_name(format!("{name}{ending}"));
+        match fs::read(&copy) {
+            Ok(other) if other == bytes => return Ok(copy),
+            Ok(_) => number += 1,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                write_whole(&copy, &bytes)?;
+                return Ok(copy);
+            }
+            Err(e) => return Err(Error::io("read", &copy)(e)),
+        }
     }
 }

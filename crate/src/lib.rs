@@ -26,6 +26,7 @@
 //! | [`kernels`] | the kernel equation, solved exactly | section 5, table 3 |
 //! | [`min_norm`] | what SGD converges to, and other solutions | section 5 |
 //! | [`complexity`] | Rademacher complexity, VC bound, uniform stability | section 2.2 |
+//! | [`products`] | checksums of what a notebook wrote | |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
 //! | [`claims`] | the paper's sentences as checks over the store | sections 1 to 3 |
@@ -81,6 +82,7 @@ pub mod overrides;
 pub mod paper;
 pub mod prelude;
 pub mod preprocess;
+pub mod products;
 pub mod provenance;
 pub mod recipe;
 pub mod show;

@@ -10,6 +10,7 @@
 //! on standard error, once each.
 
 use crate::config::{RunConfig, Scale};
+use crate::data::imagenet::LeftOut;
 use crate::data::{Dataset, hex};
 use crate::device::Device;
 use crate::files::remove_if_there;
@@ -57,6 +58,9 @@ pub struct Record {
     /// Top-5 accuracy on the test set at the end; of photographs alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_top5: Option<f64>,
+    /// Files of the data set that are no photographs and were left out, known before the first step; `None` where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
     /// Seconds of training and evaluation.
     pub seconds: f64,
     /// SHA-256 of the frame without `seconds`: equal for equal runs.
@@ -580,6 +584,7 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run
             test_accuracy: last.test_accuracy,
             train_top5: last.train_top5,
             test_top5: last.test_top5,
+            left_out: trained.left_out,
             seconds: last.seconds,
             digest: digest(&trained.rows),
             provenance: match trained.history.latest() {

@@ -576,7 +576,7 @@ impl Study {
             ends(&configs),
             seeds.len(),
             self.scale_title()
-        )
+        ) + &left_out(runs.iter().map(|run| &run.record))
     }
 
     /// What is written beside a figure: the runs it is made from and where they come from.
@@ -848,16 +848,23 @@ pub fn describe(config: &RunConfig) -> String {
     text + &format!(", seed {}", config.seeds.init)
 }
 
+/// ", 3 files left out (2 training, 1 test)" of the runs' data set; of several, the most. Nothing where none was.
+fn left_out<'a>(records: impl Iterator<Item = &'a Record>) -> String {
+    let most = records.filter_map(|record| record.left_out).max_by_key(|left| left.train + left.test);
+    most.map_or(String::new(), |left| format!(", {}", left.describe()))
+}
+
 /// A finished run in a line.
 pub fn summary(record: &Record) -> String {
     let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v));
     format!(
-        "{}: {} at epoch {}, train {}, test {}, {:.1} s",
+        "{}: {} at epoch {}, train {}, test {}{}, {:.1} s",
         describe(&record.config),
         record.ended(),
         record.epochs,
         percent(record.train_accuracy),
         percent(record.test_accuracy),
+        left_out([record].into_iter()),
         record.seconds
     )
 }

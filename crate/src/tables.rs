@@ -242,16 +242,17 @@ impl Table {
     pub fn save(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         check_id("save the table", &self.id)?;
         self.rows.iter().try_for_each(|row| self.check(row))?;
-        write_all(
-            dir,
-            &self.id,
-            vec![
-                ("md", self.markdown().into_bytes()),
-                ("tex", self.latex().into_bytes()),
-                ("csv", self.csv().into_bytes()),
-                ("json", json_bytes(&self.about())),
-            ],
-        )
+        write_all(dir, &self.id, self.files())
+    }
+
+    /// What [`Table::save`] writes: each file's extension and bytes.
+    pub fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
+        vec![
+            ("md", self.markdown().into_bytes()),
+            ("tex", self.latex().into_bytes()),
+            ("csv", self.csv().into_bytes()),
+            ("json", json_bytes(&self.about())),
+        ]
     }
 
     /// Title, notes, cells and provenance.

@@ -4,6 +4,7 @@
 use crate::cluster::asynchronous::{Taken, Worker};
 use crate::cluster::{Crew, Share, synchronous};
 use crate::config::{DecayOn, Parallel, RunConfig};
+use crate::data::imagenet::LeftOut;
 use crate::data::{Dataset, hex};
 use crate::device::Device;
 use crate::ending::{self, Fit};
@@ -84,6 +85,8 @@ pub struct Trained {
     pub parameters: Vec<Parameter>,
     /// How many numbers were trained.
     pub parameter_count: usize,
+    /// Files of the data set that are no photographs; `None` where none is.
+    pub left_out: Option<LeftOut>,
     /// Where its parts were trained.
     pub history: History,
 }
@@ -204,6 +207,8 @@ pub(crate) struct Position {
     /// Without sittings in checkpoints from before they were kept.
     #[serde(default)]
     pub history: History,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
 }
 
 /// Streams of the order seed: orders, an epoch each; random crops, an epoch each; a layer's draws, a step each;
@@ -301,9 +306,10 @@ pub fn train_by(
     let synchronous = processes.as_ref().filter(|_| matches!(crew, Crew::Synchronous(_)));
     let DataSizes { train, test } = sizes(config, data)?;
     let mut examples = Examples::new(config, data, train, test)?;
+    let left_out = examples.check(team)?;
     let hyper = &config.hyper;
     let mut network = network(config, data)?;
-    let mut at = Position::default();
+    let mut at = Position { left_out, ..Position::default() };
     let checkpoint = progress.folder.as_ref().map(|f| Checkpoint::new(f.clone(), config.key()));
     let mut found = checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
     if let Some(team) = team {
@@ -315,6 +321,15 @@ pub fn train_by(
         network.restore(&found.parameters, found.velocity)?;
         network.remember(Memory { steps: found.position.step.into(), ..found.memory })?;
         at = found.position;
+    }
+    if at.left_out != left_out {
+        let said = |left: Option<LeftOut>| left.map_or("nothing left out".into(), LeftOut::describe);
+        let (then, now) = (said(at.left_out), said(left_out));
+        let folder = progress.folder.as_deref().unwrap_or(Path::new("its folder")).display();
+        return Err(Error::Different {
+            what: format!("{}: {now}, but the run began with {then}", data.title),
+            remedy: format!("bring the files back, or remove {folder} to start this run again"),
+        });
     }
     if at.ending.is_none() {
         if let Some(folder) = progress.folder.as_ref().filter(|_| at.history.known() < at.epoch) {
@@ -356,7 +371,7 @@ pub fn train_by(
         };
         let mut interval = Interval::default();
         let (mut epoch_correct, mut epoch_seen, mut diverged) = (0, 0, false);
-        // Counts a step, or a batch none of whose photographs could be read; false where the run ends with it.
+        // Counts a step, or a batch of nothing but files that are no photographs; false where the run ends with it.
         let mut count =
             |at: &mut Position, index: usize, outcome: (f64, usize), images: usize, seconds: f64| {
                 at.step += u32::from(images > 0);
@@ -374,12 +389,13 @@ pub fn train_by(
         threads::awake(|| -> Result<()> {
             let Some(worker) = &mut worker else {
                 for (index, order) in batches() {
+                    let order = &examples.present(order)[..];
                     let pass = draws(at.step);
                     let (StepOutcome { loss, correct }, seen) = match synchronous {
+                        Some(_) if order.is_empty() => (StepOutcome { loss: 0.0, correct: 0 }, 0),
                         Some(team) => {
                             let share = Share::new(team, order.len());
-                            let (images, labels) =
-                                examples.whole_batch(&order[share.images.clone()], &choices);
+                            let (images, labels) = examples.batch(&order[share.images.clone()], &choices)?;
                             let outcome =
                                 synchronous::step(network.as_mut(), images, &labels, step, pass, &share)?;
                             (outcome, order.len())
@@ -389,7 +405,7 @@ pub fn train_by(
                                 (network.train_views(&views, &labels, step, pass)?, labels.len())
                             }
                             None => {
-                                let (images, labels) = examples.batch(order, &choices);
+                                let (images, labels) = examples.batch(order, &choices)?;
                                 let outcome = match labels.len() {
                                     0 => StepOutcome { loss: 0.0, correct: 0 },
                                     _ => network.train_step(images, &labels, step, pass)?,
@@ -410,14 +426,14 @@ pub fn train_by(
             let batch = |index: usize| {
                 let from = index * hyper.batch_size;
                 let (images, labels) =
-                    examples.whole_batch(&order[from..n.min(from + hyper.batch_size)], &choices);
-                (images, labels, draws(first + index as u32))
+                    examples.batch(&order[from..n.min(from + hyper.batch_size)], &choices)?;
+                Ok((images, labels, draws(first + index as u32)))
             };
             let taken = worker.epoch(network.as_mut(), team, steps, step, &batch)?;
             let mut latest = 0.0f64;
             for ((index, order), Taken { loss, correct, seconds }) in batches().zip(taken) {
                 latest = latest.max(seconds);
-                if !count(&mut at, index, (loss, correct), order.len(), latest) {
+                if !count(&mut at, index, (loss, correct), examples.present(order).len(), latest) {
                     break;
                 }
             }
@@ -476,7 +492,7 @@ pub fn train_by(
     let ending = at.ending.unwrap_or(Ending::Completed);
     let parameters = by_average(network.as_mut(), |network| network.parameters())?;
     let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
-    Ok(Some(Trained { rows, ending, parameters, parameter_count, history }))
+    Ok(Some(Trained { rows, ending, parameters, parameter_count, history, left_out }))
 }
 
 /// What `work` says of the network with the averages in the place of its weights, where it has averages.

@@ -15,6 +15,9 @@ pub fn book(study: &Study, to: Option<PathBuf>) -> Result<()> {
         None => study.own_folder()?.join("book"),
     };
     let index = book::write(study, &environment, &to)?;
+    for notebook in book::altered(study)? {
+        eprintln!("warning: {} is not what its execution wrote", notebook.display());
+    }
     println!("{}", index.display());
     Ok(())
 }

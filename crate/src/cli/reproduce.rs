@@ -4,6 +4,7 @@
 use super::runs::terminal_table;
 use crate::data::{Dataset, hex};
 use crate::device::Device;
+use crate::products::{self, Manifest};
 use crate::recipe::{self, Recipe};
 use crate::study::{
     DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE, Stored,
@@ -29,8 +30,10 @@ pub fn chosen(only: &[String], data: &Dataset) -> Result<Vec<Recipe>> {
 
 /// Runs the notebooks of the recipes named in `only` on `study`.
 ///
-/// A notebook whose text, code, data and scale are those of its last execution, and whose files are
-/// all there, is not executed again.
+/// A notebook whose text, code, data and scale are those of its last execution, and whose files are all what was
+/// written, by their checksums, is not executed again. Figures and tables that are not are made again from the stored results;
+/// where that does not give what was written, or the executed copy itself is another, the notebook is executed again, with the
+/// runs that are stored. What somebody changed is kept under another name.
 pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
     let mut recipes = chosen(only, &study.data)?;
     if !study.overrides.is_empty() {
@@ -58,9 +61,7 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
         }
         let started = Instant::now();
         let execution = Execution::new(&root, study, recipe.notebook, &code)?;
-        if execution.is_current(&recipes, study) {
-            println!("{}: nothing changed since it was executed", recipe.notebook);
-        } else {
+        if !execution.stands(&recipes, study)? {
             let environment = match &environment {
                 Some(environment) => environment,
                 None => environment.insert(jupyter::ensure(&root)?),
@@ -99,22 +100,50 @@ impl Execution {
         Ok(Execution {
             notebook,
             executed: folder.join(name),
-            mark: folder.join(name).with_extension("executed"),
+            mark: products::mark(&folder.join(name)),
             fingerprint: hex(&hash.finalize()),
             figures: study.folder(),
         })
     }
 
-    /// Whether the last execution was of the same, its figures are there, and so are the runs that they were made of.
-    fn is_current(&self, recipes: &[Recipe], study: &Study) -> bool {
-        let name = self.notebook.file_name().and_then(|n| n.to_str());
-        let written = |recipe: &Recipe| {
-            self.figures.join(format!("{}.json", recipe.id)).is_file()
+    /// Whether the last execution was of the same, its runs are in the store, and its files are what was written, or can be
+    /// made so without another one, which this does. Says what it finds.
+    ///
+    /// Errors: [`Error::Io`] for a file that cannot be written.
+    fn stands(&self, recipes: &[Recipe], study: &Study) -> Result<bool> {
+        let name = self.notebook.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let Some(manifest) = Manifest::read(&self.mark) else {
+            if self.executed.exists() {
+                println!("{name}: no checksums of its files are known");
+            }
+            return Ok(false);
+        };
+        let mut say = |line: &str| println!("{name}: {line}");
+        let known = |recipe: &Recipe| {
+            manifest.has(&format!("{}.json", recipe.id))
                 && matches!(study.stored(recipe), Ok(Stored::Whole(_)))
         };
-        fs::read_to_string(&self.mark).is_ok_and(|mark| mark == self.fingerprint)
-            && self.executed.is_file()
-            && recipes.iter().filter(|r| Some(r.notebook) == name).all(written)
+        let same = manifest.fingerprint == self.fingerprint
+            && manifest.has(&self.executed_name())
+            && recipes.iter().filter(|r| r.notebook == name).all(known);
+        let damaged = manifest.damaged(&self.figures);
+        if same && damaged.is_empty() {
+            say("nothing changed since it was executed");
+            return Ok(true);
+        }
+        let remade = if same { manifest.remade(study, &damaged) } else { None };
+        products::keep_changed(&self.figures, &damaged, &mut say)?;
+        let next = if remade.is_some() { "made again from the stored results" } else { "executed again" };
+        damaged.iter().for_each(|damage| say(&format!("{damage}; {next}")));
+        for (path, bytes) in remade.iter().flatten() {
+            files::write_whole(path, bytes)?;
+        }
+        Ok(remade.is_some())
+    }
+
+    /// The executed copy's name below the study's folder.
+    fn executed_name(&self) -> String {
+        format!("notebooks/{}", self.executed.file_name().unwrap_or_default().to_string_lossy())
     }
 
     fn run(&self, environment: &jupyter::Environment, study: &Study) -> Result<()> {
@@ -128,9 +157,15 @@ impl Execution {
             (FILTERS_VARIABLE.to_string(), filters(study)),
             (SET_VARIABLE.to_string(), study.overrides.to_string()),
         ];
+        // What is written from now on is not what it says.
+        files::remove_if_there(&self.mark)?;
         let mut say = |line: &str| println!("  {line}");
         jupyter::run::recorded(environment, &self.notebook, &variables, &self.executed, &mut say)?;
-        files::write_whole(&self.mark, self.fingerprint.as_bytes())
+        let name = self.notebook.file_name().and_then(|n| n.to_str());
+        let ids: Vec<&str> = recipe::ALL.iter().filter(|r| Some(r.notebook) == name).map(|r| r.id).collect();
+        let mut names = products::files_of(&self.figures, &ids)?;
+        names.push(self.executed_name());
+        Manifest::of(&self.figures, &self.fingerprint, &names)?.write(&self.mark)
     }
 }
 

@@ -63,14 +63,14 @@ impl Worker {
     /// `steps` batches of an epoch, of which this process takes as many as it comes to; returns what each gave, whoever
     /// took it. `network` has the last weights then.
     ///
-    /// Errors: those of [`Network::gradients`].
+    /// Errors: those of [`Network::gradients`] and of `batch`.
     pub fn epoch(
         &mut self,
         network: &mut dyn Network,
         team: &dyn Team,
         steps: usize,
         step: SgdStep,
-        batch: &dyn Fn(usize) -> (Vec<f32>, Vec<u16>, Pass),
+        batch: &dyn Fn(usize) -> Result<(Vec<f32>, Vec<u16>, Pass)>,
     ) -> Result<Vec<Taken>> {
         let started = Instant::now();
         let mut taken = vec![Taken::default(); steps];
@@ -84,7 +84,7 @@ impl Worker {
             if failed.is_some() {
                 continue;
             }
-            match self.step(network, step, batch(index)) {
+            match batch(index).and_then(|batch| self.step(network, step, batch)) {
                 Ok((loss, correct)) => {
                     taken[index] = Taken { loss, correct, seconds: started.elapsed().as_secs_f64() };
                 }
@@ -117,6 +117,10 @@ impl Worker {
         step: SgdStep,
         (images, labels, pass): (Vec<f32>, Vec<u16>, Pass),
     ) -> Result<(f64, usize)> {
+        // Of nothing but files that are no photographs.
+        if labels.is_empty() {
+            return Ok((0.0, 0));
+        }
         self.server.fetch(&mut self.weights, None);
         self.restore(network, Vec::new())?;
         let (outcome, gradients) = network.gradients(images, &labels, pass)?;

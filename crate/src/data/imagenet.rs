@@ -8,18 +8,22 @@
 //! and in `ILSVRC2012_devkit_t12/data`.
 //!
 //! Files that are no photographs are left out, counted and named ([`Photographs::skipped`]); grey ones and those in
-//! CMYK become red, green and blue.
+//! CMYK become red, green and blue. A file that cannot be read, or that changes once the set is open, is an error that names
+//! it: it is never left out, since with it, or without the change, numbers would be others.
 
 use super::{Dataset, Split, hex};
 use crate::preprocess::Photograph;
 use crate::{Error, Result};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -47,6 +51,8 @@ pub const IMAGENETTE: [(&str, &str); 10] = [
 
 /// Sets of at most so many bytes of files are decoded at once, when they are opened.
 const DECODED_AT_ONCE: u64 = 1 << 30;
+/// So many bytes, where not [`DECODED_AT_ONCE`].
+pub const AT_ONCE_VARIABLE: &str = "RETHINK_DECODED_AT_ONCE";
 /// Decoded photographs are kept as long as they take no more than so many bytes.
 const KEPT: usize = 3 << 30;
 /// Larger files are no photographs of this set (the largest has 15 MB).
@@ -59,12 +65,66 @@ const MOST_SIDE: usize = 1 << 15;
 #[derive(Debug)]
 pub struct Photographs {
     root: PathBuf,
-    /// Below `root`, in the order of the labels' splits.
-    train: Vec<PathBuf>,
-    test: Vec<PathBuf>,
-    /// Decoded: training photographs, then test ones. Empty where they are too many.
+    /// In the order of the labels' splits.
+    train: Vec<PhotographFile>,
+    test: Vec<PhotographFile>,
+    /// [`UNKNOWN`], [`GOOD`] or [`LEFT_OUT`]: training photographs, then test ones.
+    known: Vec<AtomicU8>,
+    /// Decoded, in the same order. Empty where they are too many.
     kept: Vec<Photograph>,
+    /// Files that are in neither split.
+    at_start: LeftOut,
     skipped: Mutex<BTreeMap<PathBuf, String>>,
+}
+
+/// A file that has not been decoded.
+const UNKNOWN: u8 = 0;
+/// One that is a photograph.
+const GOOD: u8 = 1;
+/// One that is none.
+const LEFT_OUT: u8 = 2;
+
+/// A file as it was when the data set was opened.
+#[derive(Clone, Debug, Default)]
+struct PhotographFile {
+    /// Below the data set's folder.
+    path: PathBuf,
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+impl PhotographFile {
+    /// What is in it.
+    ///
+    /// Errors: [`Error::Io`] where it cannot be read, [`Error::Format`] where it is no longer what it was.
+    fn read(&self, root: &Path) -> Result<Vec<u8>> {
+        let path = root.join(&self.path);
+        let operation = "read the photograph";
+        let changed = || Error::format(operation, &path, "it has changed since the data set was opened");
+        let now = fs::metadata(&path).map_err(Error::io(operation, &path))?;
+        if (now.len(), now.modified().ok()) != (self.size, self.modified) {
+            return Err(changed());
+        }
+        let bytes = super::read_regular(&path, operation, LARGEST_FILE)?;
+        if bytes.len() as u64 == self.size { Ok(bytes) } else { Err(changed()) }
+    }
+}
+
+/// How many files of a run's data set are no photographs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Of `train`.
+    pub train: usize,
+    /// Of `val`.
+    pub test: usize,
+}
+
+impl LeftOut {
+    /// "3 files left out (2 training, 1 test)".
+    pub fn describe(self) -> String {
+        let files = if self.train + self.test == 1 { "file" } else { "files" };
+        format!("{} {files} left out ({} training, {} test)", self.train + self.test, self.train, self.test)
+    }
 }
 
 /// A photograph's place in its data set.
@@ -92,34 +152,98 @@ impl Photographs {
         Photographs {
             root: PathBuf::new(),
             // Names that are never read.
-            train: vec![PathBuf::new(); data.train.len()],
+            train: vec![PhotographFile::default(); data.train.len()],
             test: Vec::new(),
+            known: Vec::new(),
             kept,
+            at_start: LeftOut::default(),
             skipped: Mutex::default(),
         }
     }
 
-    /// Calls `look` with a photograph, which is read and decoded unless it is in memory.
-    ///
-    /// `None` for a file that cannot be read or is no photograph: it is in [`Photographs::skipped`] from now on.
-    pub fn with<R>(&self, place: Place, look: impl FnOnce(&Photograph) -> R) -> Option<R> {
-        let index = match place {
+    fn index(&self, place: Place) -> usize {
+        match place {
             Place::Train(i) => i,
             Place::Test(i) => self.train.len() + i,
-        };
-        if let Some(kept) = self.kept.get(index) {
-            return Some(look(kept));
         }
-        let path = match place {
-            Place::Train(i) => self.train.get(i)?,
-            Place::Test(i) => self.test.get(i)?,
+    }
+
+    fn file(&self, place: Place) -> Option<(&PhotographFile, &AtomicU8)> {
+        let file = match place {
+            Place::Train(i) => self.train.get(i),
+            Place::Test(i) => self.test.get(i),
         };
-        match decode(&self.root.join(path)) {
-            Ok(photograph) => Some(look(&photograph)),
-            Err(problem) => {
-                self.skip(path.clone(), problem);
-                None
+        file.zip(self.known.get(self.index(place)))
+    }
+
+    /// Calls `look` with a photograph, which is read and decoded unless it is in memory. `None` for a file that is no
+    /// photograph: it is in [`Photographs::skipped`] from now on.
+    ///
+    /// Errors: [`Error::Io`] for a file that cannot be read, [`Error::Format`] for one that has changed since the data set
+    /// was opened; both name it.
+    pub fn with<R>(&self, place: Place, look: impl FnOnce(&Photograph) -> R) -> Result<Option<R>> {
+        if let Some(kept) = self.kept.get(self.index(place)) {
+            return Ok(Some(look(kept)));
+        }
+        let Some((file, known)) = self.file(place) else { return Ok(None) };
+        let was = known.load(Ordering::Relaxed);
+        if was == LEFT_OUT {
+            return Ok(None);
+        }
+        match decode_bytes(&file.read(&self.root)?) {
+            Ok(photograph) => {
+                known.store(GOOD, Ordering::Relaxed);
+                Ok(Some(look(&photograph)))
             }
+            Err(problem) if was == GOOD => {
+                let problem = format!("{problem}, and was a photograph before");
+                Err(Error::format("read the photograph", self.root.join(&file.path), problem))
+            }
+            Err(problem) => {
+                known.store(LEFT_OUT, Ordering::Relaxed);
+                self.skip(file.path.clone(), problem);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads and decodes those of `places` that have not been yet, in parallel: those that are no photographs are known
+    /// ([`Photographs::is_left_out`]) afterwards.
+    ///
+    /// Errors: those of [`Photographs::with`], of the first place that has one.
+    pub fn check(&self, places: &[Place]) -> Result<()> {
+        let unknown = |place: &&Place| {
+            self.file(**place).is_some_and(|(_, known)| known.load(Ordering::Relaxed) == UNKNOWN)
+        };
+        if !self.kept.is_empty() {
+            return Ok(());
+        }
+        let unknown: Vec<&Place> = places.iter().filter(unknown).collect();
+        let failed = |place: &&Place| self.with(**place, |_| ()).err();
+        unknown.par_iter().find_map_first(failed).map_or(Ok(()), Err)
+    }
+
+    /// Whether a file is known to be no photograph.
+    pub fn is_left_out(&self, place: Place) -> bool {
+        self.file(place).is_some_and(|(_, known)| known.load(Ordering::Relaxed) == LEFT_OUT)
+    }
+
+    /// What another process has found out about a file.
+    pub(crate) fn learn(&self, place: Place, left_out: bool) {
+        let Some((file, known)) = self.file(place).filter(|_| self.kept.is_empty()) else { return };
+        known.store(if left_out { LEFT_OUT } else { GOOD }, Ordering::Relaxed);
+        if left_out && !self.skipped().iter().any(|(path, _)| *path == file.path) {
+            self.skip(file.path.clone(), "as another process says".into());
+        }
+    }
+
+    /// How many files are no photographs: of those that are in neither split, and of the first `train` and `test`.
+    pub fn left_out(&self, train: usize, test: usize) -> LeftOut {
+        let count =
+            |of: usize, place: fn(usize) -> Place| (0..of).filter(|&i| self.is_left_out(place(i))).count();
+        LeftOut {
+            train: self.at_start.train + count(train, Place::Train),
+            test: self.at_start.test + count(test, Place::Test),
         }
     }
 
@@ -130,7 +254,7 @@ impl Photographs {
     }
 
     /// Files that were left out so far, below the data set's folder, each with the reason. Where a set is too large
-    /// to be decoded when it is opened, those that cannot be decoded are found as they come up.
+    /// to be decoded when it is opened, a run finds them before its first step.
     pub fn skipped(&self) -> Vec<(PathBuf, String)> {
         self.skipped.lock().map_or(Vec::new(), |s| s.iter().map(|(p, e)| (p.clone(), e.clone())).collect())
     }
@@ -147,15 +271,12 @@ impl Photographs {
         (!skipped.is_empty()).then(|| format!("{} {files} left out: {}", skipped.len(), names.join(", ")))
     }
 
-    /// Reads and decodes every photograph that is not in memory, in parallel; those that fail are in
-    /// [`Photographs::skipped`] afterwards.
-    pub fn decode_all(&self) {
-        if self.kept.is_empty() {
-            let places = (0..self.train.len()).map(Place::Train).chain((0..self.test.len()).map(Place::Test));
-            places.collect::<Vec<_>>().par_iter().for_each(|place| {
-                self.with(*place, |_| ());
-            });
-        }
+    /// [`Photographs::check`] of all.
+    ///
+    /// Errors: as there.
+    pub fn decode_all(&self) -> Result<()> {
+        let places = (0..self.train.len()).map(Place::Train).chain((0..self.test.len()).map(Place::Test));
+        self.check(&places.collect::<Vec<_>>())
     }
 }
 
@@ -205,13 +326,17 @@ fn pictures(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
 /// Reads the data set in `folder`.
 ///
 /// Errors: [`Error::Io`], [`Error::Format`] naming the file: no class, a class of `val` that `train` lacks, labels that
-/// do not fit the files, a split in which nothing is a photograph.
+/// do not fit the files, a split in which nothing is a photograph; [`Error::Argument`] for an [`AT_ONCE_VARIABLE`] that is
+/// no number.
 pub fn read(folder: &Path) -> Result<Dataset> {
-    read_as(folder, DECODED_AT_ONCE)
+    let set = std::env::var(AT_ONCE_VARIABLE).ok().filter(|text| !text.is_empty());
+    let Some(text) = set else { return read_as(folder, DECODED_AT_ONCE) };
+    let problem = |_| Error::argument(AT_ONCE_VARIABLE, format!("{text:?} is no number of bytes"));
+    read_as(folder, text.parse().map_err(problem)?)
 }
 
 /// As [`read`], with another limit: sets of more than `at_once` bytes of files are decoded as they are needed, and what is
-/// broken is found then.
+/// no photograph is found when a run begins.
 ///
 /// Errors: as for [`read`].
 pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
@@ -242,7 +367,8 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
     let mut splits = [Vec::new(), Vec::new()];
     for (split, files) in splits.iter_mut().zip([train, test]) {
         for (path, label) in files {
-            let size = fs::metadata(&path).map_err(Error::io(operation, &path))?.len();
+            let status = fs::metadata(&path).map_err(Error::io(operation, &path))?;
+            let size = status.len();
             let below = path.strip_prefix(folder).unwrap_or(&path).to_path_buf();
             if size == 0 {
                 skipped.insert(below, "empty".to_string());
@@ -253,29 +379,36 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
             hash.update([0]);
             hash.update(size.to_le_bytes());
             hash.update(label.to_le_bytes());
-            split.push((below, label));
+            let problem = match size > LARGEST_FILE {
+                true => Some(format!("{size} bytes")),
+                false => (!status.is_file()).then(|| "not a regular file".to_string()),
+            };
+            match problem {
+                Some(problem) => {
+                    skipped.insert(below, problem);
+                }
+                None => split
+                    .push((PhotographFile { path: below, size, modified: status.modified().ok() }, label)),
+            }
         }
     }
     let mut kept = Vec::new();
     if bytes <= at_once {
-        let files: Vec<&(PathBuf, u16)> = splits.iter().flatten().collect();
-        let decoded: Vec<_> = files
-            .par_iter()
-            .map(|(path, _)| {
-                let bytes = read_file(&folder.join(path));
-                let sum = bytes.as_ref().map(Sha256::digest);
-                (sum.ok(), bytes.and_then(|b| decode_bytes(&b)))
-            })
-            .collect();
+        let files: Vec<&PhotographFile> = splits.iter().flatten().map(|(file, _)| file).collect();
+        let decoded = files.par_iter().map(|file| {
+            let bytes = file.read(folder)?;
+            Ok((Sha256::digest(&bytes), decode_bytes(&bytes)))
+        });
+        let decoded = decoded.collect::<Result<Vec<_>>>()?;
         let mut good = Vec::with_capacity(decoded.len());
-        for ((sum, photograph), (path, _)) in decoded.into_iter().zip(&files) {
+        for ((sum, photograph), file) in decoded.into_iter().zip(&files) {
             // The contents count too, where they are few enough to be read.
-            sum.iter().for_each(|sum| hash.update(sum));
+            hash.update(sum);
             good.push(photograph.is_ok());
             match photograph {
                 Ok(photograph) => kept.push(photograph),
                 Err(problem) => {
-                    skipped.insert(path.clone(), problem);
+                    skipped.insert(file.path.clone(), problem);
                 }
             }
         }
@@ -293,11 +426,15 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
             return Err(Error::format(operation, folder.join(name), "no photograph"));
         }
     }
-    let (train, train_labels): (Vec<PathBuf>, Vec<u16>) = train.into_iter().unzip();
-    let (test, test_labels): (Vec<PathBuf>, Vec<u16>) = test.into_iter().unzip();
+    let (train, train_labels): (Vec<PhotographFile>, Vec<u16>) = train.into_iter().unzip();
+    let (test, test_labels): (Vec<PhotographFile>, Vec<u16>) = test.into_iter().unzip();
     let (name, title) = names(&wnids, train.len());
-    let photographs =
-        Photographs { root: folder.to_path_buf(), train, test, kept, skipped: Mutex::new(skipped) };
+    let known = if bytes <= at_once { GOOD } else { UNKNOWN };
+    let known = (0..train.len() + test.len()).map(|_| AtomicU8::new(known)).collect();
+    let of_train = skipped.keys().filter(|path| path.starts_with("train")).count();
+    let at_start = LeftOut { train: of_train, test: skipped.len() - of_train };
+    let (root, skipped) = (folder.to_path_buf(), Mutex::new(skipped));
+    let photographs = Photographs { root, train, test, known, kept, at_start, skipped };
     Ok(Dataset {
         name,
         title,
@@ -452,20 +589,8 @@ fn synsets(path: &Path) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-fn read_file(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    super::read_regular(path, "read the photograph", LARGEST_FILE).map_err(|e| match e {
-        Error::Io { source, .. } => source.to_string(),
-        Error::Format { problem, .. } => problem,
-        other => other.to_string(),
-    })
-}
-
-/// The photograph in a file, whatever its name ends in: ILSVRC has a PNG that is called JPEG.
-fn decode(path: &Path) -> std::result::Result<Photograph, String> {
-    decode_bytes(&read_file(path)?)
-}
-
-/// The photograph in a JPEG or PNG file's bytes, as red, green and blue; the reason where there is none.
+/// The photograph in a JPEG or PNG file's bytes, whatever the file's name ends in (ILSVRC has a PNG that is called JPEG), as
+/// red, green and blue; the reason where there is none.
 ///
 /// A JPEG that ends before its end-of-image marker is none: decoders fill what is missing with grey.
 pub fn decode_bytes(bytes: &[u8]) -> std::result::Result<Photograph, String> {

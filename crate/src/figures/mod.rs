@@ -149,17 +149,20 @@ impl Drawing {
     /// machine. All five are made before the first is written. Returns the paths.
     pub fn save(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         check_id("save the drawing", &self.id)?;
-        write_all(
-            dir,
-            &self.id,
-            vec![
-                ("svg", self.svg.clone().into_bytes()),
-                ("png", self.png(PRINT_DPI)?),
-                ("pdf", self.pdf()?),
-                ("csv", self.csv()?),
-                ("json", json_bytes(&self.about())),
-            ],
-        )
+        write_all(dir, &self.id, self.files()?)
+    }
+
+    /// What [`Drawing::save`] writes: each file's extension and bytes.
+    ///
+    /// Errors: those of making them.
+    pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        Ok(vec![
+            ("svg", self.svg.clone().into_bytes()),
+            ("png", self.png(PRINT_DPI)?),
+            ("pdf", self.pdf()?),
+            ("csv", self.csv()?),
+            ("json", json_bytes(&self.about())),
+        ])
     }
 
     /// Caption, notes, size and provenance.

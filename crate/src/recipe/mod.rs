@@ -153,6 +153,16 @@ impl Product {
         }
     }
 
+    /// What [`Product::save`] writes: each file's extension and bytes.
+    ///
+    /// Errors: [`Error::Drawing`].
+    pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        match self {
+            Product::Figure(drawing) => drawing.files(),
+            Product::Table(table) => Ok(table.files()),
+        }
+    }
+
     /// Called by the notebook kernel.
     pub fn evcxr_display(&self) {
         match self {
