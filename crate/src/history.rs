@@ -1,7 +1,7 @@
 //! Where the parts of a run were trained: its sittings, and the run that it was taken from.
 
 use crate::provenance::Provenance;
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, strict};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -119,7 +119,7 @@ pub(crate) fn read(folder: &Path, epoch: u32) -> Result<Option<Vec<Sitting>>> {
         text => text.map_err(Error::io(operation, &path))?,
     };
     let malformed = |problem: String| Error::format(operation, &path, problem);
-    let written: Vec<Written> = serde_json::from_str(&text).map_err(|e| malformed(e.to_string()))?;
+    let written: Vec<Written> = strict::from_json(&text).map_err(malformed)?;
     let (mut sittings, mut known) = (Vec::<Sitting>::new(), 0u32);
     for (index, Written { first, last, provenance }) in written.iter().enumerate() {
         let place = index + 1;
