@@ -73,7 +73,14 @@ fn trained(config: &RunConfig) -> Trained {
         _ => Ending::Fitted,
     };
     let rows = (1..=count).map(row).collect();
-    Trained { rows, ending, parameters: Vec::new(), parameter_count: 1, history: Default::default() }
+    Trained {
+        rows,
+        ending,
+        parameters: Vec::new(),
+        parameter_count: 1,
+        classes: Some(10),
+        history: Default::default(),
+    }
 }
 
 fn run(config: &RunConfig) -> Run {

@@ -36,8 +36,14 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
     };
     let rows = losses.iter().enumerate().map(row).collect();
     let ending = if train == 1.0 { Ending::Fitted } else { Ending::Completed };
-    let trained =
-        Trained { rows, ending, parameters: Vec::new(), parameter_count: 1, history: Default::default() };
+    let trained = Trained {
+        rows,
+        ending,
+        parameters: Vec::new(),
+        parameter_count: 1,
+        classes: Some(10),
+        history: Default::default(),
+    };
     finish(config, Scale::Smoke, &trained).unwrap()
 }
 
@@ -288,6 +294,7 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
             ending: Ending::Completed,
             parameters: Vec::new(),
             parameter_count: 1,
+            classes: Some(10),
             history: Default::default(),
         };
         finish(config, Scale::Small, &trained).unwrap()

@@ -560,7 +560,7 @@ fn with_measurements(measured: &[Option<f64>]) -> Trained {
     };
     let rows = measured.iter().enumerate().map(row).collect();
     let (ending, history) = (Ending::Completed, Default::default());
-    Trained { rows, ending, parameters: Vec::new(), parameter_count: 7, history }
+    Trained { rows, ending, parameters: Vec::new(), parameter_count: 7, classes: Some(10), history }
 }
 
 #[test]

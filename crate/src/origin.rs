@@ -114,8 +114,8 @@ fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<
         true => (History { origin, ..whole }, Some(Box::new(record.provenance))),
         false => (History { origin, ..whole.until(taken) }, None),
     };
-    let (rows, parameter_count) = (rows[..count].to_vec(), record.parameters);
-    let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count, history };
+    let (rows, parameter_count, classes) = (rows[..count].to_vec(), record.parameters, record.classes);
+    let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count, classes, history };
     Ok(Some(Taken::Whole(Box::new(trained), provenance)))
 }
 
@@ -144,8 +144,9 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
             let history =
                 History { origin: Some(origin(of, taken, &rows, &history)), ..history.until(taken) };
             let parameter_count = parameters.iter().filter(|p| p.is_trained()).map(|p| p.values.len()).sum();
-            let rows = rows[..count].to_vec();
-            let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count, history };
+            // A checkpoint does not say of how many classes its data set is.
+            let (rows, classes, parameters) = (rows[..count].to_vec(), None, Vec::new());
+            let trained = Trained { rows, ending, parameters, parameter_count, classes, history };
             Some(Taken::Whole(Box::new(trained), None))
         }
         _ if common(config, of, kept, position.ending) == Common::Beginning => {

@@ -84,6 +84,8 @@ pub struct Trained {
     pub parameters: Vec<Parameter>,
     /// How many numbers were trained.
     pub parameter_count: usize,
+    /// Classes of the data set, where they are known.
+    pub classes: Option<usize>,
     /// Where its parts were trained.
     pub history: History,
 }
@@ -466,7 +468,8 @@ pub fn train_by(
     let ending = at.ending.unwrap_or(Ending::Completed);
     let parameters = network.parameters()?;
     let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
-    Ok(Some(Trained { rows, ending, parameters, parameter_count, history }))
+    let classes = Some(data.classes.len());
+    Ok(Some(Trained { rows, ending, parameters, parameter_count, classes, history }))
 }
 
 /// A run's unfinished state on disk: `checkpoint.safetensors`, whole or absent, and `log.csv`, to

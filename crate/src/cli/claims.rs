@@ -8,11 +8,11 @@ use std::path::Path;
 
 /// Prints each check of the claims named in `only` (all where empty) over the store in `out`.
 ///
-/// Errors: those of [`claims::check_named`] and [`Store::all`].
+/// Errors: those of [`claims::check_named`], [`Store::all`] and [`Store::measurements`].
 pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
     let only: Vec<&str> = only.iter().map(String::as_str).collect();
-    let runs = Store::new(out.join("runs")).all()?;
-    let checks = claims::check_named(&runs, &only)?;
+    let store = Store::new(out.join("runs"));
+    let checks = claims::check_named(&store.all()?, &store.measurements()?, &only)?;
     if json {
         checks.iter().for_each(|check| println!("{}", serde_json::json!(check)));
         return Ok(());
@@ -30,6 +30,9 @@ pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
         println!("  {}", summary(check));
         for part in &check.measured {
             println!("    {part}");
+        }
+        for part in &check.lacking {
+            println!("    lacking: {part}");
         }
     }
     let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
