@@ -15,12 +15,17 @@ use rethink::recipe::{self, fig1a, fig2b, table1, table2, table4};
 use rethink::store::{Run, finish};
 use rethink::train::{Ending, Row, Trained};
 use serde_json::json;
+use std::sync::LazyLock;
 
-fn data() -> Dataset {
-    let split =
-        |n: usize| Split { images: vec![7; n * 3072], labels: (0..n).map(|i| i as u16 % 10).collect() };
-    let classes = (0..10).map(|c| format!("class {c}")).collect();
-    Dataset::new("cifar10", "flat", classes, [3, 32, 32], split(50_000), split(10_000)).unwrap()
+/// Made once: it is large, and its fingerprint takes long.
+fn data() -> &'static Dataset {
+    static DATA: LazyLock<Dataset> = LazyLock::new(|| {
+        let split =
+            |n: usize| Split { images: vec![7; n * 3072], labels: (0..n).map(|i| i as u16 % 10).collect() };
+        let classes = (0..10).map(|c| format!("class {c}")).collect();
+        Dataset::new("cifar10", "flat", classes, [3, 32, 32], split(50_000), split(10_000)).unwrap()
+    });
+    &DATA
 }
 
 /// A run that nobody trained, an epoch for each of `losses`; test accuracies `tests` (the last one stays).
@@ -47,7 +52,7 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
 }
 
 fn setting(model: ModelKind, corruption: Corruption) -> RunConfig {
-    recipe::setting(&data(), Scale::Paper, model, corruption, Seeds::repeat(0))
+    recipe::setting(data(), Scale::Paper, model, corruption, Seeds::repeat(0))
 }
 
 fn losses(epochs: usize) -> Vec<f64> {
@@ -72,7 +77,7 @@ fn expect(runs: &[Run], id: &str, expected: Verdict) {
 
 /// The paper's table 1 as runs.
 fn table_1() -> Vec<Run> {
-    let configs = table1::RECIPE.runs(&data(), Scale::Paper);
+    let configs = table1::RECIPE.runs(data(), Scale::Paper);
     let rows = table1::rows();
     let run = |(config, (row, _)): (&RunConfig, &(&rethink::paper::Table1Row, ModelKind))| {
         let epochs = if row.random_labels { 40 } else { 15 };
@@ -132,7 +137,7 @@ fn table_4(alexnet: f64, inception: f64, test: f64) -> Evidence {
         ModelKind::Inception => inception,
         _ => 1.0,
     };
-    let configs = table4::RECIPE.runs(&data(), Scale::Paper);
+    let configs = table4::RECIPE.runs(data(), Scale::Paper);
     let mut runs: Vec<Run> = configs.iter().map(|c| made(c, &losses(20), train(c), &[test])).collect();
     runs.push(made(&setting(ModelKind::Alexnet, Corruption::RandomLabels), &losses(20), 0.998, &[0.1]));
     of_runs(runs)
@@ -143,7 +148,7 @@ fn batch_norm(with: &[f64], without: &[f64], fast: usize, slow: usize) -> Eviden
     let fall = |epochs: usize| -> Vec<f64> {
         (0..64).map(|e| 2.3 * (1.0 - e as f64 / epochs as f64).max(0.0)).collect()
     };
-    let mut configs = fig2b::RECIPE.runs(&data(), Scale::Paper);
+    let mut configs = fig2b::RECIPE.runs(data(), Scale::Paper);
     configs.iter_mut().for_each(|config| config.hyper.stop_when_fitted = false);
     of_runs(vec![made(&configs[0], &fall(fast), 1.0, with), made(&configs[1], &fall(slow), 1.0, without)])
 }
@@ -748,7 +753,7 @@ fn a_run_that_ended_fitted_counts_whatever_its_limit() {
 fn two_widths_of_a_model_are_not_mixed() {
     let run = |width: f64, test: f64| {
         let mut config = recipe::setting(
-            &data(),
+            data(),
             Scale::Small,
             ModelKind::Inception,
             Corruption::RandomLabels,
@@ -791,7 +796,7 @@ fn another_number_of_images_is_another_line() {
 
 /// Figure 1a's five settings, each with the number of epochs after which its loss falls, and the length of the fall.
 fn curves(falls: [(usize, usize); 5], train: f64) -> Vec<Run> {
-    let configs = fig1a::RECIPE.runs(&data(), Scale::Paper);
+    let configs = fig1a::RECIPE.runs(data(), Scale::Paper);
     let run = |(config, (start, length)): (&RunConfig, (usize, usize))| {
         let loss = |epoch: usize| match epoch {
             e if e < start => 2.3,
@@ -894,7 +899,7 @@ fn a_study_checks_its_own_runs_by_name() {
 #[test]
 fn figure_2bs_own_runs_are_in_the_setting_at_every_scale() {
     for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
-        for config in fig2b::RECIPE.runs(&data(), scale) {
+        for config in fig2b::RECIPE.runs(data(), scale) {
             let mut run = made(&config, &losses(9), 0.99, &[0.5]);
             run.record.scale = scale;
             let check = verdict(&[run], "more-parameters-than-samples");

@@ -1,6 +1,6 @@
 //! Table 2 and what sections 2.1 and 3 say of it: Inception V3 on photographs.
 
-use super::part::{Part, percent, points};
+use super::part::{Part, percent, points, within};
 use super::runs::{ERRORS, Runs, by_fit, test, train};
 use super::{Checker, Claim};
 use crate::paper::{TABLE_2, Table2Row};
@@ -92,7 +92,7 @@ fn above_guessing(group: &Runs) -> Vec<Part> {
     let (Some(accuracy), Some(chance)) = (test(&runs), group.chance()) else { return Vec::new() };
     let paper = row.test[0] / 100.0;
     let above = accuracy > chance + ERRORS * group.error_of_guessing(&runs);
-    let same = !group.papers_imagenet() || (accuracy - paper).abs() <= SAME;
+    let same = !group.papers_imagenet() || within(accuracy, paper, SAME);
     let text = format!("top-1 test {}, chance {}", percent(accuracy), percent(chance));
     vec![Part::runs(text, above && same, &[&runs])]
 }
@@ -108,7 +108,7 @@ fn top_5(group: &Runs) -> Vec<Part> {
     }
     let paper = row.test[1] / 100.0;
     let text = format!("{text} (paper {})", percent(paper));
-    vec![Part::runs(text, (accuracy - paper).abs() <= SAME, &[&runs])]
+    vec![Part::runs(text, within(accuracy, paper, SAME), &[&runs])]
 }
 
 fn at_chance(group: &Runs) -> Vec<Part> {

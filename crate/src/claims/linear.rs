@@ -1,6 +1,6 @@
 //! Section 5: kernels without regularisation, and what SGD finds of linear models.
 
-use super::part::{Part, percent};
+use super::part::{Part, percent, within};
 use super::{Checker, Claim};
 use crate::frames::column;
 use crate::measurement::{Measured, Quantity};
@@ -109,7 +109,7 @@ fn papers(measured: &[Measured], row: &'static Table3Row) -> Vec<Part> {
     }
     let text = format!("{}: {} (paper {} %)", named(&solution, row), percent(error), row.test_error);
     let same = SAME[usize::from(row.data != "MNIST")];
-    let part = Part::measured(text, (error - row.test_error / 100.0).abs() <= same, &[solution.measured]);
+    let part = Part::measured(text, within(error, row.test_error / 100.0, same), &[solution.measured]);
     let short = |what: &str, of: f64| Part {
         text: format!("{}: the paper's is of {} {what}", part.text, thousands(of as usize)),
         keys: part.keys.clone(),

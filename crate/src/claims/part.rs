@@ -72,3 +72,8 @@ pub(super) fn percent(v: f64) -> String {
 pub(super) fn points(v: f64) -> String {
     format!("{:+.1} points", 100.0 * v)
 }
+
+/// Whether two numbers are at most `tolerance` apart, whatever rounding makes of a difference that is just as large.
+pub(super) fn within(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance + 1e-9
+}
