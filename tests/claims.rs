@@ -149,7 +149,10 @@ fn batch_norm(with: &[f64], without: &[f64], fast: usize, slow: usize) -> Eviden
         (0..64).map(|e| 2.3 * (1.0 - e as f64 / epochs as f64).max(0.0)).collect()
     };
     let mut configs = fig2b::RECIPE.runs(data(), Scale::Paper);
-    configs.iter_mut().for_each(|config| config.hyper.stop_when_fitted = false);
+    configs.iter_mut().for_each(|config| {
+        config.hyper.keep_going();
+        config.hyper.epochs = 64;
+    });
     of_runs(vec![made(&configs[0], &fall(fast), 1.0, with), made(&configs[1], &fall(slow), 1.0, without)])
 }
 
@@ -635,7 +638,7 @@ fn a_control_is_not_the_papers_row() {
 fn runs_that_ended_at_their_first_fit_say_nothing_of_early_stopping() {
     let (mut runs, _) = batch_norm(&peak(), &rising(0.825, 0.01), 10, 20);
     runs.iter_mut().for_each(|run| {
-        run.record.config.hyper.stop_when_fitted = true;
+        (run.record.config.hyper.stop_when_fitted, run.record.config.hyper.fitted_epochs) = (true, 1);
         run.record.ending = Ending::Fitted;
     });
     expect(&runs, "early-stopping-no-help", Verdict::NotYetMeasured);
@@ -924,4 +927,31 @@ fn table_4s_parts_are_counted() {
     assert_eq!(augmented, 1);
     let parts = verdict(&papers, "regularization-not-sufficient").measured;
     assert_eq!(parts.len(), 5, "{parts:?}");
+}
+
+/// A run that stopped at its first fit and the same that stopped after five in a row.
+#[test]
+fn one_run_under_two_rules_counts_once_under_the_stricter() {
+    let id = "random-labels-test-at-chance";
+    let config = setting(ModelKind::Inception, Corruption::RandomLabels);
+    assert!(config.hyper.fitted_epochs > 1);
+    let mut before = config.clone();
+    before.hyper.fitted_epochs = 1;
+    let (old, new) = (made(&before, &losses(9), 1.0, &[0.3]), made(&config, &losses(13), 1.0, &[0.1]));
+    expect(&[old.clone()], id, Verdict::Fails);
+    for runs in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
+        let check = verdict(&runs, id);
+        assert_eq!((check.verdict, check.runs), (Verdict::Holds, vec![config.key()]));
+    }
+    // Other seeds are another run.
+    let other = RunConfig { seeds: Seeds::repeat(1), ..before };
+    let check = verdict(&[made(&other, &losses(9), 1.0, &[0.1]), new], id);
+    assert_eq!((check.seeds, check.runs.len()), (2, 2));
+}
+
+#[test]
+fn runs_that_had_to_stay_fitted_went_on() {
+    let config = setting(ModelKind::Mlp1x512, Corruption::TrueLabels);
+    let run = made(&config, &losses(9), 1.0, &[0.4, 0.5]);
+    expect(&[run], "early-stopping-no-help", Verdict::Holds);
 }

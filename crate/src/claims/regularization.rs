@@ -219,7 +219,7 @@ fn early_stopping(group: &Runs) -> Vec<Part> {
             }
             None if ended.is_empty() => None,
             None => {
-                let text = format!("{}: its runs ended when they had fitted", model.title());
+                let text = format!("{}: its runs ended at their first fit", model.title());
                 Some(Part::runs(text, false, &[&ended]).silent())
             }
         }
@@ -356,7 +356,8 @@ pub(super) const CLAIMS: &[Claim] = &[
         id: "early-stopping-no-help",
         section: "3.1",
         quote: "on the CIFAR10 dataset, we do not observe any potential benefit of early stopping.",
-        criterion: "the best test accuracy of a run that went on after its fit at most 2 points above its last one",
+        criterion: "the best test accuracy of a run at most 2 points above its last one; runs that went on after their fit, to their \
+                    last epoch or for the epochs in a row of the rule they stop by",
         recipes: &["fig2b"],
         check: Checker::Runs(early_stopping),
     },

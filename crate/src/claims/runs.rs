@@ -45,12 +45,12 @@ fn regularized(config: &RunConfig) -> Regularized {
     }
 }
 
-/// A configuration but for how many epochs in a row have to be fitted before it stops, and that number: 1 where it is not
-/// said. The same run under two such rules is one run.
-fn but_for_rule(config: &RunConfig) -> (String, u64) {
-    let mut json = serde_json::to_value(config).expect("a configuration of plain values is JSON");
-    let rule = json["hyper"].as_object_mut().and_then(|hyper| hyper.remove("fitted_epochs"));
-    (json.to_string(), rule.and_then(|rule| rule.as_u64()).unwrap_or(1))
+/// The key of a configuration but for how many epochs in a row have to be fitted before it stops, and that number. The same
+/// run under two such rules is one run.
+fn but_for_rule(config: &RunConfig) -> (String, usize) {
+    let mut first = config.clone();
+    first.hyper.fitted_epochs = 1;
+    (first.key(), config.hyper.fitted_epochs)
 }
 
 /// What a run is to the paper's sentences.
@@ -136,7 +136,7 @@ impl<'a> Runs<'a> {
     /// All groups. A run that is there under two rules of stopping counts once, under the stricter.
     pub(super) fn sorted(runs: &'a [Run]) -> Vec<(Key, Scale, Runs<'a>)> {
         let mut groups: BTreeMap<Key, (Scale, Runs)> = BTreeMap::new();
-        let mut strictest: BTreeMap<String, u64> = BTreeMap::new();
+        let mut strictest: BTreeMap<String, usize> = BTreeMap::new();
         for run in runs {
             let (config, rule) = but_for_rule(&run.record.config);
             let most = strictest.entry(config).or_insert(rule);
@@ -321,9 +321,11 @@ pub(super) fn by_fit<'a>(runs: Vec<&'a Run>, enough: f64) -> (Vec<&'a Run>, Vec<
     runs.into_iter().partition(|run| trained(run).is_some_and(|accuracy| accuracy >= enough))
 }
 
-/// Whether a run was not ended by its first fit.
+/// Whether a run was not ended by its first fit: it ran all its epochs, or those in a row that the rule asks for, as the rows
+/// that are taken from a run that ran on.
 pub(super) fn went_on(run: &Run) -> bool {
-    !run.record.config.hyper.stop_when_fitted
+    let hyper = &run.record.config.hyper;
+    !hyper.stop_when_fitted || hyper.fitted_epochs > 1 || run.record.origin.is_some()
 }
 
 /// Mean over runs of the first step with a loss of at most `loss`; `None` unless all runs reach it.
