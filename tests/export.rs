@@ -78,6 +78,7 @@ fn trained(config: &RunConfig) -> Trained {
         ending,
         parameters: Vec::new(),
         parameter_count: 1,
+        classes: Some(10),
         history: Default::default(),
         left_out: None,
     }

@@ -41,6 +41,7 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
         ending,
         parameters: Vec::new(),
         parameter_count: 1,
+        classes: Some(10),
         history: Default::default(),
         left_out: None,
     };
@@ -327,6 +328,7 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
             ending: Ending::Completed,
             parameters: Vec::new(),
             parameter_count: 1,
+            classes: Some(10),
             history: Default::default(),
             left_out: None,
         };

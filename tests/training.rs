@@ -885,7 +885,8 @@ fn with_measurements(measured: &[Option<f64>]) -> Trained {
     };
     let rows = measured.iter().enumerate().map(row).collect();
     let (ending, history) = (Ending::Completed, Default::default());
-    Trained { rows, ending, parameters: Vec::new(), parameter_count: 7, history, left_out: None }
+    let (parameters, classes) = (Vec::new(), Some(10));
+    Trained { rows, ending, parameters, parameter_count: 7, classes, history, left_out: None }
 }
 
 #[test]

@@ -29,7 +29,7 @@
 //! | [`products`] | checksums of what a notebook wrote | |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions | |
 //! | [`recipe`] | one file a figure or table: its runs, its frame, its verdict | figures, tables |
-//! | [`claims`] | the paper's sentences as checks over the store | sections 1 to 3 |
+//! | [`claims`] | the paper's sentences as checks over the store, a file a section | sections 1 to 5, appendices B and C |
 //! | [`paper`] | the paper's own numbers | figures, tables |
 //! | [`figures`] | the theme, one drawing function a figure, export | figures |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML | tables |

@@ -114,8 +114,9 @@ fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<
         true => (History { origin, ..whole }, Some(Box::new(record.provenance))),
         false => (History { origin, ..whole.until(taken) }, None),
     };
-    let (rows, parameter_count, left_out) = (rows[..count].to_vec(), record.parameters, record.left_out);
-    let trained = Trained { rows, ending, parameters: Vec::new(), parameter_count, history, left_out };
+    let (rows, parameter_count) = (rows[..count].to_vec(), record.parameters);
+    let (classes, left_out, parameters) = (record.classes, record.left_out, Vec::new());
+    let trained = Trained { rows, ending, parameters, parameter_count, classes, history, left_out };
     Ok(Some(Taken::Whole(Box::new(trained), provenance)))
 }
 
@@ -144,9 +145,10 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
             let history =
                 History { origin: Some(origin(of, taken, &rows, &history)), ..history.until(taken) };
             let parameter_count = parameters.iter().filter(|p| p.is_trained()).map(|p| p.values.len()).sum();
-            let (rows, left_out) = (rows[..count].to_vec(), position.left_out);
-            let trained =
-                Trained { rows, ending, parameters: Vec::new(), parameter_count, history, left_out };
+            // A checkpoint does not say of how many classes its data set is.
+            let (rows, classes, parameters) = (rows[..count].to_vec(), None, Vec::new());
+            let left_out = position.left_out;
+            let trained = Trained { rows, ending, parameters, parameter_count, classes, history, left_out };
             Some(Taken::Whole(Box::new(trained), None))
         }
         _ if common(config, of, kept, position.ending) == Common::Beginning => {

@@ -17,6 +17,7 @@ use crate::files::remove_if_there;
 use crate::frames::{column, find, unindexed};
 use crate::history::{Origin, Sitting};
 use crate::measurement::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
+use crate::models::ModelKind;
 use crate::origin::{self, Taken};
 use crate::provenance::Provenance;
 use crate::tensorboard::Events;
@@ -63,6 +64,9 @@ pub struct Record {
     pub left_out: Option<LeftOut>,
     /// Seconds of training and evaluation.
     pub seconds: f64,
+    /// Classes of the data set; absent in records of earlier versions ([`Record::classes`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
     /// SHA-256 of the frame without `seconds`: equal for equal runs.
     pub digest: String,
     /// Code, libraries, machine: of the last of its sittings; of the program that wrote this, where that is not recorded.
@@ -86,6 +90,20 @@ impl Record {
             (Ending::Completed, _) => "completed".into(),
             (Ending::Diverged, _) => "diverged".into(),
         }
+    }
+}
+
+impl Record {
+    /// Classes of the data set. Records of earlier versions do not say; their small images had ten, and so has Imagenette.
+    pub fn classes(&self) -> Option<usize> {
+        let photographs = [ModelKind::InceptionV3, ModelKind::InceptionV3Aux].contains(&self.config.model);
+        let ten = !photographs || self.config.data.name == "imagenette";
+        self.classes.or(ten.then_some(10))
+    }
+
+    /// Error of guessing among the classes, 0 to 1.
+    pub fn error_of_guessing(&self) -> Option<f64> {
+        self.classes().map(|classes| 1.0 - 1.0 / classes as f64)
     }
 }
 
@@ -586,6 +604,7 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run
             test_top5: last.test_top5,
             left_out: trained.left_out,
             seconds: last.seconds,
+            classes: trained.classes,
             digest: digest(&trained.rows),
             provenance: match trained.history.latest() {
                 Some(provenance) => provenance.clone(),

@@ -443,8 +443,8 @@ impl Study {
         Ok(all)
     }
 
-    /// The claims named in `only` (all where empty), checked over the store's runs with this data set and scale and
-    /// as many images as this study's recipes take; of a study that replaces values ([`Study::set`]) over its own
+    /// The claims named in `only` (all where empty), checked over the store's runs and measurements with this study's data
+    /// sets and scale and as many images as this study's recipes take; of a study that replaces values ([`Study::set`]) over its own
     /// runs alone. Claims are of runs in the recipes' own setting: there they say "not yet measured" wherever the
     /// values matter.
     ///
@@ -464,10 +464,20 @@ impl Study {
                 && sizes.contains(&(data.train, data.test))
                 && (self.overrides.is_empty() || keys.contains(&run.record.config.key()))
         });
-        claims::check_named(&runs, only)
+        let planned: Vec<Measurement> =
+            recipe::suiting(&self.data).iter().flat_map(|recipe| recipe.measurements(self)).collect();
+        let sizes: HashSet<(&str, usize, usize)> =
+            planned.iter().map(|m| (m.data.fingerprint.as_str(), m.data.train, m.data.test)).collect();
+        let mut measured = self.store().measurements()?;
+        measured.retain(|measured| {
+            let data = &measured.record.measurement.data;
+            measured.record.scale == self.scale
+                && sizes.contains(&(data.fingerprint.as_str(), data.train, data.test))
+        });
+        claims::check_named(&runs, &measured, only)
     }
 
-    /// A line a check: the sentence, the verdict and the measured numbers.
+    /// A line a check: the sentence, the verdict, the measured numbers and what is lacking.
     ///
     /// Errors: those of [`Table::push`].
     pub fn claims_table(&self, checks: &[Check]) -> Result<Table> {
@@ -476,7 +486,9 @@ impl Study {
         let mut table = Table::new("claims", "The paper's sentences as checks", &columns);
         for check in checks {
             let n = if check.n == 0 { "-".into() } else { thousands(check.n) };
-            let (verdict, measured) = (check.verdict.title().into(), check.measured.join("; "));
+            let lacking = check.lacking.iter().map(|text| format!("lacking: {text}"));
+            let measured: Vec<String> = check.measured.iter().cloned().chain(lacking).collect();
+            let (verdict, measured) = (check.verdict.title().into(), measured.join("; "));
             table.push(vec![check.id.into(), check.quote.into(), verdict, n, measured])?;
         }
         table.notes = vec![format!("{}, scale {}", self.data.title, self.scale_title())];

@@ -87,6 +87,8 @@ pub struct Trained {
     pub parameter_count: usize,
     /// Files of the data set that are no photographs; `None` where none is.
     pub left_out: Option<LeftOut>,
+    /// Classes of the data set, where they are known.
+    pub classes: Option<usize>,
     /// Where its parts were trained.
     pub history: History,
 }
@@ -492,7 +494,8 @@ pub fn train_by(
     let ending = at.ending.unwrap_or(Ending::Completed);
     let parameters = by_average(network.as_mut(), |network| network.parameters())?;
     let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
-    Ok(Some(Trained { rows, ending, parameters, parameter_count, history, left_out }))
+    let classes = Some(data.classes.len());
+    Ok(Some(Trained { rows, ending, parameters, parameter_count, classes, history, left_out }))
 }
 
 /// What `work` says of the network with the averages in the place of its weights, where it has averages.

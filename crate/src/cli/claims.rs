@@ -9,14 +9,16 @@ use std::path::Path;
 
 /// Prints each check of the claims named in `only` (all where empty) over the store in `out`.
 ///
-/// Errors: those of [`claims::check_named`] and [`Store::all`].
+/// Errors: those of [`claims::check_named`], [`Store::all`] and [`Store::measurements`].
 pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
     let only: Vec<&str> = only.iter().map(String::as_str).collect();
-    let mut runs = Store::new(out.join("runs")).all()?;
-    let before = runs.len();
+    let store = Store::new(out.join("runs"));
+    let (mut runs, mut measured) = (store.all()?, store.measurements()?);
+    let before = runs.len() + measured.len();
     runs.retain(|run| run.record.config.data.is_comparable());
-    say_left_out(before - runs.len());
-    let checks = claims::check_named(&runs, &only)?;
+    measured.retain(|measured| measured.record.measurement.data.is_comparable());
+    say_left_out(before - runs.len() - measured.len());
+    let checks = claims::check_named(&runs, &measured, &only)?;
     if json {
         checks.iter().for_each(|check| println!("{}", serde_json::json!(check)));
         return Ok(());
@@ -34,6 +36,9 @@ pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
         println!("  {}", summary(check));
         for part in &check.measured {
             println!("    {part}");
+        }
+        for part in &check.lacking {
+            println!("    lacking: {part}");
         }
     }
     let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();

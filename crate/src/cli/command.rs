@@ -103,7 +103,7 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// The paper's sentences as checks over the runs of the store: holds, fails, not yet measured
+    /// The paper's sentences as checks over the runs and measurements of the store: holds, fails, not yet measured
     Claims {
         /// Only these claims, separated by commas
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]

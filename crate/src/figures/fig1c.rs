@@ -13,7 +13,7 @@ const DRAW: &str = "draw figure 1c";
 ///
 /// `frame`, one row a run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
 /// 1), `seed`, `test_error` (on clean test labels, 0 to 1), `chance` (the error of guessing, one value
-/// in all rows: 0.9 for ten classes), drawn as a dotted line. Where training error is zero, test error is
+/// in all rows: 0.9 for ten classes; none where it is not known), drawn as a dotted line. Where training error is zero, test error is
 /// the generalization error; if the frame has `epochs_to_fit` (as for figure 1b), a level at which a run
 /// never fitted has a hollow marker and is named under the plot.
 ///
@@ -31,7 +31,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         Ok(_) => Some(numbers(frame, DRAW, "epochs_to_fit")?),
         Err(_) => None,
     };
-    let chances = all_numbers(frame, DRAW, "chance")?;
+    let chances = numbers(frame, DRAW, "chance")?;
     for row in 0..models.len() {
         check_p(DRAW, row, p[row])?;
         if let Some(error) = errors[row].filter(|e| !e.is_nan())
@@ -44,17 +44,21 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let Some(chance) = chances.first().copied() else {
         return Err(Error::argument(DRAW, "the frame has no row"));
     };
-    if let Some(row) = chances.iter().position(|c| *c != chance || !(0.0..=1.0).contains(c)) {
+    let no_error = |c: &Option<f64>| c.is_some_and(|c| !(0.0..=1.0).contains(&c));
+    if let Some(row) = chances.iter().position(|c| *c != chance || no_error(c)) {
+        let text = |c: Option<f64>| c.map_or("no value".into(), |c| c.to_string());
         let problem = format!(
-            "column chance, row {row}: {} beside {chance}; one value of 0 to 1 is needed",
-            chances[row]
+            "column chance, row {row}: {} beside {}; one value of 0 to 1 is needed",
+            text(chances[row]),
+            text(chance)
         );
         return Err(Error::argument(DRAW, problem));
     }
 
     let names = distinct(&models);
     let mut notes = vec![note.scale_line.clone()];
-    let mut marks = vec![Mark::Rule { y: chance, label: "chance".into() }];
+    let rule = |y| Mark::Rule { y, label: "chance".into() };
+    let mut marks: Vec<Mark> = chance.map(rule).into_iter().collect();
     let mut points = Vec::new();
     let mut several = false;
     for (index, name) in names.iter().enumerate() {
@@ -98,8 +102,9 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     marks.extend(points);
 
     let caption = format!(
-        "Test error on clean labels against the share of corrupted training labels: {}. Dotted: chance, {chance}.{}",
+        "Test error on clean labels against the share of corrupted training labels: {}.{}{}",
         names.join(", "),
+        chance.map_or(String::new(), |chance| format!(" Dotted: chance, {chance}.")),
         if several { " Mean over seeds; bars are one standard deviation." } else { "" },
     );
     let plot = Plot {

@@ -79,7 +79,8 @@ pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
 
 /// A row a run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, [`Run::fitted_at`], null where it was never
 /// fitted), `relative` (f64, null: to the run with the same model and seed at p = 0), `test_error`
-/// (f64, null for a diverged run), `train_accuracy` (f64), `chance` (f64).
+/// (f64, null for a diverged run), `train_accuracy` (f64), `chance` (f64: the
+/// error of guessing among the data set's classes, null where an old record does not say how many).
 ///
 /// Errors: [`Error::Frame`].
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {
@@ -103,7 +104,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
             "train_accuracy".into(),
             runs.iter().map(|r| r.record.train_accuracy).collect::<Vec<_>>(),
         ),
-        Column::new("chance".into(), vec![0.9; runs.len()]),
+        Column::new("chance".into(), runs.iter().map(|r| r.record.error_of_guessing()).collect::<Vec<_>>()),
     ];
     DataFrame::new(runs.len(), columns).map_err(Error::frame("figure 1b's frame"))
 }

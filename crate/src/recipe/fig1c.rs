@@ -1,6 +1,6 @@
 //! Figure 1c: test error on clean labels against the share of corrupted training labels.
 //!
-//! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes.
+//! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes; on other data sets, to 1 - 1 / classes.
 
 use super::{Product, Recipe, Source, Verdict, batch_note, extended, fig1b, mean, norm_note};
 use crate::figures::{self, Note};

@@ -99,7 +99,7 @@ impl Solved<'_> {
         self.measured.column(name).ok()?.f64().ok()?.get(self.row)
     }
 
-    pub(super) fn ridge(&self) -> f64 {
+    pub(crate) fn ridge(&self) -> f64 {
         self.number("ridge").unwrap_or(0.0)
     }
 
