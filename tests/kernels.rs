@@ -291,12 +291,7 @@ fn primal_and_dual_agree() {
     let conv = RandomConv { filters };
     let d = conv.dimensions(data.shape);
     assert!(d < n, "the primal is the smaller system");
-    let what = KernelEquation {
-        preprocessing: Preprocessing::RandomConv(conv),
-        width: Width::HeldOut,
-        plain: false,
-        ridge: true,
-    };
+    let what = KernelEquation::new(Preprocessing::RandomConv(conv), Width::HeldOut, (false, true));
     let frame = measure(&what, &data, &data.id(n, m), 3, None, &mut quiet).unwrap();
     let number = |name: &str| frame.column(name).unwrap().f64().unwrap().get(0).unwrap();
     assert_eq!(number("unknowns"), d as f64 + 1.0, "and a constant feature");
@@ -338,12 +333,7 @@ fn primal_and_dual_agree() {
 fn a_measurement_is_made_once_and_recorded() {
     let out = tempfile::tempdir().unwrap();
     let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
-    let what = KernelEquation {
-        preprocessing: Preprocessing::None,
-        width: Width::Gamma(0.01),
-        plain: true,
-        ridge: false,
-    };
+    let what = KernelEquation::new(Preprocessing::None, Width::Gamma(0.01), (true, false));
     let measurement = Measurement::new(&study.data, (150, 100), Quantity::KernelEquation(what), 1);
     let mut said = Vec::new();
     let all = std::slice::from_ref(&measurement);
@@ -396,7 +386,7 @@ fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
         return;
     };
     let of = |preprocessing| {
-        let what = KernelEquation { preprocessing, width: Width::Gamma(0.02), plain: true, ridge: false };
+        let what = KernelEquation::new(preprocessing, Width::Gamma(0.02), (true, false));
         measure(&what, &data, &data.id(1_500, 1_000), 1, None, &mut quiet).unwrap()
     };
     let number = |frame: &polars::prelude::DataFrame, name: &str| {
@@ -415,11 +405,8 @@ fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
 #[test]
 fn a_killed_conv_net_goes_on_bit_for_bit() {
     let data = data::open(Some("shapes10")).unwrap();
-    let what = |filters| KernelEquation {
-        preprocessing: Preprocessing::RandomConv(RandomConv { filters }),
-        width: Width::HeldOut,
-        plain: true,
-        ridge: true,
+    let what = |filters| {
+        KernelEquation::new(Preprocessing::RandomConv(RandomConv { filters }), Width::HeldOut, (true, true))
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.unfinished");

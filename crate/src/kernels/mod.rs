@@ -9,10 +9,12 @@
 //! | [`solve`] | equation 3, with and without l2 |
 //! | [`dense`] | what a device with room for whole matrices does |
 
+pub mod choice;
 pub mod dense;
 pub mod equation;
 pub mod gabor;
 pub mod gaussian;
+pub mod on_features;
 pub mod patches;
 pub mod random_conv;
 pub mod solve;
