@@ -111,7 +111,7 @@ fn a_run_on_a_card_is_kept_as_one() {
     assert!(record.provenance.device.ends_with(", float32"), "{}", record.provenance.device);
 
     let conv = Preprocessing::RandomConv(RandomConv { filters: 30 });
-    let what = KernelEquation { preprocessing: conv, width: Width::HeldOut, plain: true, ridge: false };
+    let what = KernelEquation::new(conv, Width::HeldOut, (true, false));
     let measurement = Measurement::new(&data, (300, 100), Quantity::KernelEquation(what), 1);
     let (measured, _) =
         Store::new(folder.path()).measure(&measurement, &data, Scale::Smoke, &mut |_| {}).unwrap();

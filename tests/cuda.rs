@@ -81,7 +81,7 @@ fn a_row_of_table_3_is_the_processors() {
     let dense = dense(backend);
     let conv = |filters| Preprocessing::RandomConv(RandomConv { filters });
     for preprocessing in [Preprocessing::None, Preprocessing::Gabor(Gabor::default()), conv(40), conv(3)] {
-        let what = KernelEquation { preprocessing, width: Width::HeldOut, plain: true, ridge: true };
+        let what = KernelEquation::new(preprocessing, Width::HeldOut, (true, true));
         let frame = |dense: Option<&dyn Dense>| {
             measure_on(dense, &what, &data, &data.id(500, 300), 4, None, &mut |_| ()).unwrap()
         };

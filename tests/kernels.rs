@@ -1,10 +1,11 @@
 //! Section 5's kernels: the factorisation, the equation, the features, and the rows of table 3. Expected values are NumPy's and
 //! PyTorch's (fixtures/kernels.py).
 
-use rethink::config::Scale;
-use rethink::data;
+use rethink::config::{DataId, Scale};
+use rethink::data::{self, Dataset};
+use rethink::kernels::choice::{self, Free, WEIGHTS, WIDTHS};
 use rethink::kernels::equation::{
-    KernelEquation, Preprocessing, Width, error, gaussian_bytes, measure, square_bytes,
+    Choice, KernelEquation, OnConv, Preprocessing, Width, error, gaussian_bytes, measure, square_bytes,
 };
 use rethink::kernels::gabor::Gabor;
 use rethink::kernels::gaussian::{Gaussian, exp_negative};
@@ -12,7 +13,7 @@ use rethink::kernels::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
 use rethink::kernels::solve::{TOLERANCE, solve};
 use rethink::kernels::triangle::{TILE, Triangle, bytes, check_memory};
 use rethink::measurement::{self, Measurement, Quantity};
-use rethink::recipe::{Product, table3};
+use rethink::recipe::{self, Product, Results, table3};
 use rethink::study::Study;
 use rethink::unfinished::Unfinished;
 use rethink_tests::formula;
@@ -291,12 +292,7 @@ fn primal_and_dual_agree() {
     let conv = RandomConv { filters };
     let d = conv.dimensions(data.shape);
     assert!(d < n, "the primal is the smaller system");
-    let what = KernelEquation {
-        preprocessing: Preprocessing::RandomConv(conv),
-        width: Width::HeldOut,
-        plain: false,
-        ridge: true,
-    };
+    let what = KernelEquation::new(Preprocessing::RandomConv(conv), Width::HeldOut, (false, true));
     let frame = measure(&what, &data, &data.id(n, m), 3, None, &mut quiet).unwrap();
     let number = |name: &str| frame.column(name).unwrap().f64().unwrap().get(0).unwrap();
     assert_eq!(number("unknowns"), d as f64 + 1.0, "and a constant feature");
@@ -334,16 +330,211 @@ fn primal_and_dual_agree() {
     assert!((number("norm") - norm).abs() < 1e-4 * norm, "{} for {norm}", number("norm"));
 }
 
+/// A solution's number, in the row `row`.
+fn at(frame: &polars::prelude::DataFrame, row: usize, name: &str) -> f64 {
+    frame.column(name).unwrap().f64().unwrap().get(row).unwrap()
+}
+
+#[test]
+fn the_gaussian_kernel_of_the_conv_nets_features_is_its_definition() {
+    let data = data::open(Some("shapes10")).unwrap();
+    let (n, m, filters) = (300, 200, 9);
+    let conv = RandomConv { filters };
+    let d = conv.dimensions(data.shape);
+    for standardised in [true, false] {
+        let what = KernelEquation {
+            on_features: OnConv::Gaussian,
+            standardised,
+            choice: Choice::Inside,
+            ..KernelEquation::new(Preprocessing::RandomConv(conv), Width::HeldOut, (true, true))
+        };
+        let frame = measure(&what, &data, &data.id(n, m), 3, None, &mut quiet).unwrap();
+        // The features in f64, standardised, and the distances by their differences.
+        let bank = conv.draw(&data, n, 3).unwrap();
+        let wide = |images: &[u8]| -> Vec<f64> {
+            bank.features(images, 0..filters).into_iter().map(f64::from).collect()
+        };
+        let mut train = wide(&data.train.images[..n * 3072]);
+        let mut test = wide(&data.test.images[..m * 3072]);
+        for k in 0..d {
+            let mean = train.iter().skip(k).step_by(d).sum::<f64>() / n as f64;
+            let squares = train.iter().skip(k).step_by(d).map(|v| (v - mean).powi(2)).sum::<f64>();
+            let scale = match (standardised, squares > 0.0) {
+                (false, _) => 1.0,
+                (true, true) => 1.0 / (squares / n as f64).sqrt(),
+                (true, false) => 0.0,
+            };
+            for features in [&mut train, &mut test] {
+                features.iter_mut().skip(k).step_by(d).for_each(|v| *v = (*v - mean) * scale);
+            }
+        }
+        let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+        let point = |i: usize| &train[i * d..][..d];
+        let pairs = (0..n).flat_map(|i| (0..n).map(move |j| (i, j)));
+        let mean = pairs.map(|(i, j)| distance(point(i), point(j))).sum::<f64>() / (n * (n - 1)) as f64;
+        for row in 0..2 {
+            let (gamma, ridge) = (at(&frame, row, "gamma"), at(&frame, row, "ridge"));
+            let power = (gamma * mean).log2();
+            assert!((power - power.round()).abs() < 1e-3, "2^{power} over the mean squared distance");
+            assert_eq!((ridge > 0.0, at(&frame, row, "floor")), (row == 1, 0.0));
+            let mut kernel = Triangle::zeros(n);
+            kernel.fill(
+                |_| (),
+                |(), i, j, tile| {
+                    for (place, v) in tile.iter_mut().enumerate() {
+                        let (i, j) = (i * TILE + place / TILE, j * TILE + place % TILE);
+                        if i < n && j < n {
+                            *v = (-gamma * distance(point(i), point(j))).exp() as f32;
+                        }
+                    }
+                },
+                |_| (),
+            );
+            let mut targets = vec![0.0; n * 10];
+            (0..n).for_each(|i| targets[i * 10 + usize::from(data.train.labels[i])] = 1.0);
+            let solution = solve(&kernel, &targets, 10, ridge, &mut quiet).unwrap();
+            let mut outputs = vec![0.0; m * 10];
+            for (z, to) in test.chunks_exact(d).zip(outputs.chunks_exact_mut(10)) {
+                for (x, weights) in train.chunks_exact(d).zip(solution.weights.chunks_exact(10)) {
+                    let k = (-gamma * distance(x, z)).exp();
+                    to.iter_mut().zip(weights).for_each(|(to, w)| *to += k * w);
+                }
+            }
+            // But for one image on the edge.
+            let (ours, exact) = (at(&frame, row, "test_error"), error(&outputs, &data.test.labels, 10));
+            assert!((ours - exact).abs() < 1.1 / m as f64, "{standardised}, {row}: {ours} for {exact}");
+            let norm = solution.weights.iter().zip(&solution.fitted).map(|(a, f)| a * f).sum::<f64>().sqrt();
+            let ours = at(&frame, row, "norm");
+            assert!((ours - norm).abs() < 1e-2 * norm, "{standardised}, {row}: norm {ours} for {norm}");
+            if row == 0 {
+                assert_eq!(at(&frame, row, "train_error"), 0.0, "it fits");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_chosen_is_never_the_end_of_its_grid() {
+    let both = Free { gamma: true, ridge: true };
+    // Wherever the best is, its neighbours are tried, far from the first places too.
+    for (width, weight) in [(-6, -15), (7, 2), (0, -6), (-3, -4)] {
+        let bowl = |(w, l): choice::Place| Ok(f64::from((w - width).pow(2) + (l - weight).pow(2)));
+        let found = choice::search(both, bowl).unwrap();
+        assert_eq!(found.place, (width, weight));
+        assert!(found.widths.0 < width && width < found.widths.1, "{found:?}");
+        assert!(found.weights.0 < weight && weight < found.weights.1, "{found:?}");
+    }
+    // Flat below 1e-5: the largest of equal weights, which is inside.
+    let flat = |(_, l): choice::Place| Ok(f64::from((l + 10).max(0)));
+    let found = choice::search(Free { gamma: false, ridge: true }, flat).unwrap();
+    assert_eq!(found.place, (0, -10));
+    assert!(found.weights.0 < -10 && -10 < found.weights.1, "{found:?}");
+    // The smaller of equal gammas; what cannot be solved is not chosen.
+    let steep = |(w, _): choice::Place| Ok(if w < 3 { f64::INFINITY } else { 0.2 });
+    assert_eq!(choice::search(Free { gamma: true, ridge: false }, steep).unwrap().place, (3, 0));
+    // A slope without end stops where the grid does.
+    let slope = |(w, l): choice::Place| Ok(f64::from(l - w));
+    assert_eq!(choice::search(both, slope).unwrap().place, (*WIDTHS.end(), *WEIGHTS.start()));
+    assert_eq!([choice::weight(-6), choice::weight(-5), choice::weight(1)], [1e-3, 3e-3, 3.0]);
+
+    let data = data::open(Some("shapes10")).unwrap();
+    let conv = Preprocessing::RandomConv(RandomConv { filters: 20 });
+    for (preprocessing, on_features) in [
+        (Preprocessing::None, OnConv::Linear),
+        (Preprocessing::Gabor(Gabor::default()), OnConv::Linear),
+        (conv.clone(), OnConv::Linear),
+        (conv, OnConv::Gaussian),
+    ] {
+        let linear = on_features == OnConv::Linear && matches!(preprocessing, Preprocessing::RandomConv(_));
+        let what = KernelEquation {
+            on_features,
+            choice: Choice::Inside,
+            ..KernelEquation::new(preprocessing, Width::HeldOut, (true, true))
+        };
+        let frame = measure(&what, &data, &data.id(400, 100), 1, None, &mut quiet).unwrap();
+        let inside = |row: usize, name: &str| {
+            let of = |end: &str| at(&frame, row, &format!("{name}{end}"));
+            let (value, low, high) = (of(""), of("_low"), of("_high"));
+            assert!(low < value && value < high, "{what:?}, {name} {value} of {low} to {high}");
+        };
+        if !linear {
+            inside(0, "gamma");
+            inside(1, "gamma");
+        }
+        inside(1, "ridge");
+        assert!(at(&frame, 0, "ridge_low").is_nan() && at(&frame, 0, "ridge") == 0.0);
+    }
+}
+
+#[test]
+fn published_measurements_keep_their_keys() {
+    let id = |name: &str, title: &str, fingerprint: &str, train: usize| DataId {
+        name: name.into(),
+        title: title.into(),
+        fingerprint: fingerprint.into(),
+        train,
+        test: 10_000,
+    };
+    let digits = "4d3a268456b92b699446d4f8b263110d7ebad47ebd05242357372b14804f3bf6";
+    let objects = "f43bf6a33f958776c1159c2d0d6dde911aefbf835befaf4056b208d0463966e8";
+    let mnist = id("mnist", "MNIST", digits, 60_000);
+    let cifar = id("cifar10", "CIFAR-10 (JPEG q75)", objects, 50_000);
+    let conv = |filters| Preprocessing::RandomConv(RandomConv { filters });
+    let (gabor, none) = (Preprocessing::Gabor(Gabor::default()), Preprocessing::None);
+    for (key, id, preprocessing, width, solved) in [
+        ("08cc5c540f2be61d", &mnist, gabor, Width::HeldOut, (true, false)),
+        ("51b28abf7830a4ff", &mnist, none.clone(), Width::Gamma(0.02), (false, true)),
+        ("e8b0cca2bcb256f4", &mnist, none.clone(), Width::Gamma(0.02), (true, false)),
+        ("2fe7abef35957d7f", &cifar, none.clone(), Width::HeldOut, (true, false)),
+        ("c56be739327a3ec7", &cifar, none, Width::HeldOut, (false, true)),
+        ("dbbe9c362108fa12", &cifar, conv(8_000), Width::HeldOut, (true, true)),
+        ("2cee60ac5a8f8f4b", &cifar, conv(16_000), Width::HeldOut, (true, true)),
+    ] {
+        let what = KernelEquation::new(preprocessing, width, solved);
+        let of = |what: &KernelEquation| Measurement {
+            schema: 1,
+            data: id.clone(),
+            what: Quantity::KernelEquation(what.clone()),
+            seed: 1,
+        };
+        assert_eq!(of(&what).key(), key, "{what:?}");
+        // All that is new is another measurement.
+        for new in [
+            KernelEquation { on_features: OnConv::Gaussian, ..what.clone() },
+            KernelEquation { standardised: true, ..what.clone() },
+            KernelEquation { choice: Choice::Inside, ..what.clone() },
+        ] {
+            assert_ne!(of(&new).key(), key);
+        }
+    }
+}
+
+#[test]
+fn what_needed_a_floor_counts_as_regularised() {
+    let out = tempfile::tempdir().unwrap();
+    let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
+    let what = KernelEquation::new(Preprocessing::None, Width::Gamma(0.01), (true, false));
+    let measurement = Measurement::new(&study.data, (150, 100), Quantity::KernelEquation(what), 1);
+    let measured = study.measure_all(&[measurement], &mut quiet).unwrap();
+    let l2 = |measured: &[measurement::Measured]| {
+        let frame = table3::frame(measured).unwrap();
+        frame.column("l2").unwrap().str().unwrap().get(frame.height() - 1).unwrap().to_string()
+    };
+    assert_eq!(l2(&measured), "none");
+    assert_eq!(at(&recipe::norms::frame(&measured).unwrap(), 0, "ridge"), 0.0);
+    let mut floored = measured;
+    floored[0].frame.with_column(polars::prelude::Column::new("floor".into(), vec![1e-4])).unwrap();
+    assert_eq!(l2(&floored), "1e-4 (singular without)");
+    assert_eq!(at(&recipe::norms::frame(&floored).unwrap(), 0, "ridge"), 1e-4);
+    let verdict = table3::RECIPE.verdict(&Results::Measured(floored)).unwrap();
+    assert_eq!(verdict.ours, "not measured", "no row without regularisation");
+}
+
 #[test]
 fn a_measurement_is_made_once_and_recorded() {
     let out = tempfile::tempdir().unwrap();
     let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
-    let what = KernelEquation {
-        preprocessing: Preprocessing::None,
-        width: Width::Gamma(0.01),
-        plain: true,
-        ridge: false,
-    };
+    let what = KernelEquation::new(Preprocessing::None, Width::Gamma(0.01), (true, false));
     let measurement = Measurement::new(&study.data, (150, 100), Quantity::KernelEquation(what), 1);
     let mut said = Vec::new();
     let all = std::slice::from_ref(&measurement);
@@ -383,7 +574,12 @@ fn table_3_has_the_papers_rows_and_says_what_was_not_run() {
         _ => None,
     };
     let filters: Vec<usize> = table3::RECIPE.measurements(&study).iter().filter_map(conv).collect();
-    assert_eq!(filters, [3], "the study's own number of filters");
+    assert_eq!(filters, [3; 3], "the study's own number of filters");
+    for title in
+        ["random conv-net, 16 filters", "not standardised, 16 filters", "linear last layer, 16 filters"]
+    {
+        assert!(text.contains(title), "{title}: {text}");
+    }
     let Product::Figure(figure) = study.show("norms").unwrap() else { panic!("a figure") };
     assert!(figure.svg.contains("norm of the solution"));
 }
@@ -396,7 +592,7 @@ fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
         return;
     };
     let of = |preprocessing| {
-        let what = KernelEquation { preprocessing, width: Width::Gamma(0.02), plain: true, ridge: false };
+        let what = KernelEquation::new(preprocessing, Width::Gamma(0.02), (true, false));
         measure(&what, &data, &data.id(1_500, 1_000), 1, None, &mut quiet).unwrap()
     };
     let number = |frame: &polars::prelude::DataFrame, name: &str| {
@@ -415,24 +611,29 @@ fn mnist_is_learnt_by_interpolation_and_better_with_wavelets() {
 #[test]
 fn a_killed_conv_net_goes_on_bit_for_bit() {
     let data = data::open(Some("shapes10")).unwrap();
+    for (on_features, standardised) in [(OnConv::Linear, false), (OnConv::Gaussian, true)] {
+        killed_goes_on(&data, on_features, standardised);
+    }
+}
+
+fn killed_goes_on(data: &Dataset, on_features: OnConv, standardised: bool) {
     let what = |filters| KernelEquation {
-        preprocessing: Preprocessing::RandomConv(RandomConv { filters }),
-        width: Width::HeldOut,
-        plain: true,
-        ridge: true,
+        on_features,
+        standardised,
+        ..KernelEquation::new(Preprocessing::RandomConv(RandomConv { filters }), Width::HeldOut, (true, true))
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.unfinished");
     let at = |key: &str| Unfinished::new(path.clone(), key.into(), Duration::ZERO);
     let id = data.id(300, 100);
     let digest = |filters, unfinished: &mut Unfinished, say: &mut dyn FnMut(&str)| {
-        let frame = measure(&what(filters), &data, &id, 3, Some(unfinished), say)?;
+        let frame = measure(&what(filters), data, &id, 3, Some(unfinished), say)?;
         measurement::digest(&frame)
     };
-    let whole = measurement::digest(&measure(&what(500), &data, &id, 3, None, &mut quiet).unwrap()).unwrap();
+    let whole = measurement::digest(&measure(&what(500), data, &id, 3, None, &mut quiet).unwrap()).unwrap();
     // Killed behind the matrix. Half of the filters are the first half of all: what they leave is what all leave there.
     for filters in [256, 500] {
-        let mut killed = |line: &str| assert!(!line.contains("l2"), "killed");
+        let mut killed = |line: &str| assert!(!line.contains("error on held-out"), "killed");
         let died = catch_unwind(AssertUnwindSafe(|| digest(filters, &mut at("key"), &mut killed)));
         assert!(died.is_err() && path.exists());
         let (mut lines, mut again) = (Vec::new(), at("key"));

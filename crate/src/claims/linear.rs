@@ -30,7 +30,7 @@ const JUMPED: f64 = 1.3;
 
 /// Whether a solution is of equation 3 itself: without l2, and without what was added to the diagonal for its solution.
 fn unregularised(solution: &Solved) -> bool {
-    solution.ridge() == 0.0 && solution.number("floor").is_none_or(|floor| floor == 0.0)
+    !solution.regularised()
 }
 
 /// The paper's row of such a name.

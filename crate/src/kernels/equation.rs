@@ -1,9 +1,11 @@
 //! A row of table 3: features of the images, their kernel, equation 3 solved on one-hot targets, and the error of
 //! the largest output on test images.
 
+use super::choice::{self, Chosen, Free};
 use super::dense::{Dense, Products};
 use super::gabor::Gabor;
-use super::gaussian::Gaussian;
+use super::gaussian::{Gaussian, to_kernel_tile};
+use super::on_features::{OnFeatures, mean_squared_distance, squares};
 use super::random_conv::{Filters, RandomConv};
 use super::solve::{Kernel, Solution, solve};
 use super::triangle::{self, TILE, Triangle, check_memory, free_memory};
@@ -29,7 +31,7 @@ pub enum Preprocessing {
     None,
     /// Gabor wavelets.
     Gabor(Gabor),
-    /// The random conv-net. Its kernel is linear in its features: the net's last layer.
+    /// The random conv-net; [`KernelEquation::on_features`] says which kernel its features have.
     RandomConv(RandomConv),
 }
 
@@ -50,9 +52,37 @@ impl Preprocessing {
 pub enum Width {
     /// gamma itself.
     Gamma(f64),
-    /// Of 1, 2, 4, 8 and 16 over the mean squared distance between training images (of the first 2,000), the one
-    /// with the fewest errors on held-out training images, without l2.
+    /// Of powers of 2 over the mean squared distance between training images, the one with the fewest errors on held-out
+    /// ones; [`Choice`] says which powers.
     HeldOut,
+}
+
+/// The kernel of the conv-net's features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnConv {
+    /// Inner products: the net's last layer is linear.
+    #[default]
+    Linear,
+    /// `exp(-gamma |f(x) - f(y)|^2)`, as keystone-ml's `RandomPatchCifarKernel` has it. Squared distances come
+    /// from the inner products.
+    Gaussian,
+}
+
+/// How weight and width are chosen on held-out training images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// Of [`FACTORS`] (without l2) and [`RIDGES`], whose ends may be chosen, with all filters whatever the number of images.
+    #[default]
+    Fixed,
+    /// On grids that grow until the best is inside ([`choice::search`]), for the solutions without and with l2
+    /// by themselves, with as many filters an image as the whole has.
+    Inside,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What is solved.
@@ -66,6 +96,16 @@ pub struct KernelEquation {
     pub plain: bool,
     /// Solve with l2, its weight chosen on held-out training images.
     pub ridge: bool,
+    /// Of the conv-net's features.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_features: OnConv,
+    /// Whether each of the conv-net's features is divided by its deviation over the training images; its mean over them is
+    /// always taken away.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub standardised: bool,
+    /// Of weight and width.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub choice: Choice,
 }
 
 /// Weights of l2 that are tried, as a share of the kernel's mean diagonal.
@@ -78,9 +118,37 @@ pub const CHOSEN_ON: usize = 12_500;
 pub(crate) const FILTERS_AT_ONCE: usize = 128;
 
 impl KernelEquation {
+    /// On `preprocessing`, with the choices that were the only ones at first: inner products of the conv-net's features as they
+    /// are, fixed grids.
+    pub fn new(preprocessing: Preprocessing, width: Width, (plain, ridge): (bool, bool)) -> KernelEquation {
+        KernelEquation {
+            preprocessing,
+            width,
+            plain,
+            ridge,
+            on_features: OnConv::Linear,
+            standardised: false,
+            choice: Choice::Fixed,
+        }
+    }
+
+    /// Pre-processing and kernel: the paper's name where both are its table's.
+    pub fn title(&self) -> String {
+        match (&self.preprocessing, self.on_features) {
+            (Preprocessing::RandomConv(_), OnConv::Linear) if self.standardised => {
+                "linear last layer, standardised".into()
+            }
+            (Preprocessing::RandomConv(_), OnConv::Linear) => "linear last layer".into(),
+            (Preprocessing::RandomConv(_), OnConv::Gaussian) if !self.standardised => {
+                format!("{}, not standardised", self.preprocessing.title())
+            }
+            (preprocessing, _) => preprocessing.title().into(),
+        }
+    }
+
     /// In a few words.
     pub fn describe(&self) -> String {
-        let mut text = format!("kernel equation, {}", self.preprocessing.title());
+        let mut text = format!("kernel equation, {}", self.title());
         if let Preprocessing::RandomConv(conv) = self.preprocessing {
             text += &format!(", {} filters", crate::study::thousands(conv.filters));
         }
@@ -94,9 +162,13 @@ impl KernelEquation {
 
 impl KernelEquation {
     /// Whether a GPU that is chosen is used, with `train` images of `shape`. Where the conv-net has fewer features than
-    /// there are images, the equation is small enough for the processor.
+    /// there are images, the equation is small enough for the processor. The Gaussian kernel of its features, and standardised
+    /// ones, are the processor's alone.
     pub fn on_device(&self, shape: [usize; 3], train: usize) -> bool {
         match self.preprocessing {
+            Preprocessing::RandomConv(_) if self.on_features == OnConv::Gaussian || self.standardised => {
+                false
+            }
             Preprocessing::RandomConv(conv) => !by_features(conv, shape, train),
             _ => true,
         }
@@ -123,6 +195,8 @@ struct Row {
     filters: usize,
     gamma: f64,
     ridge: f64,
+    /// Ends of the grids of gamma and of l2.
+    ends: [(f64, f64); 2],
     unknowns: usize,
     train_error: f64,
     test_error: f64,
@@ -135,7 +209,8 @@ struct Row {
 /// (images), `dimensions` (features), `filters` (0 without a conv-net), `gamma` (NaN where the kernel is
 /// linear), `ridge` (share of the mean diagonal, 0 for none), `unknowns` (rows of the system solved),
 /// `train_error`, `test_error` (0 to 1), `norm` (of the solution, over all classes, in the kernel's space),
-/// `residual` (relative), `steps`, `jitter`, `floor` (of [`Solution`]), `seconds_features`, `seconds_matrix`, `seconds_factor`, `seconds_steps`.
+/// `residual` (relative), `steps`, `jitter`, `floor` (of [`Solution`]), with [`Choice::Inside`] `gamma_low`, `gamma_high`,
+/// `ridge_low`, `ridge_high` (ends of what was tried; NaN without a choice), `seconds_features`, `seconds_matrix`, `seconds_factor`, `seconds_steps`.
 /// With `unfinished`, the conv-net's matrix goes on from what a killed attempt left there. On a GPU that is chosen, in
 /// float32 (see [`KernelEquation::on_device`]).
 ///
@@ -175,11 +250,16 @@ pub fn measure_on(
         row[usize::from(label)] = 1.0;
     }
     let problem = Problem { dense, data, id, classes, targets };
-    let rows = match &what.preprocessing {
-        Preprocessing::RandomConv(conv) => linear(&problem, what, *conv, seed, unfinished, say)?,
+    let rows = match (&what.preprocessing, what.on_features) {
+        (Preprocessing::RandomConv(conv), OnConv::Linear) => {
+            linear(&problem, what, *conv, seed, unfinished, say)?
+        }
+        (Preprocessing::RandomConv(conv), OnConv::Gaussian) => {
+            gaussian_on_features(&problem, what, *conv, seed, unfinished, say)?
+        }
         _ => gaussian(&problem, what, say)?,
     };
-    frame(id, rows)
+    frame(what.choice, id, rows)
 }
 
 /// Bytes of a Gaussian kernel's equation with `n` points of `d` features and `m` for testing: half the matrix, and
@@ -207,36 +287,26 @@ fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str))
     };
     let points = features(&data.train.images[..id.train * image])?;
     let test = features(&data.test.images[..id.test * image])?;
-    let gamma = match what.width {
-        Width::Gamma(gamma) => gamma,
-        Width::HeldOut => {
-            let part = &points[..n_chosen_on(id.train) * dimensions];
-            let distance = Gaussian::mean_squared_distance(&points, dimensions);
-            let candidates = FACTORS.map(|factor| factor / distance);
-            let mut errors = Vec::new();
-            for gamma in candidates {
-                let kernel = Gaussian::new(part.to_vec(), dimensions, gamma).matrix(0.0);
-                errors.push(held_out_error(&kernel, 0.0, targets, *classes)?);
-            }
-            say(&listed("gamma", &candidates, &errors));
-            candidates[least(&errors)]
-        }
-    };
-    if !(gamma > 0.0 && gamma.is_finite()) {
+    if let Width::Gamma(gamma) = what.width
+        && !(gamma > 0.0 && gamma.is_finite())
+    {
         return Err(Error::argument(OPERATION, format!("gamma {gamma}, above 0 is needed")));
     }
-    let kernel = Gaussian::new(points, dimensions, gamma);
+    let base = base_gamma(what.width, Gaussian::mean_squared_distance(&points, dimensions));
+    let part = points[..n_chosen_on(id.train) * dimensions].to_vec();
+    let mut part = Gaussian::new(part, dimensions, base);
+    let mut kernel = Gaussian::new(points, dimensions, base);
     let seconds = started.elapsed().as_secs_f64();
-    let placed = dense.map(|dense| dense.gaussian(&kernel)).transpose()?;
-    rows(what, say, |ridge, say| {
-        let share = match ridge {
-            true => {
-                let leading = kernel.leading(n_chosen_on(kernel.n()));
-                choose_ridge(leading.matrix(0.0), 1.0, targets, *classes, say)?
-            }
-            false => 0.0,
-        };
-        let solution = solve(placed.as_deref().unwrap_or(&kernel), targets, *classes, share, say)?;
+    rows(what, say, |with_l2, say| {
+        let held_out = HeldOut { what, with_l2, base: Some(base), mean: 1.0, targets, classes: *classes };
+        let settings = held_out.choose(say, |gamma| {
+            part.gamma = gamma;
+            Ok(part.matrix(0.0))
+        })?;
+        kernel.gamma = settings.gamma;
+        let placed = dense.map(|dense| dense.gaussian(&kernel)).transpose()?;
+        let solution = solve(placed.as_deref().unwrap_or(&kernel), targets, *classes, settings.ridge, say)?;
+        drop(placed);
         let outputs = match dense {
             Some(dense) => dense.predict(&kernel, &test, &solution.weights, *classes)?,
             None => kernel.predict(&test, &solution.weights, *classes),
@@ -244,8 +314,9 @@ fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str))
         Ok(Row {
             dimensions,
             filters: 0,
-            gamma,
-            ridge: share,
+            gamma: settings.gamma,
+            ridge: settings.ridge,
+            ends: settings.ends,
             unknowns: kernel.n(),
             train_error: error(&solution.fitted, &data.train.labels, *classes),
             test_error: error(&outputs, &data.test.labels, *classes),
@@ -254,6 +325,87 @@ fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str))
             solution: Some(solution),
         })
     })
+}
+
+/// What powers of 2 are multiplied with, where the mean squared distance is `distance`.
+fn base_gamma(width: Width, distance: f64) -> f64 {
+    match width {
+        Width::Gamma(gamma) => gamma,
+        // Images that are all alike have no distance.
+        Width::HeldOut if distance > 0.0 => 1.0 / distance,
+        Width::HeldOut => 1.0,
+    }
+}
+
+/// The conv-net's Gaussian kernel, always by images.
+fn gaussian_on_features(
+    problem: &Problem,
+    what: &KernelEquation,
+    conv: RandomConv,
+    seed: u64,
+    unfinished: Option<&mut Unfinished>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Row>> {
+    let Problem { data, id, targets, classes, .. } = problem;
+    let dimensions = conv.dimensions(data.shape);
+    let (n, m) = (id.train, id.test);
+    let at_once = FILTERS_AT_ONCE.min(conv.filters) * (dimensions / conv.filters.max(1));
+    check_memory(n, |n| dual_bytes(n, m, at_once), free_memory())?;
+    if let Width::Gamma(gamma) = what.width
+        && !(gamma > 0.0 && gamma.is_finite())
+    {
+        return Err(Error::argument(OPERATION, format!("gamma {gamma}, above 0 is needed")));
+    }
+    let filters = conv.draw(data, n, seed)?;
+    let (dual, seconds) = products(data, id, &filters, what.standardised, unfinished, say)?;
+    let leading = match what.choice {
+        Choice::Inside if n_chosen_on(n) < n => chosen_on(problem, what, &filters)?,
+        _ => dual.matrix.leading(n_chosen_on(n)),
+    };
+    let wanted = [(what.plain, false), (what.ridge, true)];
+    let mut chosen = Vec::new();
+    for (_, with_l2) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
+        let base = base_gamma(what.width, mean_squared_distance(&leading));
+        let held_out = HeldOut { what, with_l2, base: Some(base), mean: 1.0, targets, classes: *classes };
+        let mut settings = held_out.choose(say, |gamma| Ok(OnFeatures::new(&leading, gamma).matrix(0.0)))?;
+        // The same power of 2, over the mean squared distance of all filters' features.
+        let whole = base_gamma(what.width, mean_squared_distance(&dual.matrix)) / base;
+        settings.gamma *= whole;
+        settings.ends[0] = (settings.ends[0].0 * whole, settings.ends[0].1 * whole);
+        chosen.push(settings);
+    }
+    // It would take a part of the memory that the factor needs.
+    drop(leading);
+    let mut chosen = chosen.into_iter();
+    rows(what, say, |_, say| {
+        let settings = chosen.next().expect("as many as rows");
+        let kernel = OnFeatures::new(&dual.matrix, settings.gamma);
+        let solution = solve(&kernel, targets, *classes, settings.ridge, say)?;
+        let outputs = dual.predict_gaussian(&solution.weights, *classes, settings.gamma);
+        Ok(Row {
+            dimensions,
+            filters: conv.filters,
+            gamma: settings.gamma,
+            ridge: settings.ridge,
+            ends: settings.ends,
+            unknowns: n,
+            train_error: error(&solution.fitted, &data.train.labels, *classes),
+            test_error: error(&outputs, &data.test.labels, *classes),
+            norm: inner(&solution.weights, &solution.fitted).sqrt(),
+            features: seconds,
+            solution: Some(solution),
+        })
+    })
+}
+
+/// The inner products of features of the images that choices are made on, by as many filters an image as the whole has.
+fn chosen_on(problem: &Problem, what: &KernelEquation, filters: &Filters) -> Result<Triangle> {
+    let Problem { data, id, .. } = problem;
+    let leading = n_chosen_on(id.train);
+    let count = (filters.count() * leading).div_ceil(id.train);
+    let id = DataId { train: leading, test: 1, ..(*id).clone() };
+    let (dual, _) = products(data, &id, &filters.first(count), what.standardised, None, &mut |_| ())?;
+    Ok(dual.matrix)
 }
 
 /// Kernel values between `m` test and `n` training points: for each tile row of training points, `m` rows of as many
@@ -282,15 +434,31 @@ impl Cross {
     }
 
     fn predict(&self, weights: &[f64], columns: usize) -> Vec<f64> {
+        self.predict_by(weights, columns, |_, _, _| ())
+    }
+
+    /// With each row of a block changed by `change`: it gets the test point, the block, and the row.
+    fn predict_by(
+        &self,
+        weights: &[f64],
+        columns: usize,
+        change: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) -> Vec<f64> {
         let mut out = vec![0.0; self.m * columns];
         for (j, block) in self.blocks.chunks(self.m * TILE).enumerate() {
             let width = TILE.min(self.n - j * TILE);
             let weights = &weights[j * TILE * columns..][..width * columns];
-            out.par_chunks_exact_mut(columns).zip(block.par_chunks_exact(width)).for_each(|(to, row)| {
-                for (k, weights) in row.iter().zip(weights.chunks_exact(columns)) {
-                    to.iter_mut().zip(weights).for_each(|(to, w)| *to += f64::from(*k) * w);
-                }
-            });
+            let rows = out.par_chunks_exact_mut(columns).zip(block.par_chunks_exact(width)).enumerate();
+            rows.for_each_init(
+                || vec![0.0; width],
+                |memory, (i, (to, row))| {
+                    memory.copy_from_slice(row);
+                    change(i, j, memory);
+                    for (k, weights) in memory.iter().zip(weights.chunks_exact(columns)) {
+                        to.iter_mut().zip(weights).for_each(|(to, w)| *to += f64::from(*k) * w);
+                    }
+                },
+            );
         }
         out
     }
@@ -299,7 +467,7 @@ impl Cross {
 /// Bytes of the conv-net's equation by its dual: the matrix and its factor, half of each, the test images' kernel
 /// values, and the features of some filters.
 pub fn dual_bytes(n: usize, m: usize, at_once: usize) -> u64 {
-    2 * triangle::bytes(n) + 4 * (m * n + (n + m) * at_once + n * TILE) as u64
+    2 * triangle::bytes(n) + 4 * (m * n + (n + m) * at_once + n * TILE + n + 2 * m) as u64
 }
 
 /// The conv-net's ridge regression, on centred features and a constant one: by features where they are fewer than
@@ -323,7 +491,7 @@ fn linear(
                 + 4 * ((2 * n + m) * dimensions + n.min(CHOSEN_ON) * n / 2) as u64
         };
         check_memory(n, needed, free_memory())?;
-    } else if dense.is_none() {
+    } else if dense.is_none() || what.standardised {
         check_memory(n, |n| dual_bytes(n, m, FILTERS_AT_ONCE * per_filter), free_memory())?;
     }
     let filters = conv.draw(data, n, seed)?;
@@ -332,32 +500,33 @@ fn linear(
     }
     let started = Instant::now();
     let (products, seconds): (Box<dyn Products>, f64) = match dense {
-        Some(dense) => {
+        Some(dense) if !what.standardised => {
             let image: usize = data.shape.iter().product();
             let (train, test) = (&data.train.images[..n * image], &data.test.images[..m * image]);
             let products = dense.conv(&filters, train, test, say)?;
             (products, started.elapsed().as_secs_f64())
         }
-        None => {
-            let (dual, seconds) = dual(data, id, &filters, unfinished, say)?;
+        _ => {
+            let (mut dual, seconds) = products(data, id, &filters, what.standardised, unfinished, say)?;
+            dual.add_constant();
             (Box::new(dual), seconds)
         }
     };
     let mean = products.kernel().mean_diagonal();
-    rows(what, say, |ridge, say| {
-        let share = match ridge {
-            true => {
-                let leading = products.leading(n_chosen_on(n))?;
-                choose_ridge(leading, mean, &problem.targets, problem.classes, say)?
-            }
-            false => 0.0,
-        };
+    rows(what, say, |with_l2, say| {
+        let settings = linear_settings(problem, what, with_l2, say, || match what.choice {
+            Choice::Inside if n_chosen_on(n) < n => own_ratio(problem, what, &filters),
+            // Shares are of the whole's mean, as they were at first.
+            _ => Ok((products.leading(n_chosen_on(n))?, mean)),
+        })?;
+        let share = settings.ridge;
         let solution = solve(products.kernel(), &problem.targets, problem.classes, share * mean, say)?;
         Ok(Row {
             dimensions,
             filters: conv.filters,
             gamma: f64::NAN,
             ridge: share,
+            ends: settings.ends,
             unknowns: n,
             train_error: error(&solution.fitted, &data.train.labels, problem.classes),
             test_error: error(
@@ -372,10 +541,59 @@ fn linear(
     })
 }
 
+/// The weight of the linear kernel's l2; `kernel` makes the matrix of the images that it is chosen on, and the mean that it
+/// is a share of.
+fn linear_settings(
+    problem: &Problem,
+    what: &KernelEquation,
+    with_l2: bool,
+    say: &mut dyn FnMut(&str),
+    kernel: impl FnOnce() -> Result<(Triangle, f64)>,
+) -> Result<Settings> {
+    if !with_l2 {
+        return Ok(Settings::none(f64::NAN));
+    }
+    let (matrix, mean) = kernel()?;
+    let held_out =
+        HeldOut { what, with_l2, base: None, mean, targets: &problem.targets, classes: problem.classes };
+    let mut matrix = Some(matrix);
+    held_out.choose(say, |_| Ok(matrix.take().expect("asked for once: there is no width")))
+}
+
+/// [`chosen_on`] with the constant feature, and its mean.
+fn own_ratio(problem: &Problem, what: &KernelEquation, filters: &Filters) -> Result<(Triangle, f64)> {
+    let mut matrix = chosen_on(problem, what, filters)?;
+    let constant = matrix.mean_diagonal().sqrt() as f32;
+    matrix.add_gram(&vec![constant; matrix.n()], 1);
+    let mean = matrix.mean_diagonal();
+    Ok((matrix, mean))
+}
+
 /// The conv-net's inner products on the processor.
 pub(crate) struct Dual {
     matrix: Triangle,
     cross: Cross,
+    /// Squared lengths of the test images' features.
+    test_squares: Vec<f32>,
+}
+
+impl Dual {
+    /// One constant feature, as long as the others together: what stands for an intercept.
+    fn add_constant(&mut self) {
+        let (n, m) = (self.matrix.n(), self.cross.m);
+        let constant = self.matrix.mean_diagonal().sqrt() as f32;
+        self.matrix.add_gram(&vec![constant; n], 1);
+        self.cross.add(&vec![constant; m], &vec![constant; n], 1);
+    }
+
+    /// Outputs of the Gaussian kernel's solution on the test images.
+    fn predict_gaussian(&self, weights: &[f64], columns: usize, gamma: f64) -> Vec<f64> {
+        let squares = squares(&self.matrix);
+        self.cross.predict_by(weights, columns, |i, j, row| {
+            let (left, right) = (&self.test_squares[i..=i], &squares[j * TILE..][..row.len()]);
+            to_kernel_tile(row, right.len(), gamma as f32, left, right);
+        })
+    }
 }
 
 impl Products for Dual {
@@ -392,13 +610,29 @@ impl Products for Dual {
     }
 }
 
-/// The inner products, and the seconds that they took, earlier attempts included.
+/// The inner products of the features and the constant one, and the seconds that they took, earlier attempts included.
 ///
 /// Errors: those of [`Unfinished::read_parts`].
 pub(crate) fn dual(
     data: &Dataset,
     id: &DataId,
     filters: &Filters,
+    unfinished: Option<&mut Unfinished>,
+    say: &mut dyn FnMut(&str),
+) -> Result<(Dual, f64)> {
+    let (mut dual, seconds) = products(data, id, filters, false, unfinished, say)?;
+    dual.add_constant();
+    Ok((dual, seconds))
+}
+
+/// The inner products of the features alone.
+///
+/// Errors: those of [`Unfinished::read_parts`].
+fn products(
+    data: &Dataset,
+    id: &DataId,
+    filters: &Filters,
+    standardised: bool,
     mut unfinished: Option<&mut Unfinished>,
     say: &mut dyn FnMut(&str),
 ) -> Result<(Dual, f64)> {
@@ -407,21 +641,25 @@ pub(crate) fn dual(
     let mut said = Instant::now();
     let mut matrix = Triangle::zeros(n);
     let mut cross = Cross::new(m, n);
+    let mut test_squares = vec![0.0; m];
     let (mut before, mut earlier) = (0, 0.0);
     if let Some(unfinished) = &mut unfinished {
-        before = unfinished.read_parts(&mut [matrix.numbers_mut(), &mut cross.blocks])?;
+        before = unfinished.read_parts(&mut [matrix.numbers_mut(), &mut cross.blocks, &mut test_squares])?;
         earlier = unfinished.earlier;
         if before > 0 {
             say(&format!("going on after {before} of {} filters", filters.count()));
         }
     }
     for range in batches(filters.count(), FILTERS_AT_ONCE).skip_while(|range| range.end <= before) {
-        let (train, test, d) = block(data, id, filters, range.clone());
+        let (train, test, d) = block(data, id, filters, range.clone(), standardised);
         matrix.add_gram(&train, d);
         cross.add(&test, &train, d);
+        for (to, row) in test_squares.iter_mut().zip(test.chunks_exact(d)) {
+            *to += row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() as f32;
+        }
         if let Some(unfinished) = &mut unfinished {
             let seconds = earlier + started.elapsed().as_secs_f64();
-            unfinished.keep_parts(range.end, seconds, &[matrix.numbers(), &cross.blocks], say);
+            unfinished.keep_parts(range.end, seconds, &[matrix.numbers(), &cross.blocks, &test_squares], say);
         }
         if said.elapsed().as_secs() >= 10 {
             said = Instant::now();
@@ -430,11 +668,7 @@ pub(crate) fn dual(
             say(&format!("{} of {} filters, {left:.0} s left", range.end, filters.count()));
         }
     }
-    // One constant feature, as long as the others together: what stands for an intercept.
-    let constant = matrix.mean_diagonal().sqrt() as f32;
-    matrix.add_gram(&vec![constant; n], 1);
-    cross.add(&vec![constant; m], &vec![constant; n], 1);
-    Ok((Dual { matrix, cross }, earlier + started.elapsed().as_secs_f64()))
+    Ok((Dual { matrix, cross, test_squares }, earlier + started.elapsed().as_secs_f64()))
 }
 
 /// A row for each of the solutions that are asked for.
@@ -457,7 +691,7 @@ fn primal_rows(
     let Problem { data, id, classes, targets, .. } = problem;
     let n = id.train;
     let started = Instant::now();
-    let (train, test, d) = block(data, id, filters, 0..filters.count());
+    let (train, test, d) = block(data, id, filters, 0..filters.count(), what.standardised);
     // The dual's constant feature.
     let squares: f64 = train.iter().map(|v| f64::from(*v).powi(2)).sum();
     let constant = (squares / n as f64).sqrt() as f32;
@@ -484,16 +718,17 @@ fn primal_rows(
     let seconds = started.elapsed().as_secs_f64();
     // The same weight as the dual's: a share of the images' mean squared length.
     let mean = matrix.mean_diagonal() * d as f64 / n as f64;
-    rows(what, say, |ridge, say| {
-        let share = match ridge {
-            true => {
-                let leading = n_chosen_on(n);
-                let mut kernel = Triangle::zeros(leading);
-                kernel.add_gram(&train[..leading * d], d);
-                choose_ridge(kernel, mean, targets, *classes, say)?
+    rows(what, say, |with_l2, say| {
+        let settings = linear_settings(problem, what, with_l2, say, || {
+            let leading = n_chosen_on(n);
+            if what.choice == Choice::Inside && leading < n {
+                return own_ratio(problem, what, filters);
             }
-            false => 0.0,
-        };
+            let mut kernel = Triangle::zeros(leading);
+            kernel.add_gram(&train[..leading * d], d);
+            Ok((kernel, mean))
+        })?;
+        let share = settings.ridge;
         let solution = solve(&matrix, &right, *classes, share * mean, say)?;
         let outputs = |features: &[f32]| times(features, d, &solution.weights, *classes);
         Ok(Row {
@@ -501,6 +736,7 @@ fn primal_rows(
             filters: filters.count(),
             gamma: f64::NAN,
             ridge: share,
+            ends: settings.ends,
             unknowns: d,
             train_error: error(&outputs(&train), &data.train.labels, *classes),
             test_error: error(&outputs(&test), &data.test.labels, *classes),
@@ -526,9 +762,15 @@ pub(crate) fn batches(count: usize, size: usize) -> impl Iterator<Item = Range<u
     (0..count).step_by(size).map(move |first| first..(first + size).min(count))
 }
 
-/// Features of training and test images by the filters `range`, less their means over the training images, and how
-/// many.
-fn block(data: &Dataset, id: &DataId, filters: &Filters, range: Range<usize>) -> (Vec<f32>, Vec<f32>, usize) {
+/// Features of training and test images by the filters `range`, less their means over the training images, where
+/// `standardised` over their deviations (of n, not n - 1; a feature that never varies stays 0), and how many.
+fn block(
+    data: &Dataset,
+    id: &DataId,
+    filters: &Filters,
+    range: Range<usize>,
+    standardised: bool,
+) -> (Vec<f32>, Vec<f32>, usize) {
     let image: usize = data.shape.iter().product();
     let d = range.len() * filters.per_filter();
     let mut train = filters.features(&data.train.images[..id.train * image], range.clone());
@@ -542,6 +784,19 @@ fn block(data: &Dataset, id: &DataId, filters: &Filters, range: Range<usize>) ->
             row.iter_mut().zip(&mean).for_each(|(v, mean)| *v -= *mean as f32);
         });
     }
+    if standardised {
+        let mut variance = vec![0.0f64; d];
+        for row in train.chunks_exact(d) {
+            variance.iter_mut().zip(row).for_each(|(to, v)| *to += f64::from(*v).powi(2) / id.train as f64);
+        }
+        let share = |v: f64| if v > 0.0 { (1.0 / v.sqrt()) as f32 } else { 0.0 };
+        let scale: Vec<f32> = variance.into_iter().map(share).collect();
+        for features in [&mut train, &mut test] {
+            features.par_chunks_exact_mut(d).for_each(|row| {
+                row.iter_mut().zip(&scale).for_each(|(v, scale)| *v *= scale);
+            });
+        }
+    }
     (train, test, d)
 }
 
@@ -550,21 +805,135 @@ fn n_chosen_on(n: usize) -> usize {
     n.min(CHOSEN_ON)
 }
 
-/// The weight of [`RIDGES`] (as a share of `mean`) with the fewest errors on held-out points; the smaller of two
-/// equal ones.
-fn choose_ridge(
-    kernel: Triangle,
-    mean: f64,
-    targets: &[f64],
-    columns: usize,
-    say: &mut dyn FnMut(&str),
-) -> Result<f64> {
-    let mut errors = Vec::new();
-    for share in RIDGES {
-        errors.push(held_out_error(&kernel, share * mean, targets, columns)?);
+/// What a solution is made with.
+struct Settings {
+    gamma: f64,
+    ridge: f64,
+    /// Of the grids of gamma and of l2; NaN without a choice.
+    ends: [(f64, f64); 2],
+}
+
+impl Settings {
+    fn none(gamma: f64) -> Settings {
+        Settings { gamma, ridge: 0.0, ends: [(f64::NAN, f64::NAN); 2] }
     }
-    say(&listed("l2", &RIDGES, &errors));
-    Ok(RIDGES[least(&errors)])
+}
+
+/// A choice on held-out images, for the solution without l2 or with it.
+struct HeldOut<'a> {
+    what: &'a KernelEquation,
+    with_l2: bool,
+    /// Of the Gaussian kernel: what powers of 2 are multiplied with.
+    base: Option<f64>,
+    /// What weights of l2 are a share of.
+    mean: f64,
+    targets: &'a [f64],
+    classes: usize,
+}
+
+impl HeldOut<'_> {
+    /// Chooses width and weight, as far as they are free. `kernel` makes the matrix of a gamma (NaN for the linear kernel).
+    fn choose(
+        &self,
+        say: &mut dyn FnMut(&str),
+        mut kernel: impl FnMut(f64) -> Result<Triangle>,
+    ) -> Result<Settings> {
+        let free =
+            Free { gamma: self.base.is_some() && self.what.width == Width::HeldOut, ridge: self.with_l2 };
+        let base = self.base.unwrap_or(f64::NAN);
+        if !free.gamma && !free.ridge {
+            return Ok(Settings::none(base));
+        }
+        match self.what.choice {
+            Choice::Fixed => self.fixed(free, base, say, &mut kernel),
+            Choice::Inside => self.inside(free, base, say, &mut kernel),
+        }
+    }
+
+    fn fixed(
+        &self,
+        free: Free,
+        base: f64,
+        say: &mut dyn FnMut(&str),
+        kernel: &mut dyn FnMut(f64) -> Result<Triangle>,
+    ) -> Result<Settings> {
+        let mut settings = Settings::none(base);
+        if free.gamma {
+            let candidates = FACTORS.map(|factor| factor * base);
+            let mut errors = Vec::new();
+            for gamma in candidates {
+                errors.push(held_out_error(&kernel(gamma)?, 0.0, self.targets, self.classes)?.0);
+            }
+            say(&listed("gamma", &candidates, &errors));
+            settings.gamma = candidates[least(&errors)];
+            settings.ends[0] = (candidates[0], candidates[FACTORS.len() - 1]);
+        }
+        if free.ridge {
+            let matrix = kernel(settings.gamma)?;
+            let mut errors = Vec::new();
+            for share in RIDGES {
+                errors.push(held_out_error(&matrix, share * self.mean, self.targets, self.classes)?.0);
+            }
+            say(&listed("l2", &RIDGES, &errors));
+            settings.ridge = RIDGES[least(&errors)];
+            settings.ends[1] = (RIDGES[0], RIDGES[RIDGES.len() - 1]);
+        }
+        Ok(settings)
+    }
+
+    fn inside(
+        &self,
+        free: Free,
+        base: f64,
+        say: &mut dyn FnMut(&str),
+        kernel: &mut dyn FnMut(f64) -> Result<Triangle>,
+    ) -> Result<Settings> {
+        let gamma = |power: i32| base * 2f64.powi(power);
+        let mut made: Option<(i32, Triangle)> = None;
+        let Chosen { place, widths, weights } = choice::search(free, |(power, half)| {
+            if made.as_ref().is_none_or(|(of, _)| *of != power) {
+                made = None;
+                made = Some((power, kernel(gamma(power))?));
+            }
+            let Some((_, matrix)) = &made else { unreachable!("just made") };
+            let share = if free.ridge { choice::weight(half) } else { 0.0 };
+            let (error, floor) = held_out_error(matrix, share * self.mean, self.targets, self.classes)?;
+            let mut text = "held-out images:".to_string();
+            if self.base.is_some() {
+                text += &format!(" gamma {:.3e},", gamma(power));
+            }
+            if free.ridge {
+                text += &format!(" l2 {share:.0e},");
+            }
+            // What needs regularisation to be solved is no solution without.
+            if floor > 0.0 {
+                say(&format!("{text} singular"));
+                return Ok(f64::INFINITY);
+            }
+            say(&format!("{text} {:.2} % wrong", 100.0 * error));
+            Ok(error)
+        })?;
+        let mut settings = Settings::none(base);
+        if free.gamma {
+            settings.gamma = gamma(place.0);
+            settings.ends[0] = (gamma(widths.0), gamma(widths.1));
+            if [widths.0, widths.1].contains(&place.0) {
+                say(
+                    "the best gamma is the last that is tried: beyond, single precision does not tell kernels apart",
+                );
+            }
+        }
+        if free.ridge {
+            settings.ridge = choice::weight(place.1);
+            settings.ends[1] = (choice::weight(weights.0), choice::weight(weights.1));
+            if [weights.0, weights.1].contains(&place.1) {
+                say(
+                    "the best weight of l2 is the last that is tried: single precision does not tell less from none",
+                );
+            }
+        }
+        Ok(settings)
+    }
 }
 
 fn least(errors: &[f64]) -> usize {
@@ -577,8 +946,9 @@ fn listed(what: &str, candidates: &[f64], errors: &[f64]) -> String {
     format!("error on held-out images by {what}: {}", pairs.collect::<Vec<_>>().join(", "))
 }
 
-/// The share of errors on the last fifth of `kernel`'s points, when it is fitted to the others.
-fn held_out_error(kernel: &Triangle, ridge: f64, targets: &[f64], columns: usize) -> Result<f64> {
+/// The share of errors on the last fifth of `kernel`'s points, when it is fitted to the others; and the floor of the
+/// solution.
+fn held_out_error(kernel: &Triangle, ridge: f64, targets: &[f64], columns: usize) -> Result<(f64, f64)> {
     let fit = kernel.n() - kernel.n() / 5;
     if fit == kernel.n() {
         return Err(Error::argument(OPERATION, "too few images to hold some out"));
@@ -593,7 +963,7 @@ fn held_out_error(kernel: &Triangle, ridge: f64, targets: &[f64], columns: usize
             to.iter_mut().zip(weights).for_each(|(to, w)| *to += k * w);
         }
     });
-    Ok(error(&outputs, &labels, columns))
+    Ok((error(&outputs, &labels, columns), solution.floor))
 }
 
 fn largest(row: &[f64]) -> usize {
@@ -612,7 +982,7 @@ fn inner(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>().max(0.0)
 }
 
-fn frame(id: &DataId, rows: Vec<Row>) -> Result<DataFrame> {
+fn frame(choice: Choice, id: &DataId, rows: Vec<Row>) -> Result<DataFrame> {
     let count = |name: &str, value: &dyn Fn(&Row) -> usize| {
         Column::new(name.into(), rows.iter().map(|row| value(row) as f64).collect::<Vec<_>>())
     };
@@ -620,7 +990,7 @@ fn frame(id: &DataId, rows: Vec<Row>) -> Result<DataFrame> {
         Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
     };
     let of = |value: fn(&Solution) -> f64| move |row: &Row| row.solution.as_ref().map_or(f64::NAN, value);
-    let columns = vec![
+    let mut columns = vec![
         count("n", &|_| id.train),
         count("test", &|_| id.test),
         count("dimensions", &|r| r.dimensions),
@@ -635,11 +1005,21 @@ fn frame(id: &DataId, rows: Vec<Row>) -> Result<DataFrame> {
         number("steps", &of(|s| s.steps as f64)),
         number("jitter", &of(|s| s.jitter)),
         number("floor", &of(|s| s.floor)),
+    ];
+    if choice == Choice::Inside {
+        columns.extend([
+            number("gamma_low", &|r| r.ends[0].0),
+            number("gamma_high", &|r| r.ends[0].1),
+            number("ridge_low", &|r| r.ends[1].0),
+            number("ridge_high", &|r| r.ends[1].1),
+        ]);
+    }
+    columns.extend([
         number("seconds_features", &|r| r.features),
         number("seconds_matrix", &of(|s| s.seconds[0])),
         number("seconds_factor", &of(|s| s.seconds[1])),
         number("seconds_steps", &of(|s| s.seconds[2])),
-    ];
+    ]);
     DataFrame::new(rows.len(), columns).map_err(Error::frame(OPERATION))
 }
 

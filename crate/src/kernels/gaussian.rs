@@ -196,6 +196,12 @@ fn norms(points: &[f32], d: usize) -> Vec<f32> {
     points.par_chunks_exact(d).map(norm).collect()
 }
 
+/// Inner products to kernel values, in place: rows of `width` products of points whose squared lengths are `left`, with
+/// points whose squared lengths are `right`.
+pub(super) fn to_kernel_tile(products: &mut [f32], width: usize, gamma: f32, left: &[f32], right: &[f32]) {
+    Arch::new().dispatch(|| to_kernel(products, width, gamma, left, right));
+}
+
 /// Inner products to kernel values, in place.
 #[inline(always)]
 fn to_kernel(products: &mut [f32], width: usize, gamma: f32, left: &[f32], right: &[f32]) {

@@ -5,14 +5,18 @@
 //! | [`triangle`] | half a symmetric matrix in tiles, its Cholesky factor in place |
 //! | [`gaussian`] | the Gaussian kernel on any features |
 //! | [`patches`], [`gabor`], [`random_conv`] | what is done to the images before the kernel |
+//! | [`on_features`] | the Gaussian kernel on features too many to keep, of their inner products |
+//! | [`choice`] | width and weight of l2, chosen on held-out images |
 //! | [`equation`] | a row of table 3, from images to test error |
 //! | [`solve`] | equation 3, with and without l2 |
 //! | [`dense`] | what a device with room for whole matrices does |
 
+pub mod choice;
 pub mod dense;
 pub mod equation;
 pub mod gabor;
 pub mod gaussian;
+pub mod on_features;
 pub mod patches;
 pub mod random_conv;
 pub mod solve;

@@ -146,6 +146,11 @@ impl Filters {
         self.rows.len() / self.patches.size()
     }
 
+    /// The first `count` of them.
+    pub(crate) fn first(&self, count: usize) -> Filters {
+        Filters { patches: self.patches, rows: self.rows[..count * self.patches.size()].to_vec() }
+    }
+
     /// The filters, `count x (C x 6 x 6)`, row-major.
     pub fn rows(&self) -> &[f32] {
         &self.rows

@@ -22,7 +22,7 @@ const AREA: usize = TILE * TILE;
 /// The lower triangle of a symmetric `n x n` matrix, or of its Cholesky factor.
 ///
 /// `n` is filled up to whole tiles with rows of the identity, which change nothing.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Triangle {
     n: usize,
     /// The tile columns in turn, each from the diagonal down; a tile is row-major.
@@ -81,7 +81,7 @@ impl Triangle {
         j * self.tile_rows() - j * j.saturating_sub(1) / 2
     }
 
-    fn tile(&self, i: usize, j: usize) -> &[f32] {
+    pub(super) fn tile(&self, i: usize, j: usize) -> &[f32] {
         &self.tiles[(self.start(j) + i - j) * AREA..][..AREA]
     }
 
