@@ -411,7 +411,7 @@ fn choices_that_are_as_before_change_no_key() {
             train: 50_000,
             test: 10_000,
         };
-        (config.hyper.epochs, config.hyper.stop_when_fitted) = (64, false);
+        (config.hyper.epochs, config.hyper.stop_when_fitted, config.hyper.fitted_epochs) = (64, false, 1);
         (config.hyper.decay_every, config.log_every, config.eval_every) = (1, 100, 1);
         config
     };
