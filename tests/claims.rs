@@ -152,6 +152,7 @@ fn batch_norm(with: &[f64], without: &[f64], fast: usize, slow: usize) -> Eviden
     let mut configs = fig2b::RECIPE.runs(data(), Scale::Paper);
     configs.iter_mut().for_each(|config| {
         config.hyper.keep_going();
+        config.data.fingerprint = CIFAR_IMAGES.into();
         config.hyper.epochs = 64;
     });
     of_runs(vec![made(&configs[0], &fall(fast), 1.0, with), made(&configs[1], &fall(slow), 1.0, without)])
@@ -171,7 +172,10 @@ type Photographs = [(f64, f64, f64, f64); 7];
 
 /// Table 2's runs on a data set of this name.
 fn photographs_of(name: &str, rows: Photographs) -> Vec<Run> {
-    let id = DataId { name: name.into(), ..data().id(50_000, 10_000) };
+    let mut id = DataId { name: name.into(), ..data().id(50_000, 10_000) };
+    if name == "imagenet" {
+        (id.title, id.train) = ("ImageNet (ILSVRC-2012)".into(), 1_281_167);
+    }
     let run = |(row, (train, best, last, top5)): (&Table2Row, (f64, f64, f64, f64))| {
         let config = table2::configure_on(row, id.clone(), Scale::Paper, Seeds::repeat(0));
         let mut run = made(&config, &losses(3), train, &[0.1, best, last]);
@@ -194,11 +198,16 @@ fn papers_photographs() -> Photographs {
 
 const LEVEL: Photographs = [(0.8, 0.5, 0.5, 0.5); 7];
 
+/// Checksums of the paper's data sets.
+const MNIST_IMAGES: &str = "4d3a268456b92b699446d4f8b263110d7ebad47ebd05242357372b14804f3bf6";
+const CIFAR_IMAGES: &str = "f43bf6a33f958776c1159c2d0d6dde911aefbf835befaf4056b208d0463966e8";
+
 /// A measurement that nobody made, on the first `train` images of a data set called `name`.
 fn measured(name: &str, train: usize, what: serde_json::Value, columns: Vec<Column>) -> Measured {
     let what: Quantity = serde_json::from_value(what).unwrap();
     let title = name.to_uppercase();
-    let data = DataId { name: name.into(), title, fingerprint: name.into(), train, test: 10_000 };
+    let fingerprint = if name == "mnist" { MNIST_IMAGES } else { CIFAR_IMAGES };
+    let data = DataId { name: name.into(), title, fingerprint: fingerprint.into(), train, test: 10_000 };
     let frame = DataFrame::new(columns[0].len(), columns).unwrap();
     let record = MeasuredRecord {
         measurement: Measurement { schema: 1, data, what, seed: 1 },
@@ -322,12 +331,15 @@ fn kernels(rows: &[Kernel]) -> Evidence {
             "gabor" => {
                 json!({"gabor": {"orientations": 8, "wavelengths": [3.0, 5.0, 8.0], "pool": 7, "stride": 3}})
             }
-            "conv" => json!({"random-conv": {"filters": row.filters}}),
+            "conv" | "linear" => json!({"random-conv": {"filters": row.filters}}),
             _ => json!("none"),
         };
-        let what = json!({
+        let mut what = json!({
             "kind": "kernel-equation", "preprocessing": preprocessing, "width": "held-out", "plain": !row.l2, "ridge": row.l2
         });
+        if row.preprocessing == "conv" {
+            (what["on_features"], what["standardised"]) = ("gaussian".into(), true.into());
+        }
         let columns = numbers(&[
             ("n", &[row.n as f64]),
             ("test", &[10_000.0]),
@@ -662,6 +674,8 @@ fn the_papers_numbers_are_those_of_its_data_whole() {
     assert_eq!(one(&kernels(&[part]), "kernel-mnist-1.2").verdict, Verdict::NotYetMeasured);
     let few = Kernel { filters: 8_000, error: 0.25, ..CONV };
     assert_eq!(one(&kernels(&[few]), "kernel-cifar10-conv-net-17").verdict, Verdict::NotYetMeasured);
+    let linear = kernels(&[Kernel { preprocessing: "linear", ..CONV }]);
+    assert_eq!(one(&linear, "kernel-cifar10-conv-net-17").verdict, Verdict::NotYetMeasured);
     let top_5 = photographs_of("imagenette", papers_photographs());
     expect(&top_5, "imagenet-top-5-without-regularizers", Verdict::NotYetMeasured);
     // Few passes are not many.

@@ -97,8 +97,12 @@ impl Record {
     /// Classes of the data set. Records of earlier versions do not say; their small images had ten, and so has Imagenette.
     pub fn classes(&self) -> Option<usize> {
         let photographs = [ModelKind::InceptionV3, ModelKind::InceptionV3Aux].contains(&self.config.model);
-        let ten = !photographs || self.config.data.name == "imagenette";
-        self.classes.or(ten.then_some(10))
+        let known = match (photographs, self.config.data.name.as_str()) {
+            (false, _) | (true, "imagenette") => Some(10),
+            (true, "imagenet") => Some(1_000),
+            _ => None,
+        };
+        self.classes.or(known)
     }
 
     /// Error of guessing among the classes, 0 to 1.

@@ -56,24 +56,32 @@ fn whole(row: &Table3Row) -> f64 {
     if row.data == "MNIST" { 60_000.0 } else { 50_000.0 }
 }
 
-/// The solution of a row with the most images, then filters.
-fn largest<'a>(solutions: &[Solved<'a>], row: &Table3Row) -> Option<Solved<'a>> {
-    let of_row = solutions.iter().filter(|s| s.belongs(row));
-    of_row
-        .max_by(|a, b| {
-            (images(a), filters(a)).partial_cmp(&(images(b), filters(b))).unwrap_or(std::cmp::Ordering::Equal)
-        })
-        .copied()
+/// Whether a solution is to be looked at for a row. Of those without l2 also what was solved with something added to the
+/// diagonal, to be named as what it is; of those with l2 only what had a weight chosen for it.
+fn is_of(solution: &Solved, row: &Table3Row) -> bool {
+    let chosen = number(solution, "ridge").is_some_and(|ridge| ridge > 0.0);
+    let with = Table3Row { l2: true, ..*row };
+    if row.l2 {
+        chosen && solution.belongs(row)
+    } else {
+        solution.belongs(row) || !chosen && solution.belongs(&with)
+    }
 }
 
-/// A solution of a row as many images and filters as `other` has.
+/// The solution of a row with the most images, then filters; one without regularisation before others.
+fn largest<'a>(solutions: &[Solved<'a>], row: &Table3Row) -> Option<Solved<'a>> {
+    let size = |s: &Solved| (images(s) as u64, filters(s) as u64, unregularised(s));
+    solutions.iter().filter(|s| is_of(s, row)).max_by_key(|s| size(s)).copied()
+}
+
+/// A solution of a row with as many images and filters as `other` has.
 fn beside<'a>(solutions: &[Solved<'a>], row: &Table3Row, other: &Solved) -> Option<Solved<'a>> {
     let alike = |s: &&Solved| {
-        s.belongs(row)
+        is_of(s, row)
             && images(s) == images(other)
             && (filters(s) == filters(other) || filters(s) == 0.0 || filters(other) == 0.0)
     };
-    solutions.iter().filter(alike).max_by(|a, b| filters(a).total_cmp(&filters(b))).copied()
+    solutions.iter().filter(alike).max_by_key(|s| (filters(s) as u64, unregularised(s))).copied()
 }
 
 fn named(solution: &Solved, row: &Table3Row) -> String {

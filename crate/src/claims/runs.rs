@@ -4,6 +4,8 @@ use super::{Key, Part};
 use crate::augment::Augmentation;
 use crate::config::{RunConfig, Scale};
 use crate::corruption::Corruption;
+use crate::data::imagenet::ILSVRC_TRAIN;
+use crate::data::published::Published;
 use crate::models::ModelKind;
 use crate::paper::{CIFAR_TRAIN, TABLE_2, Table2Row};
 use crate::recipe::{self, fig1a, fig2b, mean, table2, table4};
@@ -174,19 +176,23 @@ impl<'a> Runs<'a> {
         self.classes().map(|classes| (classes as f64).ln())
     }
 
-    /// Whether this is the paper's CIFAR-10, whole.
-    pub(super) fn papers_cifar(&self) -> bool {
+    /// Whether this is the paper's data set of this name, whole: so many training images.
+    fn papers(&self, name: &str, images: usize) -> bool {
         let data = |run: &&Run| {
             let data = &run.record.config.data;
-            ["cifar10", "cifar10-lossless"].contains(&data.name.as_str()) && data.train == CIFAR_TRAIN
+            data.train == images && data.published().and_then(Published::in_paper) == Some(name)
         };
         self.runs.first().is_some_and(data)
     }
 
+    /// Whether this is the paper's CIFAR-10, whole.
+    pub(super) fn papers_cifar(&self) -> bool {
+        self.papers("CIFAR10", CIFAR_TRAIN)
+    }
+
     /// Whether this is the whole of ImageNet.
     pub(super) fn papers_imagenet(&self) -> bool {
-        self.runs.first().is_some_and(|run| run.record.config.data.name == "imagenet")
-            && self.classes() == Some(1_000)
+        self.papers("ImageNet", ILSVRC_TRAIN)
     }
 
     /// Whether `run` is [`wide`], and as wide as the widest such run of its model.
