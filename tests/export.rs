@@ -468,7 +468,7 @@ fn export_takes_what_the_store_has_whole_and_names_what_is_missing() {
     let said = text(&whole.stdout);
     assert!(whole.status.success(), "{said}{}", text(&whole.stderr));
     assert!(
-        said.contains("table1: left out, 19 of 19 missing") && !said.contains("fig1a: left out"),
+        said.contains("table1: left out, 21 of 21 missing") && !said.contains("fig1a: left out"),
         "{said}"
     );
     let folder = out.path().join("shapes10-smoke/export-icml");

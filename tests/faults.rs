@@ -251,7 +251,8 @@ fn killed_exports_leave_whole_files() {
         .map(|entry| entry.unwrap())
         .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
         .collect();
-    assert_eq!(expected.len(), 5, "{:?}", expected.keys());
+    // Five of the figure, and the mark of the data set that the folder is of.
+    assert_eq!(expected.len(), 6, "{:?}", expected.keys());
     let killed = kill_again_and_again(
         &format!("export {}", folder.path().display()),
         1,

@@ -102,7 +102,7 @@ pub struct RunChoice {
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub contrast: f64,
     /// End once every training image was right in so many epochs in a row [default: 5]
-    #[arg(long, value_name = "K", conflicts_with = "keep_going", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "K", conflicts_with = "keep_going", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub fitted_epochs: Option<u64>,
     /// Go on to the last epoch when the training set is fitted
     #[arg(long)]
