@@ -161,7 +161,7 @@ fn batch_norm(with: &[f64], without: &[f64], fast: usize, slow: usize) -> Eviden
 }
 
 fn rising(end: f64, unrest: f64) -> Vec<f64> {
-    let at = |e: usize| end * (e as f64 / 20.0).min(1.0) - if e % 2 == 0 { unrest } else { 0.0 };
+    let at = |e: usize| end * (e as f64 / 20.0).min(1.0) - if e.is_multiple_of(2) { unrest } else { 0.0 };
     (0..64).map(at).collect()
 }
 
@@ -599,7 +599,7 @@ fn an_unfitted_network_at_chance_says_nothing() {
     let id = "random-labels-test-at-chance";
     let config = setting(ModelKind::Inception, Corruption::RandomLabels);
     let unfitted = made(&config, &losses(9), 0.3, &[0.1]);
-    expect(&[unfitted.clone()], id, Verdict::NotYetMeasured);
+    expect(std::slice::from_ref(&unfitted), id, Verdict::NotYetMeasured);
     assert!(verdict(&[unfitted], id).lacking[0].contains("30.00 %"));
 }
 
@@ -642,7 +642,7 @@ fn a_control_is_not_the_papers_row() {
     let mut config = setting(ModelKind::Mlp1x512, Corruption::RandomLabels);
     config.hyper.batch_size = 128;
     let control = made(&config, &losses(9), 0.985, &[0.1]);
-    expect(&[control.clone()], "random-labels-test-at-chance", Verdict::NotYetMeasured);
+    expect(std::slice::from_ref(&control), "random-labels-test-at-chance", Verdict::NotYetMeasured);
     let ours = made(&setting(ModelKind::Mlp1x512, Corruption::RandomLabels), &losses(9), 0.995, &[0.1]);
     let check = verdict(&[ours, control], "random-labels-fitted");
     assert_eq!(check.verdict, Verdict::Fails);
@@ -967,7 +967,7 @@ fn one_run_under_two_rules_counts_once_under_the_stricter() {
     let mut before = config.clone();
     before.hyper.fitted_epochs = 1;
     let (old, new) = (made(&before, &losses(9), 1.0, &[0.3]), made(&config, &losses(13), 1.0, &[0.1]));
-    expect(&[old.clone()], id, Verdict::Fails);
+    expect(std::slice::from_ref(&old), id, Verdict::Fails);
     for runs in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
         let check = verdict(&runs, id);
         assert_eq!((check.verdict, check.runs), (Verdict::Holds, vec![config.key()]));

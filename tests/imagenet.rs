@@ -375,7 +375,8 @@ fn photographs_that_become_unreadable_stop_the_run_which_goes_on_once_they_are_b
         std::thread::sleep(Duration::from_millis(20));
         fs::write(&file, bytes).unwrap();
     };
-    let harms: [(&str, &dyn Fn(), &dyn Fn()); 4] = [
+    type Harm<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
+    let harms: [Harm; 4] = [
         ("train/", &|| move_away("train"), &|| fs::rename(&aside, folder.path().join("train")).unwrap()),
         ("val/", &|| move_away("val"), &|| fs::rename(&aside, folder.path().join("val")).unwrap()),
         (CHURCH, &|| fs::remove_file(&file).unwrap(), &|| rewrite(&safe)),

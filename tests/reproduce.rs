@@ -145,7 +145,8 @@ fn reproduce_writes_figures_and_tables_and_does_not_repeat_itself() {
     assert_eq!(figure, fs::read(made.join("fig1a.svg")).unwrap());
 
     // Whatever is missing, empty or another is named and made again, as it was, without the kernel.
-    let kinds: [(&str, fn(&Path)); 3] = [
+    type Kind = (&'static str, fn(&Path));
+    let kinds: [Kind; 3] = [
         ("missing", |path| fs::remove_file(path).unwrap()),
         ("empty", |path| fs::write(path, b"").unwrap()),
         ("not what was written", |path| fs::write(path, b"by hand").unwrap()),

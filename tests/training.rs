@@ -351,9 +351,8 @@ fn batch_norms_memory_is_the_share_that_is_kept_and_changes_no_weight() {
                 continue;
             }
             statistics += 1;
-            for k in 0..start[i].values.len() {
-                let wanted = memory * start[i].values[k] + (1.0 - memory) * noted[i][k];
-                assert_eq!(after[i].values[k], wanted, "{name}, memory {memory}");
+            for ((before, after), noted) in start[i].values.iter().zip(&after[i].values).zip(&noted[i]) {
+                assert_eq!(*after, memory * before + (1.0 - memory) * noted, "{name}, memory {memory}");
             }
         }
         assert_eq!(statistics, 38);
@@ -363,7 +362,8 @@ fn batch_norms_memory_is_the_share_that_is_kept_and_changes_no_weight() {
 #[test]
 fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
     let data = data();
-    let changes: [(fn(&mut RunConfig), &str); 16] = [
+    type Change = (fn(&mut RunConfig), &'static str);
+    let changes: [Change; 16] = [
         (|c| c.hyper.learning_rate = 1e39, "learning rate"),
         (|c| c.hyper.learning_rate = 1e-50, "learning rate"),
         (|c| c.hyper.learning_rate = 0.0, "learning rate 0"),

@@ -323,7 +323,7 @@ pub(super) fn test(runs: &[&Run]) -> Option<f64> {
 }
 
 /// The runs that have fitted their training set, and those that have not.
-pub(super) fn by_fit<'a>(runs: Vec<&'a Run>, enough: f64) -> (Vec<&'a Run>, Vec<&'a Run>) {
+pub(super) fn by_fit(runs: Vec<&Run>, enough: f64) -> (Vec<&Run>, Vec<&Run>) {
     runs.into_iter().partition(|run| trained(run).is_some_and(|accuracy| accuracy >= enough))
 }
 

@@ -39,6 +39,9 @@ pub(crate) struct Worker {
     norm_memory: f32,
 }
 
+/// Images, their labels, and what the step draws.
+type Batch = (Vec<f32>, Vec<u16>, Pass);
+
 impl Worker {
     /// With `network`'s weights and velocities, which are the same in all processes.
     ///
@@ -70,7 +73,7 @@ impl Worker {
         team: &dyn Team,
         steps: usize,
         step: SgdStep,
-        batch: &dyn Fn(usize) -> Result<(Vec<f32>, Vec<u16>, Pass)>,
+        batch: &dyn Fn(usize) -> Result<Batch>,
     ) -> Result<Vec<Taken>> {
         let started = Instant::now();
         let mut taken = vec![Taken::default(); steps];

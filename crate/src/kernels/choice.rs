@@ -3,6 +3,7 @@
 
 use crate::Result;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::RangeInclusive;
 
 /// Where gammas are looked for: powers of 2 over the mean squared distance. Beyond, the kernel is linear or the identity, as
@@ -57,8 +58,8 @@ pub fn search(free: Free, mut errors: impl FnMut(Place) -> Result<f64>) -> Resul
     loop {
         let before = best(&tried);
         for place in next {
-            if !tried.contains_key(&place) {
-                tried.insert(place, errors(place)?);
+            if let Entry::Vacant(free) = tried.entry(place) {
+                free.insert(errors(place)?);
             }
         }
         let Some((width, weight)) = best(&tried) else { unreachable!("a place is tried first") };
