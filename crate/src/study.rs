@@ -22,7 +22,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Names the data set of a notebook ([`data::open`]).
+/// Names the data set of a notebook ([`crate::data::open`]).
 pub const DATASET_VARIABLE: &str = "RETHINK_DATASET";
 /// Names the scale of a notebook: `smoke`, `small` or `paper`.
 pub const SCALE_VARIABLE: &str = "RETHINK_SCALE";

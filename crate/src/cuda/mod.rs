@@ -1,12 +1,12 @@
 //! Networks and kernel equations on a GPU: dfdx's `Cuda` device holds the memory, its tape the gradients; the layers'
 //! operations are this project's own ([`kernels`]), its matrix products cuBLAS's.
 //!
-//! Everything here but [`device`] is written against [`Backend`], the few things that a device must be able to do, and
+//! Everything here but `device` is written against [`Backend`], the few things that a device must be able to do, and
 //! is part of every build: the tests run the same code, kernels included, on the processor. The feature `cuda` adds the
 //! device itself.
 //!
 //! dfdx gives no way from a tensor to the memory behind it, but its [`Gradients`] hand out theirs. So values between
-//! layers are such memory ([`Buffer`]), and a tensor of one number ([`Key`]) names each on the tape.
+//! layers are such memory ([`Buffer`]), and a tensor of one number (`Key`) names each on the tape.
 
 mod dense;
 #[cfg(feature = "cuda")]

@@ -51,7 +51,7 @@ pub const IMAGENETTE: [(&str, &str); 10] = [
 
 /// Sets of at most so many bytes of files are decoded at once, when they are opened.
 const DECODED_AT_ONCE: u64 = 1 << 30;
-/// So many bytes, where not [`DECODED_AT_ONCE`].
+/// So many bytes, where not `DECODED_AT_ONCE`.
 pub const AT_ONCE_VARIABLE: &str = "RETHINK_DECODED_AT_ONCE";
 /// Decoded photographs are kept as long as they take no more than so many bytes.
 const KEPT: usize = 3 << 30;
