@@ -65,7 +65,7 @@ pub fn write(study: &Study, environment: &Environment, folder: &Path) -> Result<
 
 /// Whether there is anything to make a book of, before anything is set up for it.
 ///
-/// Errors: [`Error::Missing`], [`Error::Format`] and [`Error::Io`] as for [`write`].
+/// Errors: [`Error::Missing`], [`Error::Format`] and [`Error::Io`] as for [`write()`].
 pub fn check(study: &Study) -> Result<()> {
     pages(study).map(|_| ())
 }

@@ -2,7 +2,7 @@
 //!
 //! polars answers [`DataFrame::column`] of a frame of more than four columns from an index that it builds at the first such
 //! call and keeps in the frame, hashed with a seed that each copy of polars draws. The kernel links a copy into every cell:
-//! what one cell has looked up by name, a later cell does not find. [`column`] compares names instead, and leaves the frame
+//! what one cell has looked up by name, a later cell does not find. [`column()`] compares names instead, and leaves the frame
 //! without an index.
 
 use crate::{Error, Result};

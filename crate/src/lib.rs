@@ -41,7 +41,7 @@
 //! | [`study`] | what a notebook holds: data, scale, store, output folder | |
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks | |
 //! | [`cli`] | the commands of the program | |
-//! | [`bench`] | images per second, beside PyTorch | |
+//! | [`mod@bench`] | images per second, beside PyTorch | |
 //! | [`error`], [`files`], [`strict`] | the error enum; files that are whole or absent; records that are read whole or not at all | |
 //!
 //! A notebook starts with `use rethink::prelude::*;`. Generic code stays inside: everything that

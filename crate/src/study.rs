@@ -79,7 +79,7 @@ impl Study {
     /// The study of data set `name` (`None`: the first one found, else the embedded one). Several names,
     /// separated by commas, give recipes that take one data set the first.
     ///
-    /// Errors: those of [`data::choose`].
+    /// Errors: those of [`crate::data::choose`].
     pub fn new(name: Option<&str>, scale: Scale, out: impl Into<PathBuf>) -> Result<Study> {
         let whole = |name: &&str| Path::new(name.strip_prefix("imagenet:").unwrap_or(name)).exists();
         let several = name.filter(|name| !whole(name));

@@ -1,23 +1,17 @@
 //! `rethink claims`: the paper's sentences as checks over the store.
 
-use super::runs::say_left_out;
+use super::runs::comparable;
 use crate::Result;
 use crate::claims::{self, Check, Verdict};
-use crate::store::Store;
 use crate::study::thousands;
 use std::path::Path;
 
 /// Prints each check of the claims named in `only` (all where empty) over the store in `out`.
 ///
-/// Errors: those of [`claims::check_named`], [`Store::all`] and [`Store::measurements`].
+/// Errors: those of [`claims::check_named`] and of reading the store.
 pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
     let only: Vec<&str> = only.iter().map(String::as_str).collect();
-    let store = Store::new(out.join("runs"));
-    let (mut runs, mut measured) = (store.all()?, store.measurements()?);
-    let before = runs.len() + measured.len();
-    runs.retain(|run| run.record.config.data.is_comparable());
-    measured.retain(|measured| measured.record.measurement.data.is_comparable());
-    say_left_out(before - runs.len() - measured.len());
+    let (runs, measured) = comparable(out)?;
     let checks = claims::check_named(&runs, &measured, &only)?;
     if json {
         checks.iter().for_each(|check| println!("{}", serde_json::json!(check)));

@@ -193,7 +193,7 @@ pub fn list(out: &Path, json: bool) -> Result<()> {
     let store = Store::new(out.join("runs"));
     let (runs, measured) = (store.all()?, store.measurements()?);
     if !json && runs.is_empty() && measured.is_empty() {
-        println!("no runs in {}", store.folder().display());
+        println!("no runs in {}", out.join("runs").display());
     } else {
         print_all(&runs, &measured, json);
     }
@@ -300,17 +300,25 @@ impl Comparison {
     }
 }
 
-/// The paper's numbers beside ours: every cell of tables 1, 3 and 4, a line for each data set, size and setting that
-/// the store in `out` has for it.
+/// The store's runs and measurements that may stand beside the paper's; says how many may not.
 ///
-/// Errors: [`Error::Missing`] where it has none for any.
-pub fn compare(out: &Path, json: bool) -> Result<()> {
+/// Errors: those of [`Store::all`] and [`Store::measurements`].
+pub(super) fn comparable(out: &Path) -> Result<(Vec<Run>, Vec<Measured>)> {
     let store = Store::new(out.join("runs"));
     let (mut runs, mut measured) = (store.all()?, store.measurements()?);
     let before = runs.len() + measured.len();
     runs.retain(|run| run.record.config.data.is_comparable());
     measured.retain(|measured| measured.record.measurement.data.is_comparable());
     say_left_out(before - runs.len() - measured.len());
+    Ok((runs, measured))
+}
+
+/// The paper's numbers beside ours: every cell of tables 1, 3 and 4, a line for each data set, size and setting that
+/// the store in `out` has for it.
+///
+/// Errors: [`Error::Missing`] where it has none for any.
+pub fn compare(out: &Path, json: bool) -> Result<()> {
+    let (runs, measured) = comparable(out)?;
     let mut comparisons = comparisons(&runs);
     comparisons.extend(kernels(&measured));
     if json {
@@ -331,7 +339,7 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
         return Ok(());
     }
     if comparisons.iter().all(|c| c.ours.is_none()) {
-        let problem = format!("nothing in {} answers to a number of the paper", store.folder().display());
+        let problem = format!("nothing in {} answers to a number of the paper", out.join("runs").display());
         return Err(Error::Missing {
             what: problem,
             remedy: "run `rethink reproduce` or `rethink sweep table1`".into(),
@@ -371,7 +379,7 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
 }
 
 /// Says on standard error how many runs stand in no comparison with the paper.
-pub(crate) fn say_left_out(count: usize) {
+fn say_left_out(count: usize) {
     if count > 0 {
         eprintln!(
             "left out: {count} of data sets in the format of CIFAR-10 or MNIST that are not known to be it (`rethink list`)"
