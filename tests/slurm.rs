@@ -218,7 +218,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     let runs = shared.path().join("runs");
     let log = |n: usize| shared.path().join(format!("follower-{n}.log"));
 
-    // Six rows, two seeds of each.
+    // Six rows and two controls, two seeds of each.
     let mut first = slurm.follow("table4", shared.path(), &log(1), &["--seeds", "2", "--cpus", "1"]);
     until("a job at its run", 60, || {
         !slurm.running().is_empty()
@@ -238,12 +238,12 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
 
     // Whoever follows is interrupted; another takes up what is there.
     until("the killed job to be submitted again", 30, || {
-        fs::read_to_string(log(1)).unwrap().contains("; again") && submitted(&log(1)) == 13
+        fs::read_to_string(log(1)).unwrap().contains("; again") && submitted(&log(1)) == 17
     });
     first.kill().unwrap();
     first.wait().unwrap();
     let before = finished(&runs);
-    assert!(done_before < 12 && before < 12, "{before} runs are done: too quick to tell");
+    assert!(done_before < 16 && before < 16, "{before} runs are done: too quick to tell");
     let in_queue = slurm.pending() + slurm.running().len();
     let second = slurm.follow("table4", shared.path(), &log(2), &["--seeds", "2", "--cpus", "1"]);
     slurm.command("scontrol", &["update", "nodename=n1", "state=resume"]);
@@ -256,12 +256,12 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].as_str().unwrap().to_string())
         .collect();
-    assert_eq!((keys.len(), text(&out.stdout).lines().count(), finished(&runs)), (12, 12, 12), "{said}");
+    assert_eq!((keys.len(), text(&out.stdout).lines().count(), finished(&runs)), (16, 16, 16), "{said}");
     // What waited or ran was not submitted again.
     assert_eq!(submitted(&log(2)), 0, "{in_queue} in the queue at the change\n{said}");
     // Each was trained to its end once.
     let ends = job_logs(&runs).lines().filter(|l| l.contains("at epoch") && l.starts_with("[1/1]")).count();
-    assert_eq!(ends, 12, "{}", job_logs(&runs));
+    assert_eq!(ends, 16, "{}", job_logs(&runs));
     let left = fs::read_dir(&runs).unwrap().filter(|e| {
         let name = e.as_ref().unwrap().file_name().into_string().unwrap();
         name.ends_with(".lock") || name.ends_with(".partial")
@@ -270,7 +270,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
 
     let third = slurm.follow("table4", shared.path(), &log(3), &["--seeds", "2"]).wait_with_output().unwrap();
     let said = fs::read_to_string(log(3)).unwrap();
-    assert!(third.status.success() && said.contains("all 12 are in the store"), "{said}");
+    assert!(third.status.success() && said.contains("all 16 are in the store"), "{said}");
     assert_eq!(slurm.pending() + slurm.running().len(), 0);
 
     // Measurements, and an item that fails whenever it is tried.

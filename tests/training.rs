@@ -1101,3 +1101,36 @@ fn impossible_configurations_are_errors() {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "change {number}");
     }
 }
+
+/// A rate at which the last step of all ruins the weights: the losses, taken before their updates, are numbers still.
+#[test]
+fn a_network_that_the_last_step_ruins_has_diverged() {
+    let data = data();
+    let mut config = config(&data, Corruption::TrueLabels);
+    config.hyper.batch_size = config.data.train;
+    config.hyper.epochs = 1;
+    (config.hyper.learning_rate, config.hyper.weight_decay) = (1e30, 1e30);
+    let run = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
+    assert!(run.rows.iter().all(|row| row.loss.is_finite()), "a single step, and its loss is from before");
+    assert_eq!(run.ending, Ending::Diverged);
+}
+
+/// The store is deleted while a run is trained, and another process makes it again and finishes the same run.
+#[test]
+fn a_finished_run_that_came_meanwhile_is_not_overwritten() {
+    let data = data();
+    let config = config(&data, Corruption::TrueLabels);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let mut theirs = Vec::new();
+    let mut training = |progress: Progress| {
+        let trained = train(&config, &data, progress);
+        std::fs::remove_dir_all(store.folder()).unwrap();
+        store.run(&config, &data, Scale::Smoke, &mut |_| ()).unwrap();
+        theirs = std::fs::read(store.path(&config.key())).unwrap();
+        trained
+    };
+    let run = store.run_by(&config, Scale::Smoke, &mut |_| (), &mut training).unwrap();
+    assert_eq!(std::fs::read(store.path(&config.key())).unwrap(), theirs);
+    assert_eq!(store.get(&config).unwrap().unwrap().record, run.record);
+}

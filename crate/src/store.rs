@@ -351,7 +351,7 @@ impl Store {
                 if let Some(provenance) = provenance {
                     run.record.provenance = *provenance;
                 }
-                write(&self.path(&key), &run)?;
+                let run = self.publish(run)?;
                 on_event(Event::Taken(&run.record));
                 remove_folder_if_there(&partial)?;
                 remove_if_there(&lock)?;
@@ -376,8 +376,7 @@ impl Store {
         };
         let trained =
             training(progress)?.ok_or_else(|| Error::argument("training run", "left before its end"))?;
-        let run = finish(config, scale, &trained)?;
-        write(&self.path(&key), &run)?;
+        let run = self.publish(finish(config, scale, &trained)?)?;
         remove_folder_if_there(&partial)?;
         // The lock file goes last; whoever waits on it finds the finished run.
         remove_if_there(&lock)?;
@@ -515,10 +514,36 @@ impl Store {
             provenance: Provenance::on(measurement.device(data)?)?,
         };
         let json = serde_json::to_string(&record).expect("plain values are JSON");
-        write_frame(&self.measured_path(&key), &frame, json)?;
+        let path = self.measured_path(&key);
+        let mut measured = Measured { record, frame };
+        if !write_new(&path, &measured.frame, &json)? {
+            match self.get_measured(measurement)? {
+                Some(there) => measured = there,
+                None => {
+                    self.set_aside(&path)?;
+                    write_new(&path, &measured.frame, &json)?;
+                }
+            }
+        }
         unfinished.remove()?;
-        fs::remove_file(&lock).map_err(Error::io("remove the measurement's lock", &lock))?;
-        Ok((Measured { record, frame }, true))
+        remove_if_there(&lock)?;
+        Ok((measured, true))
+    }
+
+    /// Puts a finished run into the store. One that came there meanwhile (the store was deleted and made again, and with it
+    /// the lock) is not overwritten: it is the run.
+    fn publish(&self, run: Run) -> Result<Run> {
+        let path = self.path(&run.record.config.key());
+        let json = serde_json::to_string(&run.record).expect("plain values are JSON");
+        if write_new(&path, &run.frame, &json)? {
+            return Ok(run);
+        }
+        if let Some(there) = self.get(&run.record.config)? {
+            return Ok(there);
+        }
+        self.set_aside(&path)?;
+        write_new(&path, &run.frame, &json)?;
+        Ok(run)
     }
 }
 
@@ -664,13 +689,12 @@ fn frame(rows: &[Row]) -> Result<DataFrame> {
     DataFrame::new(rows.len(), columns).map_err(Error::frame("build the run's frame"))
 }
 
-fn write(path: &Path, run: &Run) -> Result<()> {
-    let json = serde_json::to_string(&run.record).expect("plain values are JSON");
-    write_frame(path, &run.frame, json)
-}
-
-fn write_frame(path: &Path, frame: &DataFrame, json: String) -> Result<()> {
-    files::write_whole(path, &sealed(frame, json)?)
+/// Writes a result where there is none; false where there is a file, which stays as it is.
+fn write_new(path: &Path, frame: &DataFrame, json: &str) -> Result<bool> {
+    match files::write_new(path, &sealed(frame, json.into())?) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        written => written.map(|()| true),
+    }
 }
 
 /// A store's file: `frame` with a record.

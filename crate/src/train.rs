@@ -444,6 +444,8 @@ pub fn train_by(
         if let Some(team) = synchronous {
             synchronous::same_weights(network.as_ref(), team.as_ref())?;
         }
+        // A loss is taken before its step's update: what the epoch's last step ruined shows in the weights alone.
+        let diverged = diverged || !network.parameters()?.iter().all(Parameter::is_finite);
         let last = ending::is_last(config, at.epoch) || diverged;
         let network = network.as_mut();
         let nearly = epoch_correct as f64 >= ending::NEARLY * epoch_seen as f64;

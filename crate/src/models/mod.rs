@@ -238,6 +238,11 @@ impl Parameter {
     pub(crate) fn is_trained(&self) -> bool {
         !self.name.ends_with(".mean") && !self.name.ends_with(".variance")
     }
+
+    /// Whether all its values are numbers, and none is infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.values.iter().all(|value| value.is_finite())
+    }
 }
 
 /// What training does to a tensor of [`Network::parameters`].
