@@ -2,16 +2,20 @@
 //!
 //! `fixtures/augment.json` was made with Pillow, NumPy and Python's colorsys by `fixtures/augment.py`.
 
-use rethink::augment::{Augmentation, Change, flip, rotate};
-use rethink::config::{DataId, DecayOn, Init, RunConfig, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::DataId;
+use rethink::data::augmentation::Augmentation;
+use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
-use rethink::models::{ModelKind, Parameter};
-use rethink::ops::Pass;
-use rethink::optim::{Rules, SgdStep};
-use rethink::recipe::setting;
+use rethink::run::appendix_a::setting;
+use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::train::{Progress, Trained, train};
 use rethink::store::digest;
-use rethink::train::{Progress, Trained, train};
+use rethink_nn::image::{Change, flip, rotate};
+use rethink_nn::models::Init;
+use rethink_nn::models::{ModelKind, Parameter};
+use rethink_nn::ops::Pass;
+use rethink_nn::optim::DecayOn;
+use rethink_nn::optim::{Rules, SgdStep};
 use rethink_tests::formula;
 use serde_json::Value;
 use std::time::Duration;

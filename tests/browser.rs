@@ -3,9 +3,9 @@
 //! `browser/drive.py` drives Chromium; its one package is installed into `target/browser/venv`. Screenshots, of the
 //! whole height of each notebook, go to `target/screenshots`.
 
-use rethink::cli::notebooks::settings;
-use rethink::jupyter::outputs::Outputs;
-use rethink::jupyter::{self, expected, kernel};
+use rethink_cli::commands::notebooks::settings;
+use rethink_cli::jupyter::outputs::Outputs;
+use rethink_cli::jupyter::{self, expected, kernel};
 use rethink_tests::{rethink_bin, root};
 use serde_json::{Value, json};
 use std::fs;

@@ -2,18 +2,19 @@
 //! and once with one that is made of the processor (cuda/driver.cpp). On a machine with a card, `cargo test --release
 //! --package rethink-tests --features cuda --test card -- --test-threads 1` checks the card.
 
-use rethink::config::{Init, Scale, Seeds};
-use rethink::corruption::Corruption;
-use rethink::cuda::selftest;
+use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
-use rethink::device::Device;
-use rethink::kernels::equation::{KernelEquation, Preprocessing, Width};
-use rethink::kernels::gaussian::Gaussian;
-use rethink::kernels::random_conv::RandomConv;
-use rethink::measurement::{Measurement, Quantity};
-use rethink::models::{ModelKind, Network};
-use rethink::recipe::setting;
+use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width};
+use rethink::measure::{Measurement, Quantity};
+use rethink::run::appendix_a::setting;
+use rethink::run::config::{Scale, Seeds};
 use rethink::store::Store;
+use rethink_cli::selftest;
+use rethink_nn::device::Device;
+use rethink_nn::kernels::gaussian::Gaussian;
+use rethink_nn::kernels::random_conv::RandomConv;
+use rethink_nn::models::Init;
+use rethink_nn::models::{ModelKind, Network};
 
 const CARD: Device = Device::Cuda { card: 0, tf32: false };
 
@@ -102,7 +103,7 @@ fn a_run_on_a_card_is_kept_as_one() {
     let record = &run.record;
     assert_eq!(
         (record.train_accuracy, record.ending),
-        (Some(1.0), rethink::train::Ending::Fitted),
+        (Some(1.0), rethink::run::train::Ending::Fitted),
         "{record:?}"
     );
     // Random labels teach nothing: 100 test images, chance 10 %.

@@ -1,19 +1,20 @@
 //! The paper's sentences as checks: for each, made-up results that bear it out, and some that it must fail on.
 
 use polars::prelude::{Column, DataFrame};
-use rethink::augment::Augmentation;
 use rethink::claims::{Check, Verdict, all, check_all};
-use rethink::config::{DataId, RunConfig, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::DataId;
+use rethink::data::augmentation::Augmentation;
+use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split};
-use rethink::device::Device;
-use rethink::measurement::{Measured, MeasuredRecord, Measurement, Quantity};
-use rethink::models::ModelKind;
-use rethink::paper::{TABLE_2, Table2Row};
-use rethink::provenance::Provenance;
-use rethink::recipe::{self, fig1a, fig2b, table1, table2, table4};
+use rethink::measure::{Measured, MeasuredRecord, Measurement, Quantity};
+use rethink::paper::reported::{TABLE_2, Table2Row};
+use rethink::paper::{self, fig1a, fig2b, table1, table2, table4};
+use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::provenance::Provenance;
+use rethink::run::train::{Ending, Row, Trained};
 use rethink::store::{Run, finish};
-use rethink::train::{Ending, Row, Trained};
+use rethink_nn::device::Device;
+use rethink_nn::models::ModelKind;
 use serde_json::json;
 use std::sync::LazyLock;
 
@@ -80,7 +81,7 @@ fn expect(runs: &[Run], id: &str, expected: Verdict) {
 fn table_1() -> Vec<Run> {
     let configs = table1::RECIPE.runs(data(), Scale::Paper);
     let rows = table1::rows();
-    let run = |(config, (row, _)): (&RunConfig, &(&rethink::paper::Table1Row, ModelKind))| {
+    let run = |(config, (row, _)): (&RunConfig, &(&rethink::paper::reported::Table1Row, ModelKind))| {
         let epochs = if row.random_labels { 40 } else { 15 };
         made(config, &losses(epochs), row.train / 100.0, &[row.test / 100.0])
     };

@@ -1,16 +1,16 @@
 //! Section 2.2 and section 5's argument: what is measured, on the embedded data.
 
 use polars::prelude::DataFrame;
-use rethink::complexity::Class;
-use rethink::complexity::rademacher::vc_bound;
-use rethink::config::Scale;
-use rethink::corruption::Corruption;
+use rethink::data::corruption::Corruption;
 use rethink::data::{self, Dataset};
-use rethink::measurement::{Measurement, Quantity, digest};
-use rethink::models::ModelKind;
-use rethink::recipe::{self, Product};
+use rethink::measure::complexity::Class;
+use rethink::measure::rademacher::vc_bound;
+use rethink::measure::unfinished::Unfinished;
+use rethink::measure::{Measurement, Quantity, digest};
+use rethink::paper::{self, Product};
+use rethink::run::config::Scale;
 use rethink::study::Study;
-use rethink::unfinished::Unfinished;
+use rethink_nn::models::ModelKind;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! The six modifications of section 2.1, and appendix A's preprocessing: their statistics, and the
 //! faults of public reproductions.
 
-use rethink::corruption::{Corruption, partially_corrupted, random_labels};
+use rethink::data::corruption::{Corruption, partially_corrupted, random_labels};
 use rethink::data::{Dataset, Split};
-use rethink::preprocess::{CROP, Pixels, centre, crop, whiten};
+use rethink_nn::image::{CROP, Pixels, centre, crop, whiten};
 
 /// `n` 32x32x3 images of formula bytes; channel means differ.
 fn data(n: usize) -> Dataset {

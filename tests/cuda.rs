@@ -2,17 +2,17 @@
 //! kernels included; with a CUDA toolkit, the program is built, and says what is missing.
 
 use polars::prelude::DataFrame;
-use rethink::cuda::selftest::{self, Check, TOLERANCE};
-use rethink::cuda::{dense, kernels, place};
 use rethink::data::shapes10;
-use rethink::jupyter::setup::outside_cargo;
-use rethink::kernels::dense::{Dense, Products};
-use rethink::kernels::equation::{KernelEquation, Preprocessing, Width, measure_on};
-use rethink::kernels::gabor::Gabor;
-use rethink::kernels::gaussian::Gaussian;
-use rethink::kernels::random_conv::{Filters, RandomConv};
-use rethink::kernels::solve::Kernel;
-use rethink::models::{ModelKind, Network};
+use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width, measure_on};
+use rethink_cli::jupyter::setup::outside_cargo;
+use rethink_cli::selftest::{self, Check, TOLERANCE};
+use rethink_nn::cuda::{dense, kernels, place};
+use rethink_nn::kernels::dense::{Dense, Products};
+use rethink_nn::kernels::gabor::Gabor;
+use rethink_nn::kernels::gaussian::Gaussian;
+use rethink_nn::kernels::random_conv::{Filters, RandomConv};
+use rethink_nn::kernels::solve::Kernel;
+use rethink_nn::models::{ModelKind, Network};
 use rethink_tests::emulated::{Emulated, compiler, emulation};
 use rethink_tests::{rethink_bin, root};
 use serde_json::Value;

@@ -1,9 +1,9 @@
 //! What `rethink notebooks check` calls equal, and how it tells of what is not.
 
-use rethink::jupyter::close::{self, Tolerance};
-use rethink::jupyter::expected::{Difference, Rule, differences, folder};
-use rethink::jupyter::outputs::{CELLS, Outputs};
-use rethink::jupyter::sanitize::sanitize;
+use rethink_cli::jupyter::close::{self, Tolerance};
+use rethink_cli::jupyter::expected::{Difference, Rule, differences, folder};
+use rethink_cli::jupyter::outputs::{CELLS, Outputs};
+use rethink_cli::jupyter::sanitize::sanitize;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

@@ -1,19 +1,19 @@
 //! Export for papers: a small paper with every figure and table compiles for every venue, and `rethink export` takes what
 //! the store has and says what it lacks.
 
-use rethink::config::{RunConfig, Scale};
-use rethink::corruption::Corruption;
+use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split};
-use rethink::figures::Drawing;
-use rethink::figures::export::Family;
-use rethink::latex;
-use rethink::manuscript::{self, Item, Origin};
-use rethink::recipe::{self, Product, Recipe, Results, Source};
+use rethink::paper::{self, Product, Recipe, Results, Source};
+use rethink::run::config::{RunConfig, Scale};
+use rethink::run::train::{Ending, Row, Trained};
 use rethink::store::{Run, finish};
 use rethink::study::{Stored, Study};
-use rethink::tables::{Align, Table};
-use rethink::train::{Ending, Row, Trained};
-use rethink::venue::Venue;
+use rethink_cli::manuscript::{self, Item, Origin};
+use rethink_plot::Drawing;
+use rethink_plot::export::Family;
+use rethink_plot::latex;
+use rethink_plot::tables::{Align, Table};
+use rethink_plot::venue::Venue;
 use rethink_tests::rethink_bin;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,11 +42,11 @@ fn trained(config: &RunConfig) -> Trained {
         Corruption::RandomPixels => 0.5,
         Corruption::Gaussian { .. } => 0.4,
     };
-    let second = config.seeds != rethink::config::Seeds::repeat(0);
+    let second = config.seeds != rethink::run::config::Seeds::repeat(0);
     let lost = second
         && (matches!(config.corruption, Corruption::Gaussian { .. })
-            || config.model == rethink::models::ModelKind::InceptionNoBn);
-    let photographs = config.model == rethink::models::ModelKind::InceptionV3;
+            || config.model == rethink_nn::models::ModelKind::InceptionNoBn);
+    let photographs = config.model == rethink_nn::models::ModelKind::InceptionV3;
     let count = 24u32;
     let row = |i: u32| {
         let x = f64::from(i) / f64::from(count) + 0.04 * noise(u64::from(second));
@@ -175,7 +175,7 @@ fn figures_have_the_venues_size_and_type() {
                 assert_eq!(fonts, ["LiberationSerif"], "{}", drawing.id);
             }
             // The same figure in the project's own style is the same to the byte.
-            let own = styled.restyled(&rethink::figures::Style::default()).unwrap();
+            let own = styled.restyled(&rethink_plot::Style::default()).unwrap();
             assert!(own.svg == drawing.svg && own.svg.contains("Liberation Sans"), "{}", drawing.id);
         }
     }
@@ -396,7 +396,7 @@ fn captions_say_scale_and_provenance() {
     manuscript::write(items(), "about", Venue::Neurips, folder.path()).unwrap();
     let caption = fs::read_to_string(folder.path().join("fig1b-caption.tex")).unwrap();
     let item = items().iter().find(|i| i.recipe.id == "fig1b").unwrap();
-    let revision = rethink::provenance::revision();
+    let revision = rethink::run::provenance::revision();
     for part in [
         "\\caption{Time to fit 99 \\% of the training set",
         " After figure 1b of Zhang et al. (2017). ",

@@ -3,9 +3,9 @@
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use rethink::data;
-use rethink::expressivity::Sample;
-use rethink::expressivity::corollary1::{DeepNetwork, EXTRA};
-use rethink::expressivity::theorem1::{TwoLayer, knots, matrix, smallest_eigenvalue, solve};
+use rethink::measure::corollary1::{DeepNetwork, EXTRA};
+use rethink::measure::expressivity::Sample;
+use rethink::measure::theorem1::{TwoLayer, knots, matrix, smallest_eigenvalue, solve};
 use rethink_tests::formula;
 
 fn largest_error(outputs: &[f64], targets: &[f64]) -> f64 {

@@ -6,16 +6,16 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rethink::config::{RunConfig, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::corruption::Corruption;
 use rethink::data::fetch::{Patience, Remote, RemoteFile, fetch_into};
 use rethink::data::{Dataset, Format, cifar, shapes10};
-use rethink::measurement::Measurement;
-use rethink::models::ModelKind;
-use rethink::recipe::{self, Source};
+use rethink::measure::Measurement;
+use rethink::paper::{self, Source};
+use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::train::train;
 use rethink::store::Store;
 use rethink::study::Study;
-use rethink::train::train;
+use rethink_nn::models::ModelKind;
 use rethink_tests::rethink_bin;
 use rethink_tests::server::Server;
 use std::collections::BTreeMap;

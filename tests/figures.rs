@@ -1,9 +1,10 @@
 //! Figures and tables: from synthetic frames shaped like real runs' to files that are read back.
 
 use polars::prelude::*;
-use rethink::figures::{Drawing, Note, PRINT_DPI, export, fig1a, fig1b, fig1c, fig2b, fig3, theme};
-use rethink::models::{ModelKind, plan};
-use rethink::tables::{Align, Table};
+use rethink::paper::{fig1a, fig1b, fig1c, fig2b, fig3};
+use rethink_nn::models::{ModelKind, plan};
+use rethink_plot::tables::{Align, Table};
+use rethink_plot::{Drawing, Note, PRINT_DPI, export, theme};
 use serde_json::json;
 use std::collections::HashSet;
 use std::fs;

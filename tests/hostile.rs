@@ -8,19 +8,19 @@ use clap::Parser;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
-use rethink::cli::command::{Action, Command};
-use rethink::config::{RunConfig, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::corruption::Corruption;
 use rethink::data::imagenet::decode_bytes;
 use rethink::data::{Dataset, Split, cifar, imagenet, mnist};
-use rethink::measurement::{Measurement, Quantity};
-use rethink::models::ModelKind;
-use rethink::models::own::Own;
-use rethink::recipe;
+use rethink::measure::unfinished::{Unfinished, each};
+use rethink::measure::{Measurement, Quantity};
+use rethink::paper;
+use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::train::{self, Progress, train};
 use rethink::store::{self, Store};
 use rethink::study::Study;
-use rethink::train::{self, Progress, train};
-use rethink::unfinished::{Unfinished, each};
+use rethink_cli::commands::command::{Action, Command};
+use rethink_nn::models::ModelKind;
+use rethink_nn::models::own::Own;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::io::Write;
@@ -295,7 +295,7 @@ fn checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let data = small(10);
     let config = tiny(&data, 3);
-    let mut quiet = |_: &rethink::train::Row| ();
+    let mut quiet = |_: &rethink::run::train::Row| ();
     let progress = Progress {
         folder: Some(folder.path().to_path_buf()),
         events: None,
@@ -309,7 +309,7 @@ fn checkpoints() {
     let whole = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
     every(300, &valid, "checkpoint.safetensors", |bytes| {
         fs::write(&path, bytes).unwrap();
-        let mut quiet = |_: &rethink::train::Row| ();
+        let mut quiet = |_: &rethink::run::train::Row| ();
         let progress = Progress { folder: Some(folder.path().to_path_buf()), ..Progress::quiet(&mut quiet) };
         let trained =
             train(&config, &data, progress).map_err(|e| e.to_string())?.expect("it goes on to the end");
@@ -327,7 +327,7 @@ fn configurations() {
         config.key();
         let layers =
             config.model.plan([config.input.min(512); 3], 10, config.width).map_err(|e| e.to_string())?;
-        rethink::models::plan::output(&layers, [config.input.min(512); 3])
+        rethink_nn::models::plan::output(&layers, [config.input.min(512); 3])
             .map(|_| ())
             .map_err(|e| e.to_string())
     });

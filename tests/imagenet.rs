@@ -2,19 +2,19 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rethink::augment::Augmentation;
-use rethink::config::{RunConfig, Scale, Seeds};
-use rethink::corruption::{Corruption, random_labels};
+use rethink::data::augmentation::Augmentation;
+use rethink::data::corruption::{Corruption, random_labels};
 use rethink::data::imagenet::{LeftOut, Place, decode_bytes, read_as};
+use rethink::data::preprocessing::{Area, Photograph};
 use rethink::data::{self, Dataset, Format};
-use rethink::examples::Examples;
-use rethink::models::count_top;
-use rethink::paper::TABLE_2;
-use rethink::preprocess::{Area, Photograph};
-use rethink::recipe::{self, Source, fig2a, table2};
+use rethink::paper::reported::TABLE_2;
+use rethink::paper::{self, Source, fig2a, table2};
+use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::examples::Examples;
+use rethink::run::train::{Ending, Progress, Row, Trained, train};
 use rethink::store::digest;
 use rethink::study::Study;
-use rethink::train::{Ending, Progress, Row, Trained, train};
+use rethink_nn::models::count_top;
 use rethink_tests::{real_data, rethink_bin, root};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -282,7 +282,7 @@ fn random_labels_stay_the_same_while_augmented_images_change() {
         .unwrap()
         .with(last, |p| p.resized(Area::central(p.height, p.width), 75, &mut central))
         .unwrap();
-    rethink::preprocess::centre_values(&mut central);
+    rethink::data::preprocessing::centre_values(&mut central);
     assert_eq!(first.0[..central.len()], central[..]);
 }
 
@@ -490,7 +490,7 @@ fn small_images_are_enlarged_for_a_network_that_needs_it() {
     let photograph = Photograph { width: 32, height: 32, rgb };
     let mut central = vec![0.0; 3 * 75 * 75];
     photograph.resized(Area::central(32, 32), 75, &mut central);
-    rethink::preprocess::centre_values(&mut central);
+    rethink::data::preprocessing::centre_values(&mut central);
     assert_eq!(images, central);
 }
 

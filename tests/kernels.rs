@@ -1,21 +1,22 @@
 //! Section 5's kernels: the factorisation, the equation, the features, and the rows of table 3. Expected values are NumPy's and
 //! PyTorch's (fixtures/kernels.py).
 
-use rethink::config::{DataId, Scale};
+use rethink::data::DataId;
 use rethink::data::{self, Dataset};
-use rethink::kernels::choice::{self, Free, WEIGHTS, WIDTHS};
-use rethink::kernels::equation::{
+use rethink::measure::kernel_equation::{
     Choice, KernelEquation, OnConv, Preprocessing, Width, error, gaussian_bytes, measure, square_bytes,
 };
-use rethink::kernels::gabor::Gabor;
-use rethink::kernels::gaussian::{Gaussian, exp_negative};
-use rethink::kernels::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
-use rethink::kernels::solve::{TOLERANCE, solve};
-use rethink::kernels::triangle::{TILE, Triangle, bytes, check_memory};
-use rethink::measurement::{self, Measurement, Quantity};
-use rethink::recipe::{self, Product, Results, table3};
+use rethink::measure::unfinished::Unfinished;
+use rethink::measure::{self, Measurement, Quantity};
+use rethink::paper::{self, Product, Results, table3};
+use rethink::run::config::Scale;
 use rethink::study::Study;
-use rethink::unfinished::Unfinished;
+use rethink_nn::kernels::choice::{self, Free, WEIGHTS, WIDTHS};
+use rethink_nn::kernels::gabor::Gabor;
+use rethink_nn::kernels::gaussian::{Gaussian, exp_negative};
+use rethink_nn::kernels::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
+use rethink_nn::kernels::solve::{TOLERANCE, solve};
+use rethink_nn::kernels::triangle::{TILE, Triangle, bytes, check_memory};
 use rethink_tests::formula;
 use serde_json::Value;
 use std::fs;

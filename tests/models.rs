@@ -8,11 +8,11 @@ use dfdx::prelude::{
     AsArray, Backward, Cpu, LoadFromSafetensors, NumParams, Optimizer, SaveToSafetensors, SgdConfig,
     TensorFromVec, Trace, ZeroGrads,
 };
-use rethink::config::Init;
-use rethink::models::plan::{self, Planned};
-use rethink::models::{ModelKind, Network, Parameter, boxed};
-use rethink::ops::Pass;
-use rethink::optim::SgdStep;
+use rethink_nn::models::Init;
+use rethink_nn::models::plan::{self, Planned};
+use rethink_nn::models::{ModelKind, Network, Parameter, boxed};
+use rethink_nn::ops::Pass;
+use rethink_nn::optim::SgdStep;
 use rethink_tests::{compare, fill, formula, without_dropout};
 use serde_json::Value;
 

@@ -2,13 +2,13 @@
 //!
 //! The first test of a fresh clone sets up the kernel and the Python environment (minutes).
 
-use rethink::cli::notebooks::settings;
-use rethink::config::Scale;
-use rethink::jupyter::expected::Rule;
-use rethink::jupyter::outputs::Outputs;
-use rethink::jupyter::{self, Environment, expected, kernel, run};
-use rethink::recipe;
+use rethink::paper;
+use rethink::run::config::Scale;
 use rethink::study::Study;
+use rethink_cli::commands::notebooks::settings;
+use rethink_cli::jupyter::expected::Rule;
+use rethink_cli::jupyter::outputs::Outputs;
+use rethink_cli::jupyter::{self, Environment, expected, kernel, run};
 use rethink_tests::{rethink_bin, root};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -279,7 +279,7 @@ fn a_failing_cell_is_named_with_what_it_said() {
     }
 }
 
-/// Each cell is linked with a copy of polars of its own; see `rethink::frames`.
+/// Each cell is linked with a copy of polars of its own; see `rethink_plot::frames`.
 #[test]
 fn columns_of_stored_runs_are_found_in_every_later_cell() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -314,7 +314,7 @@ fn columns_of_stored_runs_are_found_in_every_later_cell() {
         })
         .collect();
     let frame = recipe::fig2b::frame(&runs).unwrap();
-    let tests = rethink::frames::column(&frame, "test_accuracy").unwrap();
+    let tests = rethink_plot::frames::column(&frame, "test_accuracy").unwrap();
     expected.push(format!("{:?}", tests.f64().unwrap().iter().flatten().sum::<f64>()));
     assert_eq!(said, [expected.clone(), expected].concat());
 }

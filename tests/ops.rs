@@ -3,18 +3,18 @@
 //! `fixtures/ops.json` was made with PyTorch by `fixtures/ops.py`.
 
 use dfdx::prelude::*;
-use rethink::ops::activation::Activation;
-use rethink::ops::concat::concat;
-use rethink::ops::conv::{Conv2d, Padding, Window, conv2d};
-use rethink::ops::conv_norm::conv_norm;
-use rethink::ops::dropout::dropout;
-use rethink::ops::gemm::{Matrix, product};
-use rethink::ops::lanes::{self, LANES, Order, arrange};
-use rethink::ops::linear::InputGradient;
-use rethink::ops::lrn::local_response_norm;
-use rethink::ops::norm::{BatchNorm, batch_norm};
-use rethink::ops::pool::{global_mean, max_pool, mean_pool};
-use rethink::ops::{Image, Pass, Rows, Size, elements, elements_mut};
+use rethink_nn::ops::activation::Activation;
+use rethink_nn::ops::concat::concat;
+use rethink_nn::ops::conv::{Conv2d, Padding, Window, conv2d};
+use rethink_nn::ops::conv_norm::conv_norm;
+use rethink_nn::ops::dropout::dropout;
+use rethink_nn::ops::gemm::{Matrix, product};
+use rethink_nn::ops::lanes::{self, LANES, Order, arrange};
+use rethink_nn::ops::linear::InputGradient;
+use rethink_nn::ops::lrn::local_response_norm;
+use rethink_nn::ops::norm::{BatchNorm, batch_norm};
+use rethink_nn::ops::pool::{global_mean, max_pool, mean_pool};
+use rethink_nn::ops::{Image, Pass, Rows, Size, elements, elements_mut};
 use rethink_tests::{compare, formula};
 use serde_json::Value;
 

@@ -2,14 +2,16 @@
 
 use clap::Parser;
 use rethink::claims::Verdict;
-use rethink::cli::command::{Action, Command};
-use rethink::config::{DecayOn, Init, Optimizer, RunConfig, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
-use rethink::models::ModelKind;
 use rethink::overrides::Overrides;
-use rethink::recipe;
+use rethink::paper;
+use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::study::Study;
+use rethink_cli::commands::command::{Action, Command};
+use rethink_nn::models::Init;
+use rethink_nn::models::ModelKind;
+use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_tests::rethink_bin;
 use std::path::Path;
 use std::process;
@@ -83,7 +85,7 @@ fn what_depends_on_a_changed_value_follows_it() {
     assert_eq!(of("batch=1000").log_every, 10);
     let alexnet = |set: &str| {
         let all = configs(Scale::Paper, "fig1b", set);
-        all.into_iter().find(|c| c.model == rethink::models::ModelKind::Alexnet).unwrap().hyper.init
+        all.into_iter().find(|c| c.model == rethink_nn::models::ModelKind::Alexnet).unwrap().hyper.init
     };
     assert_eq!((alexnet(""), alexnet("width=0.125")), (Init::Tutorial, Init::Glorot));
     // What a recipe has chosen itself stays.

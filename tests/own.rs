@@ -1,11 +1,11 @@
 //! Data, corruptions and networks of one's own.
 
-use rethink::config::Scale;
-use rethink::corruption::Corruption;
 use rethink::data::Dataset;
-use rethink::models::plan::Layer;
-use rethink::models::{ModelKind, Own};
+use rethink::data::corruption::Corruption;
+use rethink::run::config::Scale;
 use rethink::study::Study;
+use rethink_nn::models::plan::Layer;
+use rethink_nn::models::{ModelKind, Own};
 use rethink_tests::rethink_bin;
 use std::fs;
 use std::process::Command;

@@ -2,10 +2,10 @@
 //!
 //! `fixtures/parity.json` was made with PyTorch by `fixtures/parity.py`: losses in float64, and in float32.
 
-use rethink::config::Init;
-use rethink::models::{ModelKind, Network, boxed};
-use rethink::ops::Pass;
-use rethink::optim::SgdStep;
+use rethink_nn::models::Init;
+use rethink_nn::models::{ModelKind, Network, boxed};
+use rethink_nn::ops::Pass;
+use rethink_nn::optim::SgdStep;
 use rethink_tests::{fill, formula, without_dropout};
 use serde_json::Value;
 

@@ -1,16 +1,18 @@
 //! Recipes: the configurations they ask for, and the frames and verdicts they make of runs.
 
-use rethink::augment::Augmentation;
-use rethink::config::{DecayOn, Init, Optimizer, RunConfig, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::augmentation::Augmentation;
+use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split};
-use rethink::figures::Note;
-use rethink::models::{ModelKind, plan};
-use rethink::paper::{TABLE_1, TABLE_4};
-use rethink::recipe::{self, Product, Recipe, Results, Source, fig1a, fig1b, fig1c, fig2b, table1, table4};
+use rethink::paper::reported::{TABLE_1, TABLE_4};
+use rethink::paper::{self, Product, Recipe, Results, Source, fig1a, fig1b, fig1c, fig2b, table1, table4};
+use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::train::{Ending, Row, Trained};
 use rethink::store::{Run, finish};
 use rethink::study::Study;
-use rethink::train::{Ending, Row, Trained};
+use rethink_nn::models::Init;
+use rethink_nn::models::{ModelKind, plan};
+use rethink_nn::optim::{DecayOn, Optimizer};
+use rethink_plot::Note;
 
 /// As many images as CIFAR-10, of one pixel's information.
 fn data(train: usize, test: usize) -> Dataset {

@@ -1,12 +1,12 @@
 //! The main job, end to end, at scale smoke: `rethink reproduce` in the real kernel.
 
-use rethink::config::Scale;
-use rethink::jupyter::close::Tolerance;
-use rethink::jupyter::expected::differences;
-use rethink::jupyter::outputs::Outputs;
-use rethink::jupyter::{self, run};
-use rethink::products::{self, Damage, DamageKind, Manifest};
+use rethink::run::config::Scale;
 use rethink::study::Study;
+use rethink_cli::jupyter::close::Tolerance;
+use rethink_cli::jupyter::expected::differences;
+use rethink_cli::jupyter::outputs::Outputs;
+use rethink_cli::jupyter::{self, run};
+use rethink_cli::products::{self, Damage, DamageKind, Manifest};
 use rethink_tests::{rethink_bin, root};
 use serde_json::Value;
 use std::fs;
@@ -70,7 +70,7 @@ fn check_book(out: &Path) {
     assert!(first.contains("<svg") && first.contains("average training loss"), "the figure is in its page");
     assert!(first.contains("url(\"LiberationSans-Regular.ttf\")"), "in its font");
     let font = fs::read(folder.join("LiberationSans-Regular.ttf")).unwrap();
-    assert!(font == rethink::figures::export::Family::Sans.file().1);
+    assert!(font == rethink_plot::export::Family::Sans.file().1);
     assert!(read(pages[1]).contains("MLP 1x512"), "the table is in its page");
 }
 
@@ -287,7 +287,7 @@ fn an_executed_copy_is_the_record_of_its_run_and_runs_again() {
     let record = &json["metadata"]["rethink"];
     assert_eq!(record["parameters"]["RETHINK_SET"], "epochs=1,n=100");
     assert_eq!(record["exception"], Value::Null);
-    assert_eq!(record["by"]["provenance"]["revision"], rethink::provenance::revision());
+    assert_eq!(record["by"]["provenance"]["revision"], rethink::run::provenance::revision());
     assert!(record["by"]["provenance"]["crates"]["dfdx"].is_string(), "{record}");
     let times = |of: &Value| {
         let text = |name: &str| of[name].as_str().unwrap_or_else(|| panic!("no {name}: {of}")).to_string();

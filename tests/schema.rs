@@ -5,14 +5,15 @@
 //! `rethink sweep theorem1 --data shapes10 --scale smoke`.
 
 use clap::Parser;
-use rethink::cli::command::{Action, Command as Line};
-use rethink::config::{SCHEMA, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
-use rethink::measurement::{Measurement, Quantity};
-use rethink::models::ModelKind;
+use rethink::measure::{Measurement, Quantity};
+use rethink::run::config::{SCHEMA, Scale, Seeds};
+use rethink::run::strict;
 use rethink::store::{self, Store};
-use rethink::{Error, recipe, strict};
+use rethink::{Error, paper};
+use rethink_cli::commands::command::{Action, Command as Line};
+use rethink_nn::models::ModelKind;
 use rethink_tests::{rethink_bin, root};
 use std::fs;
 use std::path::Path;
@@ -241,7 +242,7 @@ fn records_of_a_version_to_come_are_refused_by_name() {
     fs::write(&run, with_record(&run, |_| ())).unwrap();
     assert_eq!(store.all().unwrap().len(), 1);
     let own = serde_json::to_string(&config).unwrap();
-    assert_eq!(strict::from_json::<rethink::config::RunConfig>(&own).unwrap(), config);
+    assert_eq!(strict::from_json::<rethink::run::config::RunConfig>(&own).unwrap(), config);
 }
 
 /// Every command counts a run once and says what it passes over, once.

@@ -1,13 +1,13 @@
 //! What a notebook's cell shows of frames and of several figures at once.
 
 use polars::prelude::{Column, DataFrame};
-use rethink::config::Scale;
-use rethink::figures::export;
-use rethink::mathml::in_markdown;
-use rethink::recipe::Product;
+use rethink::paper::Product;
+use rethink::run::config::Scale;
 use rethink::show::{html, table, together};
 use rethink::study::Study;
-use rethink::tables::{Align, Table};
+use rethink_cli::mathml::in_markdown;
+use rethink_plot::export;
+use rethink_plot::tables::{Align, Table};
 
 fn frame(rows: usize) -> DataFrame {
     let values: Vec<f64> = (0..rows).map(|row| row as f64 / 3.0).collect();

@@ -1,8 +1,8 @@
 //! A sweep as a job array, on a real Slurm of two nodes that the test starts on this machine and stops.
 
-use rethink::config::Scale;
 use rethink::data::shapes10;
-use rethink::recipe;
+use rethink::paper;
+use rethink::run::config::Scale;
 use rethink_tests::rethink_bin;
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -1,14 +1,14 @@
 //! TensorBoard event files: read back record by record, and by the tensorboard package itself where
 //! RETHINK_TENSORBOARD names a Python that has it (`fixtures/tensorboard_read.py`).
 
-use rethink::config::{Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
-use rethink::models::ModelKind;
-use rethink::recipe::setting;
+use rethink::run::appendix_a::setting;
+use rethink::run::config::{Scale, Seeds};
+use rethink::run::tensorboard::Events;
+use rethink::run::train::{Progress, Row, train};
 use rethink::store::{Run, Store};
-use rethink::tensorboard::Events;
-use rethink::train::{Progress, Row, train};
+use rethink_nn::models::ModelKind;
 use rethink_tests::root;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

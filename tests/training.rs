@@ -3,17 +3,20 @@
 //! `fixtures/mlp_step.json` was made with PyTorch by `fixtures/mlp_step.py`.
 
 use clap::Parser;
-use rethink::cli::command::{Action, Command};
-use rethink::config::{DataId, DecayOn, Hyper, Init, Optimizer, RunConfig, Scale, Seeds};
-use rethink::corruption::Corruption;
+use rethink::data::DataId;
+use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
-use rethink::history::Origin;
-use rethink::models::{ModelKind, Network, Parameter};
-use rethink::ops::Pass;
-use rethink::optim::{Memory, Rules, SgdStep};
-use rethink::recipe::setting;
+use rethink::run::appendix_a::setting;
+use rethink::run::config::{Hyper, RunConfig, Scale, Seeds};
+use rethink::run::history::Origin;
+use rethink::run::train::{Ending, Progress, Row, Trained, train};
 use rethink::store::{Event, Run, Store, digest};
-use rethink::train::{Ending, Progress, Row, Trained, train};
+use rethink_cli::commands::command::{Action, Command};
+use rethink_nn::models::Init;
+use rethink_nn::models::{ModelKind, Network, Parameter};
+use rethink_nn::ops::Pass;
+use rethink_nn::optim::{DecayOn, Optimizer};
+use rethink_nn::optim::{Memory, Rules, SgdStep};
 use rethink_tests::{formula, root};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -155,7 +158,7 @@ fn bad_batches_are_errors() {
     let mut network = network(ModelKind::Mlp1x512);
     let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
     let error = |result: rethink::Result<_>| {
-        result.map(|_: rethink::models::StepOutcome| ()).unwrap_err().to_string()
+        result.map(|_: rethink_nn::models::StepOutcome| ()).unwrap_err().to_string()
     };
     assert!(
         error(network.train_step(vec![0.0; 100], &[1], step, Pass::training_step(0, 0)))

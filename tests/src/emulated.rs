@@ -3,8 +3,8 @@
 
 use crate::root;
 use dfdx::prelude::{Cpu, CpuError};
-use rethink::cuda::{Backend, Buffer, Sgemm, kernels};
-use rethink::ops::gemm::{Matrix, product};
+use rethink_nn::cuda::{Backend, Buffer, Sgemm, kernels};
+use rethink_nn::ops::gemm::{Matrix, product};
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::path::Path;
 use std::process::Command;

@@ -3,9 +3,9 @@
 pub mod emulated;
 pub mod server;
 
-use rethink::jupyter::setup::outside_cargo;
-use rethink::models::plan::Layer;
-use rethink::models::{Network, Parameter};
+use rethink_cli::jupyter::setup::outside_cargo;
+use rethink_nn::models::plan::Layer;
+use rethink_nn::models::{Network, Parameter};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;

@@ -1,0 +1,256 @@
+//! Images per second of training, for every model, in turns with PyTorch where a Python that has it
+//! is named.
+//!
+//! Machines are noisy: the two sides take short turns, and medians are compared.
+
+pub mod kernels;
+pub mod notebooks;
+
+use crate::{Error, Result};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rethink_nn::device::Device;
+use rethink_nn::image::CROP;
+use rethink_nn::models::{ModelKind, Network, PYTORCH};
+use rethink_nn::ops::Pass;
+use rethink_nn::optim::SgdStep;
+use rethink_nn::{ops, threads};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+/// Images a step of the networks for CIFAR-10.
+pub const BATCH: usize = 128;
+/// Of those, images that batches are taken from.
+const IMAGES: usize = 4096;
+/// Images a step of Inception V3, at 299x299 pixels and 1,000 classes.
+const BATCH_V3: usize = 8;
+const TURNS: usize = 9;
+/// Seconds that one side's turn takes, about.
+const TURN: f64 = 1.0;
+
+/// One model's rates, in images per second.
+#[derive(Clone, Debug)]
+pub struct Rate {
+    /// Architecture.
+    pub model: ModelKind,
+    /// Ours, median over the turns.
+    pub ours: f64,
+    /// PyTorch's, median over the turns.
+    pub peer: Option<f64>,
+    /// The most memory that our process held while it trained this model, in bytes; Linux alone tells.
+    pub ours_memory: Option<u64>,
+    /// The same of PyTorch's process.
+    pub peer_memory: Option<u64>,
+}
+
+impl Rate {
+    /// Ours over the peer's.
+    pub fn ratio(&self) -> Option<f64> {
+        Some(self.ours / self.peer?)
+    }
+}
+
+/// Seconds of one thing, medians over the turns.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// What is timed.
+    pub what: &'static str,
+    /// Seconds, ours.
+    pub ours: f64,
+    /// Seconds, the peer's.
+    pub peer: Option<f64>,
+}
+
+impl Timing {
+    /// How many times as fast ours is.
+    pub fn ratio(&self) -> Option<f64> {
+        Some(self.peer? / self.ours)
+    }
+}
+
+struct Trainer {
+    network: Box<dyn Network>,
+    image: usize,
+    images: Vec<f32>,
+    labels: Vec<u16>,
+    batch: usize,
+}
+
+impl Trainer {
+    fn new(model: ModelKind, device: Device) -> Result<Trainer> {
+        let (side, classes, batch, count) = match model {
+            ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => (299, 1000, BATCH_V3, 4 * BATCH_V3),
+            _ => (CROP, 10, BATCH, IMAGES),
+        };
+        let image = 3 * side * side;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let images = (0..count * image).map(|_| rng.random_range(-1.7..1.7)).collect();
+        let labels = (0..count).map(|_| rng.random_range(0..classes)).collect();
+        let network = model.build_for([side, side, 3], classes.into(), 1.0, model.init(), 0)?;
+        let network = device.take(network)?;
+        Ok(Trainer { network, image, images, labels, batch })
+    }
+
+    /// Seconds for `steps` steps, gathering the batches included.
+    fn run(&mut self, steps: usize) -> Result<f64> {
+        let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+        let Trainer { image, batch, .. } = *self;
+        let count = self.labels.len();
+        let start = Instant::now();
+        threads::awake(|| -> Result<()> {
+            for index in 0..steps {
+                let first = index * batch % count;
+                // A stride that is no power of two: rows come from all over, as in a shuffled epoch.
+                let from = |i: usize| (first + i) * 2741 % count;
+                let mut images = vec![0.0; batch * image];
+                threads::each_chunk(&mut images, image, |i, to| {
+                    to.copy_from_slice(&self.images[from(i) * image..][..image]);
+                });
+                let labels: Vec<u16> = (0..batch).map(|i| self.labels[from(i)]).collect();
+                let pass = Pass::training_step(0, index as u64);
+                self.network.train_step(images, &labels, step, pass)?;
+            }
+            Ok(())
+        })?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
+
+/// The PyTorch process.
+struct Peer {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    program: String,
+    remedy: &'static str,
+}
+
+impl Peer {
+    /// Runs `script` in `python` with the number of threads and `arguments`; returns its first line too.
+    fn start(
+        python: &Path,
+        script: &str,
+        arguments: &[String],
+        remedy: &'static str,
+    ) -> Result<(Peer, String)> {
+        let program = python.display().to_string();
+        let failed =
+            |problem: String| Error::Program { program: program.clone(), problem, remedy: remedy.into() };
+        let mut child = Command::new(python)
+            .args(["-c", script, &rayon::current_num_threads().to_string()])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| failed(e.to_string()))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(failed("no pipe".into()));
+        };
+        let mut peer =
+            Peer { child, input, output: BufReader::new(output), program: program.clone(), remedy };
+        let greeting = peer.line()?;
+        Ok((peer, greeting))
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        match self.output.read_line(&mut line) {
+            Ok(n) if n > 0 => Ok(line.trim().to_string()),
+            _ => Err(Error::Program {
+                program: self.program.clone(),
+                problem: "it ended without an answer; its message is above".into(),
+                remedy: self.remedy.into(),
+            }),
+        }
+    }
+
+    fn ask(&mut self, question: &str) -> Result<String> {
+        // A failure to write shows as a missing answer.
+        let _ = writeln!(self.input, "{question}");
+        self.line()
+    }
+
+    /// Seconds for `steps` steps, and the most memory so far since the model was built.
+    fn run(&mut self, model: ModelKind, steps: usize) -> Result<(f64, Option<u64>)> {
+        let answer = self.ask(&format!("{model} {steps}"))?;
+        let (seconds, memory) = answer.split_once(' ').unwrap_or((&answer, ""));
+        let said = || Error::argument("benchmark", format!("PyTorch's side said {answer:?}"));
+        Ok((seconds.parse().map_err(|_| said())?, memory.parse().ok()))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Has the system count this process's peak of memory from now on.
+fn forget_peak() {
+    // Where there is no such file, `peak` has no answer either.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most memory that this process has held since [`forget_peak`], in bytes.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Measures `models` on `device`. `say` gets a line of what is measured against what.
+///
+/// Errors: [`Error::Program`] where `peer` is no Python with PyTorch; those of [`Device::take`].
+pub fn measure(
+    device: Device,
+    models: &[ModelKind],
+    peer: Option<&Path>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Rate>> {
+    let script = format!("{PYTORCH}\n{}", include_str!("bench_peer.py"));
+    let remedy =
+        "name a Python with PyTorch, such as one made by `python3 -m venv DIR && DIR/bin/pip install torch`";
+    let (place, arithmetic) = match device {
+        Device::Cpu => ("cpu".to_string(), "float32"),
+        Device::Cuda { card, tf32 } => (format!("cuda:{card}"), if tf32 { "tf32" } else { "float32" }),
+    };
+    let arguments = [place.clone(), arithmetic.to_string()];
+    let mut peer = peer.map(|python| Peer::start(python, &script, &arguments, remedy)).transpose()?;
+    let threads = rayon::current_num_threads();
+    let beside = peer.as_ref().map_or(String::new(), |(_, greeting)| format!(", in turns with {greeting}"));
+    say(&format!(
+        "rethink, {place}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}"
+    ));
+    let mut rates = Vec::new();
+    for &model in models {
+        ops::release_memory();
+        forget_peak();
+        let mut trainer = Trainer::new(model, device)?;
+        let batch = trainer.batch;
+        trainer.run(1)?;
+        let once = trainer.run(2)? / 2.0;
+        let steps = ((TURN / once) as usize).max(2);
+        let (mut ours, mut theirs, mut peer_memory) = (Vec::new(), Vec::new(), None);
+        for _ in 0..TURNS {
+            ours.push((steps * batch) as f64 / trainer.run(steps)?);
+            if let Some((peer, _)) = &mut peer {
+                let (seconds, memory) = peer.run(model, steps)?;
+                theirs.push((steps * batch) as f64 / seconds);
+                peer_memory = memory;
+            }
+        }
+        let peer = (!theirs.is_empty()).then(|| median(theirs));
+        // A card's memory is not the process's.
+        let ours_memory = peak().filter(|_| device == Device::Cpu);
+        rates.push(Rate { model, ours: median(ours), peer, ours_memory, peer_memory });
+    }
+    Ok(rates)
+}

@@ -1,0 +1,91 @@
+//! `rethink bench`.
+
+use crate::bench::Timing;
+use crate::commands::runs::terminal_table;
+use crate::{Result, bench, jupyter};
+use rethink_nn::device::Device;
+use rethink_nn::models::ModelKind;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Measures `models`, or every one where none is named, on `device`, and prints a table or a line of JSON each.
+pub fn bench(device: Device, models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()> {
+    let models = if models.is_empty() { &ModelKind::ALL } else { models };
+    let rates = bench::measure(device, models, peer, &mut |line| eprintln!("{line}"))?;
+    if json {
+        for rate in &rates {
+            println!(
+                "{}",
+                json!({ "model": rate.model.name(), "device": device.to_string(), "ours": rate.ours, "peer": rate.peer, "ratio": rate.ratio(),
+                        "ours_memory": rate.ours_memory, "peer_memory": rate.peer_memory })
+            );
+        }
+        return Ok(());
+    }
+    let header = [
+        "model",
+        "rethink, images/s",
+        "PyTorch, images/s",
+        "ratio",
+        "rethink, peak MiB",
+        "PyTorch, peak MiB",
+    ];
+    let mut table = terminal_table(&header);
+    for rate in &rates {
+        let optional = |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
+        let mebibytes = |v: Option<u64>| v.map_or("-".into(), |v| (v >> 20).to_string());
+        table.add_row(vec![
+            rate.model.title().to_string(),
+            optional(Some(rate.ours), if rate.ours < 100.0 { 2 } else { 0 }),
+            optional(rate.peer, if rate.ours < 100.0 { 2 } else { 0 }),
+            optional(rate.ratio(), 2),
+            mebibytes(rate.ours_memory),
+            mebibytes(rate.peer_memory),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// Measures the kernel equation of `n` points and prints a table or a line of JSON an operation.
+pub fn kernels(n: usize, peer: Option<&Path>, json: bool) -> Result<()> {
+    let timings = bench::kernels::measure(n, peer, &mut |line| eprintln!("{line}"))?;
+    print_timings(
+        &timings,
+        ["operation", "rethink, s", "NumPy and SciPy, s", "times as fast"],
+        json,
+        |timing| json!({ "operation": timing.what, "n": n, "ours": timing.ours, "peer": timing.peer, "ratio": timing.ratio() }),
+    );
+    Ok(())
+}
+
+/// Times `notebook` in the project's kernel, with `peer` in turns with evcxr as it comes, and prints a table or a line of
+/// JSON a quantity.
+pub fn notebooks(notebook: &Path, rounds: usize, peer: bool, json: bool) -> Result<()> {
+    let root = jupyter::root()?;
+    // The default is one of the project's, wherever this is called.
+    let notebook = if notebook.exists() { notebook.to_path_buf() } else { root.join(notebook) };
+    let timings = bench::notebooks::measure(&root, &notebook, rounds, peer, &mut |line| eprintln!("{line}"))?;
+    print_timings(
+        &timings,
+        ["seconds", "rethink", "evcxr as it comes", "times as fast"],
+        json,
+        |timing| json!({ "quantity": timing.what, "ours": timing.ours, "peer": timing.peer, "ratio": timing.ratio() }),
+    );
+    Ok(())
+}
+
+/// A table under `header`, or with `json` the line that `line` makes of each timing.
+fn print_timings(timings: &[Timing], header: [&str; 4], json: bool, line: impl Fn(&Timing) -> Value) {
+    if json {
+        timings.iter().for_each(|timing| println!("{}", line(timing)));
+        return;
+    }
+    let mut table = terminal_table(&header);
+    for timing in timings {
+        let optional = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
+        let ours = format!("{:.2}", timing.ours);
+        table.add_row(vec![timing.what.to_string(), ours, optional(timing.peer), optional(timing.ratio())]);
+    }
+    println!("{table}");
+}

@@ -1,0 +1,23 @@
+//! `rethink book`: the executed notebooks as pages to browse.
+
+use crate::{Result, book, jupyter};
+use rethink::study::Study;
+use std::path::PathBuf;
+
+/// Writes the book of `study`'s executed notebooks into `to` (where absent, `book` in the study's folder).
+///
+/// Errors: those of [`jupyter::ensure`] and [`book::write`].
+pub fn book(study: &Study, to: Option<PathBuf>) -> Result<()> {
+    book::check(study)?;
+    let environment = jupyter::ensure(&jupyter::root()?)?;
+    let to = match to {
+        Some(folder) => folder,
+        None => study.own_folder()?.join("book"),
+    };
+    let index = book::write(study, &environment, &to)?;
+    for notebook in book::altered(study)? {
+        eprintln!("warning: {} is not what its execution wrote", notebook.display());
+    }
+    println!("{}", index.display());
+    Ok(())
+}

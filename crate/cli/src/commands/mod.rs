@@ -1,0 +1,79 @@
+//! The commands of the program, one file a family. `command.rs` has the command line, which `main.rs` reads.
+
+pub mod bench;
+pub mod book;
+pub mod claims;
+pub mod command;
+pub mod data;
+pub mod export;
+#[cfg(feature = "mpi")]
+pub mod mpi;
+pub mod notebooks;
+pub mod reproduce;
+pub mod runs;
+pub mod selftest;
+
+use crate::{Error, Result};
+use rethink::paper;
+use rethink::run::config::Scale;
+use rethink::study::Study;
+use std::path::PathBuf;
+
+/// On what, how much, and where to: the options that the commands share.
+#[derive(Clone, Debug, clap::Args)]
+pub struct What {
+    /// smoke (seconds), small (minutes) or paper (hours to days an item)
+    #[arg(long, value_name = "SCALE", default_value = "small")]
+    pub scale: Scale,
+    /// cifar10, cifar10-lossless, mnist, imagenette, imagenet:DIR, shapes10 or a folder; several, separated by commas, for table 3 and
+    /// the norms; other items take the first [default: found in RETHINK_DATA; where that is unset, downloaded before, else
+    /// the embedded shapes10]
+    #[arg(long, value_name = "NAME")]
+    pub data: Option<String>,
+    /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: Option<u64>,
+    /// Folder of figures, tables and runs
+    #[arg(long, value_name = "DIR", default_value = "figures")]
+    pub out: PathBuf,
+}
+
+/// Other values of what the recipes choose.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Set {
+    /// Other values than the recipes', for every training run: epochs, n, test, width, batch, rate, momentum, decay,
+    /// decay-every, weight-decay, log-every, eval-every; models=NAME+NAME takes only these networks' runs. Can be given
+    /// several times. Figures and tables go to a folder of their own
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    set: Vec<String>,
+}
+
+impl Set {
+    /// The study with these values, for `recipe`s made of training runs.
+    ///
+    /// Errors: [`Error::Argument`] for an unknown name, a value out of its range, and values for a recipe that is made
+    /// of measurements.
+    pub fn study(&self, study: Study, only: &[String]) -> Result<Study> {
+        let study = study.set(self.set.join(",").parse()?)?;
+        if study.overrides.is_empty() {
+            return Ok(study);
+        }
+        for id in only {
+            if study.configs(paper::find(id)?).is_empty() {
+                let problem = format!("{id} is made of no training runs, so that nothing of it can be set");
+                return Err(Error::argument("--set", problem));
+            }
+        }
+        Ok(study)
+    }
+}
+
+impl What {
+    /// The study they describe.
+    ///
+    /// Errors: those of [`Study::new`].
+    pub fn study(&self) -> Result<Study> {
+        let study = Study::new(self.data.as_deref(), self.scale, &self.out)?;
+        Ok(Study { seeds: self.seeds, ..study })
+    }
+}

@@ -1,0 +1,222 @@
+//! `rethink reproduce`: sets up what is missing, runs the notebooks, writes figures and tables, and
+//! ends with the paper's findings beside ours.
+
+use crate::commands::runs::terminal_table;
+use crate::products::{self, Manifest};
+use crate::{Error, Result, jupyter};
+use rethink::data::Dataset;
+use rethink::paper::{self, Recipe};
+use rethink::study::{
+    DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE, Stored,
+    Study,
+};
+use rethink_nn::device::Device;
+use rethink_nn::text::hex;
+use rethink_plot::files;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The recipes named in `only` (where empty, those that suit the data), in the paper's order.
+///
+/// Errors: [`Error::Argument`] for an unknown name.
+pub fn chosen(only: &[String], data: &Dataset) -> Result<Vec<Recipe>> {
+    only.iter().try_for_each(|id| paper::find(id).map(|_| ()))?;
+    if only.is_empty() {
+        return Ok(paper::suiting(data));
+    }
+    Ok(paper::ALL.into_iter().filter(|r| only.iter().any(|id| id == r.id)).collect())
+}
+
+/// Runs the notebooks of the recipes named in `only` on `study`.
+///
+/// A notebook whose text, code, data and scale are those of its last execution, and whose files are all what was
+/// written, by their checksums, is not executed again. Figures and tables that are not are made again from the stored results;
+/// where that does not give what was written, or the executed copy itself is another, the notebook is executed again, with the
+/// runs that are stored. What somebody changed is kept under another name.
+pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
+    let mut recipes = chosen(only, &study.data)?;
+    if !study.overrides.is_empty() {
+        // What is made of no training runs is what it is without `--set`.
+        recipes.retain(|recipe| !study.configs(recipe).is_empty());
+    }
+    let root = jupyter::root()?;
+    study.own_folder()?;
+    let out = study.out.canonicalize().map_err(Error::io("find the folder", &study.out))?;
+    let study = &Study { out, ..study.clone() };
+    println!("{study}");
+
+    if Device::current()? != Device::Cpu {
+        // The notebooks' kernel is built without CUDA: it finds in the store what it would train.
+        for recipe in &recipes {
+            study.results(recipe, &mut |line| println!("{line}"))?;
+        }
+    }
+    let code = code_fingerprint(&root)?;
+    let mut environment = None;
+    let mut seconds = BTreeMap::new();
+    for recipe in &recipes {
+        if seconds.contains_key(recipe.notebook) {
+            continue;
+        }
+        let started = Instant::now();
+        let execution = Execution::new(&root, study, recipe.notebook, &code)?;
+        if !execution.stands(&recipes, study)? {
+            let environment = match &environment {
+                Some(environment) => environment,
+                None => environment.insert(jupyter::ensure(&root)?),
+            };
+            println!("{}:", recipe.notebook);
+            execution.run(environment, study)?;
+        }
+        seconds.insert(recipe.notebook, started.elapsed().as_secs_f64());
+    }
+    report(&recipes, study, &seconds)
+}
+
+/// A notebook on a study, and the marks of its last execution.
+struct Execution {
+    notebook: PathBuf,
+    executed: PathBuf,
+    mark: PathBuf,
+    fingerprint: String,
+    figures: PathBuf,
+}
+
+impl Execution {
+    fn new(root: &Path, study: &Study, name: &str, code: &str) -> Result<Execution> {
+        let notebook = root.join("notebooks").join(name);
+        let text = fs::read(&notebook).map_err(Error::io("read the notebook", &notebook))?;
+        let mut hash = Sha256::new();
+        hash.update(text);
+        let data = study.datasets().into_iter().map(|data| data.fingerprint.as_str());
+        let seeds = study.seeds.map_or(String::new(), |n| n.to_string());
+        let (filters, set) = (filters(study), study.overrides.to_string());
+        for part in [code].into_iter().chain(data).chain([study.scale.name(), &seeds, &filters, &set]) {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let folder = study.folder().join("notebooks");
+        Ok(Execution {
+            notebook,
+            executed: folder.join(name),
+            mark: products::mark(&folder.join(name)),
+            fingerprint: hex(&hash.finalize()),
+            figures: study.folder(),
+        })
+    }
+
+    /// Whether the last execution was of the same, its runs are in the store, and its files are what was written, or can be
+    /// made so without another one, which this does. Says what it finds.
+    ///
+    /// Errors: [`Error::Io`] for a file that cannot be written.
+    fn stands(&self, recipes: &[Recipe], study: &Study) -> Result<bool> {
+        let name = self.notebook.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let Some(manifest) = Manifest::read(&self.mark) else {
+            if self.executed.exists() {
+                println!("{name}: no checksums of its files are known");
+            }
+            return Ok(false);
+        };
+        let mut say = |line: &str| println!("{name}: {line}");
+        let known = |recipe: &Recipe| {
+            manifest.has(&format!("{}.json", recipe.id))
+                && matches!(study.stored(recipe), Ok(Stored::Whole(_)))
+        };
+        let same = manifest.fingerprint == self.fingerprint
+            && manifest.has(&self.executed_name())
+            && recipes.iter().filter(|r| r.notebook == name).all(known);
+        let damaged = manifest.damaged(&self.figures);
+        if same && damaged.is_empty() {
+            say("nothing changed since it was executed");
+            return Ok(true);
+        }
+        let remade = if same { manifest.remade(study, &damaged) } else { None };
+        products::keep_changed(&self.figures, &damaged, &mut say)?;
+        let next = if remade.is_some() { "made again from the stored results" } else { "executed again" };
+        damaged.iter().for_each(|damage| say(&format!("{damage}; {next}")));
+        for (path, bytes) in remade.iter().flatten() {
+            files::write_whole(path, bytes)?;
+        }
+        Ok(remade.is_some())
+    }
+
+    /// The executed copy's name below the study's folder.
+    fn executed_name(&self) -> String {
+        format!("notebooks/{}", self.executed.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    fn run(&self, environment: &jupyter::Environment, study: &Study) -> Result<()> {
+        // The data set by the name or folder that this command was given resolves the same way there.
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let variables = [
+            (DATASET_VARIABLE.to_string(), study.named.clone()),
+            (SCALE_VARIABLE.to_string(), study.scale.to_string()),
+            (SEEDS_VARIABLE.to_string(), study.seeds.map_or(String::new(), |n| n.to_string())),
+            (OUT_VARIABLE.to_string(), text(&study.out)),
+            (FILTERS_VARIABLE.to_string(), filters(study)),
+            (SET_VARIABLE.to_string(), study.overrides.to_string()),
+        ];
+        // What is written from now on is not what it says.
+        files::remove_if_there(&self.mark)?;
+        let mut say = |line: &str| println!("  {line}");
+        jupyter::run::recorded(environment, &self.notebook, &variables, &self.executed, &mut say)?;
+        let name = self.notebook.file_name().and_then(|n| n.to_str());
+        let ids: Vec<&str> = paper::ALL.iter().filter(|r| Some(r.notebook) == name).map(|r| r.id).collect();
+        let mut names = products::files_of(&self.figures, &ids)?;
+        names.push(self.executed_name());
+        Manifest::of(&self.figures, &self.fingerprint, &names)?.write(&self.mark)
+    }
+}
+
+/// The study's own number of filters, empty for the scale's.
+fn filters(study: &Study) -> String {
+    study.filters.map_or(String::new(), |filters| filters.to_string())
+}
+
+/// SHA-256 of everything a notebook's cells are compiled from.
+fn code_fingerprint(root: &Path) -> Result<String> {
+    let mut paths =
+        vec![root.join("Cargo.lock"), root.join("Cargo.toml"), root.join("crate/rethink/build.rs")];
+    let mut folders = Vec::new();
+    for name in ["nn", "plot", "rethink"] {
+        paths.push(root.join("crate").join(name).join("Cargo.toml"));
+        folders.push(root.join("crate").join(name).join("src"));
+    }
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(Error::io("read the folder", &folder))? {
+            let path = entry.map_err(Error::io("read the folder", &folder))?.path();
+            if path.is_dir() { folders.push(path) } else { paths.push(path) }
+        }
+    }
+    paths.sort();
+    let mut hash = Sha256::new();
+    for path in paths {
+        hash.update(path.to_string_lossy().as_bytes());
+        hash.update(fs::read(&path).map_err(Error::io("read", &path))?);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> Result<()> {
+    let header = ["item", "data", "scale", "seconds", "paper", "ours"];
+    let mut table = terminal_table(&header);
+    for recipe in recipes {
+        let verdict = study.verdict(recipe.id)?;
+        // Two items of one notebook share its time.
+        let shared = recipes.iter().filter(|r| r.notebook == recipe.notebook).count() as f64;
+        table.add_row(vec![
+            recipe.id.to_string(),
+            study.title(),
+            study.scale_title(),
+            format!("{:.1}", seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared),
+            verdict.paper,
+            verdict.ours,
+        ]);
+    }
+    println!("\n{table}\n");
+    println!("figures and tables: {}", study.folder().display());
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The Rust notebook kernel, the Python environment around it, and running notebooks in them.
+//!
+//! Everything is set up under `.rethink` in the workspace, once, by [`setup::ensure`]:
+//!
+//! | in `.rethink` | what it is |
+//! | --- | --- |
+//! | `bin/evcxr_jupyter` | the kernel program, of version [`setup::EVCXR`] |
+//! | `venv` | Python with JupyterLab, nbclient and nbval, each package pinned |
+//! | `venv/share/jupyter/kernels/rethink` | the kernel spec "Rust (rethink)" |
+//! | `jupyter` | this folder's Python files, and the `cargo` that cells are built with |
+//! | `kernels/N` | the cell crate of the N-th running kernel |
+//!
+//! `book/index.html.j2` is nbconvert's template of [`crate::book`].
+//!
+//! What notebooks show is compared with what is stored under `tests/expected` ([`expected`]), and they are kept
+//! without outputs ([`clean`]).
+//!
+//! # Why cells are fast
+//!
+//! evcxr alone would compile polars, plotters and dfdx once more for every kernel, unoptimised and at
+//! its own versions. `launch.py` starts it on the workspace's `Cargo.lock`, and `tools/cargo` builds each
+//! cell with the workspace's release profile in the workspace's build folder: the libraries that the
+//! command line was linked from are the libraries that a cell is linked from. Only the crate `rethink`
+//! itself is compiled twice, since cargo tells a member of a workspace from a dependency by path. And
+//! `tools/metadata.py` spares the rust-analyzer inside evcxr the sources of 350 packages.
+//!
+//! What that leaves to know: a variable that lasts needs its type written (`let runs: Vec<Run> = ...`)
+//! where the type is not plain from this crate's sources, except in `rethink lab`; and evcxr reports a
+//! panic or a `?` that returned an error on a cell's standard error only, so [`run`] and the notebooks'
+//! test take a cell that writes there to have failed.
+
+pub mod clean;
+pub mod close;
+pub mod expected;
+pub mod kernel;
+pub mod lab;
+pub mod outputs;
+pub mod run;
+pub mod sanitize;
+pub mod setup;
+
+pub use lab::lab;
+pub use setup::{Environment, ensure};
+
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The workspace: `RETHINK_ROOT`, else the nearest folder at or above the current one that holds the
+/// notebooks and this crate, else the folder that this program was compiled in.
+pub fn root() -> Result<PathBuf> {
+    let is_root = |p: &Path| p.join("crate/rethink/Cargo.toml").is_file() && p.join("Cargo.lock").is_file();
+    if let Some(named) = std::env::var_os("RETHINK_ROOT") {
+        let named = PathBuf::from(named);
+        return match named.canonicalize() {
+            Ok(path) if is_root(&path) => Ok(path),
+            _ => Err(Error::argument(
+                "RETHINK_ROOT",
+                format!("{} holds no crate/rethink/Cargo.toml beside a Cargo.lock", named.display()),
+            )),
+        };
+    }
+    let here = std::env::current_dir().map_err(Error::io("find the current folder", "."))?;
+    let compiled_in = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf);
+    here.ancestors().map(Path::to_path_buf).chain(compiled_in).find(|p| is_root(p)).ok_or_else(|| {
+        Error::Missing {
+            what: format!("the notebooks: no rethink workspace at or above {}", here.display()),
+            remedy: "run this inside a clone of the repository, or set RETHINK_ROOT to one".into(),
+        }
+    })
+}

@@ -1,0 +1,35 @@
+//! The command line. `rethink help` lists the commands; `rethink help COMMAND` explains one.
+
+use clap::Parser;
+use rethink_cli::commands::command::Command;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quiet_when_the_reader_leaves();
+    let command = Command::parse();
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(threads) = command.threads {
+        pool = pool.num_threads(threads.into());
+    }
+    // Fails only if a pool exists already, which keeps its size.
+    let _ = pool.build_global();
+    match command.perform() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `rethink list | head` is no defect: printing to a closed pipe ends the program without a message.
+fn quiet_when_the_reader_leaves() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let closed = panic.payload_as_str().is_some_and(|text| text.contains("Broken pipe"));
+        if closed {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
+}

@@ -1,0 +1,253 @@
+//! Equation 3 on a GPU: whole matrices of single precision in its memory, products by cuBLAS, Cholesky by cuSOLVER. The
+//! conjugate gradients' vectors stay on the processor: they are small.
+
+use crate::cuda::kernels::{self, Bank, Kept, Points, Whole};
+use crate::cuda::{Backend, Buffer, Fault, failed, turn};
+use crate::image::Pixels;
+use crate::kernels::dense::{Dense, Products};
+use crate::kernels::gaussian::Gaussian;
+use crate::kernels::random_conv::Filters;
+use crate::kernels::random_conv::{FILTERS_AT_ONCE, batches};
+use crate::kernels::solve::{Factor, Kernel};
+use crate::kernels::triangle::{NotPositive, Triangle, check_memory};
+use crate::{Error, Result};
+use dfdx::prelude::{Cache, Synchronize};
+use std::time::Instant;
+
+const OPERATION: &str = "kernel equation on a GPU";
+/// Test images at a time.
+const TESTED_AT_ONCE: usize = 4096;
+
+/// A device's way with equation 3.
+pub fn dense<B: Backend>(backend: B) -> Box<dyn Dense> {
+    Box::new(On(backend))
+}
+
+struct On<B>(B);
+
+/// Checks that matrix and factor fit, and `beside` bytes for `n` rows.
+fn check<B: Backend>(b: &B, n: usize, beside: impl Fn(usize) -> u64) -> Result<()> {
+    // What lies in dfdx's cache is free, too.
+    b.store().try_empty_cache().and_then(|()| b.store().try_synchronize()).map_err(failed::<B>(OPERATION))?;
+    let needed = |n: usize| 2 * 4 * (n as u64).pow(2) + beside(n);
+    check_memory(n, needed, b.free_memory()).map_err(|error| match error {
+        Error::Missing { what, remedy } => Error::Missing { what: format!("on the GPU: {what}"), remedy },
+        other => other,
+    })
+}
+
+impl<B: Backend> Dense for On<B> {
+    fn gaussian(&self, kernel: &Gaussian) -> Result<Box<dyn Kernel>> {
+        let b = &self.0;
+        let _turn = turn(b);
+        let (n, d) = (kernel.n(), kernel.dimensions());
+        check(b, n, |n| 4 * (n * d) as u64)?;
+        let make = || {
+            let points = place(b, kernel.points())?;
+            let mut matrix = Whole::new(b, n, n)?;
+            matrix.add_products(b, &points.values, &points.values, d, true)?;
+            matrix.make_gaussian(b, &points, &points, kernel.gamma as f32, true)?;
+            matrix.mirror(b)?;
+            Ok(matrix)
+        };
+        let matrix = make().map_err(failed::<B>(OPERATION))?;
+        Ok(Box::new(Symmetric { backend: b.clone(), matrix, mean: 1.0 }))
+    }
+
+    fn predict(
+        &self,
+        kernel: &Gaussian,
+        others: &[f32],
+        weights: &[f64],
+        columns: usize,
+    ) -> Result<Vec<f64>> {
+        let b = &self.0;
+        let _turn = turn(b);
+        let d = kernel.dimensions();
+        let make = || {
+            let points = place(b, kernel.points())?;
+            let mut outputs = Vec::with_capacity(others.len() / d * columns);
+            for others in others.chunks(TESTED_AT_ONCE * d) {
+                let (centred, squares) = kernel.centred(others);
+                let others = place(b, (&centred, &squares))?;
+                let mut values = Whole::new(b, others.count, points.count)?;
+                values.add_products(b, &others.values, &points.values, d, false)?;
+                values.make_gaussian(b, &others, &points, kernel.gamma as f32, false)?;
+                outputs.extend(values.apply(b, weights, columns)?);
+            }
+            Ok(outputs)
+        };
+        make().map_err(failed::<B>(OPERATION))
+    }
+
+    fn conv(
+        &self,
+        filters: &Filters,
+        train: &[u8],
+        test: &[u8],
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Box<dyn Products>> {
+        let b = &self.0;
+        let _turn = turn(b);
+        let shape = filters.patches().shape;
+        let image: usize = shape.iter().product();
+        let (n, m) = (train.len() / image, test.len() / image);
+        let features = FILTERS_AT_ONCE.min(filters.count()) * filters.per_filter();
+        check(b, n, |n| 4 * (m * n + (n + m) * features) as u64 + ((n + m) * image) as u64)?;
+        let started = Instant::now();
+        let mut said = Instant::now();
+        let keep = |images: &[u8]| {
+            kernels::keep(b, &Pixels::Bytes(images.to_vec()), shape).map_err(failed::<B>(OPERATION))
+        };
+        let (train, test) = (keep(train)?, keep(test)?);
+        let mut matrix = Whole::new(b, n, n).map_err(failed::<B>(OPERATION))?;
+        let mut cross = Whole::new(b, m, n).map_err(failed::<B>(OPERATION))?;
+        let size = filters.patches().size();
+        for range in batches(filters.count(), FILTERS_AT_ONCE) {
+            let (end, rows) = (range.end, &filters.rows()[range.start * size..range.end * size]);
+            add_filters(b, filters, rows, (&train, &test), (&mut matrix, &mut cross))
+                .map_err(failed::<B>(OPERATION))?;
+            if said.elapsed().as_secs() >= 10 {
+                said = Instant::now();
+                let left = started.elapsed().as_secs_f64() * (filters.count() - end) as f64 / end as f64;
+                say(&format!("{end} of {} filters, {left:.0} s left", filters.count()));
+            }
+        }
+        let mut finish = || {
+            let mean = mean_diagonal(b, &matrix)?;
+            // The square of the constant feature, as long as the others together: what stands for an intercept.
+            let constant = (mean.sqrt() as f32).powi(2);
+            matrix.plus(b, constant)?;
+            cross.plus(b, constant)?;
+            matrix.mirror(b)?;
+            mean_diagonal(b, &matrix)
+        };
+        let mean = finish().map_err(failed::<B>(OPERATION))?;
+        Ok(Box::new(Images { kernel: Symmetric { backend: b.clone(), matrix, mean }, cross }))
+    }
+}
+
+/// Points on the device.
+fn place<B: Backend>(b: &B, (points, squares): (&[f32], &[f32])) -> std::result::Result<Points<B>, Fault<B>> {
+    let (values, count) = (kernels::upload(b, points)?, squares.len());
+    Ok(Points { values, squares: kernels::upload(b, squares)?, count })
+}
+
+fn mean_diagonal<B: Backend>(b: &B, matrix: &Whole<B>) -> std::result::Result<f64, Fault<B>> {
+    let sum: f64 = matrix.diagonal(b)?.into_iter().map(f64::from).sum();
+    Ok(sum / matrix.rows as f64)
+}
+
+/// Adds the inner products of the features of some filters (`count x patch`): of training images on and below the
+/// diagonal, and of test with training images.
+fn add_filters<B: Backend>(
+    b: &B,
+    filters: &Filters,
+    rows: &[f32],
+    (train, test): (&Kept<B>, &Kept<B>),
+    (matrix, cross): (&mut Whole<B>, &mut Whole<B>),
+) -> crate::cuda::Done<B> {
+    let patches = filters.patches();
+    let count = rows.len() / patches.size();
+    let rows = kernels::upload(b, rows)?;
+    let bank = Bank { patches, filters: &rows, count, windows: filters.windows() };
+    let d = count * filters.per_filter();
+    let mut of_train: Buffer<B> = kernels::conv_features(b, train, &bank)?;
+    let mut of_test = kernels::conv_features(b, test, &bank)?;
+    let sums = kernels::sum_rows(b, &of_train, train.images, d)?;
+    kernels::centre(b, &mut of_train, &sums, [train.images, d, train.images])?;
+    kernels::centre(b, &mut of_test, &sums, [test.images, d, train.images])?;
+    matrix.add_products(b, &of_train, &of_train, d, true)?;
+    cross.add_products(b, &of_test, &of_train, d, false)
+}
+
+/// A symmetric matrix on the device.
+struct Symmetric<B: Backend> {
+    backend: B,
+    matrix: Whole<B>,
+    mean: f64,
+}
+
+impl<B: Backend> Kernel for Symmetric<B> {
+    fn n(&self) -> usize {
+        self.matrix.rows
+    }
+
+    fn mean_diagonal(&self) -> f64 {
+        self.mean
+    }
+
+    fn copy(&self, ridge: f64) -> Result<Box<dyn Factor>> {
+        let _turn = turn(&self.backend);
+        let copy = self.matrix.raised(&self.backend, ridge as f32).map_err(failed::<B>(OPERATION))?;
+        Ok(Box::new(Factorised { backend: self.backend.clone(), matrix: copy }))
+    }
+
+    fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>> {
+        let _turn = turn(&self.backend);
+        self.matrix.apply(&self.backend, x, columns).map_err(failed::<B>(OPERATION))
+    }
+}
+
+struct Factorised<B: Backend> {
+    backend: B,
+    matrix: Whole<B>,
+}
+
+impl<B: Backend> Factor for Factorised<B> {
+    fn factorise(&mut self, after: &mut dyn FnMut(f64)) -> Result<std::result::Result<(), NotPositive>> {
+        let _turn = turn(&self.backend);
+        // SAFETY: the matrix has as many columns as rows, and memory for them.
+        let row = unsafe { self.backend.cholesky(self.matrix.rows, B::address(&self.matrix.values)) }?;
+        after(1.0);
+        Ok(row.map_or(Ok(()), |row| Err(NotPositive { row })))
+    }
+
+    fn solve(&self, b: &[f64], columns: usize) -> Result<Vec<f64>> {
+        let (backend, n) = (&self.backend, self.matrix.rows);
+        if b.len() != n * columns {
+            return Err(Error::argument(OPERATION, format!("{} numbers for {n} x {columns}", b.len())));
+        }
+        let _turn = turn(backend);
+        let column = |c: usize| b.iter().skip(c).step_by(columns).map(|&v| v as f32);
+        let by_columns: Vec<f32> = (0..columns).flat_map(column).collect();
+        let placed = kernels::upload(backend, &by_columns).map_err(failed::<B>(OPERATION))?;
+        let (factor, to) = (B::address(&self.matrix.values), B::address(&placed));
+        // SAFETY: a factor of `n` rows, and a buffer of `n * columns` numbers.
+        unsafe { backend.cholesky_solve(n, factor, columns, to) }?;
+        let solved = backend.download(&placed).map_err(failed::<B>(OPERATION))?;
+        let mut rows = vec![0.0; b.len()];
+        for (c, column) in solved.chunks_exact(n).take(columns).enumerate() {
+            for (to, v) in rows.iter_mut().skip(c).step_by(columns).zip(column) {
+                *to = f64::from(*v);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The conv-net's inner products on the device.
+struct Images<B: Backend> {
+    kernel: Symmetric<B>,
+    /// Of test images (rows) with training images.
+    cross: Whole<B>,
+}
+
+impl<B: Backend> Products for Images<B> {
+    fn kernel(&self) -> &dyn Kernel {
+        &self.kernel
+    }
+
+    fn leading(&self, n: usize) -> Result<Triangle> {
+        let b = &self.kernel.backend;
+        let _turn = turn(b);
+        let columns = self.kernel.matrix.leading(b, n).map_err(failed::<B>(OPERATION))?;
+        Ok(Triangle::from_columns(&columns, n))
+    }
+
+    fn predict(&self, weights: &[f64], columns: usize) -> Result<Vec<f64>> {
+        let b = &self.kernel.backend;
+        let _turn = turn(b);
+        self.cross.apply(b, weights, columns).map_err(failed::<B>(OPERATION))
+    }
+}

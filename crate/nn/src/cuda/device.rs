@@ -1,0 +1,252 @@
+//! A GPU: dfdx's `Cuda` for memory, cuBLAS for products, this project's kernels compiled for the card by NVRTC.
+
+use crate::cuda::solver::Solver;
+use crate::cuda::{Backend, Buffer, Done, Fault, Sgemm, kernels, libraries};
+use crate::{Error, Result};
+use cudarc::cublas::{self, CudaBlas};
+use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
+use cudarc::driver::{CudaDevice, DevicePtr, DeviceRepr, LaunchAsync, LaunchConfig, result, sys};
+use cudarc::nvrtc::{self, CompileError, CompileOptions};
+use dfdx::prelude::{Cache, Cuda, CudaError, Storage};
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// The name under which the kernels are loaded.
+const MODULE: &str = "rethink";
+/// Threads of a block.
+const BLOCK: u32 = 256;
+
+/// A card that has been opened, with one way to multiply.
+#[derive(Clone)]
+pub struct Gpu {
+    card: Card,
+    blas: Arc<CudaBlas>,
+    arithmetic: &'static str,
+}
+
+/// What both ways to multiply share: one cache of memory.
+#[derive(Clone)]
+struct Card {
+    store: Cuda,
+    device: Arc<CudaDevice>,
+    name: String,
+    turn: &'static Mutex<()>,
+    solver: Arc<OnceLock<Solver>>,
+}
+
+/// Where an argument lies.
+struct Argument(*mut c_void);
+
+// SAFETY: what the driver is given is the pointer.
+unsafe impl DeviceRepr for Argument {
+    fn as_kernel_param(&self) -> *mut c_void {
+        self.0
+    }
+}
+
+impl Gpu {
+    /// The card number `card`, whose matrix products may round their factors to TensorFloat-32 with `tf32`. Opened once.
+    ///
+    /// Errors: [`Error::Missing`] without a driver or its libraries, or with some that do not fit each other;
+    /// [`Error::Argument`] for a card that is not there; [`Error::Tensor`] for what the driver says.
+    pub fn open(card: usize, tf32: bool) -> Result<Gpu> {
+        static CARDS: Mutex<Vec<(usize, Card)>> = Mutex::new(Vec::new());
+        static OPEN: Mutex<Vec<((usize, bool), Gpu)>> = Mutex::new(Vec::new());
+        let once = |open: &mut Vec<((usize, bool), Gpu)>| {
+            if let Some((_, gpu)) = open.iter().find(|(of, _)| *of == (card, tf32)) {
+                return Ok(gpu.clone());
+            }
+            let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = match cards.iter().find(|(number, _)| *number == card) {
+                Some((_, opened)) => opened.clone(),
+                None => {
+                    let opened = Card::open(card)?;
+                    cards.push((card, opened.clone()));
+                    opened
+                }
+            };
+            let gpu = opened.multiplying(tf32)?;
+            open.push(((card, tf32), gpu.clone()));
+            Ok(gpu)
+        };
+        once(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+const OPENING: &str = "open the GPU";
+
+impl Card {
+    fn open(card: usize) -> Result<Card> {
+        libraries::load()?;
+        result::init().map_err(|e| Error::Missing {
+            what: format!("no GPU: the driver says {e:?}"),
+            remedy: "`nvidia-smi` lists the cards that a driver has".into(),
+        })?;
+        let count = result::device::get_count().map_err(Error::tensor(OPENING))?;
+        if card >= usize::try_from(count).unwrap_or(0) {
+            return Err(Error::argument(OPENING, format!("card {card} of {count}, counted from 0")));
+        }
+        let cu_device = result::device::get(card as i32).map_err(Error::tensor(OPENING))?;
+        let pools = Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
+        // SAFETY: the device is one that the driver has named.
+        let pools =
+            unsafe { result::device::get_attribute(cu_device, pools) }.map_err(Error::tensor(OPENING))?;
+        if pools == 0 {
+            // dfdx asks for memory of no bytes, which is an error without them.
+            return Err(Error::Missing {
+                what: format!("card {card} has no memory pools, which dfdx needs"),
+                remedy: "use a card and a driver that have some (`cudaMallocAsync`)".into(),
+            });
+        }
+        // dfdx's generator is not used: the models draw from seeds of their own.
+        let store = Cuda::try_build(card, 0).map_err(Error::tensor(OPENING))?;
+        store.try_enable_cache().map_err(Error::tensor(OPENING))?;
+        let device = Storage::<f32>::try_alloc_len(&store, 1).map_err(Error::tensor(OPENING))?.device();
+        let of_card = |attribute| device.attribute(attribute).map_err(Error::tensor(OPENING));
+        let major = of_card(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        let minor = of_card(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        // The options take a text that lives for ever; there is one a card.
+        let arch: &'static str = Box::leak(format!("compute_{major}{minor}").into_boxed_str());
+        let options = CompileOptions { arch: Some(arch), ..CompileOptions::default() };
+        let ptx = nvrtc::compile_ptx_with_opts(kernels::SOURCE, options).map_err(|e| match e {
+            CompileError::CompileError { log, .. } => Error::Tensor {
+                operation: OPENING,
+                problem: format!("NVRTC, for {arch}: {}", log.to_string_lossy()),
+            },
+            other => Error::tensor(OPENING)(other),
+        })?;
+        device.load_ptx(ptx, MODULE, &kernels::NAMES).map_err(|e| match e.0 {
+            sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => Error::Missing {
+                what: "NVRTC is newer than the driver, which does not know what it makes".into(),
+                remedy: "name the folder of an older one (13.0 for driver 580) in RETHINK_CUDA_LIBRARIES"
+                    .into(),
+            },
+            _ => Error::tensor(OPENING)(e),
+        })?;
+        let mut name = [0u8; 128];
+        // SAFETY: the driver writes at most as many bytes as it is told there are, the last one a zero.
+        unsafe { sys::cuDeviceGetName(name.as_mut_ptr().cast(), name.len() as i32, cu_device).result() }
+            .map_err(Error::tensor(OPENING))?;
+        let name = name.split(|byte| *byte == 0).next().map(String::from_utf8_lossy).unwrap_or_default();
+        let name = format!("{name}, compute capability {major}.{minor}");
+        Ok(Card { store, device, name, turn: Box::leak(Box::default()), solver: Arc::default() })
+    }
+
+    /// cuSOLVER, opened once.
+    fn solver(&self) -> Result<&Solver> {
+        if self.solver.get().is_none() {
+            // Of two that are opened at once, one stays.
+            let _ = self.solver.set(Solver::open(&self.device)?);
+        }
+        Ok(self.solver.get().expect("it has just been opened"))
+    }
+
+    fn multiplying(self, tf32: bool) -> Result<Gpu> {
+        let blas = CudaBlas::new(self.device.clone()).map_err(Error::tensor(OPENING))?;
+        if tf32 {
+            let mode = cublas::sys::cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH;
+            // SAFETY: the handle has just been made.
+            unsafe { cublas::sys::cublasSetMathMode(*blas.handle(), mode).result() }
+                .map_err(Error::tensor(OPENING))?;
+        }
+        let arithmetic = if tf32 { "TensorFloat-32 products" } else { "float32" };
+        Ok(Gpu { card: self, blas: Arc::new(blas), arithmetic })
+    }
+}
+
+// SAFETY: only the raw handles of stream, context and cuBLAS keep dfdx's device from being sent. They belong to the
+// context, which every call binds to its thread first, and the driver and cuBLAS may be called from several threads; the
+// cache is behind a lock.
+unsafe impl Send for Gpu {}
+// SAFETY: as for `Gpu`.
+unsafe impl Send for Card {}
+
+// SAFETY: as for `Send`.
+unsafe impl Backend for Gpu {
+    type Store = Cuda;
+
+    fn store(&self) -> &Cuda {
+        &self.card.store
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, {}", self.card.name, self.arithmetic)
+    }
+
+    fn turn(&self) -> &'static Mutex<()> {
+        self.card.turn
+    }
+
+    fn out_of_memory(fault: &CudaError) -> bool {
+        matches!(fault, CudaError::Driver(e) if e.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)
+    }
+
+    fn address(buffer: &Buffer<Gpu>) -> u64 {
+        *buffer.device_ptr()
+    }
+
+    fn upload(&self, values: &[f32], to: &mut Buffer<Gpu>) -> Done<Gpu> {
+        Ok(self.card.device.htod_sync_copy_into(values, to)?)
+    }
+
+    fn download(&self, from: &Buffer<Gpu>) -> std::result::Result<Vec<f32>, Fault<Gpu>> {
+        Ok(self.card.device.dtoh_sync_copy(from)?)
+    }
+
+    unsafe fn launch(&self, kernel: &'static str, threads: u32, arguments: &mut [*mut c_void]) -> Done<Gpu> {
+        let function =
+            self.card.device.get_func(MODULE, kernel).expect("every kernel of the list has been loaded");
+        let shape = LaunchConfig {
+            grid_dim: (threads.div_ceil(BLOCK), 1, 1),
+            block_dim: (BLOCK, 1, 1),
+            shared_mem_bytes: 0,
+        };
+        // cudarc takes tuples: the driver reads as many as the kernel has, and the last one stands for the others.
+        let argument = |i: usize| Argument(arguments[i.min(arguments.len() - 1)]);
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = std::array::from_fn(argument);
+        assert!(arguments.len() <= 12);
+        // SAFETY: the caller's; the driver copies the arguments before it returns.
+        Ok(unsafe { function.launch(shape, (a, b, c, d, e, f, g, h, i, j, k, l)) }?)
+    }
+
+    unsafe fn sgemm(&self, p: &Sgemm) -> Done<Gpu> {
+        use cublas::sys::cublasOperation_t::{CUBLAS_OP_N, CUBLAS_OP_T};
+        let operation = |transposed| if transposed { CUBLAS_OP_T } else { CUBLAS_OP_N };
+        self.card.device.bind_to_thread()?;
+        // SAFETY: the caller's; alpha and beta are read before the call returns.
+        let done = unsafe {
+            cublas::result::sgemm(
+                *self.blas.handle(),
+                operation(p.transpose_a),
+                operation(p.transpose_b),
+                p.m,
+                p.n,
+                p.k,
+                &1.0,
+                p.a as *const f32,
+                p.lda,
+                p.b as *const f32,
+                p.ldb,
+                &p.beta,
+                p.c as *mut f32,
+                p.ldc,
+            )
+        };
+        done.map_err(CudaError::Blas)
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        self.card.device.bind_to_thread().ok()?;
+        result::mem_get_info().ok().map(|(free, _)| free as u64)
+    }
+
+    unsafe fn cholesky(&self, n: usize, matrix: u64) -> Result<Option<usize>> {
+        // SAFETY: the caller's.
+        unsafe { self.card.solver()?.cholesky(&self.card.device, n, matrix) }
+    }
+
+    unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { self.card.solver()?.solve(&self.card.device, (n, factor), (columns, b)) }
+    }
+}

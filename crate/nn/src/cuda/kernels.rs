@@ -1,0 +1,1109 @@
+//! The functions of `kernels.cu`, each with the types and lengths that it takes. A length that does not fit is a defect
+//! of the caller and panics, as indexing would.
+
+use crate::cuda::{Backend, Buffer, Done, Fault, Sgemm};
+use crate::image::Change;
+use crate::image::View;
+use crate::image::{CROP, Pixels};
+use crate::kernels::patches::Patches;
+use crate::kernels::random_conv::{BIAS, POOL, STRIDE};
+use crate::ops::conv::Geometry;
+use dfdx::prelude::{Cache, Storage, Synchronize};
+use std::ffi::c_void;
+
+/// The text that is compiled for a device.
+pub const SOURCE: &str = include_str!("kernels.cu");
+
+/// Every function in it.
+pub const NAMES: [&str; 47] = [
+    "view",
+    "recolour",
+    "along",
+    "contrast",
+    "whiten",
+    "pixels",
+    "columns",
+    "im2col",
+    "im2col4",
+    "col2im",
+    "col2im4",
+    "sum_rows",
+    "add",
+    "bias",
+    "relu_stop",
+    "times",
+    "scaled",
+    "moments",
+    "batch_channels",
+    "running_channels",
+    "normalise",
+    "normalise_sums",
+    "normalise_back",
+    "follow",
+    "max_pool",
+    "pool_back",
+    "mean_pool",
+    "global_mean",
+    "global_mean_back",
+    "lrn",
+    "lrn_spread",
+    "lrn_back",
+    "cross_entropy",
+    "weigh",
+    "sgd",
+    "rms_prop",
+    "average",
+    "gaussian",
+    "mirror",
+    "raised",
+    "plus",
+    "diagonal",
+    "apply",
+    "whole",
+    "patches",
+    "rectified",
+    "centred",
+];
+
+/// Rows that one thread sums up.
+const GROUP: usize = 64;
+
+/// Checks lengths: `kernel!(backend, name, threads; buffer has length, ...; arguments)`.
+macro_rules! kernel {
+    ($b:expr, $name:expr, $threads:expr; $($buffer:expr => $length:expr),*; $($argument:expr),* $(,)?) => {{
+        $(assert!(length($b, $buffer) >= $length, "{}: {} of {} numbers", $name, length($b, $buffer), $length);)*
+        // SAFETY: the types are those of the function of this name in kernels.cu, where its lengths are those that
+        // have been checked.
+        unsafe { run($b, $name, $threads, &[$($argument),*]) }
+    }};
+}
+
+/// Sizes of a convolution or pooling, as `kernels.cu` has them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    images: i32,
+    height: i32,
+    width: i32,
+    channels: i32,
+    kernel: [i32; 2],
+    stride: [i32; 2],
+    top: i32,
+    left: i32,
+    out_height: i32,
+    out_width: i32,
+    outputs: i32,
+}
+
+impl Sizes {
+    /// Of `images` of the images.
+    fn new(g: &Geometry, images: usize) -> Sizes {
+        let int = |v: usize| i32::try_from(v).expect("sizes of an image");
+        Sizes {
+            images: int(images),
+            height: int(g.height),
+            width: int(g.width),
+            channels: int(g.channels),
+            kernel: [int(g.kernel.0), int(g.kernel.1)],
+            stride: [int(g.stride.0), int(g.stride.1)],
+            top: int(g.top),
+            left: int(g.left),
+            out_height: int(g.out_height),
+            out_width: int(g.out_width),
+            outputs: int(g.outputs),
+        }
+    }
+
+    /// The same for threads of so many channels, the second result: four where that divides them.
+    fn by_channels(g: &Geometry, images: usize) -> (Sizes, usize) {
+        let at_once = if g.channels.is_multiple_of(4) { 4 } else { 1 };
+        let sizes = Sizes::new(g, images);
+        (Sizes { channels: sizes.channels / at_once as i32, ..sizes }, at_once)
+    }
+}
+
+/// How an image of a batch is seen, as `kernels.cu` has it: words of four bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    index: u32,
+    corner: [u32; 2],
+    flip: u32,
+    recoloured: u32,
+    /// A number as the sum of two.
+    sine: [f32; 2],
+    cosine: [f32; 2],
+    brightness: f32,
+    saturation: f32,
+    hue: f32,
+    contrast: f32,
+}
+
+/// Words of a [`Seen`].
+const WORDS: usize = size_of::<Seen>() / size_of::<f32>();
+
+impl Seen {
+    fn new(view: &View) -> Seen {
+        let both = |v: f64| [v as f32, (v - f64::from(v as f32)) as f32];
+        let (sine, cosine) = view.change.map_or(0.0, |c| c.degrees).to_radians().sin_cos();
+        let on = view.change.filter(Change::recolours);
+        Seen {
+            index: u32::try_from(view.index).expect("fewer than 2^32 images"),
+            corner: [view.corner.0.into(), view.corner.1.into()],
+            flip: view.change.is_some_and(|c| c.flip).into(),
+            recoloured: on.is_some().into(),
+            sine: both(sine),
+            cosine: both(cosine),
+            brightness: on.map_or(0.0, |c| c.brightness),
+            saturation: on.map_or(1.0, |c| c.saturation),
+            hue: on.map_or(0.0, |c| c.hue),
+            contrast: on.map_or(1.0, |c| c.contrast),
+        }
+    }
+
+    /// Its bits, as the numbers in which memory is counted.
+    fn words(self) -> [f32; WORDS] {
+        let Seen { index, corner: [top, left], flip, recoloured, .. } = self;
+        let [a, b, c, d, e] = [index, top, left, flip, recoloured].map(f32::from_bits);
+        let ([f, g], [h, i]) = (self.sine, self.cosine);
+        [a, b, c, d, e, f, g, h, i, self.brightness, self.saturation, self.hue, self.contrast]
+    }
+}
+
+/// Images on the device.
+pub(super) struct Kept<B: Backend> {
+    /// Numbers, or the bits of four bytes each.
+    pixels: Buffer<B>,
+    bytes: bool,
+    pub images: usize,
+    shape: [usize; 3],
+}
+
+impl<B: Backend> Kept<B> {
+    /// Whether there is such an image, with the crop inside.
+    pub fn has(&self, view: &View) -> bool {
+        let ([_, height, width], (top, left)) = (self.shape, view.corner);
+        view.index < self.images && usize::from(top) + CROP <= height && usize::from(left) + CROP <= width
+    }
+}
+
+/// `pixels` of images of `shape`, on the device.
+pub(super) fn keep<B: Backend>(b: &B, pixels: &Pixels, shape: [usize; 3]) -> Result<Kept<B>, Fault<B>> {
+    let size: usize = shape.iter().product();
+    let (buffer, images) = match pixels {
+        Pixels::Floats(numbers) => (upload(b, numbers)?, numbers.len() / size),
+        Pixels::Bytes(bytes) => {
+            let word = |bytes: &[u8]| {
+                let mut word = [0; 4];
+                word[..bytes.len()].copy_from_slice(bytes);
+                f32::from_bits(u32::from_ne_bytes(word))
+            };
+            let words: Vec<f32> = bytes.chunks(4).map(word).collect();
+            (upload(b, &words)?, bytes.len() / size)
+        }
+    };
+    Ok(Kept { pixels: buffer, bytes: matches!(pixels, Pixels::Bytes(_)), images, shape })
+}
+
+/// Sums of each of `rows` rows of `length` numbers, or, with those, of the squares of the differences from the mean.
+fn along<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    of: Option<&Buffer<B>>,
+    rows: usize,
+    length: usize,
+) -> Result<Buffer<B>, Fault<B>> {
+    const PARTS: usize = 28;
+    let step = |x: &Buffer<B>, of: Option<&Buffer<B>>, length: usize, parts: usize| {
+        let mut to = alloc(b, rows * parts)?;
+        let of = match of {
+            Some(of) => {
+                assert!(self::length(b, of) >= rows, "along: sums");
+                at::<B>(of)
+            }
+            None => Arg::Address(0),
+        };
+        kernel!(
+            b, "along", rows * parts; x => rows * length, &to => rows * parts;
+            at::<B>(x), of, into::<B>(&mut to), count(length), count(parts)
+        )?;
+        Ok(to)
+    };
+    let parts = step(x, of, length, PARTS)?;
+    step(&parts, None, PARTS, 1)
+}
+
+/// The images of a batch as a step sees them (`n x C x 28 x 28`), each view of one that is kept.
+pub(super) fn views<B: Backend>(b: &B, kept: &Kept<B>, views: &[View]) -> Result<Buffer<B>, Fault<B>> {
+    let [channels, height, width] = kept.shape;
+    let (n, area) = (views.len(), CROP * CROP);
+    assert!(views.iter().all(|view| kept.has(view)), "views of images that are kept");
+    let size = kept.images * channels * height * width;
+    assert!(length(b, &kept.pixels) >= if kept.bytes { size.div_ceil(4) } else { size }, "images");
+    let words: Vec<f32> = views.iter().flat_map(|view| Seen::new(view).words()).collect();
+    let (seen, all) = (upload(b, &words)?, n * channels * area);
+    let (pixels, none) = (at::<B>(&kept.pixels), Arg::Address(0));
+    let (bytes, numbers) = if kept.bytes { (pixels, none) } else { (none, pixels) };
+    let mut to = alloc(b, all)?;
+    kernel!(
+        b, "view", all; &seen => n * WORDS, &to => all;
+        bytes, numbers, at::<B>(&seen), into::<B>(&mut to), count(channels), count(height), count(width)
+    )?;
+    if views.iter().any(|view| view.change.is_some_and(|change| change.recolours())) {
+        kernel!(
+            b, "recolour", n * area; &to => all, &seen => n * WORDS;
+            into::<B>(&mut to), at::<B>(&seen), count(channels)
+        )?;
+        let sums = along(b, &to, None, n * channels, area)?;
+        kernel!(
+            b, "contrast", all; &to => all, &seen => n * WORDS, &sums => n * channels;
+            into::<B>(&mut to), at::<B>(&seen), at::<B>(&sums), count(channels)
+        )?;
+    }
+    let sums = along(b, &to, None, n, channels * area)?;
+    let squares = along(b, &to, Some(&sums), n, channels * area)?;
+    kernel!(
+        b, "whiten", all; &to => all, &sums => n, &squares => n;
+        into::<B>(&mut to), at::<B>(&sums), at::<B>(&squares), count(channels * area)
+    )?;
+    Ok(to)
+}
+
+/// An argument of a kernel.
+#[derive(Clone, Copy)]
+enum Arg {
+    Address(u64),
+    Count(u32),
+    Real(f32),
+    Sizes(Sizes),
+}
+
+impl Arg {
+    /// Where the value lies: a kernel reads as many bytes as its parameter has.
+    fn pointer(&mut self) -> *mut c_void {
+        match self {
+            Arg::Address(v) => std::ptr::from_mut(v).cast(),
+            Arg::Count(v) => std::ptr::from_mut(v).cast(),
+            Arg::Real(v) => std::ptr::from_mut(v).cast(),
+            Arg::Sizes(v) => std::ptr::from_mut(v).cast(),
+        }
+    }
+}
+
+fn count(v: usize) -> Arg {
+    Arg::Count(u32::try_from(v).expect("fewer than 2^32 numbers"))
+}
+
+fn at<B: Backend>(buffer: &Buffer<B>) -> Arg {
+    Arg::Address(B::address(buffer))
+}
+
+/// The same of one that is written.
+fn into<B: Backend>(buffer: &mut Buffer<B>) -> Arg {
+    at::<B>(buffer)
+}
+
+fn from<B: Backend>(buffer: &Buffer<B>, first: usize) -> Arg {
+    Arg::Address(address::<B>(buffer, first))
+}
+
+/// Where number `first` of a buffer lies.
+fn address<B: Backend>(buffer: &Buffer<B>, first: usize) -> u64 {
+    B::address(buffer) + (first * size_of::<f32>()) as u64
+}
+
+/// A size as BLAS takes it.
+fn int(size: usize) -> i32 {
+    i32::try_from(size).expect("sizes of a matrix")
+}
+
+/// # Safety
+/// As for [`Backend::launch`]; the number of threads is put before `arguments`.
+unsafe fn run<B: Backend>(b: &B, kernel: &'static str, threads: usize, arguments: &[Arg]) -> Done<B> {
+    if threads == 0 {
+        return Ok(());
+    }
+    let threads = u32::try_from(threads).expect("fewer than 2^32 threads");
+    let mut arguments: Vec<Arg> =
+        std::iter::once(Arg::Count(threads)).chain(arguments.iter().copied()).collect();
+    let mut pointers: Vec<*mut c_void> = arguments.iter_mut().map(Arg::pointer).collect();
+    // SAFETY: the caller's.
+    unsafe { b.launch(kernel, threads, &mut pointers) }
+}
+
+/// How many numbers a buffer has.
+pub(super) fn length<B: Backend>(b: &B, buffer: &Buffer<B>) -> usize {
+    Storage::<f32>::len(b.store(), buffer)
+}
+
+/// New memory, of zeros.
+pub(super) fn alloc<B: Backend>(b: &B, length: usize) -> Result<Buffer<B>, Fault<B>> {
+    let alloc = || Storage::<f32>::try_alloc_len(b.store(), length.max(1));
+    alloc().or_else(|fault| {
+        if !B::out_of_memory(&fault) {
+            return Err(fault);
+        }
+        // dfdx's cache gives memory out for its own length alone: that of other batches may be in the way. The driver
+        // has it back when all work is done.
+        b.store().try_empty_cache()?;
+        b.store().try_synchronize()?;
+        alloc()
+    })
+}
+
+/// Numbers on the device.
+pub(super) fn upload<B: Backend>(b: &B, values: &[f32]) -> Result<Buffer<B>, Fault<B>> {
+    let mut buffer = alloc(b, values.len())?;
+    if !values.is_empty() {
+        b.upload(values, &mut buffer)?;
+    }
+    Ok(buffer)
+}
+
+/// `n` images of `channels` and `area` pixels, channel by channel, pixel by pixel.
+pub(super) fn pixels<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    to: &mut Buffer<B>,
+    [n, area, channels]: [usize; 3],
+) -> Done<B> {
+    let all = n * area * channels;
+    kernel!(b, "pixels", all; x => all, to => all; at::<B>(x), into::<B>(to), count(channels), count(area))
+}
+
+/// Columns of a matrix: how many there are in all, and the first of those meant.
+pub(super) type Columns = (usize, usize);
+
+/// `width` columns of `rows` rows of `x` become those of `to`, or are added.
+pub(super) fn columns<B: Backend>(
+    b: &B,
+    (x, (x_all, x_first)): (&Buffer<B>, Columns),
+    (to, (to_all, to_first)): (&mut Buffer<B>, Columns),
+    [rows, width]: [usize; 2],
+    add: bool,
+) -> Done<B> {
+    assert!(x_first + width <= x_all && to_first + width <= to_all);
+    kernel!(
+        b, "columns", rows * width; x => rows * x_all, to => rows * to_all;
+        at::<B>(x), count(x_all), count(x_first), into::<B>(to), count(to_all), count(to_first), count(width),
+        count(usize::from(add))
+    )
+}
+
+/// The inputs under the output pixels of `images` images from the `first` on: rows of `to`.
+pub(super) fn im2col<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    x: &Buffer<B>,
+    to: &mut Buffer<B>,
+    (first, images): (usize, usize),
+) -> Done<B> {
+    let size = g.pixels() * g.channels;
+    let all = images * g.out_pixels() * g.inner();
+    let (sizes, at_once) = Sizes::by_channels(g, images);
+    let name = if at_once == 4 { "im2col4" } else { "im2col" };
+    kernel!(
+        b, name, all / at_once; x => (first + images) * size, to => all;
+        from::<B>(x, first * size), into::<B>(to), Arg::Sizes(sizes)
+    )
+}
+
+/// The other way: sums of the rows where they came from.
+pub(super) fn col2im<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    rows: &Buffer<B>,
+    dx: &mut Buffer<B>,
+    (first, images): (usize, usize),
+    add: bool,
+) -> Done<B> {
+    let size = g.pixels() * g.channels;
+    let (sizes, at_once) = Sizes::by_channels(g, images);
+    let name = if at_once == 4 { "col2im4" } else { "col2im" };
+    kernel!(
+        b, name, images * size / at_once;
+        rows => images * g.out_pixels() * g.inner(), dx => (first + images) * size;
+        at::<B>(rows), from::<B>(dx, first * size), Arg::Sizes(sizes), count(usize::from(add))
+    )
+}
+
+/// The sum of all rows, by [`GROUP`]s, and groups of groups.
+pub(super) fn sum_rows<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    rows: usize,
+    columns: usize,
+) -> Result<Buffer<B>, Fault<B>> {
+    let step = |x: &Buffer<B>, rows: usize| {
+        let parts = rows.div_ceil(GROUP);
+        let mut to = alloc(b, parts * columns)?;
+        kernel!(
+            b, "sum_rows", parts * columns; x => rows * columns, &to => parts * columns;
+            at::<B>(x), into::<B>(&mut to), count(rows), count(columns), count(GROUP)
+        )?;
+        Ok((to, parts))
+    };
+    let (mut sums, mut left) = step(x, rows)?;
+    while left > 1 {
+        (sums, left) = step(&sums, left)?;
+    }
+    Ok(sums)
+}
+
+/// `to += x`.
+pub(super) fn add<B: Backend>(b: &B, x: &Buffer<B>, to: &mut Buffer<B>, all: usize) -> Done<B> {
+    kernel!(b, "add", all; x => all, to => all; at::<B>(x), into::<B>(to))
+}
+
+/// A bias a column of `rows` rows, then ReLU with `relu`.
+pub(super) fn bias<B: Backend>(
+    b: &B,
+    y: &mut Buffer<B>,
+    bias: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+    relu: bool,
+) -> Done<B> {
+    kernel!(
+        b, "bias", rows * columns; y => rows * columns, bias => columns;
+        into::<B>(y), at::<B>(bias), count(columns), count(usize::from(relu))
+    )
+}
+
+/// Stops a gradient where the ReLU gave nothing.
+pub(super) fn relu_stop<B: Backend>(b: &B, dy: &mut Buffer<B>, y: &Buffer<B>, all: usize) -> Done<B> {
+    kernel!(b, "relu_stop", all; dy => all, y => all; into::<B>(dy), at::<B>(y))
+}
+
+/// `to = x * factors`, or `+=`.
+pub(super) fn times<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    factors: &Buffer<B>,
+    to: &mut Buffer<B>,
+    all: usize,
+    add: bool,
+) -> Done<B> {
+    kernel!(
+        b, "times", all; x => all, factors => all, to => all;
+        at::<B>(x), at::<B>(factors), into::<B>(to), count(usize::from(add))
+    )
+}
+
+/// `to = x * factor`, one number, or `+=`.
+pub(super) fn scaled<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    factor: &Buffer<B>,
+    to: &mut Buffer<B>,
+    all: usize,
+    add: bool,
+) -> Done<B> {
+    kernel!(
+        b, "scaled", all; x => all, factor => 1, to => all;
+        at::<B>(x), at::<B>(factor), into::<B>(to), count(usize::from(add))
+    )
+}
+
+/// Of a batch of `rows` pixels: mean, 1 / deviation and `b` of each channel; and mean and unbiased variance for the
+/// running statistics.
+pub(super) fn batch_channels<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    shift: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+    epsilon: f32,
+) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
+    let parts = rows.div_ceil(GROUP);
+    let mut sums = alloc(b, parts * 2 * columns)?;
+    kernel!(
+        b, "moments", parts * columns; x => rows * columns, &sums => parts * 2 * columns;
+        at::<B>(x), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
+    )?;
+    let sums = sum_rows(b, &sums, parts, 2 * columns)?;
+    let (mut channels, mut noted) = (alloc(b, 3 * columns)?, alloc(b, 2 * columns)?);
+    kernel!(
+        b, "batch_channels", columns;
+        &sums => 2 * columns, x => columns, shift => columns, &channels => 3 * columns, &noted => 2 * columns;
+        at::<B>(&sums), at::<B>(x), at::<B>(shift), into::<B>(&mut channels), into::<B>(&mut noted),
+        Arg::Real(rows as f32), Arg::Real(epsilon)
+    )?;
+    Ok((channels, noted))
+}
+
+/// The same from running statistics, which note nothing.
+pub(super) fn running_channels<B: Backend>(
+    b: &B,
+    mean: &Buffer<B>,
+    variance: &Buffer<B>,
+    shift: &Buffer<B>,
+    columns: usize,
+    epsilon: f32,
+) -> Result<Buffer<B>, Fault<B>> {
+    let mut channels = alloc(b, 3 * columns)?;
+    kernel!(
+        b, "running_channels", columns;
+        mean => columns, variance => columns, shift => columns, &channels => 3 * columns;
+        at::<B>(mean), at::<B>(variance), at::<B>(shift), into::<B>(&mut channels), Arg::Real(epsilon)
+    )?;
+    Ok(channels)
+}
+
+/// ReLU of the normalised `x`.
+pub(super) fn normalise<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    channels: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+) -> Done<B> {
+    let all = rows * columns;
+    kernel!(
+        b, "normalise", all; x => all, y => all, channels => 3 * columns;
+        at::<B>(x), into::<B>(y), at::<B>(channels), count(columns)
+    )
+}
+
+/// The gradient of `x` in place of that of the result, `own` where the statistics are the batch's. Returns the sums over
+/// the pixels, of which the first `columns` are the gradient of the shift.
+pub(super) fn normalise_back<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    dy: &mut Buffer<B>,
+    channels: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+    own: bool,
+) -> Result<Buffer<B>, Fault<B>> {
+    let (all, parts) = (rows * columns, rows.div_ceil(GROUP));
+    let mut sums = alloc(b, parts * 2 * columns)?;
+    kernel!(
+        b, "normalise_sums", parts * columns;
+        x => all, dy => all, channels => 3 * columns, &sums => parts * 2 * columns;
+        at::<B>(x), into::<B>(dy), at::<B>(channels), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
+    )?;
+    let sums = sum_rows(b, &sums, parts, 2 * columns)?;
+    let share = if own { 1.0 / rows as f32 } else { 0.0 };
+    kernel!(
+        b, "normalise_back", all; x => all, dy => all, channels => 3 * columns, &sums => 2 * columns;
+        at::<B>(x), into::<B>(dy), at::<B>(channels), at::<B>(&sums), count(columns), Arg::Real(share)
+    )?;
+    Ok(sums)
+}
+
+/// Running statistics move towards what is noted from `first` on.
+pub(super) fn follow<B: Backend>(
+    b: &B,
+    running: &mut Buffer<B>,
+    noted: &Buffer<B>,
+    first: usize,
+    columns: usize,
+    kept: f32,
+) -> Done<B> {
+    kernel!(
+        b, "follow", columns; running => columns, noted => first + columns;
+        into::<B>(running), at::<B>(noted), count(first), Arg::Real(kept)
+    )
+}
+
+/// The largest under each window, and which it is.
+pub(super) fn max_pool<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    which: &mut Buffer<B>,
+) -> Done<B> {
+    let all = g.images * g.out_pixels() * g.channels;
+    kernel!(
+        b, "max_pool", all; x => g.images * g.pixels() * g.channels, y => all, which => all;
+        at::<B>(x), into::<B>(y), into::<B>(which), Arg::Sizes(Sizes::new(g, g.images))
+    )
+}
+
+/// The mean under each window.
+pub(super) fn mean_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: &mut Buffer<B>) -> Done<B> {
+    let all = g.images * g.out_pixels() * g.channels;
+    kernel!(
+        b, "mean_pool", all; x => g.images * g.pixels() * g.channels, y => all;
+        at::<B>(x), into::<B>(y), Arg::Sizes(Sizes::new(g, g.images))
+    )
+}
+
+/// Back through [`max_pool`], with what it said, or through [`mean_pool`].
+pub(super) fn pool_back<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    dy: &Buffer<B>,
+    which: Option<&Buffer<B>>,
+    dx: &mut Buffer<B>,
+    add: bool,
+) -> Done<B> {
+    let (all, out) = (g.images * g.pixels() * g.channels, g.images * g.out_pixels() * g.channels);
+    let which = match which {
+        Some(which) => {
+            assert!(length(b, which) >= out, "pool_back: which");
+            at::<B>(which)
+        }
+        None => Arg::Address(0),
+    };
+    kernel!(
+        b, "pool_back", all; dy => out, dx => all;
+        at::<B>(dy), which, into::<B>(dx), Arg::Sizes(Sizes::new(g, g.images)), count(usize::from(add))
+    )
+}
+
+/// The mean of all `area` pixels of each of `n` images.
+pub(super) fn global_mean<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    [n, area, channels]: [usize; 3],
+) -> Done<B> {
+    kernel!(
+        b, "global_mean", n * channels; x => n * area * channels, y => n * channels;
+        at::<B>(x), into::<B>(y), count(area), count(channels)
+    )
+}
+
+/// Back through it.
+pub(super) fn global_mean_back<B: Backend>(
+    b: &B,
+    dy: &Buffer<B>,
+    dx: &mut Buffer<B>,
+    [n, area, channels]: [usize; 3],
+    add: bool,
+) -> Done<B> {
+    let all = n * area * channels;
+    kernel!(
+        b, "global_mean_back", all; dy => n * channels, dx => all;
+        at::<B>(dy), into::<B>(dx), count(area), count(channels), count(usize::from(add))
+    )
+}
+
+/// Local response normalisation over windows of `2 * radius + 1` channels.
+pub(super) fn lrn<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    y: &mut Buffer<B>,
+    [rows, channels]: [usize; 2],
+    (radius, alpha): (usize, f32),
+) -> Done<B> {
+    let all = rows * channels;
+    kernel!(
+        b, "lrn", all; x => all, y => all;
+        at::<B>(x), into::<B>(y), count(channels), count(radius), Arg::Real(alpha)
+    )
+}
+
+/// Back through it.
+pub(super) fn lrn_back<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    dy: &Buffer<B>,
+    dx: &mut Buffer<B>,
+    [rows, channels]: [usize; 2],
+    (radius, alpha): (usize, f32),
+    add: bool,
+) -> Done<B> {
+    let all = rows * channels;
+    let (mut spread, mut own) = (alloc(b, all)?, alloc(b, all)?);
+    let window = [count(channels), count(radius), Arg::Real(alpha)];
+    kernel!(
+        b, "lrn_spread", all; x => all, dy => all, &spread => all, &own => all;
+        at::<B>(x), at::<B>(dy), into::<B>(&mut spread), into::<B>(&mut own), window[0], window[1], window[2]
+    )?;
+    kernel!(
+        b, "lrn_back", all; x => all, &spread => all, &own => all, dx => all;
+        at::<B>(x), at::<B>(&spread), at::<B>(&own), into::<B>(dx), window[0], window[1], window[2],
+        count(usize::from(add))
+    )
+}
+
+/// Cross-entropy and hits of each of `n` rows of scores, side by side, and the gradient of `weight` times the mean. The
+/// labels are below `classes`.
+pub(super) fn cross_entropy<B: Backend>(
+    b: &B,
+    scores: &Buffer<B>,
+    labels: &Buffer<B>,
+    [n, classes]: [usize; 2],
+    weight: f32,
+    (on, off): (f32, f32),
+) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
+    let (mut rows, mut gradient) = (alloc(b, 2 * n)?, alloc(b, n * classes)?);
+    kernel!(
+        b, "cross_entropy", n; scores => n * classes, labels => n, &rows => 2 * n, &gradient => n * classes;
+        at::<B>(scores), at::<B>(labels), into::<B>(&mut rows), into::<B>(&mut gradient), count(classes), Arg::Real(weight),
+        Arg::Real(on), Arg::Real(off)
+    )?;
+    Ok((rows, gradient))
+}
+
+/// `to = weight * x`, one number, or `+=`.
+pub(super) fn weigh<B: Backend>(b: &B, x: &Buffer<B>, to: &mut Buffer<B>, weight: f32, add: bool) -> Done<B> {
+    kernel!(
+        b, "weigh", 1; x => 1, to => 1;
+        at::<B>(x), into::<B>(to), Arg::Real(weight), count(usize::from(add))
+    )
+}
+
+/// One step of SGD for `all` weights.
+pub(super) fn sgd<B: Backend>(
+    b: &B,
+    weights: &mut Buffer<B>,
+    velocity: &mut Buffer<B>,
+    gradient: &Buffer<B>,
+    all: usize,
+    step: crate::optim::SgdStep,
+) -> Done<B> {
+    kernel!(
+        b, "sgd", all; weights => all, velocity => all, gradient => all;
+        into::<B>(weights), into::<B>(velocity), at::<B>(gradient), Arg::Real(step.learning_rate), Arg::Real(step.momentum),
+        Arg::Real(step.weight_decay)
+    )
+}
+
+/// One step of RMSProp for `all` weights, with the share of the mean squares that is kept, and epsilon.
+pub(super) fn rms_prop<B: Backend>(
+    b: &B,
+    [weights, velocity, squares]: [&mut Buffer<B>; 3],
+    gradient: &Buffer<B>,
+    all: usize,
+    step: crate::optim::SgdStep,
+    (kept, epsilon): (f32, f32),
+) -> Done<B> {
+    kernel!(
+        b, "rms_prop", all; weights => all, velocity => all, squares => all, gradient => all;
+        into::<B>(weights), into::<B>(velocity), into::<B>(squares), at::<B>(gradient), Arg::Real(step.learning_rate),
+        Arg::Real(step.momentum), Arg::Real(step.weight_decay), Arg::Real(kept), Arg::Real(epsilon)
+    )
+}
+
+/// Moves an average of `all` weights towards them.
+pub(super) fn average<B: Backend>(
+    b: &B,
+    average: &mut Buffer<B>,
+    weights: &Buffer<B>,
+    all: usize,
+    kept: f32,
+) -> Done<B> {
+    kernel!(b, "average", all; average => all, weights => all; into::<B>(average), at::<B>(weights), Arg::Real(kept))
+}
+
+/// A row-major matrix in a buffer, from a number on: or its transpose.
+pub(super) struct Factor<'a, B: Backend> {
+    buffer: &'a Buffer<B>,
+    first: usize,
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+/// `rows x columns`, row after row, from the number `first` on of a buffer of this backend.
+pub(super) fn matrix<'a, B: Backend>(
+    _: &B,
+    buffer: &'a Buffer<B>,
+    first: usize,
+    rows: usize,
+    columns: usize,
+) -> Factor<'a, B> {
+    Factor { buffer, first, rows, columns, transposed: false }
+}
+
+impl<B: Backend> Factor<'_, B> {
+    /// The transpose.
+    pub fn t(self) -> Self {
+        Factor { transposed: !self.transposed, ..self }
+    }
+
+    /// Rows and columns of what is multiplied.
+    fn sizes(&self) -> (usize, usize) {
+        if self.transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
+    }
+
+    fn address(&self) -> u64 {
+        address::<B>(self.buffer, self.first)
+    }
+}
+
+/// `to = left * right`, row-major from the number `first` on, or `+=`.
+pub(super) fn product<B: Backend>(
+    b: &B,
+    (to, first): (&mut Buffer<B>, usize),
+    left: Factor<B>,
+    right: Factor<B>,
+    add: bool,
+) -> Done<B> {
+    let ((rows, inner), (inner_too, columns)) = (left.sizes(), right.sizes());
+    assert_eq!(inner, inner_too, "inner sizes of a product");
+    for factor in [&left, &right] {
+        assert!(length(b, factor.buffer) >= factor.first + factor.rows * factor.columns, "a factor");
+    }
+    assert!(length(b, to) >= first + rows * columns, "a product");
+    // Column-major, the transpose of everything: to' = right' left'. A row-major matrix is a column-major transpose.
+    let product = Sgemm {
+        transpose_a: right.transposed,
+        transpose_b: left.transposed,
+        m: int(columns),
+        n: int(rows),
+        k: int(inner),
+        a: right.address(),
+        lda: int(right.columns),
+        b: left.address(),
+        ldb: int(left.columns),
+        beta: if add { 1.0 } else { 0.0 },
+        c: address::<B>(to, first),
+        ldc: int(columns),
+    };
+    // SAFETY: lengths have been checked.
+    unsafe { b.sgemm(&product) }
+}
+
+/// `rows x columns` numbers, column after column: of equation 3.
+pub(super) struct Whole<B: Backend> {
+    pub values: Buffer<B>,
+    pub rows: usize,
+    pub columns: usize,
+}
+
+/// Points on the device, and the squares of their lengths.
+pub(super) struct Points<B: Backend> {
+    pub values: Buffer<B>,
+    pub squares: Buffer<B>,
+    pub count: usize,
+}
+
+/// Columns of a large matrix at a time: fewer than 2^32 numbers.
+const PANEL: usize = 1024;
+
+/// Columns of `rows` numbers, some at a time.
+fn panels(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    let width = PANEL.min((u32::MAX as usize / rows.max(1)).max(1));
+    (0..columns).step_by(width).map(move |first| (first, width.min(columns - first)))
+}
+
+impl<B: Backend> Whole<B> {
+    /// Zeros.
+    pub fn new(b: &B, rows: usize, columns: usize) -> Result<Whole<B>, Fault<B>> {
+        Ok(Whole { values: alloc(b, rows * columns)?, rows, columns })
+    }
+
+    fn check(&self, b: &B) {
+        assert!(length(b, &self.values) >= self.rows * self.columns, "a matrix");
+    }
+
+    /// Adds the inner products of `left`'s rows (`rows x d`) with `right`'s (`columns x d`); where they are the same, on and
+    /// below the diagonal, and somewhere above.
+    pub fn add_products(
+        &mut self,
+        b: &B,
+        left: &Buffer<B>,
+        right: &Buffer<B>,
+        d: usize,
+        same: bool,
+    ) -> Done<B> {
+        self.check(b);
+        assert!(length(b, left) >= self.rows * d && length(b, right) >= self.columns * d, "points");
+        panels(self.rows, self.columns).try_for_each(|(first, width)| {
+            let top = if same { first } else { 0 };
+            let product = Sgemm {
+                transpose_a: true,
+                transpose_b: false,
+                m: int(self.rows - top),
+                n: int(width),
+                k: int(d),
+                a: address::<B>(left, top * d),
+                lda: int(d),
+                b: address::<B>(right, first * d),
+                ldb: int(d),
+                beta: 1.0,
+                c: address::<B>(&self.values, first * self.rows + top),
+                ldc: int(self.rows),
+            };
+            // SAFETY: lengths have been checked: the last number is that of the last column's last row.
+            unsafe { b.sgemm(&product) }
+        })
+    }
+
+    /// Inner products of `left`'s points with `right`'s become values of the Gaussian kernel.
+    pub fn make_gaussian(
+        &mut self,
+        b: &B,
+        left: &Points<B>,
+        right: &Points<B>,
+        gamma: f32,
+        same: bool,
+    ) -> Done<B> {
+        self.check(b);
+        assert!(left.count == self.rows && right.count == self.columns, "points");
+        panels(self.rows, self.columns).try_for_each(|(first, width)| {
+            let top = if same { first } else { 0 };
+            let rows = self.rows - top;
+            kernel!(
+                b, "gaussian", rows * width; &left.squares => left.count, &right.squares => right.count;
+                from::<B>(&self.values, first * self.rows + top), from::<B>(&left.squares, top),
+                from::<B>(&right.squares, first), count(rows), count(self.rows), Arg::Real(gamma),
+                count(usize::from(same))
+            )
+        })
+    }
+
+    /// The lower half becomes the upper one too.
+    pub fn mirror(&mut self, b: &B) -> Done<B> {
+        self.check(b);
+        assert_eq!(self.rows, self.columns, "a symmetric matrix");
+        panels(self.rows, self.columns).try_for_each(|(first, width)| {
+            kernel!(
+                b, "mirror", (self.rows - first) * width;;
+                into::<B>(&mut self.values), count(self.rows), count(first), count(width)
+            )
+        })
+    }
+
+    /// A copy, with `add` added to the diagonal.
+    pub fn raised(&self, b: &B, add: f32) -> Result<Whole<B>, Fault<B>> {
+        self.check(b);
+        let mut to = Whole::new(b, self.rows, self.columns)?;
+        panels(self.rows, self.columns).try_for_each(|(first, width)| {
+            kernel!(
+                b, "raised", self.rows * width;;
+                at::<B>(&self.values), into::<B>(&mut to.values), count(self.rows), count(first), Arg::Real(add)
+            )
+        })?;
+        Ok(to)
+    }
+
+    /// Adds `value` everywhere.
+    pub fn plus(&mut self, b: &B, value: f32) -> Done<B> {
+        self.check(b);
+        panels(self.rows, self.columns).try_for_each(|(first, width)| {
+            let values = from::<B>(&self.values, first * self.rows);
+            kernel!(b, "plus", self.rows * width;; values, Arg::Real(value))
+        })
+    }
+
+    /// The diagonal.
+    pub fn diagonal(&self, b: &B) -> Result<Vec<f32>, Fault<B>> {
+        self.check(b);
+        assert_eq!(self.rows, self.columns, "a symmetric matrix");
+        let mut to = alloc(b, self.rows)?;
+        kernel!(
+            b, "diagonal", self.rows; &to => self.rows;
+            at::<B>(&self.values), into::<B>(&mut to)
+        )?;
+        b.download(&to)
+    }
+
+    /// The first `n` rows of the first `n` columns.
+    pub fn leading(&self, b: &B, n: usize) -> Result<Vec<f32>, Fault<B>> {
+        self.check(b);
+        assert!(n <= self.rows && n <= self.columns, "the first {n} rows");
+        let (mut to, all) = (alloc(b, n * PANEL.min(n))?, self.rows);
+        let mut numbers = Vec::with_capacity(n * n);
+        for (first, width) in panels(all, n) {
+            // Of the kernel's matrices, its rows are the columns here.
+            kernel!(
+                b, "columns", width * n; &to => width * n;
+                from::<B>(&self.values, first * all), count(all), count(0), into::<B>(&mut to), count(n), count(0),
+                count(n), count(0)
+            )?;
+            numbers.extend_from_slice(&b.download(&to)?[..width * n]);
+        }
+        Ok(numbers)
+    }
+
+    /// The matrix times `x` (`columns x width`, row-major), summed in double precision: `rows x width`.
+    pub fn apply(&self, b: &B, x: &[f64], width: usize) -> Result<Vec<f64>, Fault<B>> {
+        /// Threads enough for any card.
+        const THREADS: usize = 1 << 18;
+        self.check(b);
+        assert_eq!(x.len(), self.columns * width, "the factor");
+        let parts = (THREADS / self.rows.max(1)).clamp(1, self.columns.max(1));
+        // Numbers of double precision take the room of two.
+        let words: Vec<f32> = x.iter().flat_map(|v| halves(*v)).collect();
+        let (x, all) = (upload(b, &words)?, self.rows * width);
+        let (mut sums, mut to) = (alloc(b, 2 * parts * all)?, alloc(b, 2 * all)?);
+        kernel!(
+            b, "apply", self.rows * parts; &x => 2 * self.columns * width, &sums => 2 * parts * all;
+            at::<B>(&self.values), at::<B>(&x), into::<B>(&mut sums), count(self.rows), count(self.columns),
+            count(width), count(parts)
+        )?;
+        kernel!(
+            b, "whole", all; &sums => 2 * parts * all, &to => 2 * all;
+            at::<B>(&sums), into::<B>(&mut to), count(parts)
+        )?;
+        Ok(b.download(&to)?.chunks_exact(2).take(all).map(|pair| joined([pair[0], pair[1]])).collect())
+    }
+}
+
+/// The bits of a number of double precision.
+fn halves(v: f64) -> [f32; 2] {
+    let [a, b, c, d, e, f, g, h] = v.to_ne_bytes();
+    [f32::from_ne_bytes([a, b, c, d]), f32::from_ne_bytes([e, f, g, h])]
+}
+
+/// The other way.
+fn joined([low, high]: [f32; 2]) -> f64 {
+    let ([a, b, c, d], [e, f, g, h]) = (low.to_ne_bytes(), high.to_ne_bytes());
+    f64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The random conv-net's filters, some of them, on the device.
+pub(super) struct Bank<'a, B: Backend> {
+    pub patches: Patches,
+    /// `count x patch`.
+    pub filters: &'a Buffer<B>,
+    pub count: usize,
+    /// Pooling windows down and across.
+    pub windows: (usize, usize),
+}
+
+/// Images whose responses are in memory at a time.
+const IMAGES_AT_ONCE: usize = 128;
+
+/// The conv-net's features of kept images (bytes): `images x (windows x 2 count)`.
+pub(super) fn conv_features<B: Backend>(
+    b: &B,
+    kept: &Kept<B>,
+    bank: &Bank<B>,
+) -> Result<Buffer<B>, Fault<B>> {
+    let Bank { patches, filters, count: filter_count, windows: (down, across) } = *bank;
+    let ([channels, height, width], (rows, columns)) = (kept.shape, patches.grid());
+    assert!(kept.bytes && kept.shape == patches.shape && patches.padding == 0, "images of bytes");
+    assert!((down - 1) * STRIDE + POOL <= rows && (across - 1) * STRIDE + POOL <= columns, "windows");
+    let (image, size) = (channels * height * width, patches.size());
+    assert!(length(b, &kept.pixels) >= (kept.images * image).div_ceil(4), "images");
+    let (places, per_image) = (rows * columns, down * across * 2 * filter_count);
+    let to = alloc(b, kept.images * per_image)?;
+    let mut gathered = alloc(b, IMAGES_AT_ONCE * places * size)?;
+    let mut responses = alloc(b, IMAGES_AT_ONCE * places * filter_count)?;
+    for first in (0..kept.images).step_by(IMAGES_AT_ONCE) {
+        let images = IMAGES_AT_ONCE.min(kept.images - first);
+        let bytes = Arg::Address(B::address(&kept.pixels) + (first * image) as u64);
+        kernel!(
+            b, "patches", images * places * size; &gathered => images * places * size;
+            bytes, into::<B>(&mut gathered), count(channels), count(height), count(width), count(patches.side)
+        )?;
+        let gathered =
+            Factor { buffer: &gathered, first: 0, rows: images * places, columns: size, transposed: false };
+        let rows_of =
+            Factor { buffer: filters, first: 0, rows: filter_count, columns: size, transposed: true };
+        product(b, (&mut responses, 0), gathered, rows_of, false)?;
+        kernel!(
+            b, "rectified", images * down * across * filter_count;
+            &responses => images * places * filter_count, &to => (first + images) * per_image;
+            at::<B>(&responses), from::<B>(&to, first * per_image), count(filter_count), count(rows), count(columns),
+            count(POOL), count(STRIDE), count(down), count(across), Arg::Real(BIAS)
+        )?;
+    }
+    Ok(to)
+}
+
+/// Takes from each column of `x` its mean, which `sums` over `of` rows give.
+pub(super) fn centre<B: Backend>(
+    b: &B,
+    x: &mut Buffer<B>,
+    sums: &Buffer<B>,
+    [rows, columns, of]: [usize; 3],
+) -> Done<B> {
+    let all = rows * columns;
+    kernel!(b, "centred", all; x => all, sums => columns; into::<B>(x), at::<B>(sums), count(columns), count(of))
+}

@@ -1,0 +1,638 @@
+//! A network on a device: made of one on the processor, with its weights.
+
+use crate::cuda::kernels::{self, Kept};
+use crate::cuda::ops::{Ops, Value, take};
+use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
+use crate::image::View;
+use crate::image::{CROP, Pixels};
+use crate::models::plan::{AUXILIARY, Layer, count, output};
+use crate::models::{Network, Parameter, Role, StepOutcome, check_memory, check_velocity};
+use crate::ops::activation::Activation;
+use crate::ops::linear::InputGradient;
+use crate::ops::{Pass, Size3};
+use crate::optim::Optimizer;
+use crate::optim::{Decay, Memory, Rules, SgdStep};
+use crate::{Error, Result};
+use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
+use std::sync::{Arc, MutexGuard};
+
+/// A tensor of parameters or running statistics.
+pub(super) struct Weight<B: Backend> {
+    name: String,
+    shape: Vec<usize>,
+    trained: bool,
+    pub length: usize,
+    pub values: Arc<Buffer<B>>,
+    /// From the first step on.
+    velocity: Option<Buffer<B>>,
+    /// RMSProp's mean squares, from the first step on.
+    squares: Option<Buffer<B>>,
+    /// From the first step on where weights are averaged.
+    average: Option<Arc<Buffer<B>>>,
+    pub key: Key<B>,
+}
+
+struct Placed<B: Backend> {
+    ops: Ops<B>,
+    plan: Vec<Layer>,
+    input: Size3,
+    classes: usize,
+    weights: Vec<Weight<B>>,
+    /// Tensors before the first fully connected layer's.
+    of_convs: usize,
+    decay: Decay,
+    rules: Rules,
+    /// Steps so far.
+    steps: u64,
+    kept: Option<Kept<B>>,
+}
+
+/// Where a batch comes from.
+#[derive(Clone, Copy)]
+enum Images<'a> {
+    /// Whitened, `n x C x H x W`.
+    Given(&'a [f32]),
+    /// Of those that are kept.
+    Kept(&'a [View]),
+}
+
+// SAFETY: all that is not plain data is the backend's, which promises this.
+unsafe impl<B: Backend> Send for Placed<B> {}
+// SAFETY: as above; what operations share is behind locks.
+unsafe impl<B: Backend> Sync for Placed<B> {}
+
+/// `network` on a device, with the same weights. The optimiser begins anew, by [`Rules::default`] until
+/// [`Network::set_rules`] says otherwise.
+///
+/// Errors: [`Error::Tensor`] where the device's memory is short.
+pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Network>> {
+    let _turn = turn(&backend);
+    let ops = Ops::new(backend);
+    let (plan, input) = network.plan();
+    let mut weights = Vec::new();
+    for (index, (parameter, role)) in network.parameters()?.into_iter().zip(network.roles()).enumerate() {
+        let Parameter { name, shape, values } = parameter;
+        let buffer = kernels::upload(&ops.backend, &values).map_err(failed::<B>("place the network"))?;
+        weights.push(Weight {
+            name,
+            shape,
+            trained: matches!(role, Role::Trained { .. }),
+            length: values.len(),
+            values: Arc::new(buffer),
+            velocity: None,
+            squares: None,
+            average: None,
+            key: ops.key(index)?,
+        });
+    }
+    let of_convs = weights.iter().position(|w| w.shape.len() == 2).unwrap_or(weights.len());
+    let classes = output(plan, input)?[2];
+    Ok(Box::new(Placed {
+        ops,
+        plan: plan.to_vec(),
+        input,
+        classes,
+        weights,
+        of_convs,
+        decay: Decay::All,
+        rules: Rules::default(),
+        steps: 0,
+        kept: None,
+    }))
+}
+
+/// What a pass through the layers gives.
+struct Passed<B: Backend, T> {
+    scores: Value<B, T>,
+    auxiliary: Option<Value<B, ()>>,
+    /// What the batch had for running means and variances: the index of the mean, and both.
+    noted: Vec<(usize, Buffer<B>)>,
+}
+
+/// A training step up to its gradients.
+struct Stepped<B: Backend> {
+    /// Sums over the batch: its cross-entropies, its hits.
+    sums: Buffer<B>,
+    images: usize,
+    gradients: Grads<B>,
+    noted: Vec<(usize, Buffer<B>)>,
+}
+
+impl<B: Backend> Placed<B> {
+    /// Waits until nobody else works on the device.
+    fn turn(&self) -> MutexGuard<'static, ()> {
+        turn(self.backend())
+    }
+
+    fn backend(&self) -> &B {
+        &self.ops.backend
+    }
+
+    /// A batch on the device, and how many images it has.
+    fn batch(&self, images: Images) -> Result<(Buffer<B>, usize)> {
+        let operation = "batch of images";
+        let size: usize = self.input.iter().product();
+        match images {
+            Images::Given(images) => {
+                if images.is_empty() || !images.len().is_multiple_of(size) {
+                    let expected = vec![images.len() / size, size];
+                    return Err(Error::Shape { operation, expected, got: vec![images.len()] });
+                }
+                let batch = kernels::upload(self.backend(), images).map_err(failed::<B>(operation))?;
+                Ok((batch, images.len() / size))
+            }
+            Images::Kept(views) => {
+                let Some(kept) = &self.kept else {
+                    return Err(Error::argument(operation, "this network keeps no images"));
+                };
+                if views.is_empty() || !views.iter().all(|view| kept.has(view)) {
+                    let problem =
+                        format!("no views, or some outside the {} images that are kept", kept.images);
+                    return Err(Error::argument(operation, problem));
+                }
+                let batch = kernels::views(self.backend(), kept, views).map_err(failed::<B>(operation))?;
+                Ok((batch, views.len()))
+            }
+        }
+    }
+
+    fn forward<T: Tape<f32, B::Store>>(
+        &self,
+        images: Images,
+        tape: T,
+        pass: &mut Pass,
+    ) -> Result<Passed<B, T>> {
+        let operation = "forward pass";
+        if pass.share().is_some() {
+            return Err(Error::argument(
+                operation,
+                "several processes with a model on GPUs are not supported",
+            ));
+        }
+        let (data, n) = self.batch(images)?;
+        let mut walk = Walk {
+            network: self,
+            conv: 0,
+            linear: self.of_convs,
+            names: self.weights.len(),
+            pass,
+            first: true,
+            auxiliary: None,
+            noted: Vec::new(),
+        };
+        let key = walk.key()?;
+        let mut x = Value { data: Arc::new(data), n, size: self.input, key, tape };
+        if !matches!(self.plan.first(), Some(Layer::Linear { .. })) {
+            let key = walk.key()?;
+            x = self.ops.arrange(x, key)?;
+        }
+        let scores = walk.layers(&self.plan, x)?.rows();
+        Ok(Passed { scores, auxiliary: walk.auxiliary, noted: walk.noted })
+    }
+
+    fn passes(&self, images: Images, labels: &[u16], pass: &mut Pass) -> Result<Stepped<B>> {
+        let operation = "training step";
+        if let Some(label) = labels.iter().find(|label| usize::from(**label) >= self.classes) {
+            return Err(Error::argument(operation, format!("label {label} of {} classes", self.classes)));
+        }
+        // Before the device has work: to copy there waits for it.
+        let wanted: Vec<f32> = labels.iter().map(|&label| f32::from(label)).collect();
+        let wanted = kernels::upload(self.backend(), &wanted).map_err(failed::<B>(operation))?;
+        let Passed { scores, auxiliary, noted } = self.forward(images, OwnedTape::default(), pass)?;
+        if labels.len() != scores.n {
+            return Err(Error::Shape { operation, expected: vec![scores.n], got: vec![labels.len()] });
+        }
+        let Value { data, n: images, size, key, tape } = scores;
+        let mut all = vec![(Value { data, n: images, size, key, tape: () }, 1.0)];
+        all.extend(auxiliary.map(|scores| (scores, AUXILIARY)));
+        let (loss, sums) = self.ops.loss(&all, &wanted, &self.rules, tape)?;
+        drop(all);
+        let gradients = loss.try_backward().map_err(failed::<B>(operation))?;
+        Ok(Stepped { sums, images, gradients, noted })
+    }
+
+    /// What a step saw; waits for it.
+    fn outcome(&self, sums: &Buffer<B>, images: usize) -> Result<StepOutcome> {
+        let sums = self.backend().download(sums).map_err(failed::<B>("training step"))?;
+        Ok(StepOutcome { loss: sums[0] / images as f32, correct: sums[1] as usize })
+    }
+
+    /// Moves every weight against the gradient that is given for it.
+    fn update(
+        &mut self,
+        operation: &'static str,
+        step: SgdStep,
+        mut gradient: impl FnMut(usize, &Weight<B>) -> std::result::Result<Buffer<B>, Fault<B>>,
+    ) -> Result<()> {
+        let b = self.ops.backend.clone();
+        if self.rules.average.is_some() {
+            // The average begins with the first weights.
+            for weight in self.weights.iter_mut().filter(|weight| weight.average.is_none()) {
+                let first = b
+                    .download(&weight.values)
+                    .and_then(|values| kernels::upload(&b, &values[..weight.length]));
+                weight.average = Some(Arc::new(first.map_err(failed::<B>(operation))?));
+            }
+        }
+        let optimizer = self.rules.optimizer;
+        let mut matrices = 0;
+        for (index, weight) in self.weights.iter_mut().enumerate() {
+            if !weight.trained {
+                continue;
+            }
+            let mut step = step;
+            if !self.decay.acts_on(weight.shape.len(), &mut matrices) {
+                step.weight_decay = 0.0;
+            }
+            let gradient = gradient(index, weight).map_err(failed::<B>(operation))?;
+            if weight.velocity.is_none() {
+                weight.velocity = Some(kernels::alloc(&b, weight.length).map_err(failed::<B>(operation))?);
+            }
+            let (Some(values), Some(velocity)) = (Arc::get_mut(&mut weight.values), &mut weight.velocity)
+            else {
+                return Err(Error::argument(operation, format!("{} is still in use", weight.name)));
+            };
+            let length = weight.length;
+            match optimizer {
+                Optimizer::Sgd => kernels::sgd(&b, values, velocity, &gradient, length, step),
+                Optimizer::RmsProp { decay, epsilon } => {
+                    let squares = match &mut weight.squares {
+                        Some(squares) => squares,
+                        none => {
+                            let ones = kernels::upload(&b, &vec![1.0; length]);
+                            none.insert(ones.map_err(failed::<B>(operation))?)
+                        }
+                    };
+                    let own = (decay as f32, epsilon as f32);
+                    kernels::rms_prop(&b, [values, velocity, squares], &gradient, length, step, own)
+                }
+            }
+            .map_err(failed::<B>(operation))?;
+        }
+        Ok(())
+    }
+
+    /// After a step, when the running statistics have been moved too: the averages follow.
+    fn end(&mut self, operation: &'static str) -> Result<()> {
+        let kept = self.rules.average_at(self.steps);
+        self.steps += 1;
+        let Some(kept) = kept else { return Ok(()) };
+        let b = self.ops.backend.clone();
+        for weight in &mut self.weights {
+            let Some(average) = weight.average.as_mut().and_then(Arc::get_mut) else {
+                return Err(Error::argument(operation, format!("the average of {} is missing", weight.name)));
+            };
+            kernels::average(&b, average, &weight.values, weight.length, kept)
+                .map_err(failed::<B>(operation))?;
+        }
+        Ok(())
+    }
+
+    /// Moves the running mean `index`, or the variance after it, towards what is noted from `first` on.
+    fn follow(&mut self, index: usize, noted: &Buffer<B>, first: usize) -> Result<()> {
+        let operation = "running statistics";
+        let b = self.ops.backend.clone();
+        let weight = &mut self.weights[index];
+        let Some(values) = Arc::get_mut(&mut weight.values) else {
+            return Err(Error::argument(operation, format!("{} is still in use", weight.name)));
+        };
+        kernels::follow(&b, values, noted, first, weight.length, self.rules.norm_memory)
+            .map_err(failed::<B>(operation))
+    }
+
+    /// A step of SGD.
+    fn step(
+        &mut self,
+        images: Images,
+        labels: &[u16],
+        step: SgdStep,
+        pass: &mut Pass,
+    ) -> Result<StepOutcome> {
+        let _turn = self.turn();
+        let Stepped { sums, images, mut gradients, noted } = self.passes(images, labels, pass)?;
+        let b = self.ops.backend.clone();
+        self.update("training step", step, |_, weight| take(&b, &mut gradients, &weight.key, weight.length))?;
+        for (mean, noted) in &noted {
+            let length = self.weights[*mean].length;
+            self.follow(*mean, noted, 0)?;
+            self.follow(*mean + 1, noted, length)?;
+        }
+        self.end("training step")?;
+        self.outcome(&sums, images)
+    }
+
+    fn read(&self, buffer: &Buffer<B>, length: usize) -> Result<Vec<f32>> {
+        let mut values = self.backend().download(buffer).map_err(failed::<B>("read from the device"))?;
+        values.truncate(length);
+        Ok(values)
+    }
+}
+
+impl<B: Backend> Network for Placed<B> {
+    fn train_step(
+        &mut self,
+        images: Vec<f32>,
+        labels: &[u16],
+        step: SgdStep,
+        mut pass: Pass,
+    ) -> Result<StepOutcome> {
+        self.step(Images::Given(&images), labels, step, &mut pass)
+    }
+
+    fn keep(&mut self, pixels: &Pixels, shape: [usize; 3]) -> Result<bool> {
+        let _turn = self.turn();
+        let numbers = match pixels {
+            Pixels::Bytes(bytes) => bytes.len(),
+            Pixels::Floats(numbers) => numbers.len(),
+        };
+        let small = self.input == [CROP, CROP, shape[0]] && shape[1] >= CROP && shape[2] >= CROP;
+        // The kernels count in 32 bits.
+        if !small || u32::try_from(numbers).is_err() {
+            return Ok(false);
+        }
+        self.kept = None;
+        let kept = kernels::keep(self.backend(), pixels, shape).map_err(failed::<B>("keep the images"))?;
+        self.kept = Some(kept);
+        Ok(true)
+    }
+
+    fn train_views(
+        &mut self,
+        views: &[View],
+        labels: &[u16],
+        step: SgdStep,
+        mut pass: Pass,
+    ) -> Result<StepOutcome> {
+        self.step(Images::Kept(views), labels, step, &mut pass)
+    }
+
+    fn gradients(
+        &mut self,
+        images: Vec<f32>,
+        labels: &[u16],
+        mut pass: Pass,
+    ) -> Result<(StepOutcome, Vec<Vec<f32>>)> {
+        let _turn = self.turn();
+        let Stepped { sums, images, mut gradients, noted } =
+            self.passes(Images::Given(&images), labels, &mut pass)?;
+        let outcome = self.outcome(&sums, images)?;
+        let mut all = Vec::new();
+        for (index, weight) in self.weights.iter().enumerate() {
+            let there = noted.iter().find(|(mean, _)| *mean == index || mean + 1 == index);
+            all.push(match there {
+                _ if weight.trained => {
+                    let own = take(self.backend(), &mut gradients, &weight.key, weight.length);
+                    self.read(&own.map_err(failed::<B>("gradients"))?, weight.length)?
+                }
+                Some((mean, noted)) => {
+                    let both = self.read(noted, 2 * weight.length)?;
+                    let first = if *mean == index { 0 } else { weight.length };
+                    both[first..first + weight.length].to_vec()
+                }
+                None => self.read(&weight.values, weight.length)?,
+            });
+        }
+        Ok((outcome, all))
+    }
+
+    fn apply(&mut self, gradients: &[Vec<f32>], step: SgdStep) -> Result<()> {
+        let _turn = self.turn();
+        let operation = "apply the gradients";
+        if !self.weights.iter().map(|w| w.length).eq(gradients.iter().map(Vec::len)) {
+            return Err(Error::argument(operation, "other sizes than the weights"));
+        }
+        let b = self.ops.backend.clone();
+        self.update(operation, step, |index, _| kernels::upload(&b, &gradients[index]))?;
+        for (index, gradient) in gradients.iter().enumerate() {
+            if !self.weights[index].trained {
+                let noted = kernels::upload(&b, gradient).map_err(failed::<B>(operation))?;
+                self.follow(index, &noted, 0)?;
+            }
+        }
+        self.end(operation)
+    }
+
+    fn roles(&self) -> Vec<Role> {
+        let mut matrices = 0;
+        let role = |weight: &Weight<B>| match weight.trained {
+            true => Role::Trained { decayed: self.decay.acts_on(weight.shape.len(), &mut matrices) },
+            false => Role::Statistic,
+        };
+        self.weights.iter().map(role).collect()
+    }
+
+    fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
+        let _turn = self.turn();
+        let scores = self.forward(Images::Given(&images), NoneTape, &mut Pass::evaluation())?.scores;
+        self.read(&scores.data, scores.len())
+    }
+
+    fn parameter_count(&self) -> usize {
+        self.weights.iter().filter(|w| w.trained).map(|w| w.length).sum()
+    }
+
+    fn parameters(&self) -> Result<Vec<Parameter>> {
+        let _turn = self.turn();
+        let read = |w: &Weight<B>| {
+            let values = self.read(&w.values, w.length)?;
+            Ok(Parameter { name: w.name.clone(), shape: w.shape.clone(), values })
+        };
+        self.weights.iter().map(read).collect()
+    }
+
+    fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()> {
+        let _turn = self.turn();
+        let operation = "restore the weights";
+        let fits = |(w, p): (&Weight<B>, &Parameter)| {
+            w.name == p.name && w.shape == p.shape && w.length == p.values.len()
+        };
+        if parameters.len() != self.weights.len() || !self.weights.iter().zip(parameters).all(fits) {
+            return Err(Error::argument(operation, "other tensors than this network's"));
+        }
+        check_velocity(parameters, &velocity)?;
+        let b = self.ops.backend.clone();
+        let upload = |values: &[f32]| kernels::upload(&b, values).map_err(failed::<B>(operation));
+        for (index, (weight, parameter)) in self.weights.iter_mut().zip(parameters).enumerate() {
+            weight.values = Arc::new(upload(&parameter.values)?);
+            let velocity = velocity.get(index).filter(|v| !v.is_empty());
+            weight.velocity = velocity.map(|v| upload(v)).transpose()?;
+            (weight.squares, weight.average) = (None, None);
+        }
+        self.steps = 0;
+        Ok(())
+    }
+
+    fn velocity(&self) -> Result<Vec<Vec<f32>>> {
+        let _turn = self.turn();
+        if self.weights.iter().all(|w| w.velocity.is_none()) {
+            return Ok(Vec::new());
+        }
+        let read = |w: &Weight<B>| w.velocity.as_ref().map_or(Ok(Vec::new()), |v| self.read(v, w.length));
+        self.weights.iter().map(read).collect()
+    }
+
+    fn memory(&self) -> Result<Memory> {
+        let _turn = self.turn();
+        let lists = |of: &dyn Fn(&Weight<B>) -> Option<&Buffer<B>>| {
+            if self.weights.iter().all(|w| of(w).is_none()) {
+                return Ok(Vec::new());
+            }
+            let read = |w: &Weight<B>| of(w).map_or(Ok(Vec::new()), |own| self.read(own, w.length));
+            self.weights.iter().map(read).collect::<Result<Vec<_>>>()
+        };
+        let squares = lists(&|w| w.squares.as_ref())?;
+        let average = lists(&|w| w.average.as_deref())?;
+        Ok(Memory { squares, average, steps: self.steps })
+    }
+
+    fn remember(&mut self, memory: Memory) -> Result<()> {
+        check_memory(&self.parameters()?, &memory)?;
+        let _turn = self.turn();
+        let b = self.ops.backend.clone();
+        let upload = |values: Option<&Vec<f32>>| {
+            let values = values.filter(|values| !values.is_empty());
+            values.map(|v| kernels::upload(&b, v).map_err(failed::<B>("restore the optimiser"))).transpose()
+        };
+        for (index, weight) in self.weights.iter_mut().enumerate() {
+            weight.squares = upload(memory.squares.get(index))?;
+            weight.average = upload(memory.average.get(index))?.map(Arc::new);
+        }
+        self.steps = memory.steps;
+        Ok(())
+    }
+
+    fn exchange_average(&mut self) -> Result<()> {
+        for weight in &mut self.weights {
+            if let Some(average) = &mut weight.average {
+                std::mem::swap(&mut weight.values, average);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_rules(&mut self, rules: Rules) {
+        self.decay = Decay::on(rules.decay_on, count(&self.plan).1);
+        self.rules = rules;
+    }
+
+    fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    fn plan(&self) -> (&[Layer], Size3) {
+        (&self.plan, self.input)
+    }
+}
+
+/// A way through the plan, as that of the networks on the processor.
+struct Walk<'a, B: Backend> {
+    network: &'a Placed<B>,
+    /// The next convolution's and the next fully connected layer's first tensor.
+    conv: usize,
+    linear: usize,
+    /// Names given away.
+    names: usize,
+    pass: &'a mut Pass,
+    /// Whether nothing with weights has been passed: nobody asks for the images' gradient.
+    first: bool,
+    auxiliary: Option<Value<B, ()>>,
+    noted: Vec<(usize, Buffer<B>)>,
+}
+
+impl<'a, B: Backend> Walk<'a, B> {
+    fn key(&mut self) -> Result<Key<B>> {
+        self.names += 1;
+        self.network.ops.key(self.names - 1)
+    }
+
+    fn input_gradient(&mut self) -> InputGradient {
+        if std::mem::take(&mut self.first) { InputGradient::Skipped } else { InputGradient::Needed }
+    }
+
+    fn layers<T: Tape<f32, B::Store>>(&mut self, layers: &[Layer], x: Value<B, T>) -> Result<Value<B, T>> {
+        layers.iter().try_fold(x, |x, layer| self.layer(layer, x))
+    }
+
+    /// The next `N` tensors of convolutions.
+    fn of_conv<const N: usize>(&mut self) -> Result<[&'a Weight<B>; N]> {
+        let found = tensors(&self.network.weights[..self.network.of_convs], self.conv)?;
+        self.conv += N;
+        Ok(found)
+    }
+
+    fn layer<T: Tape<f32, B::Store>>(&mut self, layer: &Layer, x: Value<B, T>) -> Result<Value<B, T>> {
+        let (ops, key) = (&self.network.ops, self.key()?);
+        match layer {
+            Layer::Conv { window, normalised: false, .. } => {
+                let (weights, input_gradient) = (self.of_conv()?, self.input_gradient());
+                ops.conv(x, *window, weights, input_gradient, key)
+            }
+            Layer::Conv { window, normalised: true, .. } => {
+                let (mean, training) = (self.conv + 2, self.pass.training());
+                let (weights, input_gradient) = (self.of_conv()?, self.input_gradient());
+                let (y, noted) = ops.conv_norm(x, *window, weights, input_gradient, training, key)?;
+                self.noted.extend(noted.map(|noted| (mean, noted)));
+                Ok(y)
+            }
+            Layer::Linear { activation, .. } => {
+                let weights = tensors(&self.network.weights, self.linear)?;
+                self.linear += 2;
+                let input_gradient = self.input_gradient();
+                ops.linear(x.rows(), weights, *activation == Activation::Relu, input_gradient, key)
+            }
+            Layer::MaxPool(window) => ops.max_pool(x, *window, key),
+            Layer::MeanPool(window) => ops.mean_pool(x, *window, key),
+            Layer::GlobalMean => ops.global_mean(x, key),
+            Layer::LocalResponseNorm => ops.local_response_norm(x, key),
+            Layer::Dropout(kept) => ops.dropout(x, *kept, self.pass, key),
+            Layer::Branches(branches) => {
+                let Value { data, n, size, key: x_key, mut tape } = x;
+                let mut parts = Vec::new();
+                let first = self.first;
+                for branch in branches {
+                    self.first = first;
+                    let x = Value { data: data.clone(), n, size, key: x_key.clone(), tape };
+                    let made = self.layers(branch, x)?;
+                    parts.push(Value { data: made.data, n, size: made.size, key: made.key, tape: () });
+                    tape = made.tape;
+                }
+                ops.concat(parts, tape, key)
+            }
+            Layer::Auxiliary(layers) if self.pass.training() => {
+                let (data, n, size, x_key) = (x.data.clone(), x.n, x.size, x.key.clone());
+                let made = self.layers(layers, x)?.rows();
+                self.auxiliary = Some(Value { data: made.data, n, size: made.size, key: made.key, tape: () });
+                Ok(Value { data, n, size, key: x_key, tape: made.tape })
+            }
+            Layer::Auxiliary(layers) => {
+                self.conv += of_convs(layers);
+                self.linear += 2 * count(layers).1;
+                Ok(x)
+            }
+        }
+    }
+}
+
+/// `N` tensors from `first` on.
+fn tensors<B: Backend, const N: usize>(weights: &[Weight<B>], first: usize) -> Result<[&Weight<B>; N]> {
+    let short = || Error::argument("forward pass", "the plan has more layers than the network");
+    let found = weights.get(first..first + N).ok_or_else(short)?;
+    Ok(std::array::from_fn(|i| &found[i]))
+}
+
+/// Tensors of the convolutions in `layers`.
+fn of_convs(layers: &[Layer]) -> usize {
+    let of = |layer: &Layer| match layer {
+        Layer::Conv { normalised, .. } => {
+            if *normalised {
+                4
+            } else {
+                2
+            }
+        }
+        Layer::Branches(branches) => branches.iter().map(|branch| of_convs(branch)).sum(),
+        Layer::Auxiliary(layers) => of_convs(layers),
+        _ => 0,
+    };
+    layers.iter().map(of).sum()
+}

@@ -1,0 +1,560 @@
+//! The layers' operations on dfdx's tape, on any [`Backend`]. Each is that of [`crate::ops`] under the same name.
+
+use crate::cuda::kernels::{self, matrix};
+use crate::cuda::{Backend, Buffer, Done, Fault, Grads, Key, failed};
+use crate::ops::conv::{Geometry, Window};
+use crate::ops::linear::InputGradient;
+use crate::ops::lrn::{ALPHA, RADIUS};
+use crate::ops::norm::EPSILON;
+use crate::ops::{Pass, Size3};
+use crate::optim::Rules;
+use crate::{Error, Result};
+use dfdx::prelude::{Gradients, PutTape, Rank0, Tape, Tensor, ZerosTensor};
+use rand::RngExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Numbers of the matrix that a convolution gathers its inputs in: some stay in the card's second cache, none take
+/// memory without bound.
+const GATHERED: usize = 12 << 20;
+
+/// A batch between two layers: `n` times height, width and channels, pixel by pixel.
+pub(super) struct Value<B: Backend, T> {
+    pub data: Arc<Buffer<B>>,
+    pub n: usize,
+    pub size: Size3,
+    pub key: Key<B>,
+    pub tape: T,
+}
+
+impl<B: Backend, T> Value<B, T> {
+    /// Numbers of all images.
+    pub fn len(&self) -> usize {
+        self.n * self.size.iter().product::<usize>()
+    }
+
+    /// The same numbers as one pixel of many channels.
+    pub fn rows(self) -> Value<B, T> {
+        Value { size: [1, 1, self.size.iter().product()], ..self }
+    }
+
+    fn geometry(&self, operation: &'static str, window: Window, outputs: usize) -> Result<Geometry> {
+        let [height, width, channels] = self.size;
+        let g = Geometry::new(operation, (self.n, height, width, channels), window, outputs)?;
+        // The kernels count in 32 bits, and cuBLAS in 31.
+        let most =
+            (g.pixels() * channels).max(g.out_pixels() * outputs.max(channels)).max(g.inner() * outputs);
+        if self.n.saturating_mul(most) > i32::MAX as usize || g.out_pixels() * g.inner() > i32::MAX as usize {
+            let problem =
+                format!("{} images of {height}x{width}x{channels} are too many numbers at once", self.n);
+            return Err(Error::argument(operation, problem));
+        }
+        Ok(g)
+    }
+}
+
+/// A normalised batch, and in training what it had for the running statistics.
+type Normalised<B, T> = (Value<B, T>, Option<Buffer<B>>);
+/// dfdx's number, and the sums of [`Ops::loss`].
+type Loss<B, T> = (Tensor<Rank0, f32, <B as Backend>::Store, T>, Buffer<B>);
+
+/// What the operations of one network share.
+#[derive(Clone)]
+pub(super) struct Ops<B: Backend> {
+    pub backend: B,
+    /// Where inputs are gathered; grows to what the largest convolution needs.
+    workspace: Arc<Mutex<Option<Buffer<B>>>>,
+    /// Names for values, the same ones at each step.
+    keys: Arc<Mutex<Vec<Key<B>>>>,
+}
+
+/// Where the gradient of a value of `length` numbers belongs, and whether something is there to be added to. What
+/// stands under a key before is one zero, so that it makes no difference for a value of one number.
+fn slot<'g, B: Backend>(
+    b: &B,
+    gradients: &'g mut Grads<B>,
+    key: &Key<B>,
+    length: usize,
+) -> std::result::Result<(&'g mut Buffer<B>, bool), Fault<B>> {
+    let slot = gradients.get_or_alloc_mut(key)?;
+    let there = kernels::length(b, slot) == length;
+    if !there {
+        *slot = kernels::alloc(b, length)?;
+    }
+    Ok((slot, there))
+}
+
+/// The gradient of a value, taken out: it is needed once. Zeros where nothing has come back.
+pub(super) fn take<B: Backend>(
+    b: &B,
+    gradients: &mut Grads<B>,
+    key: &Key<B>,
+    length: usize,
+) -> std::result::Result<Buffer<B>, Fault<B>> {
+    let (slot, _) = slot(b, gradients, key, length)?;
+    Ok(std::mem::replace(slot, kernels::alloc(b, 1)?))
+}
+
+/// Adds the first `length` of `sums` to the gradient of a shift or bias.
+fn add_to<B: Backend>(
+    b: &B,
+    gradients: &mut Grads<B>,
+    key: &Key<B>,
+    sums: &Buffer<B>,
+    length: usize,
+) -> Done<B> {
+    let (gradient, _) = slot(b, gradients, key, length)?;
+    kernels::add(b, sums, gradient, length)
+}
+
+impl<B: Backend> Ops<B> {
+    pub fn new(backend: B) -> Ops<B> {
+        Ops { backend, workspace: Arc::default(), keys: Arc::default() }
+    }
+
+    /// The name number `index`.
+    pub fn key(&self, index: usize) -> Result<Key<B>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        while keys.len() <= index {
+            keys.push(self.backend.store().try_zeros_like(&(1,)).map_err(failed::<B>("names of values"))?);
+        }
+        Ok(keys[index].clone())
+    }
+
+    fn alloc(&self, operation: &'static str, length: usize) -> Result<Buffer<B>> {
+        kernels::alloc(&self.backend, length).map_err(failed::<B>(operation))
+    }
+
+    /// Does `work` with room for so many numbers.
+    fn with_room<R>(
+        &self,
+        length: usize,
+        work: impl FnOnce(&mut Buffer<B>) -> std::result::Result<R, Fault<B>>,
+    ) -> std::result::Result<R, Fault<B>> {
+        let mut room = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+        if room.as_ref().is_some_and(|room| kernels::length(&self.backend, room) < length) {
+            *room = None;
+        }
+        match &mut *room {
+            Some(room) => work(room),
+            empty => work(empty.insert(kernels::alloc(&self.backend, length)?)),
+        }
+    }
+
+    /// `work` for some images at a time: the first and how many.
+    fn in_parts(
+        &self,
+        g: &Geometry,
+        mut work: impl FnMut(&mut Buffer<B>, usize, usize) -> Done<B>,
+    ) -> Done<B> {
+        let each = g.out_pixels() * g.inner();
+        let at_once = (GATHERED / each).clamp(1, g.images.max(1));
+        self.with_room(at_once * each, |room| {
+            (0..g.images)
+                .step_by(at_once)
+                .try_for_each(|first| work(room, first, at_once.min(g.images - first)))
+        })
+    }
+
+    /// Images as they are read (`n x C x H x W`), pixel by pixel.
+    pub fn arrange<T>(&self, x: Value<B, T>, key: Key<B>) -> Result<Value<B, T>> {
+        let operation = "order of the pixels";
+        let [height, width, channels] = x.size;
+        let mut to = self.alloc(operation, x.len())?;
+        kernels::pixels(&self.backend, &x.data, &mut to, [x.n, height * width, channels])
+            .map_err(failed::<B>(operation))?;
+        Ok(Value { data: Arc::new(to), key, ..x })
+    }
+
+    fn conv_forward(&self, g: &Geometry, x: &Buffer<B>, weight: &Buffer<B>, y: &mut Buffer<B>) -> Done<B> {
+        let (b, inner, pixels, o) = (&self.backend, g.inner(), g.out_pixels(), g.outputs);
+        if g.pointwise() {
+            let rows = g.images * pixels;
+            return kernels::product(
+                b,
+                (y, 0),
+                matrix(b, x, 0, rows, inner),
+                matrix(b, weight, 0, inner, o),
+                false,
+            );
+        }
+        self.in_parts(g, |room, first, images| {
+            kernels::im2col(b, g, x, room, (first, images))?;
+            let left = matrix(b, room, 0, images * pixels, inner);
+            kernels::product(b, (y, first * pixels * o), left, matrix(b, weight, 0, inner, o), false)
+        })
+    }
+
+    /// Adds to the gradients of weights and input.
+    fn conv_back(
+        &self,
+        g: &Geometry,
+        (x, x_key): (&Buffer<B>, Option<&Key<B>>),
+        (weight, weight_key): (&Buffer<B>, &Key<B>),
+        dy: &Buffer<B>,
+        gradients: &mut Grads<B>,
+    ) -> Done<B> {
+        let (b, inner, pixels, o) = (&self.backend, g.inner(), g.out_pixels(), g.outputs);
+        let (rows, size) = (g.images * pixels, g.images * g.pixels() * g.channels);
+        let (dw, there) = slot(b, gradients, weight_key, inner * o)?;
+        if g.pointwise() {
+            let left = matrix(b, x, 0, rows, inner).t();
+            kernels::product(b, (dw, 0), left, matrix(b, dy, 0, rows, o), there)?;
+        } else {
+            self.in_parts(g, |room, first, images| {
+                kernels::im2col(b, g, x, room, (first, images))?;
+                let left = matrix(b, room, 0, images * pixels, inner).t();
+                let right = matrix(b, dy, first * pixels * o, images * pixels, o);
+                kernels::product(b, (&mut *dw, 0), left, right, there || first > 0)
+            })?;
+        }
+        let Some(x_key) = x_key else { return Ok(()) };
+        let (dx, there) = slot(b, gradients, x_key, size)?;
+        if g.pointwise() {
+            let right = matrix(b, weight, 0, inner, o).t();
+            return kernels::product(b, (dx, 0), matrix(b, dy, 0, rows, o), right, there);
+        }
+        self.in_parts(g, |room, first, images| {
+            let left = matrix(b, dy, first * pixels * o, images * pixels, o);
+            kernels::product(b, (&mut *room, 0), left, matrix(b, weight, 0, inner, o).t(), false)?;
+            kernels::col2im(b, g, room, dx, (first, images), there)
+        })
+    }
+
+    /// [`crate::ops::conv::conv2d`] with a bias and ReLU.
+    pub fn conv<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        window: Window,
+        [weight, shift]: [&crate::cuda::network::Weight<B>; 2],
+        input_gradient: InputGradient,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
+        let operation = "convolution";
+        let o = shift.length;
+        let g = x.geometry(operation, window, o)?;
+        let rows = g.images * g.out_pixels();
+        let mut y = self.alloc(operation, rows * o)?;
+        self.conv_forward(&g, &x.data, &weight.values, &mut y)
+            .and_then(|()| kernels::bias(&self.backend, &mut y, &shift.values, [rows, o], true))
+            .map_err(failed::<B>(operation))?;
+        let y = Value { data: Arc::new(y), n: x.n, size: [g.out_height, g.out_width, o], key, tape: x.tape };
+        let (ops, x, x_key) = (self.clone(), x.data, x.key);
+        let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
+        Ok(y.recorded(move |y, y_key, gradients| {
+            let b = &ops.backend;
+            let mut dy = take(b, gradients, y_key, rows * o)?;
+            kernels::relu_stop(b, &mut dy, y, rows * o)?;
+            let sums = kernels::sum_rows(b, &dy, rows, o)?;
+            add_to(b, gradients, &shift_key, &sums, o)?;
+            let x_key = (input_gradient == InputGradient::Needed).then_some(&x_key);
+            ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
+        }))
+    }
+
+    /// [`crate::ops::conv_norm::conv_norm`]. The second result is what the batch had for the running statistics, in
+    /// training.
+    pub fn conv_norm<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        window: Window,
+        [weight, shift, mean, variance]: [&crate::cuda::network::Weight<B>; 4],
+        input_gradient: InputGradient,
+        training: bool,
+        key: Key<B>,
+    ) -> Result<Normalised<B, T>> {
+        let operation = "convolution with batch normalisation";
+        let (b, o) = (&self.backend, shift.length);
+        let g = x.geometry(operation, window, o)?;
+        let rows = g.images * g.out_pixels();
+        let (mut middle, mut y) = (self.alloc(operation, rows * o)?, self.alloc(operation, rows * o)?);
+        let made = self.conv_forward(&g, &x.data, &weight.values, &mut middle).and_then(|()| {
+            let (channels, noted) = if training {
+                let (channels, noted) =
+                    kernels::batch_channels(b, &middle, &shift.values, [rows, o], EPSILON)?;
+                (channels, Some(noted))
+            } else {
+                let (mean, variance) = (&mean.values, &variance.values);
+                (kernels::running_channels(b, mean, variance, &shift.values, o, EPSILON)?, None)
+            };
+            kernels::normalise(b, &middle, &mut y, &channels, [rows, o])?;
+            Ok((channels, noted))
+        });
+        let (channels, noted) = made.map_err(failed::<B>(operation))?;
+        let y = Value { data: Arc::new(y), n: x.n, size: [g.out_height, g.out_width, o], key, tape: x.tape };
+        let (ops, x, x_key) = (self.clone(), x.data, x.key);
+        let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
+        let y = y.recorded(move |_, y_key, gradients| {
+            let b = &ops.backend;
+            let mut dy = take(b, gradients, y_key, rows * o)?;
+            let sums = kernels::normalise_back(b, &middle, &mut dy, &channels, [rows, o], training)?;
+            drop(middle);
+            add_to(b, gradients, &shift_key, &sums, o)?;
+            let x_key = (input_gradient == InputGradient::Needed).then_some(&x_key);
+            ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
+        });
+        Ok((y, noted))
+    }
+
+    /// [`crate::ops::linear::linear`].
+    pub fn linear<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        [weight, bias]: [&crate::cuda::network::Weight<B>; 2],
+        relu: bool,
+        input_gradient: InputGradient,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
+        let operation = "fully connected layer";
+        let (b, n, i, o) = (&self.backend, x.n, x.size[2], bias.length);
+        let mut y = self.alloc(operation, n * o)?;
+        let right = matrix(b, &weight.values, 0, o, i).t();
+        kernels::product(b, (&mut y, 0), matrix(b, &x.data, 0, n, i), right, false)
+            .and_then(|()| kernels::bias(b, &mut y, &bias.values, [n, o], relu))
+            .map_err(failed::<B>(operation))?;
+        let y = Value { data: Arc::new(y), n, size: [1, 1, o], key, tape: x.tape };
+        let (ops, x, x_key) = (self.clone(), x.data, x.key);
+        let (weight, weight_key, bias_key) = (weight.values.clone(), weight.key.clone(), bias.key.clone());
+        Ok(y.recorded(move |y, y_key, gradients| {
+            let b = &ops.backend;
+            let mut dy = take(b, gradients, y_key, n * o)?;
+            if relu {
+                kernels::relu_stop(b, &mut dy, y, n * o)?;
+            }
+            let sums = kernels::sum_rows(b, &dy, n, o)?;
+            add_to(b, gradients, &bias_key, &sums, o)?;
+            let (dw, there) = slot(b, gradients, &weight_key, o * i)?;
+            kernels::product(b, (dw, 0), matrix(b, &dy, 0, n, o).t(), matrix(b, &x, 0, n, i), there)?;
+            if input_gradient == InputGradient::Needed {
+                let (dx, there) = slot(b, gradients, &x_key, n * i)?;
+                kernels::product(b, (dx, 0), matrix(b, &dy, 0, n, o), matrix(b, &weight, 0, o, i), there)?;
+            }
+            Ok(())
+        }))
+    }
+
+    /// [`crate::ops::pool::max_pool`].
+    pub fn max_pool<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        window: Window,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
+        let operation = "max pooling";
+        let g = x.geometry(operation, window, x.size[2])?;
+        let all = g.images * g.out_pixels() * g.channels;
+        let (mut y, mut which) = (self.alloc(operation, all)?, self.alloc(operation, all)?);
+        kernels::max_pool(&self.backend, &g, &x.data, &mut y, &mut which).map_err(failed::<B>(operation))?;
+        Ok(self.pooled(x, y, g, Some(which), key))
+    }
+
+    /// [`crate::ops::pool::mean_pool`].
+    pub fn mean_pool<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        window: Window,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
+        let operation = "mean pooling";
+        let g = x.geometry(operation, window, x.size[2])?;
+        let mut y = self.alloc(operation, g.images * g.out_pixels() * g.channels)?;
+        kernels::mean_pool(&self.backend, &g, &x.data, &mut y).map_err(failed::<B>(operation))?;
+        Ok(self.pooled(x, y, g, None, key))
+    }
+
+    fn pooled<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        y: Buffer<B>,
+        g: Geometry,
+        which: Option<Buffer<B>>,
+        key: Key<B>,
+    ) -> Value<B, T> {
+        let size = [g.out_height, g.out_width, g.channels];
+        let y = Value { data: Arc::new(y), n: x.n, size, key, tape: x.tape };
+        let (b, x_key, length) = (self.backend.clone(), x.key, g.images * g.pixels() * g.channels);
+        let out = y.len();
+        y.recorded(move |_, y_key, gradients| {
+            let dy = take(&b, gradients, y_key, out)?;
+            let (dx, there) = slot(&b, gradients, &x_key, length)?;
+            kernels::pool_back(&b, &g, &dy, which.as_ref(), dx, there)
+        })
+    }
+
+    /// [`crate::ops::pool::global_mean`].
+    pub fn global_mean<T: Tape<f32, B::Store>>(&self, x: Value<B, T>, key: Key<B>) -> Result<Value<B, T>> {
+        let operation = "mean over the image";
+        let [height, width, channels] = x.size;
+        let sizes = [x.n, height * width, channels];
+        let mut y = self.alloc(operation, x.n * channels)?;
+        kernels::global_mean(&self.backend, &x.data, &mut y, sizes).map_err(failed::<B>(operation))?;
+        let y = Value { data: Arc::new(y), n: x.n, size: [1, 1, channels], key, tape: x.tape };
+        let (b, x_key) = (self.backend.clone(), x.key);
+        Ok(y.recorded(move |_, y_key, gradients| {
+            let dy = take(&b, gradients, y_key, sizes[0] * channels)?;
+            let (dx, there) = slot(&b, gradients, &x_key, sizes.iter().product())?;
+            kernels::global_mean_back(&b, &dy, dx, sizes, there)
+        }))
+    }
+
+    /// [`crate::ops::lrn::local_response_norm`].
+    pub fn local_response_norm<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
+        let operation = "local response normalisation";
+        let (channels, all) = (x.size[2], x.len());
+        let (sizes, window) = ([all / channels.max(1), channels], (RADIUS, ALPHA));
+        let mut y = self.alloc(operation, all)?;
+        kernels::lrn(&self.backend, &x.data, &mut y, sizes, window).map_err(failed::<B>(operation))?;
+        let y = Value { data: Arc::new(y), n: x.n, size: x.size, key, tape: x.tape };
+        let (b, x, x_key) = (self.backend.clone(), x.data, x.key);
+        Ok(y.recorded(move |_, y_key, gradients| {
+            let dy = take(&b, gradients, y_key, all)?;
+            let (dx, there) = slot(&b, gradients, &x_key, all)?;
+            kernels::lrn_back(&b, &x, &dy, dx, sizes, window, there)
+        }))
+    }
+
+    /// [`crate::ops::dropout::dropout`], with its draws.
+    pub fn dropout<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        kept: f32,
+        pass: &mut Pass,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
+        let operation = "dropout";
+        if !(kept > 0.0 && kept <= 1.0) {
+            return Err(Error::argument(operation, format!("units kept with probability {kept}")));
+        }
+        if !pass.training() || kept == 1.0 {
+            return Ok(x);
+        }
+        let all = x.len();
+        let draws = pass.draws();
+        let factors: Vec<f32> =
+            (0..all).map(|_| if draws.random::<f32>() < kept { 1.0 / kept } else { 0.0 }).collect();
+        let mut y = self.alloc(operation, all)?;
+        let factors = kernels::upload(&self.backend, &factors).map_err(failed::<B>(operation))?;
+        kernels::times(&self.backend, &x.data, &factors, &mut y, all, false)
+            .map_err(failed::<B>(operation))?;
+        let y = Value { data: Arc::new(y), n: x.n, size: x.size, key, tape: x.tape };
+        let (b, x_key) = (self.backend.clone(), x.key);
+        Ok(y.recorded(move |_, y_key, gradients| {
+            let dy = take(&b, gradients, y_key, all)?;
+            let (dx, there) = slot(&b, gradients, &x_key, all)?;
+            kernels::times(&b, &dy, &factors, dx, all, there)
+        }))
+    }
+
+    /// [`crate::ops::concat::concat`]: of `parts`, one after the other with its name, made on `tape`.
+    pub fn concat<T: Tape<f32, B::Store>>(
+        &self,
+        parts: Vec<Value<B, ()>>,
+        tape: T,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
+        let operation = "concatenation of channels";
+        let Some(first) = parts.first() else { return Err(Error::argument(operation, "no parts")) };
+        let (n, [height, width, _]) = (first.n, first.size);
+        for part in &parts {
+            let [h, w, _] = part.size;
+            if (part.n, h, w) != (n, height, width) {
+                return Err(Error::Shape {
+                    operation,
+                    expected: vec![n, height, width],
+                    got: vec![part.n, h, w],
+                });
+            }
+        }
+        let all: usize = parts.iter().map(|part| part.size[2]).sum();
+        let rows = n * height * width;
+        let mut y = self.alloc(operation, rows * all)?;
+        let mut at = 0;
+        for part in &parts {
+            let own = part.size[2];
+            kernels::columns(&self.backend, (&part.data, (own, 0)), (&mut y, (all, at)), [rows, own], false)
+                .map_err(failed::<B>(operation))?;
+            at += own;
+        }
+        let y = Value { data: Arc::new(y), n, size: [height, width, all], key, tape };
+        let (b, parts) =
+            (self.backend.clone(), parts.into_iter().map(|p| (p.key, p.size[2])).collect::<Vec<_>>());
+        Ok(y.recorded(move |_, y_key, gradients| {
+            let dy = take(&b, gradients, y_key, rows * all)?;
+            let mut at = 0;
+            for (key, own) in &parts {
+                let (dx, there) = slot(&b, gradients, key, rows * own)?;
+                kernels::columns(&b, (&dy, (all, at)), (dx, (*own, 0)), [rows, *own], there)?;
+                at += own;
+            }
+            Ok(())
+        }))
+    }
+
+    /// The mean cross-entropy of `scores`, each list with its weight, as dfdx's number on `tape`; and, of the first, the
+    /// sums over the batch of the cross-entropies and of the hits.
+    pub fn loss<T: Tape<f32, B::Store>>(
+        &self,
+        scores: &[(Value<B, ()>, f32)],
+        labels: &Buffer<B>,
+        rules: &Rules,
+        mut tape: T,
+    ) -> Result<Loss<B, T>> {
+        let operation = "cross-entropy";
+        let b = &self.backend;
+        let mut sums = None;
+        let made = (|| {
+            let mut total = kernels::alloc(b, 1)?;
+            let mut back = Vec::new();
+            for (index, (scores, weight)) in scores.iter().enumerate() {
+                let (n, classes) = (scores.n, scores.size[2]);
+                let (rows, gradient) = kernels::cross_entropy(
+                    b,
+                    &scores.data,
+                    labels,
+                    [n, classes],
+                    *weight,
+                    rules.targets(classes),
+                )?;
+                let own = kernels::sum_rows(b, &rows, n, 2)?;
+                kernels::weigh(b, &own, &mut total, weight / n as f32, index > 0)?;
+                sums.get_or_insert(own);
+                back.push((scores.key.clone(), gradient, n * classes));
+            }
+            // A number of dfdx's own around the memory: see the module.
+            let loss: Tensor<Rank0, f32, B::Store> = b.store().try_zeros_like(&())?;
+            let mut holder = Gradients::leaky();
+            *holder.get_or_alloc_mut(&loss)? = total;
+            Ok((holder.get(&loss), back))
+        })();
+        let (loss, back): (Tensor<Rank0, f32, B::Store>, _) = made.map_err(failed::<B>(operation))?;
+        let Some(sums) = sums else { return Err(Error::argument(operation, "no scores")) };
+        let (b, named) = (b.clone(), loss.clone());
+        tape.add_backward_op(move |gradients| {
+            // One, unless something was made of the loss.
+            let upstream = gradients.get_or_alloc_mut(&named)?.clone();
+            for (key, gradient, length) in &back {
+                let (dx, there) = slot(&b, gradients, key, *length)?;
+                kernels::scaled(&b, gradient, &upstream, dx, *length, there)?;
+            }
+            Ok(())
+        });
+        Ok((loss.put_tape(tape), sums))
+    }
+}
+
+impl<B: Backend, T: Tape<f32, B::Store>> Value<B, T> {
+    /// Puts the way back on the tape, if there is one. It gets this value and its name.
+    fn recorded(
+        mut self,
+        back: impl FnOnce(&Buffer<B>, &Key<B>, &mut Grads<B>) -> Done<B> + 'static,
+    ) -> Value<B, T> {
+        if T::OWNS_TAPE {
+            let (data, key) = (self.data.clone(), self.key.clone());
+            self.tape.add_backward_op(move |gradients| back(&data, &key, gradients));
+        }
+        self
+    }
+}

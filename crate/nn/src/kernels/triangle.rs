@@ -1,0 +1,473 @@
+//! Symmetric matrices by their lower triangle, in tiles, and their Cholesky factorisation in place.
+//!
+//! Half of an n x n matrix is kept: n = 60,000 takes 7.3 GB. The tiles' products, which are nearly all of the
+//! work, go through [`crate::ops::gemm`]; faer does what is left inside of a tile. Every tile is one
+//! thread's at a time and sums in a fixed order, so that the bits do not depend on the number of threads.
+
+use crate::ops::gemm::{Matrix, Packed};
+use crate::{Error, Result};
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{
+    LltError, LltParams, LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
+};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::{MatMut, MatRef, Par, Spec};
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// Rows and columns of a tile: a packed one fits into the second cache.
+pub const TILE: usize = 256;
+const AREA: usize = TILE * TILE;
+
+/// The lower triangle of a symmetric `n x n` matrix, or of its Cholesky factor.
+///
+/// `n` is filled up to whole tiles with rows of the identity, which change nothing.
+#[derive(Clone, Debug)]
+pub struct Triangle {
+    n: usize,
+    /// The tile columns in turn, each from the diagonal down; a tile is row-major.
+    tiles: Vec<f32>,
+}
+
+/// What a factorisation met that is not positive definite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotPositive {
+    /// The first row where it shows, within a tile.
+    pub row: usize,
+}
+
+/// Tile rows of `n` rows.
+pub fn tile_rows(n: usize) -> usize {
+    n.div_ceil(TILE)
+}
+
+/// Bytes of a [`Triangle`] of `n` rows.
+pub fn bytes(n: usize) -> u64 {
+    let t = tile_rows(n) as u64;
+    t * (t + 1) / 2 * (AREA * size_of::<f32>()) as u64
+}
+
+impl Triangle {
+    /// Zeros, but for the identity behind row `n`.
+    pub fn zeros(n: usize) -> Triangle {
+        let t = tile_rows(n);
+        let mut triangle = Triangle { n, tiles: vec![0.0; t * (t + 1) / 2 * AREA] };
+        triangle.fill_up();
+        triangle
+    }
+
+    /// Rows.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// All numbers kept, in the order of the tiles.
+    pub fn numbers(&self) -> &[f32] {
+        &self.tiles
+    }
+
+    /// All numbers kept, to be filled with those of another matrix of as many rows.
+    pub fn numbers_mut(&mut self) -> &mut [f32] {
+        &mut self.tiles
+    }
+
+    /// Tile rows.
+    pub fn tile_rows(&self) -> usize {
+        tile_rows(self.n)
+    }
+
+    /// Where tile column `j` begins, in tiles.
+    fn start(&self, j: usize) -> usize {
+        j * self.tile_rows() - j * j.saturating_sub(1) / 2
+    }
+
+    pub(super) fn tile(&self, i: usize, j: usize) -> &[f32] {
+        &self.tiles[(self.start(j) + i - j) * AREA..][..AREA]
+    }
+
+    /// The element in row `i` and column `j`, whichever triangle that is in.
+    pub fn get(&self, i: usize, j: usize) -> f32 {
+        let (i, j) = (i.max(j), i.min(j));
+        self.tile(i / TILE, j / TILE)[i % TILE * TILE + j % TILE]
+    }
+
+    /// The lower triangle of a matrix of `n` rows, kept column by column.
+    ///
+    /// # Panics
+    /// When `columns` has another length: a defect of the caller.
+    pub(crate) fn from_columns(columns: &[f32], n: usize) -> Triangle {
+        assert_eq!(columns.len(), n * n, "a matrix of {n} rows");
+        let mut triangle = Triangle::zeros(n);
+        let fill = |_: &(), i: usize, j: usize, tile: &mut [f32]| {
+            for (row, to) in tile.chunks_exact_mut(TILE).enumerate().take(n - (i * TILE).min(n)) {
+                let first = i * TILE + row;
+                for (column, to) in to.iter_mut().enumerate().take(n - j * TILE) {
+                    // A tile of the diagonal is kept whole.
+                    let (low, high) = (first.min(j * TILE + column), first.max(j * TILE + column));
+                    *to = columns[low * n + high];
+                }
+            }
+        };
+        triangle.fill(|_| (), fill, |_| ());
+        triangle
+    }
+
+    /// The rows of the identity behind row `n`.
+    fn fill_up(&mut self) {
+        let t = self.tile_rows();
+        let rows = self.n - (t - 1).min(self.n) * TILE;
+        if t == 0 || rows == TILE {
+            return;
+        }
+        for j in 0..t {
+            let at = (self.start(j) + t - 1 - j) * AREA;
+            let tile = &mut self.tiles[at..at + AREA];
+            tile[rows * TILE..].fill(0.0);
+            if j == t - 1 {
+                for row in tile.chunks_exact_mut(TILE) {
+                    row[rows..].fill(0.0);
+                }
+                (rows..TILE).for_each(|k| tile[k * TILE + k] = 1.0);
+            }
+        }
+    }
+
+    /// Fills every tile by `fill(packed, i, tile)`, tile column by tile column: `pack(j)` is made once a column,
+    /// tile row `i` goes down from `j`. `after` is called behind each column with its number.
+    pub fn fill<P: Sync>(
+        &mut self,
+        pack: impl Fn(usize) -> P,
+        fill: impl Fn(&P, usize, usize, &mut [f32]) + Sync,
+        mut after: impl FnMut(usize),
+    ) {
+        let t = self.tile_rows();
+        for j in 0..t {
+            let packed = pack(j);
+            let start = self.start(j);
+            let column = &mut self.tiles[start * AREA..(start + t - j) * AREA];
+            column.par_chunks_exact_mut(AREA).enumerate().for_each(|(down, tile)| {
+                fill(&packed, j + down, j, tile);
+            });
+            after(j);
+        }
+        self.fill_up();
+    }
+
+    /// Adds `rows rows^T`; `rows` is `n x d`, row-major. Products of some hundred features are summed by themselves
+    /// first, so that rounding grows with their number's root.
+    ///
+    /// # Panics
+    /// When `rows` has another length: a defect of the caller.
+    pub fn add_gram(&mut self, rows: &[f32], d: usize) {
+        assert_eq!(rows.len(), self.n * d, "{} rows of {d}", self.n);
+        let n = self.n;
+        let span = |i: usize| i * TILE..((i + 1) * TILE).min(n);
+        let part = |i: usize| &rows[span(i).start * d..span(i).end * d];
+        let features = |i: usize, first: usize| {
+            let count = TILE.min(d - first);
+            Matrix::strided(&part(i)[first..], span(i).len(), count, d)
+        };
+        self.fill(
+            |j| (0..d).step_by(TILE).map(|first| Packed::new(features(j, first).t())).collect::<Vec<_>>(),
+            |rights, i, j, tile| {
+                let (height, width) = (span(i).len(), span(j).len());
+                // The last column's rows are shorter than a tile's.
+                let mut product = vec![0.0; height * width];
+                for (number, right) in rights.iter().enumerate() {
+                    right.product_rows(&mut product, features(i, number * TILE), 0..height, false);
+                    for (row, add) in tile.chunks_exact_mut(TILE).zip(product.chunks_exact(width)) {
+                        row.iter_mut().zip(add).for_each(|(to, add)| *to += add);
+                    }
+                }
+            },
+            |_| (),
+        );
+    }
+
+    /// Adds `value` to the diagonal.
+    pub fn add_diagonal(&mut self, value: f32) {
+        for i in 0..self.n {
+            let at = self.start(i / TILE) * AREA + i % TILE * (TILE + 1);
+            self.tiles[at] += value;
+        }
+    }
+
+    /// The mean of the diagonal.
+    pub fn mean_diagonal(&self) -> f64 {
+        (0..self.n).map(|i| f64::from(self.get(i, i))).sum::<f64>() / self.n as f64
+    }
+
+    /// The first `n` rows and columns.
+    ///
+    /// # Panics
+    /// When there are fewer: a defect of the caller.
+    pub fn leading(&self, n: usize) -> Triangle {
+        assert!(n <= self.n, "the first {n} of {} rows", self.n);
+        let mut part = Triangle { n, tiles: Vec::new() };
+        let t = part.tile_rows();
+        for j in 0..t {
+            let from = self.start(j) * AREA;
+            part.tiles.extend_from_slice(&self.tiles[from..from + (t - j) * AREA]);
+        }
+        part.fill_up();
+        part
+    }
+
+    /// The matrix times `x` (`n x columns`, row-major), in f64.
+    pub fn apply(&self, x: &[f64], columns: usize) -> Vec<f64> {
+        let mut product = SymmetricProduct::new(x, self.n, columns);
+        for j in 0..self.tile_rows() {
+            product.column(j, |i, tile| tile.copy_from_slice(self.tile(i, j)));
+        }
+        product.finish()
+    }
+
+    /// Replaces the matrix by its Cholesky factor. `after` is called as columns are done, with the share of the
+    /// work that is done, 0 to 1.
+    ///
+    /// Errors: [`NotPositive`], with the triangle in ruins.
+    pub fn factorise(&mut self, mut after: impl FnMut(f64)) -> std::result::Result<(), NotPositive> {
+        let t = self.tile_rows();
+        let whole = (t * t * t) as f64;
+        for j in 0..t {
+            let start = self.start(j);
+            let (done, rest) = self.tiles.split_at_mut(start * AREA);
+            let column = &mut rest[..(t - j) * AREA];
+            let before = |i: usize, k: usize| {
+                let start = k * t - k * k.saturating_sub(1) / 2;
+                &done[(start + i - k) * AREA..][..AREA]
+            };
+            let rights: Vec<Packed> = (0..j)
+                .into_par_iter()
+                .map(|k| Packed::alone(Matrix::new(before(j, k), TILE, TILE).t()))
+                .collect();
+            // tile - sum = -(sum - tile): the products only add.
+            column.par_chunks_exact_mut(AREA).enumerate().for_each(|(down, tile)| {
+                tile.iter_mut().for_each(|v| *v = -*v);
+                for (k, right) in rights.iter().enumerate() {
+                    let left = Matrix::new(before(j + down, k), TILE, TILE);
+                    right.product_rows(tile, left, 0..TILE, true);
+                }
+                tile.iter_mut().for_each(|v| *v = -*v);
+            });
+            let (diagonal, below) = column.split_at_mut(AREA);
+            factorise_tile(diagonal).map_err(|row| NotPositive { row: j * TILE + row })?;
+            let diagonal = &*diagonal;
+            below.par_chunks_exact_mut(AREA).for_each(|tile| {
+                // X L^T = B, by L X^T = B^T.
+                let lower = MatRef::from_row_major_slice(diagonal, TILE, TILE);
+                let turned = MatMut::from_column_major_slice_mut(tile, TILE, TILE);
+                solve_lower_triangular_in_place(lower, turned, Par::Seq);
+            });
+            let left = (t - j - 1) as f64;
+            // What remains is the factorisation of the rest and its updates from the columns done.
+            after(1.0 - (left.powi(3) + 3.0 * left.powi(2) * (j + 1) as f64) / whole);
+        }
+        Ok(())
+    }
+
+    /// Solves `L L^T x = b` with this factor `L`; `b` and the result are `n x columns`, row-major.
+    pub fn solve(&self, b: &[f64], columns: usize) -> Vec<f64> {
+        let t = self.tile_rows();
+        let segment = TILE * columns;
+        let mut x: Vec<f32> = b.iter().map(|&v| v as f32).collect();
+        x.resize(t * segment, 0.0);
+        for j in 0..t {
+            let (upper, lower) = x.split_at_mut((j + 1) * segment);
+            let own = &mut upper[j * segment..];
+            forward(self.tile(j, j), own, columns);
+            let negative: Vec<f32> = own.iter().map(|v| -v).collect();
+            let right = Packed::alone(Matrix::new(&negative, TILE, columns));
+            lower.par_chunks_exact_mut(segment).enumerate().for_each(|(down, to)| {
+                let left = Matrix::new(self.tile(j + 1 + down, j), TILE, TILE);
+                right.product_rows(to, left, 0..TILE, true);
+            });
+        }
+        let mut parts = vec![0.0f32; t * segment];
+        for j in (0..t).rev() {
+            let (upper, lower) = x.split_at_mut((j + 1) * segment);
+            let own = &mut upper[j * segment..];
+            let parts = &mut parts[..lower.len()];
+            parts.par_chunks_exact_mut(segment).zip(lower.par_chunks_exact(segment)).enumerate().for_each(
+                |(down, (part, below))| {
+                    let left = Matrix::new(self.tile(j + 1 + down, j), TILE, TILE).t();
+                    let right = Packed::alone(Matrix::new(below, TILE, columns));
+                    right.product_rows(part, left, 0..TILE, false);
+                },
+            );
+            for part in parts.chunks_exact(segment) {
+                own.iter_mut().zip(part).for_each(|(to, part)| *to -= part);
+            }
+            backward(self.tile(j, j), own, columns);
+        }
+        x.truncate(self.n * columns);
+        x.into_iter().map(f64::from).collect()
+    }
+}
+
+/// Cholesky of one tile, with zeros above its diagonal; the row that is not positive where there is one.
+fn factorise_tile(tile: &mut [f32]) -> std::result::Result<(), usize> {
+    let params: Spec<LltParams, f32> = Spec::default();
+    let scratch = cholesky_in_place_scratch::<f32>(TILE, Par::Seq, params);
+    let mut memory = MemBuffer::new(scratch);
+    let matrix = MatMut::from_row_major_slice_mut(&mut *tile, TILE, TILE);
+    let done =
+        cholesky_in_place(matrix, LltRegularization::default(), Par::Seq, MemStack::new(&mut memory), params);
+    done.map_err(|LltError::NonPositivePivot { index }| index)?;
+    for (i, row) in tile.chunks_exact_mut(TILE).enumerate() {
+        if row[..=i].iter().any(|v| !v.is_finite()) {
+            return Err(i);
+        }
+        row[i + 1..].fill(0.0);
+    }
+    Ok(())
+}
+
+/// `L x = b` for one tile, in place.
+fn forward(tile: &[f32], x: &mut [f32], columns: usize) {
+    for i in 0..TILE {
+        let (before, own) = x.split_at_mut(i * columns);
+        let own = &mut own[..columns];
+        for (k, row) in before.chunks_exact(columns).enumerate() {
+            let factor = tile[i * TILE + k];
+            own.iter_mut().zip(row).for_each(|(to, v)| *to -= factor * v);
+        }
+        own.iter_mut().for_each(|v| *v /= tile[i * TILE + i]);
+    }
+}
+
+/// `L^T x = b` for one tile, in place.
+fn backward(tile: &[f32], x: &mut [f32], columns: usize) {
+    for i in (0..TILE).rev() {
+        let (before, own) = x.split_at_mut(i * columns);
+        let own = &mut own[..columns];
+        own.iter_mut().for_each(|v| *v /= tile[i * TILE + i]);
+        for (k, row) in before.chunks_exact_mut(columns).enumerate() {
+            let factor = tile[i * TILE + k];
+            row.iter_mut().zip(&*own).for_each(|(to, v)| *to -= factor * v);
+        }
+    }
+}
+
+/// A symmetric matrix times a few columns, tile column by tile column, each tile made once.
+///
+/// Inside, the columns lie one after the other for each tile row.
+pub struct SymmetricProduct {
+    n: usize,
+    columns: usize,
+    x: Vec<f64>,
+    y: Vec<f64>,
+    /// What each tile of the present column gives its column's rows, added up in order afterwards.
+    parts: Vec<f64>,
+}
+
+impl SymmetricProduct {
+    /// For `x` of `n x columns`, row-major.
+    pub fn new(x: &[f64], n: usize, columns: usize) -> SymmetricProduct {
+        let size = tile_rows(n) * TILE * columns;
+        let mut turned = vec![0.0; size];
+        for (i, row) in x.chunks_exact(columns).enumerate() {
+            for (c, &value) in row.iter().enumerate() {
+                turned[(i / TILE * columns + c) * TILE + i % TILE] = value;
+            }
+        }
+        SymmetricProduct { n, columns, x: turned, y: vec![0.0; size], parts: vec![0.0; size] }
+    }
+
+    /// Adds tile column `j`; `tile(i, out)` makes tile `i`, `j`.
+    pub fn column(&mut self, j: usize, tile: impl Fn(usize, &mut [f32]) + Sync) {
+        let segment = TILE * self.columns;
+        let x = &self.x;
+        let own = &x[j * segment..(j + 1) * segment];
+        let below = self.y[j * segment..].par_chunks_exact_mut(segment);
+        let parts = self.parts[j * segment..].par_chunks_exact_mut(segment);
+        let arch = Arch::new();
+        below.zip(parts).enumerate().for_each_init(
+            || vec![0.0f32; AREA],
+            |memory, (down, (y, part))| {
+                let i = j + down;
+                tile(i, memory);
+                part.fill(0.0);
+                let there = &x[i * segment..(i + 1) * segment];
+                arch.dispatch(|| add_tile(memory, i == j, own, there, y, part));
+            },
+        );
+        let rest = &self.parts[j * segment..];
+        for part in rest.chunks_exact(segment) {
+            let own = &mut self.y[j * segment..(j + 1) * segment];
+            own.iter_mut().zip(part).for_each(|(to, v)| *to += v);
+        }
+    }
+
+    /// The product, `n x columns`.
+    pub fn finish(self) -> Vec<f64> {
+        let at = |i: usize, c: usize| self.y[(i / TILE * self.columns + c) * TILE + i % TILE];
+        (0..self.n).flat_map(|i| (0..self.columns).map(move |c| at(i, c))).collect()
+    }
+}
+
+/// `y += tile own` and `part += tile^T there`, for columns of `TILE` elements one after the other; a tile on the
+/// diagonal counts once.
+#[inline(always)]
+fn add_tile(tile: &[f32], diagonal: bool, own: &[f64], there: &[f64], y: &mut [f64], part: &mut [f64]) {
+    const LANES: usize = 16;
+    let mut wide = [0.0f64; TILE];
+    for (r, row) in tile.chunks_exact(TILE).enumerate() {
+        for (to, v) in wide.iter_mut().zip(row) {
+            *to = f64::from(*v);
+        }
+        if diagonal {
+            wide[r + 1..].fill(0.0);
+        }
+        for (x, y) in own.chunks_exact(TILE).zip(y.chunks_exact_mut(TILE)) {
+            let mut sums = [0.0f64; LANES];
+            for (w, x) in wide.chunks_exact(LANES).zip(x.chunks_exact(LANES)) {
+                for lane in 0..LANES {
+                    sums[lane] = w[lane].mul_add(x[lane], sums[lane]);
+                }
+            }
+            y[r] += sums.iter().sum::<f64>();
+        }
+        if diagonal {
+            wide[r] = 0.0;
+        }
+        for (x, part) in there.chunks_exact(TILE).zip(part.chunks_exact_mut(TILE)) {
+            let factor = x[r];
+            for (to, w) in part.iter_mut().zip(&wide) {
+                *to = w.mul_add(factor, *to);
+            }
+        }
+    }
+}
+
+/// Free memory, bytes, as the system says; `None` where it does not.
+pub fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Checks, before anything is spent, that `needed(n)` bytes are free.
+///
+/// Errors: [`Error::Missing`], which says how many rows would fit.
+pub fn check_memory(n: usize, needed: impl Fn(usize) -> u64, free: Option<u64>) -> Result<()> {
+    let Some(free) = free else { return Ok(()) };
+    if needed(n) <= free {
+        return Ok(());
+    }
+    let (mut fits, mut not) = (0, n);
+    while not - fits > 1 {
+        let middle = (fits + not) / 2;
+        if needed(middle) <= free { fits = middle } else { not = middle }
+    }
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    Err(Error::Missing {
+        what: format!(
+            "the kernel equation of n = {} takes {:.1} GB, {:.1} GB are free",
+            crate::text::thousands(n),
+            gigabytes(needed(n)),
+            gigabytes(free)
+        ),
+        remedy: format!("free some, or take n = {}, which would fit", crate::text::thousands(fits)),
+    })
+}

@@ -1,0 +1,29 @@
+//! Networks on dfdx: their operations, layers, models, optimisers and devices; processes that train one model together; and
+//! solvers of kernel equations. It knows no data set, no file format and no study.
+//!
+//! | module | what is in it | paper |
+//! | --- | --- | --- |
+//! | [`models`] | the architectures, one file each | appendix A, figure 3 |
+//! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
+//! | [`optim`] | SGD with momentum and weight decay, RMSProp, averages of weights | appendix A |
+//! | [`image`] | crops, changes and whitening of a batch's small images | appendix A |
+//! | [`device`], [`cuda`] | what is computed on; networks and kernel equations on a GPU | |
+//! | [`distributed`] | many processes that train one model, by MPI | appendix A |
+//! | [`kernels`] | kernel matrices and their exact solution | section 5, table 3 |
+//! | [`threads`] | work shared out among threads | |
+//! | [`text`] | numbers and bytes as text | |
+//! | [`error`] | the error enum | |
+
+pub mod cuda;
+pub mod device;
+pub mod distributed;
+pub mod error;
+pub mod image;
+pub mod kernels;
+pub mod models;
+pub mod ops;
+pub mod optim;
+pub mod text;
+pub mod threads;
+
+pub use error::{Error, Result};

@@ -1,0 +1,142 @@
+//! Initial weights.
+
+use crate::models::plan::Planned;
+use crate::ops::elements_mut;
+use crate::{Error, Result};
+use dfdx::nn::tensor_collection::*;
+use dfdx::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// Initial weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Uniform within sqrt(6 / (inputs + outputs)), biases zero: TF-Slim's default at the time.
+    Glorot,
+    /// Weights and biases uniform within 1 / sqrt(inputs): PyTorch's and dfdx's default.
+    FanIn,
+    /// Truncated normals of deviation 0.05 (convolutions), 0.04 (fully connected) and 1/192 (last layer), biases 0.1
+    /// but for the first and the last layer: TensorFlow's CIFAR-10 tutorial, Alexnet's.
+    Tutorial,
+}
+
+impl FromStr for Init {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Init> {
+        match text {
+            "glorot" => Ok(Init::Glorot),
+            "fan-in" => Ok(Init::FanIn),
+            "tutorial" => Ok(Init::Tutorial),
+            _ => Err(Error::argument(
+                "initial weights",
+                format!("{text:?} is none of glorot, fan-in, tutorial"),
+            )),
+        }
+    }
+}
+
+/// Draws all weights, each tensor from a stream of `seed` of its own.
+pub(super) fn draw<const CONVS: usize, const LINEARS: usize>(
+    model: &mut Planned<CONVS, LINEARS, f32, Cpu>,
+    init: Init,
+    seed: u64,
+) -> Result<()> {
+    let mut draw = Draw { init, seed, index: 0, inputs: 1, convs: CONVS, linears: LINEARS, at: (0, 0) };
+    Planned::iter_tensors(&mut RecursiveWalker { m: model, f: &mut draw })
+        .map_err(Error::tensor("initialise the weights"))?;
+    Ok(())
+}
+
+struct Draw {
+    init: Init,
+    seed: u64,
+    index: u64,
+    /// Inputs of a unit of the layer whose weights came last.
+    inputs: usize,
+    convs: usize,
+    linears: usize,
+    /// Convolutions and fully connected layers begun.
+    at: (usize, usize),
+}
+
+/// A tensor's values.
+enum Values {
+    Constant(f32),
+    /// Between minus and plus this.
+    Uniform(f32),
+    /// Of this standard deviation; what is more than two of them from zero is drawn again.
+    TruncatedNormal(f32),
+}
+
+impl Draw {
+    /// For a tensor of `shape`: weights have four sizes or two, shifts and biases one.
+    fn values(&mut self, shape: &[usize]) -> Values {
+        // TensorFlow's fans: a filter's pixels count on both sides.
+        let (inputs, outputs) = match shape {
+            [height, width, inputs, outputs] => {
+                self.at.0 += 1;
+                (height * width * inputs, height * width * outputs)
+            }
+            [outputs, inputs] => {
+                self.at.1 += 1;
+                (*inputs, *outputs)
+            }
+            _ => (self.inputs, 0),
+        };
+        self.inputs = inputs;
+        let (weights, last) = (shape.len() > 1, self.at.1 == self.linears);
+        match self.init {
+            Init::Glorot if weights => Values::Uniform((6.0 / (inputs + outputs) as f32).sqrt()),
+            Init::Glorot => Values::Constant(0.0),
+            Init::FanIn => Values::Uniform(1.0 / (inputs as f32).sqrt()),
+            Init::Tutorial if shape.len() == 4 => Values::TruncatedNormal(0.05),
+            Init::Tutorial if weights && last => Values::TruncatedNormal(1.0 / 192.0),
+            Init::Tutorial if weights => Values::TruncatedNormal(0.04),
+            // The first and the last layer's biases are zero.
+            Init::Tutorial if last || self.at.1 == 0 && self.at.0 <= 1 && self.convs > 0 => {
+                Values::Constant(0.0)
+            }
+            Init::Tutorial => Values::Constant(0.1),
+        }
+    }
+}
+
+impl TensorVisitor<f32, Cpu> for Draw {
+    type Viewer = ViewTensorMut;
+    type Err = CpuError;
+    type E2 = f32;
+    type D2 = Cpu;
+
+    fn visit<S: Shape>(
+        &mut self,
+        options: TensorOptions<S, f32, Cpu>,
+        tensor: &mut Tensor<S, f32, Cpu>,
+    ) -> std::result::Result<Option<Tensor<S, f32, Cpu>>, CpuError> {
+        if !options.do_gradient_update {
+            return Ok(None);
+        }
+        let shape: Vec<usize> = tensor.shape().concrete().into_iter().collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(self.index);
+        self.index += 1;
+        let values = self.values(&shape);
+        let mut next = || match values {
+            Values::Constant(value) => value,
+            Values::Uniform(limit) => limit * (2.0 * rng.random::<f32>() - 1.0),
+            Values::TruncatedNormal(deviation) => loop {
+                let value: f32 = StandardNormal.sample(&mut rng);
+                if value.abs() <= 2.0 {
+                    break deviation * value;
+                }
+            },
+        };
+        if let Some(elements) = elements_mut(tensor) {
+            elements.iter_mut().for_each(|v| *v = next());
+        }
+        Ok(None)
+    }
+}

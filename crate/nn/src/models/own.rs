@@ -1,0 +1,182 @@
+//! A network of one's own: a name and a list of layers, in a notebook's cell or in a JSON file.
+//!
+//! The layers are part of a run's configuration and so of its key: a network that is changed under its old name gets
+//! runs of its own. A file looks like this:
+//!
+//! ```json
+//! {"name": "lenet", "layers": [
+//!   {"conv": {"window": {"kernel": [5, 5], "stride": [1, 1], "padding": "same"}, "outputs": 6, "normalised": false}},
+//!   {"max-pool": {"kernel": [2, 2], "stride": [2, 2], "padding": "valid"}},
+//!   {"linear": {"outputs": 84, "activation": "relu"}},
+//!   {"linear": {"outputs": 10, "activation": "none"}}
+//! ]}
+//! ```
+
+use crate::models::plan::{Layer, count, scaled};
+use crate::ops::conv::Window;
+use crate::{Error, Result};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::HashMap;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Convolutions that an own network may have.
+pub const MOST_CONVS: usize = 8;
+/// Fully connected layers that an own network may have, the last one included; at least one.
+pub const MOST_LINEARS: usize = 3;
+
+/// A network of one's own. Equal where name and layers are.
+#[derive(Clone, Copy)]
+pub struct Own(&'static Definition);
+
+/// As it is in a file and in a run's configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    name: String,
+    layers: Vec<Layer>,
+}
+
+impl Own {
+    /// The network `name` (letters, digits, `-`, `_` and `.`; no name of the paper's) of `layers`, of which the last
+    /// one is a fully connected one with a unit a class and without activation.
+    ///
+    /// Errors: [`Error::Argument`] for another name, and for layers of which no network is made: other numbers of
+    /// convolutions and fully connected layers than [`MOST_CONVS`] and [`MOST_LINEARS`] allow, a last layer that gives
+    /// no scores, an auxiliary classifier, a probability that is none.
+    pub fn new(name: &str, layers: Vec<Layer>) -> Result<Own> {
+        let failed = |problem: String| Error::argument("own network", problem);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
+            return Err(failed(format!(
+                "the name {name:?} (1 to 40 letters, digits, '-', '_' and '.' are allowed)"
+            )));
+        }
+        if crate::models::ModelKind::ALL.iter().any(|kind| kind.name() == name) {
+            return Err(failed(format!("{name:?} is the name of one of the paper's networks")));
+        }
+        let (convs, linears) = count(&layers);
+        if convs > MOST_CONVS || !(1..=MOST_LINEARS).contains(&linears) {
+            return Err(failed(format!(
+                "{name} has {convs} convolutions and {linears} fully connected layers; at most {MOST_CONVS} and 1 to \
+                 {MOST_LINEARS} are possible"
+            )));
+        }
+        if !matches!(layers.last(), Some(Layer::Linear { activation: crate::models::Activation::None, .. })) {
+            return Err(failed(format!(
+                "the last layer of {name} is no fully connected one without activation, which gives the scores"
+            )));
+        }
+        check(&layers).map_err(|problem| failed(format!("{name}: {problem}")))?;
+        Ok(Own::kept(Definition { name: name.into(), layers }))
+    }
+
+    /// The network in the JSON file at `path`.
+    ///
+    /// Errors: [`Error::Io`]; [`Error::Format`] naming the file and the place; those of [`Own::new`].
+    pub fn read(path: &Path) -> Result<Own> {
+        let operation = "read the network";
+        let text = fs::read_to_string(path).map_err(Error::io(operation, path))?;
+        let definition: Definition =
+            serde_json::from_str(&text).map_err(|e| Error::format(operation, path, e.to_string()))?;
+        Own::new(&definition.name, definition.layers)
+            .map_err(|e| Error::format(operation, path, e.to_string()))
+    }
+
+    /// Each distinct network is kept for the program's life, so that a model's kind stays a plain value.
+    fn kept(definition: Definition) -> Own {
+        static KEPT: Mutex<Option<HashMap<String, &'static Definition>>> = Mutex::new(None);
+        let json = serde_json::to_string(&definition).expect("layers of plain values are JSON");
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        Own(kept.get_or_insert_default().entry(json).or_insert_with(|| Box::leak(Box::new(definition))))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        &self.0.name
+    }
+
+    /// Its layers.
+    pub fn layers(self) -> &'static [Layer] {
+        &self.0.layers
+    }
+
+    /// The layers with `width` times as many channels and units in all but the last.
+    pub(super) fn plan(self, width: f64) -> Vec<Layer> {
+        let mut layers = self.0.layers.clone();
+        let hidden = layers.len().saturating_sub(1);
+        widen(&mut layers[..hidden], width);
+        layers
+    }
+}
+
+fn widen(layers: &mut [Layer], width: f64) {
+    for layer in layers {
+        match layer {
+            Layer::Conv { outputs, .. } | Layer::Linear { outputs, .. } => *outputs = scaled(*outputs, width),
+            Layer::Branches(branches) => branches.iter_mut().for_each(|branch| widen(branch, width)),
+            _ => (),
+        }
+    }
+}
+
+/// What the sizes do not tell ([`Layer::output`] checks those when the images are known).
+fn check(layers: &[Layer]) -> std::result::Result<(), String> {
+    const MOST_OUTPUTS: usize = 1 << 16;
+    const MOST_PIXELS: usize = 1 << 10;
+    for layer in layers {
+        if let Layer::Conv { window, .. } | Layer::MaxPool(window) | Layer::MeanPool(window) = layer {
+            let Window { kernel, stride, .. } = window;
+            if [kernel.0, kernel.1, stride.0, stride.1].iter().any(|side| !(1..=MOST_PIXELS).contains(side)) {
+                return Err(format!("a window of {kernel:?} every {stride:?} pixels (1 to {MOST_PIXELS})"));
+            }
+        }
+        match layer {
+            Layer::Conv { outputs, .. } | Layer::Linear { outputs, .. } if *outputs > MOST_OUTPUTS => {
+                return Err(format!("{outputs} outputs of a layer; at most {MOST_OUTPUTS} are possible"));
+            }
+            Layer::Dropout(kept) if !(*kept > 0.0 && *kept <= 1.0) => {
+                return Err(format!("dropout that keeps {kept} (above 0, at most 1)"));
+            }
+            Layer::Auxiliary(_) => return Err("an auxiliary classifier, which own networks have not".into()),
+            Layer::Branches(branches) => branches.iter().try_for_each(|branch| check(branch))?,
+            _ => (),
+        }
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl PartialEq for Own {
+    fn eq(&self, other: &Own) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Own {}
+
+impl Hash for Own {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::hash(self.0, state);
+    }
+}
+
+impl Serialize for Own {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Own {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Own, D::Error> {
+        let Definition { name, layers } = Definition::deserialize(deserializer)?;
+        Own::new(&name, layers).map_err(serde::de::Error::custom)
+    }
+}

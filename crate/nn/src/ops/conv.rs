@@ -1,0 +1,403 @@
+//! Convolution of images stored pixel by pixel (`N x H x W x C`), as matrix products.
+//!
+//! 3x3 kernels of stride 1 go Winograd's way; 1x1 kernels are one product as they lie; all others gather
+//! the pixels under the window, some hundred at a time so that they stay in the cache, and multiply. The
+//! gradient of the input of a convolution of stride 1 is a convolution with the flipped weights.
+
+use crate::ops::activation::{self, Activation};
+use crate::ops::gemm::{Matrix, Packed, Scratch};
+use crate::ops::lanes::{self, Order};
+use crate::ops::linear::InputGradient;
+use crate::ops::{Image, Size, add_to, elements, take_gradient, winograd};
+use crate::{Error, Result, threads};
+use dfdx::nn::tensor_collection::*;
+use dfdx::prelude::TensorFromVec;
+use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// What lies beyond an image's edge, as TensorFlow defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Padding {
+    /// Zeros, so many that the output has `ceil(input / stride)` pixels; of an odd number, one more
+    /// below and to the right.
+    Same,
+    /// Nothing: the window stays inside.
+    Valid,
+}
+
+/// A window that moves over an image: heights before widths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Pixels.
+    pub kernel: (usize, usize),
+    /// Pixels from one position to the next.
+    pub stride: (usize, usize),
+    /// The edge.
+    pub padding: Padding,
+}
+
+impl Window {
+    /// A square window.
+    pub fn square(side: usize, stride: usize, padding: Padding) -> Window {
+        Window { kernel: (side, side), stride: (stride, stride), padding }
+    }
+
+    /// Height and width of what comes out of an image; `None` where the window is larger than the image.
+    pub fn output(self, height: usize, width: usize) -> Option<(usize, usize)> {
+        let (rows, _) = Window::along(self.padding, height, self.kernel.0, self.stride.0)?;
+        let (columns, _) = Window::along(self.padding, width, self.kernel.1, self.stride.1)?;
+        Some((rows, columns))
+    }
+
+    /// Output pixels and padding before the first pixel, along one axis.
+    fn along(padding: Padding, input: usize, kernel: usize, stride: usize) -> Option<(usize, usize)> {
+        if kernel == 0 || stride == 0 {
+            return None;
+        }
+        match padding {
+            Padding::Valid => Some(((input.checked_sub(kernel)?) / stride + 1, 0)),
+            Padding::Same => {
+                let output = input.div_ceil(stride);
+                let all = ((output.checked_sub(1)?) * stride + kernel).saturating_sub(input);
+                Some((output, all / 2))
+            }
+        }
+    }
+}
+
+/// All sizes of one convolution or pooling.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub images: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub kernel: (usize, usize),
+    pub stride: (usize, usize),
+    /// Rows and columns of zeros before the first pixel.
+    pub top: usize,
+    pub left: usize,
+    pub out_height: usize,
+    pub out_width: usize,
+    pub outputs: usize,
+    /// [`Order::Lanes`]: `images` counts sixteens of them.
+    pub lanes: bool,
+}
+
+impl Geometry {
+    /// Errors: [`Error::Shape`] where the image is smaller than the window.
+    pub fn new(
+        operation: &'static str,
+        (images, height, width, channels): (usize, usize, usize, usize),
+        window: Window,
+        outputs: usize,
+    ) -> Result<Geometry> {
+        let Window { kernel, stride, padding } = window;
+        let rows = Window::along(padding, height, kernel.0, stride.0);
+        let columns = Window::along(padding, width, kernel.1, stride.1);
+        match (rows, columns) {
+            (Some((out_height, top)), Some((out_width, left))) => Ok(Geometry {
+                images,
+                height,
+                width,
+                channels,
+                kernel,
+                stride,
+                top,
+                left,
+                out_height,
+                out_width,
+                outputs,
+                lanes: false,
+            }),
+            _ => {
+                let expected = vec![kernel.0, kernel.1];
+                Err(Error::Shape { operation, expected, got: vec![height, width] })
+            }
+        }
+    }
+
+    /// For images in `order`, whose last size is channels times lanes.
+    pub fn ordered(self, order: Order) -> Geometry {
+        Geometry { channels: self.channels / order.lanes(), lanes: order != Order::Pixels, ..self }
+    }
+
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    pub fn out_pixels(&self) -> usize {
+        self.out_height * self.out_width
+    }
+
+    /// Inputs of one output: the height of the weight matrix.
+    pub fn inner(&self) -> usize {
+        self.kernel.0 * self.kernel.1 * self.channels
+    }
+
+    pub fn pointwise(&self) -> bool {
+        self.kernel == (1, 1) && self.stride == (1, 1)
+    }
+
+    /// The convolution with flipped weights that makes the input's gradient from the output's.
+    fn backwards(&self) -> Geometry {
+        Geometry {
+            height: self.out_height,
+            width: self.out_width,
+            channels: self.outputs,
+            top: self.kernel.0 - 1 - self.top,
+            left: self.kernel.1 - 1 - self.left,
+            out_height: self.height,
+            out_width: self.width,
+            outputs: self.channels,
+            ..*self
+        }
+    }
+
+    /// Of output row number `row` (all images' pixels in order): the image, and the first input row and
+    /// column under the window, counted from the padding's.
+    pub fn corner(&self, row: usize) -> (usize, usize, usize) {
+        let (image, pixel) = (row / self.out_pixels(), row % self.out_pixels());
+        (image, pixel / self.out_width * self.stride.0, pixel % self.out_width * self.stride.1)
+    }
+
+    /// The inputs `part` of `0..self.inner()` for each of the output pixels `rows`, side by side.
+    fn gather(&self, x: &[f32], rows: Range<usize>, part: Range<usize>, to: &mut [f32]) {
+        let (c, line) = (self.channels, self.kernel.1 * self.channels);
+        for (row, to) in rows.zip(to.chunks_exact_mut(part.len())) {
+            let (image, y, column) = self.corner(row);
+            let mut rest = to;
+            for ky in part.start / line..part.end.div_ceil(line) {
+                let wanted = part.start.max(ky * line) - ky * line..part.end.min((ky + 1) * line) - ky * line;
+                let (to, after) = rest.split_at_mut(wanted.len());
+                rest = after;
+                let y = (y + ky).wrapping_sub(self.top);
+                if y >= self.height {
+                    to.fill(0.0);
+                    continue;
+                }
+                // Element `e` of the line under the window is element `column * c + e - left * c` of the row.
+                let source = &x[(image * self.height + y) * self.width * c..][..self.width * c];
+                let skipped = (self.left * c).saturating_sub(column * c + wanted.start).min(to.len());
+                let start = (column * c + wanted.start + skipped).saturating_sub(self.left * c);
+                let there = source.len().saturating_sub(start).min(to.len() - skipped);
+                to[..skipped].fill(0.0);
+                to[skipped..skipped + there].copy_from_slice(&source[start.min(source.len())..][..there]);
+                to[skipped + there..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Elements gathered at a time: they stay in the second cache.
+const GATHERED: usize = 64 * 1024;
+
+/// Output pixels a time, for so many inputs of each.
+fn at_once(inner: usize) -> usize {
+    (GATHERED / inner / 14 * 14).clamp(14, 28 * 28)
+}
+
+/// `out` (`n x H' x W' x O`) becomes the convolution of `x` (`n x H x W x C`) with `weights`
+/// (`kh x kw x C x O`), or has it added.
+pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool) {
+    let (inner, o) = (g.inner(), g.outputs);
+    if g.lanes {
+        return lanes::forward(g, x, weights, out, add);
+    }
+    if winograd::suits(g) {
+        return winograd::forward(g, x, weights, out, add);
+    }
+    let weights = Packed::new(Matrix::new(weights, inner, o));
+    if g.pointwise() {
+        return weights.product(out, Matrix::new(x, g.images * g.pixels(), inner), add);
+    }
+    let rows = at_once(inner);
+    threads::each_chunk(out, rows * o, |part, out| {
+        let many = out.len() / o;
+        let mut gathered = Scratch::new(many * inner);
+        g.gather(x, part * rows..part * rows + many, 0..inner, gathered.as_mut());
+        weights.product_rows(out, Matrix::new(gathered.as_ref(), many, inner), 0..many, add);
+    });
+}
+
+/// Adds the gradient of the weights to `dw`.
+pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (inner, o) = (g.inner(), g.outputs);
+    if g.lanes {
+        return lanes::weight_gradient(g, x, dy, dw);
+    }
+    if winograd::suits(g) {
+        return winograd::weight_gradient(g, x, dy, dw);
+    }
+    let all = g.images * g.out_pixels();
+    // Each thread has some of the inputs to itself, so that nothing is summed up across threads.
+    let parts = (4 * threads::count()).min(inner.div_ceil(28)).max(threads::count().min(inner));
+    let piece = inner.div_ceil(parts);
+    let rows = at_once(piece).min(384);
+    threads::each_chunk(dw, piece * o, |part, dw| {
+        let inputs = part * piece..part * piece + dw.len() / o;
+        let mut gathered = Scratch::new(if g.pointwise() { 0 } else { rows * inputs.len() });
+        for first in (0..all).step_by(rows) {
+            let many = rows.min(all - first);
+            let left = if g.pointwise() {
+                Matrix::strided(&x[first * inner + inputs.start..], many, inputs.len(), inner)
+            } else {
+                let to = &mut gathered.as_mut()[..many * inputs.len()];
+                g.gather(x, first..first + many, inputs.clone(), to);
+                Matrix::new(to, many, inputs.len())
+            };
+            let right = Packed::alone(Matrix::new(&dy[first * o..][..many * o], many, o));
+            right.product_rows(dw, left.t(), 0..inputs.len(), true);
+        }
+    });
+}
+
+/// Adds the gradient of the input to `dx`.
+pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32]) {
+    let (inner, o, c) = (g.inner(), g.outputs, g.channels);
+    if g.lanes {
+        return lanes::input_gradient(g, dy, weights, dx);
+    }
+    if g.pointwise() {
+        let rows = g.images * g.pixels();
+        return Packed::new(Matrix::new(weights, c, o).t()).product(dx, Matrix::new(dy, rows, o), true);
+    }
+    if g.stride == (1, 1) && g.top < g.kernel.0 && g.left < g.kernel.1 {
+        let mut flipped = vec![0.0; weights.len()];
+        for (at, to) in flipped.chunks_exact_mut(o * c).rev().enumerate() {
+            // The transpose of the opposite pixel's matrix.
+            for (i, from) in weights[at * c * o..][..c * o].chunks_exact(o).enumerate() {
+                for (j, value) in from.iter().enumerate() {
+                    to[j * c + i] = *value;
+                }
+            }
+        }
+        return forward(&g.backwards(), dy, &flipped, dx, true);
+    }
+    // Windows that overlap only partly: what each would give, added where it came from.
+    let weights = Packed::new(Matrix::new(weights, inner, o).t());
+    let line = g.kernel.1 * c;
+    let rows = at_once(inner);
+    threads::each_chunk(dx, g.pixels() * c, |image, dx| {
+        let mut made = Scratch::new(rows.min(g.out_pixels()) * inner);
+        for first in (0..g.out_pixels()).step_by(rows) {
+            let many = rows.min(g.out_pixels() - first);
+            let dy = &dy[(image * g.out_pixels() + first) * o..][..many * o];
+            let made = &mut made.as_mut()[..many * inner];
+            weights.product_rows(made, Matrix::new(dy, many, o), 0..many, false);
+            for (row, made) in (first..first + many).zip(made.chunks_exact(inner)) {
+                let (_, y, column) = g.corner(row);
+                for (ky, made) in made.chunks_exact(line).enumerate() {
+                    let y = (y + ky).wrapping_sub(g.top);
+                    if y >= g.height {
+                        continue;
+                    }
+                    let to = &mut dx[y * g.width * c..][..g.width * c];
+                    let skipped = (g.left * c).saturating_sub(column * c);
+                    let start = (column * c).saturating_sub(g.left * c);
+                    for (to, value) in to.iter_mut().skip(start).zip(&made[skipped.min(line)..]) {
+                        *to += value;
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// A convolution's weights. TensorFlow's order: `kh x kw x C x O`.
+#[derive(Clone, Debug)]
+pub struct Conv2d<E: Dtype, D: Storage<E>> {
+    /// `kh x kw x C x O`.
+    pub weight: Tensor<(Size, Size, Size, Size), E, D>,
+    /// How the window moves.
+    pub window: Window,
+}
+
+impl<E: Dtype, D: Device<E>> Conv2d<E, D> {
+    /// With weights of zero: the model draws its initial values itself.
+    ///
+    /// Errors: dfdx's, when memory is short.
+    pub fn zeros(
+        device: &D,
+        window: Window,
+        inputs: usize,
+        outputs: usize,
+    ) -> std::result::Result<Conv2d<E, D>, D::Err> {
+        let (height, width) = window.kernel;
+        let shape = (Size(height), Size(width), Size(inputs), Size(outputs));
+        Ok(Conv2d { weight: device.try_zeros_like(&shape)?, window })
+    }
+}
+
+impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Conv2d<E, D> {
+    type To<E2: Dtype, D2: Device<E2>> = Conv2d<E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        visitor.visit_fields(
+            Self::tensor("weight", |l| &l.weight, |l| &mut l.weight, TensorOptions::reset_to_zeros()),
+            // Whoever builds a network of another kind keeps the window by cloning.
+            |weight| Conv2d { weight, window: Window::square(1, 1, Padding::Same) },
+        )
+    }
+}
+
+/// The convolution of `x` (`n x H x W x C`, or as `order` has it) plus a bias a channel, if there is one, then the
+/// activation: `n x H' x W' x O`.
+///
+/// Errors: [`Error::Shape`] where the channels are not the layer's or the image is smaller than the window;
+/// [`Error::Tensor`] when memory is short.
+pub fn conv2d<T: Tape<f32, Cpu>>(
+    layer: &Conv2d<f32, Cpu>,
+    bias: Option<&Tensor<(Size,), f32, Cpu>>,
+    x: Image<T>,
+    activation: Activation,
+    input_gradient: InputGradient,
+    order: Order,
+) -> Result<Image<T>> {
+    let operation = "convolution";
+    let shape = *x.shape();
+    let (_, _, Size(inputs), Size(outputs)) = *layer.weight.shape();
+    if shape.3 != inputs * order.lanes() || bias.is_some_and(|b| b.shape().0.0 != outputs) {
+        return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });
+    }
+    let g = Geometry::new(operation, shape, layer.window, outputs)?.ordered(order);
+    let width = outputs * order.lanes();
+    let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
+    let weight = layer.weight.clone();
+    let mut out = vec![0.0; g.images * g.out_pixels() * width];
+    if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
+        forward(&g, x, weight, &mut out, false);
+    }
+    let spread = bias.and_then(elements).map(|b| order.spread(b));
+    activation::finish(&mut out, width, spread.as_deref(), activation);
+    let shape = (g.images, g.out_height, g.out_width, width);
+    let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
+    if T::OWNS_TAPE {
+        let (x_ghost, w_ghost, y_ghost) = (x.ghost(), weight.ghost(), y.ghost());
+        let b_ghost = bias.map(|b| b.ghost());
+        let y_kept = (activation == Activation::Relu).then(|| y.clone());
+        tape.add_backward_op(move |gradients| {
+            let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
+            if let Some(y) = y_kept.as_ref().and_then(elements) {
+                activation::stop(&mut dy, y);
+            }
+            if let Some(ghost) = &b_ghost {
+                let sums = order.fold(&activation::column_sums(&dy, width));
+                add_to(gradients.get_or_alloc_mut(ghost)?, &sums);
+            }
+            if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
+                weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);
+                if input_gradient == InputGradient::Needed {
+                    self::input_gradient(&g, &dy, weight, gradients.get_or_alloc_mut(&x_ghost)?);
+                }
+            }
+            Ok(())
+        });
+    }
+    Ok(y.put_tape(tape))
+}

@@ -1,0 +1,182 @@
+//! Pooling: the largest, or the mean, of the pixels under a window, channel by channel.
+
+use crate::ops::conv::{Geometry, Window};
+use crate::ops::simd::{load, store};
+use crate::ops::{Image, Rows, elements, take_gradient};
+use crate::{Error, Result, threads};
+use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
+use pulp::{Arch, Simd, WithSimd};
+
+/// The pixels under the window of output pixel `row`: where in the image they are.
+fn under(g: &Geometry, row: usize) -> impl Iterator<Item = usize> + use<> {
+    let (_, y, column) = g.corner(row);
+    let g = *g;
+    (0..g.kernel.0 * g.kernel.1).filter_map(move |at| {
+        let y = (y + at / g.kernel.1).wrapping_sub(g.top);
+        let column = (column + at % g.kernel.1).wrapping_sub(g.left);
+        (y < g.height && column < g.width).then_some(y * g.width + column)
+    })
+}
+
+/// The largest pixel under each window; what lies beyond the edge does not count. Of equal ones the
+/// first, from the top left, has the gradient to itself.
+///
+/// Errors: [`Error::Shape`] for an image smaller than the window; [`Error::Tensor`] when memory is short.
+pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<T>> {
+    let operation = "max pooling";
+    let g = Geometry::new(operation, *x.shape(), window, x.shape().3)?;
+    let c = g.channels;
+    let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
+    let xs = elements(&x).unwrap_or_default();
+    let mut out = vec![0.0; g.images * g.out_pixels() * c];
+    let arch = Arch::new();
+    threads::each_chunk(&mut out, g.out_pixels() * c, |image, out| {
+        let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for (row, out) in out.chunks_exact_mut(c).enumerate() {
+                    out.fill(f32::NEG_INFINITY);
+                    for pixel in under(&g, row) {
+                        for (o, v) in out.iter_mut().zip(&x[pixel * c..][..c]) {
+                            // A NaN is larger than all.
+                            *o = if *v <= *o || o.is_nan() { *o } else { *v };
+                        }
+                    }
+                }
+            },
+        );
+    });
+    let shape = (g.images, g.out_height, g.out_width, c);
+    let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
+    if T::OWNS_TAPE {
+        let (x_ghost, y_ghost, y_kept) = (x.ghost(), y.ghost(), y.clone());
+        tape.add_backward_op(move |gradients| {
+            let dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
+            let dx = gradients.get_or_alloc_mut(&x_ghost)?;
+            let (Some(xs), Some(ys)) = (elements(&x), elements(&y_kept)) else { return Ok(()) };
+            threads::each_chunk(dx, g.pixels() * c, |image, dx| {
+                let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
+                let rows = image * g.out_pixels() * c..(image + 1) * g.out_pixels() * c;
+                let rows = ys[rows.clone()].chunks_exact(c).zip(dy[rows].chunks_exact(c));
+                let mut open = vec![0.0; c];
+                for (row, (y, dy)) in rows.enumerate() {
+                    open.copy_from_slice(dy);
+                    for pixel in under(&g, row) {
+                        arch.dispatch(Give {
+                            x: &x[pixel * c..][..c],
+                            y,
+                            dx: &mut dx[pixel * c..][..c],
+                            open: &mut open,
+                        });
+                    }
+                }
+            });
+            Ok(())
+        });
+    }
+    Ok(y.put_tape(tape))
+}
+
+/// What is left of a window's gradient goes to the pixel `x` where that is the largest, `y`.
+struct Give<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+    dx: &'a mut [f32],
+    open: &'a mut [f32],
+}
+
+impl WithSimd for Give<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Give { x, y, dx, open } = self;
+        let zero = s.splat_f32s(0.0);
+        for k in (0..x.len()).step_by(S::F32_LANES) {
+            let wins = s.equal_f32s(load(s, x, k), load(s, y, k));
+            let left = load(s, open, k);
+            let sum = s.add_f32s(load(s, dx, k), s.select_f32s(wins, left, zero));
+            store(s, dx, k, sum);
+            store(s, open, k, s.select_f32s(wins, zero, left));
+        }
+    }
+}
+
+/// The mean of the pixels under each window, those beyond the edge not counted (as in TensorFlow).
+///
+/// Errors: as for [`max_pool`].
+pub fn mean_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<T>> {
+    let operation = "mean pooling";
+    let g = Geometry::new(operation, *x.shape(), window, x.shape().3)?;
+    let c = g.channels;
+    let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
+    let xs = elements(&x).unwrap_or_default();
+    let mut out = vec![0.0; g.images * g.out_pixels() * c];
+    threads::each_chunk(&mut out, g.out_pixels() * c, |image, out| {
+        let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
+        for (row, out) in out.chunks_exact_mut(c).enumerate() {
+            let share = 1.0 / under(&g, row).count() as f32;
+            for pixel in under(&g, row) {
+                for (o, v) in out.iter_mut().zip(&x[pixel * c..][..c]) {
+                    *o += v * share;
+                }
+            }
+        }
+    });
+    let shape = (g.images, g.out_height, g.out_width, c);
+    let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
+    if T::OWNS_TAPE {
+        let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
+            let dx = gradients.get_or_alloc_mut(&x_ghost)?;
+            threads::each_chunk(dx, g.pixels() * c, |image, dx| {
+                let dy = &dy[image * g.out_pixels() * c..][..g.out_pixels() * c];
+                for (row, dy) in dy.chunks_exact(c).enumerate() {
+                    let share = 1.0 / under(&g, row).count() as f32;
+                    for pixel in under(&g, row) {
+                        for (d, v) in dx[pixel * c..][..c].iter_mut().zip(dy) {
+                            *d += v * share;
+                        }
+                    }
+                }
+            });
+            Ok(())
+        });
+    }
+    Ok(y.put_tape(tape))
+}
+
+/// The mean of all pixels: `n x H x W x C` to `n x C`.
+///
+/// Errors: [`Error::Tensor`] when memory is short.
+pub fn global_mean<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Rows<T>> {
+    let operation = "mean over the image";
+    let (n, height, width, c) = *x.shape();
+    let size = height * width * c;
+    let share = 1.0 / (height * width) as f32;
+    let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
+    let xs = elements(&x).unwrap_or_default();
+    let mut out = vec![0.0; n * c];
+    threads::each_chunk(&mut out, c, |image, out| {
+        for pixel in xs[image * size..][..size].chunks_exact(c) {
+            out.iter_mut().zip(pixel).for_each(|(o, v)| *o += v);
+        }
+        out.iter_mut().for_each(|o| *o *= share);
+    });
+    let y = x.device().try_tensor_from_vec(out, (n, c)).map_err(Error::tensor(operation))?;
+    if T::OWNS_TAPE {
+        let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
+            threads::each_chunk(gradients.get_or_alloc_mut(&x_ghost)?, size, |image, dx| {
+                for dx in dx.chunks_exact_mut(c) {
+                    dx.iter_mut().zip(&dy[image * c..]).for_each(|(d, v)| *d += v * share);
+                }
+            });
+            Ok(())
+        });
+    }
+    Ok(y.put_tape(tape))
+}

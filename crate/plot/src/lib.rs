@@ -1,0 +1,32 @@
+//! Figures and tables of polars frames: drawn with plotters in one theme, saved as SVG, PDF, PNG and pgfplots, shown in a
+//! notebook's cell. It knows no network and no study.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`drawing`] | a finished figure: shown in a cell, saved in every format |
+//! | [`theme`] | size, type, colours, axes, legend: what all figures share |
+//! | [`columns`], [`frames`] | columns of frames by name, in every cell; as plain numbers |
+//! | [`export`] | PNG and PDF of the same SVG, with an embedded font |
+//! | [`pgf`] | the same plot as source for LaTeX's pgfplots |
+//! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML |
+//! | [`venue`], [`latex`] | the measures of a venue's pages; tables that fit them |
+//! | [`output`], [`files`] | the files of a figure or table; files that are whole or absent |
+//! | [`error`] | the error enum |
+
+pub mod columns;
+pub mod drawing;
+pub mod error;
+pub mod export;
+pub mod files;
+pub mod frames;
+pub mod latex;
+pub mod output;
+pub mod pgf;
+pub mod tables;
+pub mod theme;
+pub mod venue;
+
+pub use drawing::{Art, Drawing, Note, PRINT_DPI, Sketch};
+pub use error::{Error, Result};
+pub use pgf::Pgf;
+pub use theme::{Plot, Style};

@@ -1,0 +1,79 @@
+//! Parts of a finding.
+
+use crate::measure::Measured;
+use crate::store::Run;
+
+/// What a part says of its claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It bears it out.
+    Holds,
+    /// It contradicts it.
+    Fails,
+    /// The claim cannot be judged without it.
+    Missing,
+    /// It says nothing; other parts may.
+    Silent,
+}
+
+/// One part of a finding: a model, a comparison.
+pub(super) struct Part {
+    pub(super) text: String,
+    pub(super) outcome: Outcome,
+    pub(super) keys: Vec<String>,
+    pub(super) seeds: Vec<u64>,
+    pub(super) n: usize,
+}
+
+fn judged(holds: bool) -> Outcome {
+    if holds { Outcome::Holds } else { Outcome::Fails }
+}
+
+impl Part {
+    /// Of training runs.
+    pub(super) fn runs(text: String, holds: bool, runs: &[&[&Run]]) -> Part {
+        let all = || runs.iter().flat_map(|runs| runs.iter()).map(|run| &run.record.config);
+        Part {
+            text,
+            outcome: judged(holds),
+            keys: all().map(|config| config.key()).collect(),
+            seeds: all().map(|config| config.seeds.init).collect(),
+            n: all().map(|config| config.data.train).max().unwrap_or(0),
+        }
+    }
+
+    /// Of measurements.
+    pub(super) fn measured(text: String, holds: bool, measured: &[&Measured]) -> Part {
+        let all = || measured.iter().map(|measured| &measured.record.measurement);
+        Part {
+            text,
+            outcome: judged(holds),
+            keys: all().map(|measurement| measurement.key()).collect(),
+            seeds: all().map(|measurement| measurement.seed).collect(),
+            n: all().map(|measurement| measurement.data.train).max().unwrap_or(0),
+        }
+    }
+
+    /// What is lacking without which the claim cannot be judged.
+    pub(super) fn missing(self) -> Part {
+        Part { outcome: Outcome::Missing, ..self }
+    }
+
+    /// It says nothing, and why.
+    pub(super) fn silent(self) -> Part {
+        Part { outcome: Outcome::Silent, ..self }
+    }
+}
+
+pub(super) fn percent(v: f64) -> String {
+    format!("{:.2} %", 100.0 * v)
+}
+
+pub(super) fn points(v: f64) -> String {
+    format!("{:+.1} points", 100.0 * v)
+}
+
+/// Whether two numbers are at most `tolerance` apart, whatever rounding makes of a difference that is just as large.
+pub(super) fn within(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance + 1e-9
+}

@@ -1,0 +1,374 @@
+//! Training runs that may be compared: which are in the recipes' setting, which are controls, and how they are asked for.
+
+use crate::claims::{Key, Part};
+use crate::data::augmentation::Augmentation;
+use crate::data::corruption::Corruption;
+use crate::data::imagenet::ILSVRC_TRAIN;
+use crate::data::published::Published;
+use crate::paper::reported::{TABLE_2, Table2Row};
+use crate::paper::{self, fig1a, fig2b, mean, table2, table4};
+use crate::run::appendix_a;
+use crate::run::appendix_a::CIFAR_TRAIN;
+use crate::run::config::{RunConfig, Scale};
+use crate::run::train::Ending;
+use crate::store::{FITTED, Run};
+use rethink_nn::models::ModelKind;
+use std::collections::BTreeMap;
+
+/// Standard errors within which an accuracy is that of guessing.
+pub(super) const ERRORS: f64 = 3.0;
+
+pub(super) const MODELS: [ModelKind; 5] = [
+    ModelKind::Inception,
+    ModelKind::InceptionNoBn,
+    ModelKind::Alexnet,
+    ModelKind::Mlp3x512,
+    ModelKind::Mlp1x512,
+];
+
+/// The regularisers of a run.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Regularized {
+    Not,
+    Decay,
+    Crop,
+    Both,
+    Augmented,
+    Other,
+}
+
+fn regularized(config: &RunConfig) -> Regularized {
+    let hyper = &config.hyper;
+    match (hyper.weight_decay > 0.0, hyper.random_crop, hyper.augment.is_off()) {
+        (false, false, true) => Regularized::Not,
+        (true, false, true) => Regularized::Decay,
+        (false, true, true) => Regularized::Crop,
+        (true, true, true) => Regularized::Both,
+        (false, false, false) if hyper.augment == Augmentation::TABLE_4 => Regularized::Augmented,
+        _ => Regularized::Other,
+    }
+}
+
+/// The key of a configuration but for how many epochs in a row have to be fitted before it stops, and that number. The same
+/// run under two such rules is one run.
+fn but_for_rule(config: &RunConfig) -> (String, usize) {
+    let mut first = config.clone();
+    first.hyper.fitted_epochs = 1;
+    (first.key(), config.hyper.fitted_epochs)
+}
+
+/// What a run is to the paper's sentences.
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    /// In the recipes' setting, but for corruption, regularisers and seeds.
+    Recipe,
+    /// The same but for a value that was chosen because it gives the paper's outcome: the coefficient and place of
+    /// weight decay, the MLPs' batch size.
+    Control,
+}
+
+/// `None`: a run that somebody made with another learning rate, for three epochs or by several processes says nothing of
+/// the paper's.
+fn standing(run: &Run) -> Option<Standing> {
+    let (config, scale) = (&run.record.config, run.record.scale);
+    let same = |expected: &RunConfig| but_for_rule(expected).0 == but_for_rule(config).0;
+    if config.model == ModelKind::InceptionV3 {
+        let row = |row| same(&table2::configure_on(row, config.data.clone(), scale, config.seeds));
+        return TABLE_2.iter().any(row).then_some(Standing::Recipe);
+    }
+    if !wide(run) && !as_in_figure_1a(run) {
+        return None;
+    }
+    let (ours, size) = (&config.hyper, appendix_a::size(scale, config.model));
+    let mut expected =
+        appendix_a::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
+    // What may differ.
+    (expected.schema, expected.width) = (config.schema, config.width);
+    (expected.log_every, expected.eval_every) = (config.log_every, config.eval_every);
+    let theirs = &mut expected.hyper;
+    (theirs.epochs, theirs.stop_when_fitted) = (ours.epochs, ours.stop_when_fitted);
+    (theirs.random_crop, theirs.augment) = (ours.random_crop, ours.augment);
+    theirs.without_dropout = ours.without_dropout;
+    let epochs = [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
+    let lasted = epochs.contains(&ours.epochs) || run.record.ending == Ending::Fitted;
+    let slow = ours.decay == table4::SLOW_DECAY
+        && config.corruption == Corruption::RandomLabels
+        && ours.epochs == table4::long_epochs(scale, config.model);
+    if slow {
+        theirs.decay = ours.decay;
+    } else if !lasted {
+        return None;
+    }
+    if ours.weight_decay > 0.0 {
+        paper::decay_weights(&mut expected);
+    } else {
+        expected.hyper.weight_decay_on = ours.weight_decay_on;
+    }
+    if same(&expected) {
+        return Some(Standing::Recipe);
+    }
+    let theirs = &mut expected.hyper;
+    if ours.weight_decay > 0.0 {
+        (theirs.weight_decay, theirs.weight_decay_on) = (ours.weight_decay, ours.weight_decay_on);
+    }
+    if matches!(config.model, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) {
+        theirs.batch_size = ours.batch_size;
+    }
+    same(&expected).then_some(Standing::Control)
+}
+
+/// Figure 1a's Inception may be narrower than that of tables and other figures: what is said of one is not read off the
+/// other.
+fn as_in_figure_1a(run: &Run) -> bool {
+    let config = &run.record.config;
+    config.model == ModelKind::Inception && config.width == fig1a::width(run.record.scale)
+}
+
+/// Whether a network is as wide as in table 1 and figure 2b, or as in figures 1b and 1c and table 4.
+fn wide(run: &Run) -> bool {
+    let (scale, config) = (run.record.scale, &run.record.config);
+    [appendix_a::size, paper::narrow].iter().any(|size| size(scale, config.model).width == config.width)
+}
+
+/// Runs of one data set, number of images and scale.
+pub(super) struct Runs<'a> {
+    runs: Vec<&'a Run>,
+    controls: Vec<&'a Run>,
+}
+
+impl<'a> Runs<'a> {
+    /// All groups. A run that is there under two rules of stopping counts once, under the stricter.
+    pub(super) fn sorted(runs: &'a [Run]) -> Vec<(Key, Scale, Runs<'a>)> {
+        let mut groups: BTreeMap<Key, (Scale, Runs)> = BTreeMap::new();
+        let mut strictest: BTreeMap<String, usize> = BTreeMap::new();
+        for run in runs {
+            let (config, rule) = but_for_rule(&run.record.config);
+            let most = strictest.entry(config).or_insert(rule);
+            *most = rule.max(*most);
+        }
+        for run in runs {
+            let (config, rule) = but_for_rule(&run.record.config);
+            let Some(standing) = standing(run).filter(|_| strictest.get(&config) == Some(&rule)) else {
+                continue;
+            };
+            let (data, scale) = (&run.record.config.data, run.record.scale);
+            let key = (data.title.clone(), data.fingerprint.clone(), scale.name(), data.train);
+            let new = || (scale, Runs { runs: Vec::new(), controls: Vec::new() });
+            let (_, group) = groups.entry(key).or_insert_with(new);
+            match standing {
+                Standing::Recipe => group.runs.push(run),
+                Standing::Control => group.controls.push(run),
+            }
+        }
+        groups.into_iter().map(|(key, (scale, runs))| (key, scale, runs)).collect()
+    }
+
+    /// Classes of the data set.
+    fn classes(&self) -> Option<usize> {
+        self.runs.iter().chain(&self.controls).find_map(|run| run.record.classes())
+    }
+
+    /// Accuracy of guessing among the classes.
+    pub(super) fn chance(&self) -> Option<f64> {
+        self.classes().map(|classes| 1.0 / classes as f64)
+    }
+
+    /// The loss of guessing among the classes, nats.
+    pub(super) fn loss_of_guessing(&self) -> Option<f64> {
+        self.classes().map(|classes| (classes as f64).ln())
+    }
+
+    /// Whether this is the paper's data set of this name, whole: so many training images.
+    fn papers(&self, name: &str, images: usize) -> bool {
+        let data = |run: &&Run| {
+            let data = &run.record.config.data;
+            data.train == images && data.published().and_then(Published::in_paper) == Some(name)
+        };
+        self.runs.first().is_some_and(data)
+    }
+
+    /// Whether this is the paper's CIFAR-10, whole.
+    pub(super) fn papers_cifar(&self) -> bool {
+        self.papers("CIFAR10", CIFAR_TRAIN)
+    }
+
+    /// Whether this is the whole of ImageNet.
+    pub(super) fn papers_imagenet(&self) -> bool {
+        self.papers("ImageNet", ILSVRC_TRAIN)
+    }
+
+    /// Whether `run` is [`wide`], and as wide as the widest such run of its model.
+    fn widest(&self, run: &Run) -> bool {
+        let config = &run.record.config;
+        let wider = |other: &&Run| {
+            let theirs = &other.record.config;
+            theirs.model == config.model && theirs.width > config.width && wide(other)
+        };
+        wide(run) && !self.runs.iter().any(wider)
+    }
+
+    /// The runs of `model` with such labels or images and such regularisers.
+    pub(super) fn of(&self, model: ModelKind, corruption: Corruption, with: Regularized) -> Vec<&'a Run> {
+        let belongs = |run: &&Run| self.widest(run) && is(run, model, corruption, with);
+        self.runs.iter().copied().filter(belongs).collect()
+    }
+
+    /// The same, each set of controls that differ in nothing but seeds apart, with what tells it from the recipe's.
+    pub(super) fn controls(
+        &self,
+        model: ModelKind,
+        corruption: Corruption,
+        with: Regularized,
+    ) -> Vec<(String, Vec<&'a Run>)> {
+        let belongs = |run: &&Run| self.widest(run) && is(run, model, corruption, with);
+        let mut sets: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
+        for run in self.controls.iter().copied().filter(belongs) {
+            let hyper = &run.record.config.hyper;
+            let mut parts = Vec::new();
+            if hyper.batch_size != model.batch_size() {
+                parts.push(format!("batches of {}", hyper.batch_size));
+            }
+            if hyper.weight_decay > 0.0 {
+                let place = if hyper.weight_decay_on.is_all() { " on all weights" } else { "" };
+                parts.push(format!("weight decay {:e}{place}", hyper.weight_decay));
+            }
+            sets.entry(parts.join(", ")).or_default().push(run);
+        }
+        sets.into_iter().collect()
+    }
+
+    /// Figure 1a's.
+    pub(super) fn curves(&self, corruption: Corruption) -> Vec<&'a Run> {
+        let belongs =
+            |run: &&Run| as_in_figure_1a(run) && is(run, ModelKind::Inception, corruption, Regularized::Not);
+        self.runs.iter().copied().filter(belongs).collect()
+    }
+
+    /// Table 2's.
+    pub(super) fn of_table_2(&self, row: &Table2Row) -> Vec<&'a Run> {
+        self.runs.iter().copied().filter(|run| table2::belongs(row, run)).collect()
+    }
+
+    /// Runs of `model` on labels redrawn with probability `p`.
+    pub(super) fn noisy(&self, model: ModelKind, p: f64) -> Vec<&'a Run> {
+        let belongs = |run: &&Run| {
+            let config = &run.record.config;
+            let labels = matches!(
+                config.corruption,
+                Corruption::TrueLabels | Corruption::PartialLabels { .. } | Corruption::RandomLabels
+            );
+            config.model == model
+                && self.widest(run)
+                && labels
+                && config.corruption.label_noise() == p
+                && regularized(config) == Regularized::Not
+        };
+        self.runs.iter().copied().filter(belongs).collect()
+    }
+
+    /// The levels of label noise that `model` has, rising.
+    pub(super) fn levels(&self, model: ModelKind) -> Vec<f64> {
+        let mut levels: Vec<f64> =
+            self.runs.iter().map(|r| r.record.config.corruption.label_noise()).collect();
+        levels.sort_by(f64::total_cmp);
+        levels.dedup();
+        levels.retain(|&p| !self.noisy(model, p).is_empty());
+        levels
+    }
+
+    /// Test accuracy of a model on true labels.
+    pub(super) fn tested(&self, model: ModelKind, with: Regularized) -> Option<(f64, Vec<&'a Run>)> {
+        let runs = self.of(model, Corruption::TrueLabels, with);
+        Some((test(&runs)?, runs))
+    }
+
+    /// Standard error of the mean test accuracy of `runs` when guessing; 0 where chance is not known.
+    pub(super) fn error_of_guessing(&self, runs: &[&Run]) -> f64 {
+        let chance = self.chance().unwrap_or(0.0);
+        (chance * (1.0 - chance) / tested_images(runs)).sqrt()
+    }
+}
+
+fn is(run: &Run, model: ModelKind, corruption: Corruption, with: Regularized) -> bool {
+    let config = &run.record.config;
+    config.model == model && config.corruption == corruption && regularized(config) == with
+}
+
+fn tested_images(runs: &[&Run]) -> f64 {
+    runs.iter().map(|run| run.record.config.data.test).sum::<usize>().max(1) as f64
+}
+
+/// Two standard errors of the difference of two mean test accuracies: less is no difference.
+pub(super) fn noise(a: &[&Run], b: &[&Run]) -> f64 {
+    let variance = |runs: &[&Run]| {
+        let accuracy = test(runs).unwrap_or(0.5);
+        accuracy * (1.0 - accuracy) / tested_images(runs)
+    };
+    2.0 * (variance(a) + variance(b)).sqrt()
+}
+
+/// Mean training accuracy; that of a diverged run is 0.
+pub(super) fn train(runs: &[&Run]) -> Option<f64> {
+    mean(runs.iter().filter_map(|run| trained(run)))
+}
+
+fn trained(run: &Run) -> Option<f64> {
+    match run.record.ending {
+        Ending::Diverged => Some(0.0),
+        _ => run.record.train_accuracy,
+    }
+}
+
+/// Mean test accuracy.
+pub(super) fn test(runs: &[&Run]) -> Option<f64> {
+    mean(runs.iter().filter_map(|run| run.record.test_accuracy))
+}
+
+/// The runs that have fitted their training set, and those that have not.
+pub(super) fn by_fit(runs: Vec<&Run>, enough: f64) -> (Vec<&Run>, Vec<&Run>) {
+    runs.into_iter().partition(|run| trained(run).is_some_and(|accuracy| accuracy >= enough))
+}
+
+/// Whether a run was not ended by its first fit: it ran all its epochs, or those in a row that the rule asks for, as the rows
+/// that are taken from a run that ran on.
+pub(super) fn went_on(run: &Run) -> bool {
+    let hyper = &run.record.config.hyper;
+    !hyper.stop_when_fitted || hyper.fitted_epochs > 1 || run.record.origin.is_some()
+}
+
+/// Mean over runs of the first step with a loss of at most `loss`; `None` unless all runs reach it.
+pub(super) fn steps(runs: &[&Run], loss: f64) -> Option<f64> {
+    let steps: Option<Vec<f64>> = runs.iter().map(|run| run.steps_to(loss).map(f64::from)).collect();
+    mean(steps?)
+}
+
+/// Mean epochs to the training accuracy that counts as fitted; `None` unless all runs that were told to stop when
+/// fitted reach it. Not to their ends: of two runs that stay just below 100 %, both end with the last epoch.
+pub(super) fn epochs(runs: &[&Run]) -> Option<f64> {
+    let told = runs.iter().filter(|run| run.record.config.hyper.stop_when_fitted);
+    let epochs: Option<Vec<f64>> = told.map(|run| run.fitted_at().map(f64::from)).collect();
+    mean(epochs?)
+}
+
+/// Training accuracy of each model that has runs, and of its controls: at least [`FITTED`].
+pub(super) fn fitted(
+    group: &Runs,
+    models: &[ModelKind],
+    corruption: Corruption,
+    with: Regularized,
+) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for &model in models {
+        let runs = group.of(model, corruption, with);
+        let Some(accuracy) = train(&runs) else { continue };
+        let text = format!("{}: train {}", model.title(), crate::claims::part::percent(accuracy));
+        parts.push(Part::runs(text, accuracy >= FITTED, &[&runs]));
+        for (what, runs) in group.controls(model, corruption, with) {
+            let Some(accuracy) = train(&runs) else { continue };
+            let accuracy_text = crate::claims::part::percent(accuracy);
+            let text = format!("{}, control ({what}): train {accuracy_text}", model.title());
+            parts.push(Part::runs(text, accuracy >= FITTED, &[&runs]));
+        }
+    }
+    parts
+}

@@ -1,0 +1,562 @@
+//! Downloads: resumed, checked against the official checksum, visible only when whole.
+//!
+//! Everything happens in a hidden working folder beside the final one (`.fetch-NAME`): a file grows as
+//! `FILE.partial` and loses that suffix once its size and MD5 are right; an archive is unpacked
+//! there; the finished folder is renamed into place. An interrupted download goes on where it stopped.
+
+use crate::data::{Format, SUMS_FILE, cifar, sha256_hex};
+use crate::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use md5::{Digest, Md5};
+use rethink_nn::text::{hex, thousands};
+use rethink_plot::files::write_whole;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A data set on the network.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// On the command line.
+    pub name: String,
+    /// The folder that it becomes.
+    pub folder: String,
+    /// What that folder then holds.
+    pub format: Format,
+    /// The files' address without their names.
+    pub base: String,
+    /// What is downloaded.
+    pub files: Vec<RemoteFile>,
+}
+
+/// A file of a [`Remote`]. One that ends in `.tar.gz` is unpacked.
+#[derive(Clone, Debug)]
+pub struct RemoteFile {
+    /// Its name, at the address and on disk.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its official MD5, in hexadecimal.
+    pub md5: String,
+}
+
+/// How long to wait, and how often to try again.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a connection, and for the answer's first line.
+    pub connect: Duration,
+    /// For the next bytes.
+    pub stall: Duration,
+    /// Attempts in a row that bring the file forward by less than a hundredth.
+    pub tries: u32,
+    /// Before the second attempt; twice as long before each further one.
+    pub pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        let seconds = Duration::from_secs;
+        Patience { connect: seconds(20), stall: seconds(30), tries: 5, pause: seconds(1) }
+    }
+}
+
+const OPERATION: &str = "download";
+/// MD5 of CIFAR-10's binary version, as its authors publish it.
+pub const CIFAR10_ARCHIVE_MD5: &str = "c32a1d4ab5d03f1284b67883e8d87530";
+const CIFAR10_ARCHIVE: &str = "cifar-10-binary.tar.gz";
+const CIFAR10_ARCHIVE_BYTES: u64 = 170_052_171;
+const ARCHIVE_FOLDER: &str = "cifar-10-batches-bin";
+/// Of one unpacked file; the official ones have 30,730,000 bytes.
+const MAX_UNPACKED: u64 = 64 << 20;
+
+/// `rethink/data` in the user's cache folder (`~/.cache` on Linux); `None` where the system names none.
+pub fn cache() -> Option<PathBuf> {
+    dirs::cache_dir().map(|c| c.join("rethink").join("data"))
+}
+
+/// Where `name` is published: CIFAR-10's binary version at its authors', MNIST at a mirror of
+/// the four official files. The environment variable `RETHINK_MIRROR` replaces the address, not the checksums.
+///
+/// Errors: [`Error::Argument`] for a data set that is not published so.
+pub fn source(name: &str) -> Result<Remote> {
+    let file =
+        |(name, bytes, md5): (&str, u64, &str)| RemoteFile { name: name.into(), bytes, md5: md5.into() };
+    let (known, base, files) = match name {
+        "cifar10" => (
+            crate::data::CIFAR10,
+            "https://www.cs.toronto.edu/~kriz",
+            vec![file((CIFAR10_ARCHIVE, CIFAR10_ARCHIVE_BYTES, CIFAR10_ARCHIVE_MD5))],
+        ),
+        "mnist" => {
+            let sizes = [9_912_422, 28_881, 1_648_877, 4_542];
+            let files = crate::data::mnist::FILES.iter().zip(sizes).zip(crate::data::mnist::OFFICIAL_MD5);
+            let files = files.map(|((name, bytes), md5)| file((&format!("{name}.gz"), bytes, md5))).collect();
+            (crate::data::MNIST, "https://storage.googleapis.com/cvdf-datasets/mnist", files)
+        }
+        _ => {
+            let problem = format!("{name:?} cannot be fetched; cifar10 and mnist can");
+            return Err(Error::argument("fetch a data set", problem));
+        }
+    };
+    let mirror = std::env::var("RETHINK_MIRROR").ok().filter(|m| !m.is_empty());
+    Ok(Remote {
+        name: name.into(),
+        folder: known.folder.into(),
+        format: known.format,
+        base: mirror.unwrap_or_else(|| base.into()),
+        files,
+    })
+}
+
+/// Puts the data set `name` into [`cache`] and returns its folder. One that is already there, passes
+/// [`crate::data::verify`] and is known to be what is published is left alone.
+///
+/// Errors: as [`fetch_into`]; [`Error::Missing`] where the system names no cache folder.
+pub fn fetch(name: &str) -> Result<PathBuf> {
+    let remote = source(name)?;
+    let root = cache().ok_or_else(|| Error::Missing {
+        what: "this system names no cache folder".into(),
+        remedy: "set XDG_CACHE_HOME (or HOME) to a folder that can be written".into(),
+    })?;
+    fetch_into(&remote, &root, Patience::default())
+}
+
+/// Puts `remote` into the folder `root/FOLDER` and returns that. Progress goes to standard error.
+///
+/// Errors: [`Error::Network`] when the server cannot be reached, refuses, sends something else
+/// or stops sending; what has been received stays for the next call, except where the checksum is wrong.
+/// [`Error::Format`] for an archive that does not hold the data set, [`Error::Io`],
+/// [`Error::Program`] while another process downloads the same.
+pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<PathBuf> {
+    let target = root.join(&remote.folder);
+    let there = if target.exists() { crate::data::verify(&target).ok() } else { None };
+    if let Some(there) = &there
+        && is_published(remote, &target, &there.data)
+    {
+        return Ok(target);
+    }
+    let work = root.join(format!(".fetch-{}", remote.name));
+    fs::create_dir_all(&work).map_err(Error::io("create the folder", &work))?;
+    let lock_path = work.join("lock");
+    let lock = File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
+    if lock.try_lock().is_err() {
+        return Err(Error::Program {
+            program: "rethink data fetch".into(),
+            problem: format!("another process is downloading {} into {}", remote.name, root.display()),
+            remedy: "wait until it has ended".into(),
+        });
+    }
+
+    for file in &remote.files {
+        download(&remote.base, file, &work, patience)?;
+    }
+
+    let ready = work.join("ready");
+    remove(&ready)?;
+    fs::create_dir(&ready).map_err(Error::io("create the folder", &ready))?;
+    for file in &remote.files {
+        let path = work.join(&file.name);
+        if file.name.ends_with(".tar.gz") {
+            unpack(&path, &ready)?;
+        } else {
+            let to = ready.join(&file.name);
+            fs::copy(&path, &to).map_err(Error::io("copy to", &to))?;
+            sync(&to)?;
+        }
+    }
+    let fetched = remote.format.read(&ready)?;
+    write_sums(&ready, &remote.files)?;
+
+    // What was there failed its verification above and is not the data set; or it is some other of the same form, which is kept.
+    let old = match there.filter(|there| there.data.fingerprint != fetched.fingerprint) {
+        None => work.join("old"),
+        Some(_) => {
+            let aside = (1..).map(|n| root.join(format!("{}.before-fetch-{n}", remote.folder)));
+            aside.into_iter().find(|path| !path.exists()).unwrap_or(work.join("old"))
+        }
+    };
+    if old.starts_with(&work) {
+        remove(&old)?;
+    } else {
+        eprintln!("{} was not what is fetched now; it is kept as {}", target.display(), old.display());
+    }
+    if target.exists() {
+        fs::rename(&target, &old).map_err(Error::io("move away", &target))?;
+    }
+    fs::rename(&ready, &target).map_err(Error::io("rename to", &target))?;
+    sync(root)?;
+    remove(&work)?;
+    Ok(target)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder)(e)),
+        _ => Ok(()),
+    }
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|f| f.sync_all()).map_err(Error::io("flush", path))
+}
+
+/// Whether `data`, read from `folder`, is what `remote` gives.
+fn is_published(remote: &Remote, folder: &Path, data: &crate::data::Dataset) -> bool {
+    let sums = sums(folder);
+    let came = remote.files.iter().all(|file| sums.contains(&origin_line(&file.md5, &file.name)));
+    came || data.id(usize::MAX, usize::MAX).published().is_some_and(|known| match known {
+        crate::data::Published::Cifar10 => remote.name == crate::data::CIFAR10.name,
+        crate::data::Published::Mnist => remote.name == crate::data::MNIST.name,
+        _ => false,
+    })
+}
+
+/// What is noted of a file whose checksum was the official one, and from which the folder's files come: a comment to `sha256sum`.
+fn origin_line(md5: &str, name: &str) -> String {
+    format!("# from {name}, MD5 {md5}")
+}
+
+/// The lines of the folder's [`SUMS_FILE`]; none where it has none.
+fn sums(folder: &Path) -> Vec<String> {
+    let bytes = crate::data::read_regular(&folder.join(SUMS_FILE), OPERATION, 1 << 20).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).lines().map(String::from).collect()
+}
+
+/// Whether the six files of CIFAR-10's format (training, then test), read from `folder`, are noted there, to the byte, as those of the
+/// archive with this MD5.
+pub fn came_from(folder: &Path, md5: &str, files: &[Vec<u8>]) -> bool {
+    let sums = sums(folder);
+    let names = cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]);
+    sums.contains(&origin_line(md5, CIFAR10_ARCHIVE))
+        && names.zip(files).all(|(name, bytes)| sums.contains(&format!("{}  {name}", sha256_hex(bytes))))
+}
+
+/// Where CIFAR-10's official archive lies in `folder` or beside it, and the six files in `folder` are, to the byte, those in it, this is noted
+/// in [`SUMS_FILE`]: from then on the data set is called CIFAR-10. A file of that name that is there already stays as it is.
+///
+/// Errors: [`Error::Io`] and [`Error::Format`] naming an archive that has the official checksum and cannot be unpacked, or the file that
+/// cannot be written.
+pub fn vouch(folder: &Path) -> Result<bool> {
+    vouch_by(folder, CIFAR10_ARCHIVE_BYTES, CIFAR10_ARCHIVE_MD5)
+}
+
+/// As [`vouch`], with an archive of another size and checksum.
+///
+/// Errors: as for [`vouch`].
+pub fn vouch_by(folder: &Path, bytes: u64, md5: &str) -> Result<bool> {
+    if folder.join(SUMS_FILE).exists() {
+        return Ok(false);
+    }
+    let whole = folder.canonicalize().map_err(Error::io("find the folder", folder))?;
+    let places = [Some(whole.as_path()), whole.parent()];
+    let archive = places.into_iter().flatten().map(|place| place.join(CIFAR10_ARCHIVE));
+    let Some(archive) = archive.into_iter().find(|path| path.is_file() && length(path) == bytes) else {
+        return Ok(false);
+    };
+    if md5_of(&archive)? != md5 {
+        return Ok(false);
+    }
+    let unpacked =
+        tempfile::tempdir().map_err(Error::io("create a temporary folder in", &std::env::temp_dir()))?;
+    unpack(&archive, unpacked.path())?;
+    for name in cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]) {
+        let [ours, official] = [folder, unpacked.path()].map(|place| fs::read(place.join(name)).ok());
+        if ours.is_none() || ours != official {
+            return Ok(false);
+        }
+    }
+    let file = RemoteFile { name: CIFAR10_ARCHIVE.into(), bytes, md5: md5.into() };
+    write_sums(folder, &[file])?;
+    Ok(true)
+}
+
+/// Lists the folder's files with their SHA-256, so that [`crate::data::verify`] sees later damage, after the files that they come from.
+fn write_sums(folder: &Path, origin: &[RemoteFile]) -> Result<()> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        let entry = entry.map_err(Error::io("list", folder))?;
+        if entry.path().is_file()
+            && !origin.iter().any(|file| entry.file_name() == *file.name && file.name.ends_with(".tar.gz"))
+        {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    let mut lines: String = origin.iter().map(|file| origin_line(&file.md5, &file.name) + "\n").collect();
+    for name in names {
+        let path = folder.join(&name);
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        lines += &format!("{}  {name}\n", sha256_hex(&bytes));
+    }
+    Ok(write_whole(&folder.join(SUMS_FILE), lines.as_bytes())?)
+}
+
+/// How an attempt ended without the whole file.
+enum Failure {
+    /// Worth another attempt.
+    Passing(String),
+    /// Another attempt would end the same.
+    Lasting(Error),
+}
+
+/// Leaves `work/FILE` with the right size and checksum.
+fn download(base: &str, file: &RemoteFile, work: &Path, patience: Patience) -> Result<()> {
+    let whole = work.join(&file.name);
+    if whole.is_file() && md5_of(&whole)? == file.md5 {
+        return Ok(());
+    }
+    let url = format!("{}/{}", base.trim_end_matches('/'), file.name);
+    let network = |problem: String| Error::Network { operation: OPERATION, url: url.clone(), problem };
+    let partial = work.join(format!("{}.partial", file.name));
+    let progress = Progress::new(file);
+
+    let mut best = length(&partial);
+    let mut failures = 0;
+    while length(&partial) != file.bytes {
+        let problem = match attempt(&url, file, &partial, patience, &progress) {
+            Ok(()) => break,
+            Err(Failure::Lasting(error)) => return Err(error),
+            Err(Failure::Passing(problem)) => problem,
+        };
+        let now = length(&partial);
+        if now > best + file.bytes / 100 {
+            best = now;
+            failures = 0;
+        }
+        failures += 1;
+        if failures >= patience.tries {
+            return Err(network(format!(
+                "{problem}; given up after {failures} attempts with {} of {} bytes, \
+                 which the next call goes on from",
+                thousands(now as usize),
+                thousands(file.bytes as usize)
+            )));
+        }
+        progress.say(&format!("{problem}; trying again"));
+        std::thread::sleep(patience.pause * 2u32.pow((failures - 1).min(6)));
+    }
+
+    let md5 = md5_of(&partial)?;
+    if md5 != file.md5 {
+        fs::remove_file(&partial).map_err(Error::io("remove", &partial))?;
+        return Err(network(format!(
+            "the MD5 of what was received is {md5}, the official one {}; it has been deleted, \
+             the next call starts afresh",
+            file.md5
+        )));
+    }
+    sync(&partial)?;
+    fs::rename(&partial, &whole).map_err(Error::io("rename to", &whole))?;
+    progress.finish();
+    Ok(())
+}
+
+fn length(path: &Path) -> u64 {
+    path.metadata().map_or(0, |m| m.len())
+}
+
+fn md5_of(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io("read", path))?;
+    let mut hash = Md5::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(Error::io("read", path))? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
+
+fn agent(url: &str, patience: Patience) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("rethink/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(patience.connect))
+        .timeout_connect(Some(patience.connect))
+        .timeout_recv_response(Some(patience.connect.max(patience.stall)))
+        .timeout_per_read(Some(patience.stall));
+    // A proxy from the environment serves the network, not this machine.
+    let own = url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
+    let config = if own { config.proxy(None) } else { config };
+    config.build().into()
+}
+
+/// One request: appends to `partial`, or writes it anew where the server does not resume.
+fn attempt(
+    url: &str,
+    file: &RemoteFile,
+    partial: &Path,
+    patience: Patience,
+    progress: &Progress,
+) -> std::result::Result<(), Failure> {
+    let lasting = |problem: String| {
+        Failure::Lasting(Error::Network { operation: OPERATION, url: url.to_string(), problem })
+    };
+    let io = |e: std::io::Error| Failure::Lasting(Error::io("write", partial)(e));
+    let mut out = OpenOptions::new().create(true).truncate(false).write(true).open(partial).map_err(io)?;
+    let mut offset = out.metadata().map_err(io)?.len();
+    if offset > file.bytes {
+        out.set_len(0).map_err(io)?;
+        offset = 0;
+    }
+
+    let mut request = agent(url, patience).get(url).header("Accept-Encoding", "identity");
+    if offset > 0 {
+        request = request.header("Range", format!("bytes={offset}-"));
+    }
+    let mut response = request.call().map_err(|e| match e {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => lasting(e.to_string()),
+        _ => Failure::Passing(e.to_string()),
+    })?;
+
+    let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
+    match response.status().as_u16() {
+        206 => {
+            // "bytes FIRST-LAST/TOTAL"
+            let range = header("content-range").unwrap_or_default();
+            let range = range.trim_start_matches("bytes").trim();
+            let first = range.split('-').next().and_then(|n| n.parse().ok());
+            if first != Some(offset) {
+                out.set_len(0).map_err(io)?;
+                return Err(Failure::Passing(format!("asked for bytes from {offset}, was sent {range:?}")));
+            }
+        }
+        200 => offset = 0,
+        416 => {
+            out.set_len(0).map_err(io)?;
+            return Err(Failure::Passing(format!("the server has nothing after byte {offset}")));
+        }
+        status @ (408 | 429 | 500..=599) => {
+            return Err(Failure::Passing(format!("the server answers {status}")));
+        }
+        status => return Err(lasting(format!("the server answers {status}"))),
+    }
+    let offered = header("content-length").and_then(|n| n.parse::<u64>().ok());
+    if let Some(offered) = offered
+        && offset.saturating_add(offered) != file.bytes
+    {
+        let (offered, expected) = (thousands(offered as usize), thousands((file.bytes - offset) as usize));
+        return Err(lasting(format!("the server offers {offered} bytes, expected {expected}")));
+    }
+
+    out.set_len(offset).map_err(io)?;
+    out.seek(SeekFrom::Start(offset)).map_err(io)?;
+    progress.start(offset);
+    let mut body = response.body_mut().as_reader().take(file.bytes - offset + 1);
+    let mut buffer = vec![0; 1 << 16];
+    let mut received = offset;
+    while received <= file.bytes {
+        let n = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Failure::Passing(e.to_string())),
+        };
+        out.write_all(&buffer[..n]).map_err(io)?;
+        received += n as u64;
+        progress.at(received);
+    }
+    if received > file.bytes {
+        out.set_len(0).map_err(io)?;
+        return Err(lasting(format!(
+            "the server sends more than the official {} bytes; what was received has been deleted",
+            thousands(file.bytes as usize)
+        )));
+    }
+    if received < file.bytes {
+        let (received, bytes) = (thousands(received as usize), thousands(file.bytes as usize));
+        return Err(Failure::Passing(format!("the connection ended after {received} of {bytes} bytes")));
+    }
+    Ok(())
+}
+
+/// Writes the archive's eight known files into `folder`. Names are compared, never joined, so
+/// that no entry can leave the folder; an entry that the official archive does not have is an error.
+fn unpack(archive: &Path, folder: &Path) -> Result<()> {
+    let operation = "unpack";
+    let damaged = |e: std::io::Error| Error::format(operation, archive, e.to_string());
+    let wanted: Vec<&str> = crate::data::cifar::TRAIN_FILES
+        .into_iter()
+        .chain([crate::data::cifar::TEST_FILE, crate::data::cifar::NAMES_FILE, "readme.html"])
+        .collect();
+    let file = File::open(archive).map_err(Error::io(operation, archive))?;
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    for entry in tar.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let kind = entry.header().entry_type();
+        if kind.is_dir() && path.trim_end_matches('/') == ARCHIVE_FOLDER {
+            continue;
+        }
+        let name = path.strip_prefix(ARCHIVE_FOLDER).and_then(|p| p.strip_prefix('/'));
+        let Some(name) = wanted.iter().find(|w| name == Some(w)) else {
+            return Err(Error::format(operation, archive, format!("an unexpected entry {path:?}")));
+        };
+        if !kind.is_file() || entry.size() > MAX_UNPACKED {
+            let problem = format!("the entry {path:?} is no file of at most {MAX_UNPACKED} bytes");
+            return Err(Error::format(operation, archive, problem));
+        }
+        let to = folder.join(name);
+        let mut out = File::create_new(&to).map_err(Error::io("create", &to))?;
+        std::io::copy(&mut entry, &mut out).map_err(damaged)?;
+        out.sync_all().map_err(Error::io("write", &to))?;
+    }
+    Ok(())
+}
+
+/// A bar on a terminal; elsewhere a line at each tenth.
+struct Progress {
+    name: String,
+    bytes: u64,
+    bar: ProgressBar,
+    started: std::cell::Cell<(Instant, u64)>,
+    tenth: std::cell::Cell<u64>,
+}
+
+impl Progress {
+    fn new(file: &RemoteFile) -> Progress {
+        let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+        let style = ProgressStyle::with_template(style).expect("a template of known keys");
+        let bar = ProgressBar::new(file.bytes).with_style(style).with_prefix(file.name.clone());
+        Progress {
+            name: file.name.clone(),
+            bytes: file.bytes,
+            bar,
+            started: (Instant::now(), 0).into(),
+            tenth: 0.into(),
+        }
+    }
+
+    fn start(&self, offset: u64) {
+        self.started.set((Instant::now(), offset));
+        self.tenth.set(offset * 10 / self.bytes.max(1));
+        self.bar.set_position(offset);
+        self.bar.reset_eta();
+        if offset > 0 {
+            self.say(&format!("going on from byte {}", thousands(offset as usize)));
+        }
+    }
+
+    fn at(&self, received: u64) {
+        self.bar.set_position(received);
+        let tenth = received * 10 / self.bytes.max(1);
+        if self.bar.is_hidden() && tenth > self.tenth.replace(tenth) {
+            let (start, offset) = self.started.get();
+            let rate = received.saturating_sub(offset) as f64 / start.elapsed().as_secs_f64().max(1e-3) / 1e6;
+            self.say(&format!(
+                "{} % of {} bytes, {rate:.1} MB/s",
+                tenth * 10,
+                thousands(self.bytes as usize)
+            ));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{}: {text}", self.name));
+    }
+
+    fn finish(&self) {
+        self.bar.finish();
+    }
+}

@@ -1,0 +1,239 @@
+//! What a killed measurement leaves: the sums of a matrix that takes hours, or the trained networks' numbers, in one file
+//! beside the store's runs, from which the next attempt goes on bit for bit.
+
+use crate::run::strict;
+use crate::{Error, Result};
+use rethink_nn::text::hex;
+use rethink_plot::files::remove_if_there;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const DAMAGED: &str = "its checksum is not that of what it holds: it has been damaged";
+/// Numbers written and read at a time.
+const CHUNK: usize = 1 << 16;
+/// Writing takes at most one part in this of the time.
+const RARELY: u32 = 20;
+/// The longest first line before parts.
+const HEADER: u64 = 4096;
+
+/// The file of a measurement that goes on. Either a line of JSON, parts as little-endian f32, and the SHA-256 of all
+/// that in hexadecimal digits; or a line of JSON with the numbers of each unit, and that of it.
+#[derive(Debug)]
+pub struct Unfinished {
+    path: PathBuf,
+    key: String,
+    every: Duration,
+    saved: Instant,
+    /// Seconds that earlier attempts spent on what was read.
+    pub earlier: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    key: String,
+    done: usize,
+    seconds: f64,
+    lengths: Vec<usize>,
+}
+
+/// Units of a measurement: their numbers' bits, as JSON's decimal digits may not be exact.
+#[derive(Serialize, Deserialize)]
+struct Units {
+    key: String,
+    seconds: f64,
+    units: Vec<Vec<u64>>,
+}
+
+/// The `numbers` numbers of each of `count` units of a measurement, made by `make` in turn, or by an earlier attempt.
+///
+/// Errors: those of `make`, and of an unreadable file of the earlier attempt.
+pub fn each(
+    (count, numbers): (usize, usize),
+    mut unfinished: Option<&mut Unfinished>,
+    say: &mut dyn FnMut(&str),
+    mut make: impl FnMut(usize, &mut dyn FnMut(&str)) -> Result<Vec<f64>>,
+) -> Result<Vec<Vec<f64>>> {
+    let started = Instant::now();
+    let mut units =
+        unfinished.as_mut().map_or(Ok(Vec::new()), |unfinished| unfinished.read_units(count, numbers))?;
+    if !units.is_empty() {
+        say(&format!("going on after {} of {count}", units.len()));
+    }
+    for index in units.len()..count {
+        units.push(make(index, say)?);
+        if let Some(unfinished) = &mut unfinished {
+            let seconds = unfinished.earlier + started.elapsed().as_secs_f64();
+            unfinished.keep_units(seconds, &units, say);
+        }
+    }
+    Ok(units)
+}
+
+impl Unfinished {
+    /// At `path`, of the measurement `key`, written every so often at most, and less often where writing takes long; where
+    /// `every` is zero, whenever it can be.
+    pub fn new(path: PathBuf, key: String, every: Duration) -> Unfinished {
+        Unfinished { path, key, every, saved: Instant::now(), earlier: 0.0 }
+    }
+
+    /// Fills `parts` with what is there, and says how much of the work that is; 0 with the parts as they were where there
+    /// is no file.
+    ///
+    /// Errors: [`Error::Format`] for a file of another measurement or size, or a damaged one (the parts are then in
+    /// ruins); I/O errors naming the file.
+    pub fn read_parts(&mut self, parts: &mut [&mut [f32]]) -> Result<usize> {
+        let operation = "go on with the measurement";
+        let file = match File::open(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+            file => file.map_err(Error::io(operation, &self.path))?,
+        };
+        let malformed = |problem: &str| self.malformed(problem);
+        let size = file.metadata().map_err(Error::io(operation, &self.path))?.len();
+        let mut file = BufReader::with_capacity(4 * CHUNK, file);
+        let mut line = Vec::new();
+        (&mut file).take(HEADER).read_until(b'\n', &mut line).map_err(Error::io(operation, &self.path))?;
+        let header: Header = strict::from_json(&String::from_utf8_lossy(&line))
+            .map_err(|problem| malformed(&format!("its first line is none: {problem}")))?;
+        if header.key != self.key {
+            return Err(malformed("it belongs to another measurement"));
+        }
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        let whole = line.len() as u64 + 4 * lengths.iter().sum::<usize>() as u64 + 64;
+        if header.lengths != lengths || size != whole {
+            return Err(malformed(&format!("{size} bytes for parts of {lengths:?} numbers")));
+        }
+        let mut hash = Sha256::new();
+        hash.update(&line);
+        let mut bytes = vec![0; 4 * CHUNK];
+        for part in parts {
+            for numbers in part.chunks_mut(CHUNK) {
+                let bytes = &mut bytes[..4 * numbers.len()];
+                file.read_exact(bytes).map_err(Error::io(operation, &self.path))?;
+                hash.update(&*bytes);
+                for (to, from) in numbers.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *to = f32::from_le_bytes(*from);
+                }
+            }
+        }
+        let mut digest = String::new();
+        file.take(64).read_to_string(&mut digest).map_err(Error::io(operation, &self.path))?;
+        if digest != hex(&hash.finalize()) {
+            return Err(malformed(DAMAGED));
+        }
+        self.earlier = header.seconds;
+        self.saved = Instant::now();
+        Ok(header.done)
+    }
+
+    fn malformed(&self, problem: &str) -> Error {
+        let remedy = format!("{problem}; remove it to start this measurement again");
+        Error::format("go on with the measurement", &self.path, remedy)
+    }
+
+    fn read_units(&mut self, count: usize, numbers: usize) -> Result<Vec<Vec<f64>>> {
+        let text = match fs::metadata(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // 20 digits a number, and more than enough.
+            Ok(file) if file.len() > HEADER + 64 * (count * (numbers + 1)) as u64 => {
+                return Err(
+                    self.malformed(&format!("{} bytes for {count} times {numbers} numbers", file.len()))
+                );
+            }
+            _ => {
+                fs::read_to_string(&self.path).map_err(Error::io("go on with the measurement", &self.path))?
+            }
+        };
+        let (line, digest) =
+            text.split_once('\n').ok_or_else(|| self.malformed("it ends within its first line"))?;
+        if digest != hex(&Sha256::digest(line)) {
+            return Err(self.malformed(DAMAGED));
+        }
+        let read: Units = strict::from_json(line)
+            .map_err(|problem| self.malformed(&format!("its first line is none: {problem}")))?;
+        if read.key != self.key {
+            return Err(self.malformed("it belongs to another measurement"));
+        }
+        if read.units.len() > count || read.units.iter().any(|unit| unit.len() != numbers) {
+            return Err(self.malformed(&format!("it holds other units than {count} times {numbers} numbers")));
+        }
+        self.earlier = read.seconds;
+        let unit = |bits: Vec<u64>| bits.into_iter().map(f64::from_bits).collect();
+        Ok(read.units.into_iter().map(unit).collect())
+    }
+
+    fn keep_units(&mut self, seconds: f64, units: &[Vec<f64>], say: &mut dyn FnMut(&str)) {
+        let units = units.iter().map(|unit| unit.iter().map(|v| v.to_bits()).collect()).collect();
+        let units = Units { key: self.key.clone(), seconds, units };
+        self.keep(say, |file| {
+            let line = serde_json::to_string(&units).expect("plain values are JSON");
+            write!(file, "{line}\n{}", hex(&Sha256::digest(&line)))
+        });
+    }
+
+    /// Writes `parts`, of which `done` are done after `seconds` in all, if that is due. The measurement goes on without
+    /// where the file cannot be written; `say` is told.
+    pub fn keep_parts(&mut self, done: usize, seconds: f64, parts: &[&[f32]], say: &mut dyn FnMut(&str)) {
+        let lengths = parts.iter().map(|part| part.len()).collect();
+        let header = Header { key: self.key.clone(), done, seconds, lengths };
+        self.keep(say, |file| {
+            let mut hash = Sha256::new();
+            let mut line = serde_json::to_vec(&header).expect("plain values are JSON");
+            line.push(b'\n');
+            hash.update(&line);
+            file.write_all(&line)?;
+            let mut bytes = Vec::with_capacity(4 * CHUNK);
+            for numbers in parts.iter().flat_map(|part| part.chunks(CHUNK)) {
+                bytes.clear();
+                bytes.extend(numbers.iter().flat_map(|v| v.to_le_bytes()));
+                hash.update(&bytes);
+                file.write_all(&bytes)?;
+            }
+            file.write_all(hex(&hash.finalize()).as_bytes())
+        });
+    }
+
+    fn keep(&mut self, say: &mut dyn FnMut(&str), write: impl FnOnce(&mut File) -> io::Result<()>) {
+        if self.saved.elapsed() < self.every {
+            return;
+        }
+        let started = Instant::now();
+        if let Err(e) = self.write(write) {
+            say(&format!("not kept for the case of a kill: {e}"));
+            let _ = fs::remove_file(self.new_path());
+            self.every = Duration::MAX;
+        }
+        if !self.every.is_zero() {
+            self.every = self.every.max(started.elapsed() * RARELY);
+        }
+        self.saved = Instant::now();
+    }
+
+    /// Always the same, so that a kill leaves one such file of some gigabytes and no more.
+    fn new_path(&self) -> PathBuf {
+        self.path.with_added_extension("new")
+    }
+
+    fn write(&self, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let mut file = File::create(self.new_path())?;
+        write(&mut file)?;
+        file.sync_all()?;
+        fs::rename(self.new_path(), &self.path)
+    }
+
+    /// Whether an earlier attempt left something.
+    pub fn is_there(&self) -> bool {
+        self.path.exists() || self.new_path().exists()
+    }
+
+    /// Removes the file: the measurement is finished.
+    ///
+    /// Errors: I/O errors naming it.
+    pub fn remove(&self) -> Result<()> {
+        remove_if_there(&self.new_path())?;
+        Ok(remove_if_there(&self.path)?)
+    }
+}

@@ -1,0 +1,315 @@
+//! Figure 1a: training loss of the small Inception against steps, for the five settings of section 2.1.
+//!
+//! Expected at paper scale: all five go to zero; true labels first, random labels last.
+
+use crate::data::Dataset;
+use crate::data::corruption::Corruption;
+use crate::paper::reported;
+use crate::paper::{Product, Recipe, Source, Verdict, curves, extended, mean, norm_note};
+use crate::run::appendix_a::{Size, setting, size, sized};
+use crate::run::config::{RunConfig, Scale, Seeds};
+use crate::store::Run;
+use crate::{Error, Result};
+use polars::prelude::{DataFrame, *};
+use rethink_nn::models::ModelKind;
+use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
+use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use rethink_plot::{Drawing, Note};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "fig1a",
+    title: "Figure 1a: learning curves",
+    notebook: "01-fitting-random-labels.ipynb",
+    source: Source::Runs { runs, make, verdict },
+};
+
+/// A loss that counts as fitted, for comparing the settings: reproductions give steps to 0.1.
+pub const FITTED_LOSS: f64 = 0.1;
+
+/// Where the settings' order is read off: half of the way down from the loss of guessing among the classes of `run`'s data set
+/// (ten, where its record does not say).
+pub fn half_loss(run: &Run) -> f64 {
+    0.5 * (run.record.classes().unwrap_or(10) as f64).ln()
+}
+
+/// Last step of the paper's horizontal axis.
+pub const PAPER_STEPS: usize = 25_000;
+
+/// Epochs of a curve of one length, and of the horizontal axis at paper scale (64 times 391 steps of 128 images), where
+/// curves end with their runs.
+pub fn epochs(scale: Scale) -> usize {
+    match scale {
+        Scale::Smoke => 3,
+        Scale::Small => 125,
+        Scale::Paper => 64,
+    }
+}
+
+/// How wide Inception is. At scale small narrower than elsewhere: a narrower network takes longer over what it can
+/// only learn by heart. With 1,000 images of CIFAR-10, steps to a loss of 1.0 (of 0.1), one seed: at an eighth of
+/// the width Gaussian 120, true labels 144, random labels 192; at a sixteenth true labels 232 (832), shuffled pixels 272
+/// (808), Gaussian 280 (552), random pixels 280 (808), random labels 400 (856), which is the paper's order with 50,000.
+pub fn width(scale: Scale) -> f64 {
+    match scale {
+        Scale::Small => 1.0 / 16.0,
+        _ => size(scale, ModelKind::Inception).width,
+    }
+}
+
+/// `size` for a curve, which is tested often: at scale small on as many images as it is trained on.
+pub(super) fn of_curve(scale: Scale, size: Size) -> Size {
+    if scale == Scale::Small { Size { test: size.train, ..size } } else { size }
+}
+
+/// A run that goes on to the end, for curves of one length.
+pub(super) fn curve(data: &Dataset, size: Size, model: ModelKind, corruption: Corruption) -> RunConfig {
+    let id = data.id(size.train, size.test);
+    let mut config = sized(id, size, model, corruption, Seeds::repeat(0));
+    config.hyper.keep_going();
+    config
+}
+
+/// At paper scale runs end when they are fitted, and are table 1's and figure 1b's: the hours in which nothing more
+/// happens are not trained.
+pub(super) fn fitted(data: &Dataset, scale: Scale, model: ModelKind, corruption: Corruption) -> RunConfig {
+    setting(data, scale, model, corruption, Seeds::repeat(0))
+}
+
+/// Epochs between two tests of a curve of one length.
+pub(super) fn every(scale: Scale) -> usize {
+    if scale == Scale::Small { 5 } else { 1 }
+}
+
+fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+    let model = ModelKind::Inception;
+    if scale == Scale::Paper {
+        return Corruption::FIGURE_1A.map(|corruption| fitted(data, scale, model, corruption)).to_vec();
+    }
+    let size = of_curve(scale, Size { epochs: epochs(scale), width: width(scale), ..size(scale, model) });
+    let run = |corruption| RunConfig { eval_every: every(scale), ..curve(data, size, model, corruption) };
+    Corruption::FIGURE_1A.map(run).to_vec()
+}
+
+/// `setting` (str), `seed` (u64), and all columns of [`Run::frame`]: the rows of all runs, one below the other.
+///
+/// Errors: [`crate::Error::Frame`].
+pub fn frame(runs: &[Run]) -> Result<DataFrame> {
+    curves(runs, "figure 1a's frame", "setting", |config| config.corruption.title())
+}
+
+/// The first step whose interval has an average loss of at most [`FITTED_LOSS`].
+pub fn steps_to_fit(run: &Run) -> Option<u32> {
+    run.steps_to(FITTED_LOSS)
+}
+
+const DRAW: &str = "draw figure 1a";
+
+/// The paper's settings in the order of its legend; each has its look in every figure.
+pub const SETTINGS: [&str; 5] =
+    ["true labels", "random labels", "shuffled pixels", "random pixels", "gaussian"];
+
+/// The end of the paper's vertical axis, a little above ln 10, the loss of guessing one of ten.
+const PAPER_TOP: f64 = 2.5;
+
+/// Draws figure 1a.
+///
+/// `frame`, one row a measurement: `setting` (text: one of [`SETTINGS`]; others are drawn after them),
+/// `step` (training steps done, 0 or more), `loss` (cross-entropy in nats, averaged since the row
+/// before), `seed` (which repetition). Rows may be in any order; of two rows with one setting, seed and
+/// step the later counts; a row without a loss is passed over.
+///
+/// Nothing is smoothed or thinned out. Several seeds give the mean with a band of one sample standard
+/// deviation, over the steps that all of them have; what single seeds have beyond is drawn thin. A run
+/// whose loss is no longer finite is drawn alone up to there, ends in a cross, stays out of the mean, and
+/// is named under the plot, as is anything above the vertical axis.
+///
+/// Errors: absent or mistyped columns, negative steps, no finite loss at all.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    draw_up_to(frame, note, None)
+}
+
+/// The same with a horizontal axis that ends with step `end`, wherever the curves do: what lies beyond is not drawn,
+/// and the settings that go on there are named under the plot. `None`: with the last step.
+///
+/// Errors: as for [`draw`]; [`Error::Argument`] for an end that is not above 0 and finite.
+pub fn draw_up_to(frame: &DataFrame, note: &Note, end: Option<f64>) -> Result<Drawing> {
+    if let Some(end) = end.filter(|end| !(*end > 0.0 && end.is_finite())) {
+        return Err(Error::argument(DRAW, format!("an axis that ends with step {end}")));
+    }
+    need(frame, DRAW, &["setting", "step", "loss", "seed"])?;
+    let settings = texts(frame, DRAW, "setting")?;
+    let steps = all_numbers(frame, DRAW, "step")?;
+    let losses = numbers(frame, DRAW, "loss")?;
+    let seeds = all_numbers(frame, DRAW, "seed")?;
+    if let Some(row) = steps.iter().position(|s| *s < 0.0) {
+        return Err(Error::argument(DRAW, format!("column step, row {row}: {}", steps[row])));
+    }
+
+    let mut runs: BTreeMap<(String, u64), Losses> = BTreeMap::new();
+    let mut beyond = BTreeSet::new();
+    for (row, setting) in settings.iter().enumerate() {
+        if end.is_some_and(|end| steps[row] > end) {
+            beyond.insert(setting);
+        } else if let Some(loss) = losses[row] {
+            let run = runs.entry((setting.clone(), seeds[row].to_bits())).or_default();
+            run.insert(steps[row].to_bits(), loss);
+        }
+    }
+    let finite = || runs.values().flat_map(alive);
+    let last = end.unwrap_or_else(|| finite().fold(0.0f64, |m, p| m.max(p.0)));
+    if finite().next().is_none() {
+        return Err(Error::argument(DRAW, "the frame holds no finite loss"));
+    }
+
+    let mut names: Vec<String> =
+        SETTINGS.iter().map(|s| s.to_string()).filter(|s| settings.contains(s)).collect();
+    names.extend(distinct(&settings).into_iter().filter(|s| !SETTINGS.contains(&s.as_str())));
+    let mut extra = SETTINGS.len()..;
+    let mut notes = vec![note.scale_line.clone()];
+    let mut marks = Vec::new();
+    let mut legend = Vec::new();
+    let mut several = false;
+    // Steps are drawn in thousands once there are thousands of them.
+    let unit = if last >= 2000.0 { 1000.0 } else { 1.0 };
+    for name in &names {
+        let place = SETTINGS.iter().position(|s| s == name);
+        let look = Look::new(place.unwrap_or_else(|| extra.next().unwrap_or_default()));
+        legend.push((name.clone(), look, Key::Line));
+        let runs: Vec<&Losses> = runs.iter().filter(|(key, _)| key.0 == *name).map(|(_, run)| run).collect();
+        let (whole, lost): (Vec<&Losses>, Vec<&Losses>) =
+            runs.iter().partition(|run| run.values().all(|loss| loss.is_finite()));
+        for run in &lost {
+            let points: Vec<_> = alive(run).map(|(step, loss)| (step / unit, loss)).collect();
+            marks.extend(points.last().map(|at| Mark::Cross { at: *at, look }));
+            // Without a mean beside it, it is the setting's curve.
+            marks.push(Mark::Line { points, look, fine: !whole.is_empty() });
+        }
+        if !lost.is_empty() {
+            let count =
+                format!("{} of {} {}", lost.len(), runs.len(), if runs.len() == 1 { "run" } else { "seeds" });
+            notes.push(format!("{name}: the loss of {count} became infinite or undefined (cross)."));
+        }
+        several |= whole.len() > 1;
+        drawn_curve(&whole, unit, look, &mut marks);
+    }
+
+    if let Some(end) = end.filter(|_| !beyond.is_empty()) {
+        let names: Vec<&str> = beyond.into_iter().map(String::as_str).collect();
+        notes.push(format!("Beyond step {end:.0}, not drawn: {}.", names.join(", ")));
+    }
+    let top = top(finite().map(|p| p.1).collect());
+    let above = finite().map(|p| p.1).fold(0.0, f64::max);
+    if above > top {
+        notes.push(format!("Loss above {top} is cut off (highest {}).", significant(above)));
+    }
+
+    let title = if unit == 1.0 { "training steps" } else { "thousand steps" };
+    let caption = format!(
+        "Training loss against training steps: {}.{}",
+        names.join(", "),
+        if several { " Mean over seeds; the band is one standard deviation." } else { "" }
+    );
+    let plot = Plot {
+        x: Axis::linear(title, 0.0, if last > 0.0 { last / unit } else { 1.0 }, 7)?,
+        y: Axis::linear("average training loss", 0.0, top, 7)?,
+        legend,
+        marks,
+        notes,
+        description: caption,
+    };
+    Ok(plot.drawing("fig1a", note, frame)?)
+}
+
+/// Loss by step. Steps are not negative, so the order of their bits is their order.
+type Losses = BTreeMap<u64, f64>;
+
+/// (step, loss) up to the first loss that is not finite.
+fn alive(run: &Losses) -> impl Iterator<Item = (f64, f64)> + '_ {
+    run.iter().map(|(step, loss)| (f64::from_bits(*step), *loss)).take_while(|(_, loss)| loss.is_finite())
+}
+
+/// The mean of `runs` with its band over the steps they share, and what single runs have beyond.
+fn drawn_curve(runs: &[&Losses], unit: f64, look: Look, marks: &mut Vec<Mark>) {
+    let Some(first) = runs.first() else { return };
+    let shared: Vec<u64> =
+        first.keys().copied().filter(|step| runs.iter().all(|run| run.contains_key(step))).collect();
+    let mut points = Vec::new();
+    let mut edges = Vec::new();
+    for step in &shared {
+        let losses: Vec<f64> = runs.iter().map(|run| run[step]).collect();
+        let (mean, sd) = mean_sd(&losses);
+        let x = f64::from_bits(*step) / unit;
+        points.push((x, mean));
+        edges.push((x, mean - sd, mean + sd));
+    }
+    for run in runs {
+        let beyond = run.range(shared.last().copied().unwrap_or(0)..);
+        let tail: Vec<_> = beyond.map(|(step, loss)| (f64::from_bits(*step) / unit, *loss)).collect();
+        if tail.len() > 1 {
+            marks.push(Mark::Line { points: tail, look, fine: true });
+        }
+    }
+    if runs.len() > 1 && edges.len() > 1 {
+        marks.push(Mark::Band { edges, look });
+    }
+    match points[..] {
+        [at] => marks.push(Mark::Point { at, look, hollow: false, shift: 0.0 }),
+        _ => marks.push(Mark::Line { points, look, fine: false }),
+    }
+}
+
+/// The vertical axis' end: the paper's, unless more than one value in fifty lies above it; then the
+/// least round number that one in fifty exceeds at most.
+fn top(mut losses: Vec<f64>) -> f64 {
+    losses.sort_by(f64::total_cmp);
+    let most = losses[(losses.len() - 1) * 49 / 50];
+    if most <= PAPER_TOP { PAPER_TOP } else { round_up(most) }
+}
+
+/// Three significant digits.
+fn significant(value: f64) -> String {
+    if !(1e-2..1e4).contains(&value) {
+        return format!("{value:.2e}");
+    }
+    let digits = (2 - value.log10().floor() as i32).max(0) as usize;
+    format!("{value:.digits$}")
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    let note = extended(note, norm_note(runs.iter()));
+    Ok(Product::Figure(draw_up_to(&frame(runs)?, &note, axis(runs))?))
+}
+
+/// Where the horizontal axis ends, in steps, if not with the runs: at paper scale where the paper's does, or as many epochs
+/// of fewer images.
+fn axis(runs: &[Run]) -> Option<f64> {
+    let steps = |run: &Run| {
+        let config = &run.record.config;
+        let steps = epochs(Scale::Paper) * config.data.train.div_ceil(config.hyper.batch_size.max(1));
+        let ends = run.record.scale == Scale::Paper && config.hyper.stop_when_fitted;
+        ends.then_some(steps.min(PAPER_STEPS) as f64)
+    };
+    runs.iter().map(steps).collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::max)
+}
+
+fn verdict(runs: &[Run]) -> Verdict {
+    let mut titles: Vec<String> = runs.iter().map(|run| run.record.config.corruption.title()).collect();
+    titles.sort();
+    titles.dedup();
+    // Mean over seeds of a setting in which every seed comes so far.
+    let steps = |title: &String, loss: &dyn Fn(&Run) -> f64| -> Option<f64> {
+        let of = runs.iter().filter(|run| run.record.config.corruption.title() == *title);
+        let steps: Option<Vec<f64>> = of.map(|run| run.steps_to(loss(run)).map(f64::from)).collect();
+        mean(steps?)
+    };
+    let fitted = titles.iter().filter(|title| steps(title, &|_| FITTED_LOSS).is_some()).count();
+    let mut order: Vec<(f64, &String)> =
+        titles.iter().filter_map(|title| Some((steps(title, &half_loss)?, title))).collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let order: Vec<String> = order.iter().map(|(steps, title)| format!("{title} {steps:.0}")).collect();
+    let order = if order.is_empty() { "none".into() } else { order.join(", ") };
+    let ours = format!("{fitted} of {} fit; steps to half the loss: {order}", titles.len());
+    Verdict { paper: reported::FIG1A.into(), ours }
+}

@@ -1,0 +1,289 @@
+//! Figure 1b: time to fit the training set against the share of corrupted labels, relative to the
+//! time for clean labels. Fitted is a network with [`crate::store::FITTED`] of the images: the paper draws MLP 1x512 on
+//! random labels, of which that fits 99.34 % in the end (table 1).
+//!
+//! Expected at paper scale: rises with the corruption, by a small constant factor.
+
+use crate::data::Dataset;
+use crate::data::corruption::Corruption;
+use crate::paper::reported;
+use crate::paper::{
+    Product, Recipe, Source, Verdict, batch_note, extended, fig1c, mean, narrow, norm_note, repeats,
+};
+use crate::run::appendix_a::{Size, sized};
+use crate::run::config::{RunConfig, Scale, Seeds};
+use crate::store::Run;
+use crate::{Error, Result};
+use polars::prelude::{DataFrame, *};
+use rethink_nn::models::ModelKind;
+use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
+use rethink_plot::frames::find;
+use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use rethink_plot::{Drawing, Note};
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "fig1b",
+    title: "Figure 1b: time to fit",
+    notebook: "02-partially-corrupted-labels.ipynb",
+    source: Source::Runs { runs, make, verdict },
+};
+
+/// The figure's models, in its order.
+pub const MODELS: [ModelKind; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512];
+
+/// Probabilities of corruption.
+pub fn levels(scale: Scale) -> &'static [f64] {
+    match scale {
+        Scale::Smoke => &[0.0, 0.5, 1.0],
+        Scale::Small => &[0.0, 0.3, 0.6, 1.0],
+        Scale::Paper => &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+    }
+}
+
+/// Corruption `p` under the name that other recipes have for its ends, so that they share runs.
+fn corruption(p: f64) -> Corruption {
+    match p {
+        0.0 => Corruption::TrueLabels,
+        1.0 => Corruption::RandomLabels,
+        p => Corruption::PartialLabels { p },
+    }
+}
+
+/// What `model` gets at `scale`. At scale small, more images than in table 1, because few cost a network as many epochs
+/// with any labels: MLP 1x512 takes 1.0, 1.2 and 1.1 times those of true labels for 0.3, 0.6 and all of 1,000 labels
+/// corrupted (three seeds), 1.3, 1.4 and 1.5 times for 4,000 (two seeds), 1.5, 2.0 and 2.3 times for all of CIFAR-10; the narrow
+/// Inception 1.1, 1.3 and 1.4 times for 3,000 (58, 61, 76 and 79 epochs, one seed), where table 1's fits 1,000 random labels
+/// as soon as true ones (29 epochs); Alexnet 1.0, 1.3, 1.4 and 1.8 for 2,000, but 1.0, 1.2, 1.2 and 1.3 for 1,000 (one seed).
+fn size(scale: Scale, model: ModelKind) -> Size {
+    let size = narrow(scale, model);
+    match (scale, model) {
+        (Scale::Small, ModelKind::Mlp1x512) => Size { train: 4_000, ..size },
+        (Scale::Small, ModelKind::Alexnet) => Size { train: 2_000, ..size },
+        (Scale::Small, ModelKind::Inception) => Size { train: 3_000, ..size },
+        _ => size,
+    }
+}
+
+/// Figures 1b and 1c are made of the same runs.
+pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+    let mut configs = Vec::new();
+    for model in MODELS {
+        let size = size(scale, model);
+        for repeat in 0..repeats(scale, model) {
+            for &p in levels(scale) {
+                let data = data.id(size.train, size.test);
+                configs.push(sized(data, size, model, corruption(p), Seeds::repeat(repeat)));
+            }
+        }
+    }
+    configs
+}
+
+/// A row a run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, [`Run::fitted_at`], null where it was never
+/// fitted), `relative` (f64, null: to the run with the same model and seed at p = 0), `test_error`
+/// (f64, null for a diverged run), `train_accuracy` (f64), `chance` (f64: the
+/// error of guessing among the data set's classes, null where an old record does not say how many).
+///
+/// Errors: [`Error::Frame`].
+pub fn frame(runs: &[Run]) -> Result<DataFrame> {
+    let clean = |run: &Run| {
+        let same = |other: &&Run| {
+            let (a, b) = (&other.record.config, &run.record.config);
+            a.model == b.model && a.seeds == b.seeds && a.corruption.label_noise() == 0.0
+        };
+        runs.iter().find(same).and_then(Run::fitted_at)
+    };
+    let relative = |run: &Run| Some(f64::from(run.fitted_at()?) / f64::from(clean(run)?));
+    let configs = || runs.iter().map(|r| &r.record.config);
+    let columns = vec![
+        Column::new("model".into(), configs().map(|c| c.model.title()).collect::<Vec<_>>()),
+        Column::new("p".into(), configs().map(|c| c.corruption.label_noise()).collect::<Vec<_>>()),
+        Column::new("seed".into(), configs().map(|c| c.seeds.init).collect::<Vec<_>>()),
+        Column::new("epochs_to_fit".into(), runs.iter().map(Run::fitted_at).collect::<Vec<_>>()),
+        Column::new("relative".into(), runs.iter().map(relative).collect::<Vec<_>>()),
+        Column::new("test_error".into(), runs.iter().map(fig1c::test_error).collect::<Vec<_>>()),
+        Column::new(
+            "train_accuracy".into(),
+            runs.iter().map(|r| r.record.train_accuracy).collect::<Vec<_>>(),
+        ),
+        Column::new("chance".into(), runs.iter().map(|r| r.record.error_of_guessing()).collect::<Vec<_>>()),
+    ];
+    DataFrame::new(runs.len(), columns).map_err(Error::frame("figure 1b's frame"))
+}
+
+const DRAW: &str = "draw figure 1b";
+
+/// Draws figure 1b.
+///
+/// `frame`, one row a run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
+/// 1), `seed`, `epochs_to_fit` (epochs until the training set was fitted; absent if it never was),
+/// `relative` (that time over the same model's and seed's at p = 0; absent if one of the two is).
+///
+/// Several seeds give mean and sample standard deviation. Runs that did not fit are hollow markers on a
+/// row of their own above the axis ("no fit"), and counted under the plot; runs that fitted but have
+/// nothing to be relative to are counted there. If times span more than a factor of 30 the axis is
+/// logarithmic.
+///
+/// Errors: absent or mistyped columns, p outside 0 to 1, a time that is not positive, no row.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["model", "p", "seed", "epochs_to_fit", "relative"])?;
+    let models = texts(frame, DRAW, "model")?;
+    let p = all_numbers(frame, DRAW, "p")?;
+    all_numbers(frame, DRAW, "seed")?;
+    let epochs = numbers(frame, DRAW, "epochs_to_fit")?;
+    let relative = numbers(frame, DRAW, "relative")?;
+    for row in 0..models.len() {
+        check_p(DRAW, row, p[row])?;
+        // A time of NaN or 0 would be drawn nowhere.
+        if let Some(time) = relative[row]
+            && !(time > 0.0 && time.is_finite())
+        {
+            return Err(Error::argument(DRAW, format!("column relative, row {row}: {time}")));
+        }
+    }
+    if models.is_empty() {
+        return Err(Error::argument(DRAW, "the frame has no row"));
+    }
+
+    let names = distinct(&models);
+    let mut notes = vec![note.scale_line.clone()];
+    let mut marks = Vec::new();
+    let mut bars = Vec::new();
+    let mut points = Vec::new();
+    let mut unfit = Vec::new();
+    let mut several = false;
+    for (index, name) in names.iter().enumerate() {
+        let look = Look::new(index);
+        let mut line = Vec::new();
+        let mut lost = Vec::new();
+        let mut unscaled = 0;
+        for at in drawn_levels(&models, &p, name) {
+            let rows: Vec<usize> = (0..models.len()).filter(|r| models[*r] == *name && p[*r] == at).collect();
+            let times: Vec<f64> = rows.iter().filter_map(|r| relative[*r]).collect();
+            let failed = rows.iter().filter(|r| epochs[**r].is_none()).count();
+            unscaled += rows.iter().filter(|r| epochs[**r].is_some() && relative[**r].is_none()).count();
+            if failed > 0 {
+                unfit.push((at, look));
+                lost.push(unfitted(at, failed, rows.len()));
+            }
+            if times.is_empty() {
+                continue;
+            }
+            several |= times.len() > 1;
+            let (mean, sd) = mean_sd(&times);
+            line.push((at, mean));
+            if sd > 0.0 {
+                bars.push(Mark::Bar { x: at, span: (mean - sd, mean + sd), look });
+            }
+            points.push(Mark::Point { at: (at, mean), look, hollow: false, shift: 0.0 });
+        }
+        marks.push(Mark::Line { points: line, look, fine: false });
+        if !lost.is_empty() {
+            notes.push(format!("Did not fit (hollow): {name}, {}.", lost.join("; ")));
+        }
+        if unscaled > 0 {
+            let runs = if unscaled == 1 { "run" } else { "runs" };
+            notes.push(format!(
+                "{name}: {unscaled} fitted {runs} not drawn: nothing at p = 0 to be relative to."
+            ));
+        }
+    }
+
+    let ends = |mark: &Mark| match mark {
+        Mark::Point { at, .. } => vec![at.1],
+        Mark::Bar { span, .. } => vec![span.0, span.1],
+        _ => vec![],
+    };
+    let drawn: Vec<f64> = points.iter().chain(&bars).flat_map(ends).collect();
+    let highest = drawn.iter().copied().fold(1.0, f64::max);
+    let lowest = relative.iter().flatten().copied().fold(1.0, f64::min);
+    let log = highest / lowest > 30.0;
+    let title = "time to fit (relative)";
+    let mut y = if log {
+        Axis::log(title, lowest / 1.3, highest * 1.2)?
+    } else {
+        Axis::linear(title, 0.0, round_up(highest * 1.03).max(1.2), 6)?
+    };
+    if !unfit.is_empty() {
+        // A row of its own above the axis' last value, where models at one level stand side by side.
+        y = y.tick_at(1.09, "no fit");
+        marks.push(Mark::Rule { y: y.value_at(1.0), label: String::new() });
+        let row = y.value_at(1.09);
+        for (index, (at, look)) in unfit.iter().enumerate() {
+            let beside = unfit.iter().filter(|u| u.0 == *at).count();
+            let before = unfit[..index].iter().filter(|u| u.0 == *at).count();
+            let shift = 7.5 * (before as f64 - (beside - 1) as f64 / 2.0);
+            marks.push(Mark::Point { at: (*at, row), look: *look, hollow: true, shift });
+        }
+        y = y.padded(0.0, 0.17);
+    }
+    marks.extend(bars);
+    marks.extend(points);
+
+    let caption = format!(
+        "Time to fit 99 % of the training set against the share of corrupted labels, relative to clean labels: {}.{}{}",
+        names.join(", "),
+        if several { " Mean over seeds; bars are one standard deviation." } else { "" },
+        if unfit.is_empty() { "" } else { " Hollow: did not fit." },
+    );
+    let plot = Plot {
+        x: Axis::linear("label corruption", 0.0, 1.0, 7)?.padded(0.05, 0.05),
+        y,
+        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        marks,
+        notes,
+        description: caption,
+    };
+    Ok(plot.drawing("fig1b", note, frame)?)
+}
+
+/// A corruption level is a probability.
+pub(super) fn check_p(operation: &'static str, row: usize, p: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&p) {
+        return Ok(());
+    }
+    Err(Error::argument(operation, format!("column p, row {row}: {p} is outside 0 to 1")))
+}
+
+/// "p = 0.8: 1 of 3", or "p = 0.8" for the only run there.
+pub(super) fn unfitted(p: f64, failed: usize, runs: usize) -> String {
+    if runs == 1 { format!("p = {p}") } else { format!("p = {p}: {failed} of {runs}") }
+}
+
+/// The corruption levels that a model has, rising.
+pub(super) fn drawn_levels(models: &[String], p: &[f64], name: &str) -> Vec<f64> {
+    let mut levels: Vec<f64> = models.iter().zip(p).filter(|(m, _)| *m == name).map(|(_, p)| *p).collect();
+    levels.sort_by(f64::total_cmp);
+    levels.dedup();
+    levels
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    let note = extended(note, norm_note(runs.iter()).into_iter().chain(batch_note(runs.iter())));
+    Ok(Product::Figure(draw(&frame(runs)?, &note)?))
+}
+
+fn verdict(runs: &[Run]) -> Verdict {
+    let paper = reported::FIG1B.into();
+    let Ok(frame) = frame(runs) else { return Verdict { paper, ours: "no runs".into() } };
+    let at = |model: &str, p: f64| -> Vec<f64> {
+        let rows = runs.iter().enumerate().filter(|(_, r)| {
+            let c = &r.record.config;
+            c.model.title() == model && c.corruption.label_noise() == p
+        });
+        let relative = find(&frame, "relative").and_then(|c| c.f64().cloned());
+        rows.filter_map(|(i, _)| relative.as_ref().ok()?.get(i)).collect()
+    };
+    let model = |m: ModelKind| {
+        let values = at(m.title(), 1.0);
+        let times = mean(values).map_or("not fitted".into(), |mean| format!("{mean:.1}x"));
+        format!("{} {times}", m.title())
+    };
+    Verdict { paper, ours: format!("p = 1: {}", models(runs).map(model).collect::<Vec<_>>().join(", ")) }
+}
+
+/// The figure's models of which there are runs.
+pub(super) fn models(runs: &[Run]) -> impl Iterator<Item = ModelKind> {
+    MODELS.into_iter().filter(|model| runs.iter().any(|run| run.record.config.model == *model))
+}

@@ -1,0 +1,255 @@
+//! Figure 2b: training and test accuracy of the small Inception with batch normalisation and without, against steps,
+//! all explicit regularisers off; shaded, the best test accuracy so far.
+//!
+//! Expected at paper scale: the network without batch normalisation learns later and less steadily, and ends 3 to 4
+//! points lower; the best test accuracy so far is no higher than the last one.
+
+use crate::data::Dataset;
+use crate::data::corruption::Corruption;
+use crate::paper::reported;
+use crate::paper::{Product, Recipe, Source, Verdict, curves, extended, fig1a, mean, norm_note, rate_note};
+use crate::run::appendix_a::{Size, size};
+use crate::run::config::{RunConfig, Scale};
+use crate::store::Run;
+use crate::{Error, Result};
+use polars::prelude::DataFrame;
+use rethink_nn::models::ModelKind;
+use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
+use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::{Drawing, Note};
+use std::collections::BTreeMap;
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "fig2b",
+    title: "Figure 2b: batch normalisation and early stopping",
+    notebook: "06-batch-normalization.ipynb",
+    source: Source::Runs { runs, make, verdict },
+};
+
+/// The figure's models.
+pub const MODELS: [ModelKind; 2] = [ModelKind::Inception, ModelKind::InceptionNoBn];
+
+/// Epochs of a curve of one length. At paper scale the runs end when they are fitted, as figure 1a's, whose run on true
+/// labels is one of them: what early stopping could have won by then.
+pub fn epochs(scale: Scale) -> usize {
+    if scale == Scale::Small { 45 } else { fig1a::epochs(scale) }
+}
+
+fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+    if scale == Scale::Paper {
+        return MODELS.map(|model| fig1a::fitted(data, scale, model, Corruption::TrueLabels)).to_vec();
+    }
+    let run = |model| {
+        let size = fig1a::of_curve(scale, Size { epochs: epochs(scale), ..size(scale, model) });
+        let eval_every = if scale == Scale::Small { 3 } else { fig1a::every(scale) };
+        RunConfig { eval_every, ..fig1a::curve(data, size, model, Corruption::TrueLabels) }
+    };
+    MODELS.map(run).to_vec()
+}
+
+/// `model` (str), `seed` (u64), and all columns of [`Run::frame`]: the rows of all runs, one below the other.
+///
+/// Errors: [`crate::Error::Frame`].
+pub fn frame(runs: &[Run]) -> Result<DataFrame> {
+    curves(runs, "figure 2b's frame", "model", |config| config.model.title().into())
+}
+
+/// The best test accuracy during a run less the one at its end, 0 to 1: what early stopping could have won.
+pub fn early_stopping_gain(run: &Run) -> Option<f64> {
+    Some(run.best("test_accuracy")? - run.record.test_accuracy?)
+}
+
+const DRAW: &str = "draw accuracies against steps";
+
+/// Draws figure 2b.
+///
+/// `frame`, one row a measurement: `model` (text, as the legend shows it), `seed`, `step` (training steps done),
+/// `epoch`, `loss` (nats; infinite or undefined where a run diverged), `batch_accuracy` (0 to 1, on the batches
+/// since the row before), `test_accuracy` (0 to 1, absent where it was not measured). Rows may be in any order.
+///
+/// A model's training curve is the mean of `batch_accuracy` in each epoch, as the paper's: each image before its
+/// own update. Shaded between its test curve and the best test accuracy so far: what early stopping could have
+/// won. Several seeds give the mean over the steps that all of them have, with a band of one sample standard
+/// deviation around the training curve and thin bars on the test curve. A run that diverged is drawn alone up to
+/// there, ends in a cross, stays out of the mean, and is named under the plot.
+///
+/// Errors: absent or mistyped columns, no accuracy at all.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    draw_as("fig2b", "model", frame, note)
+}
+
+/// The same drawing for another figure: `id` names it, `column` what its curves differ in.
+pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &[column, "seed", "step", "epoch", "loss", "batch_accuracy", "test_accuracy"])?;
+    let models = texts(frame, DRAW, column)?;
+    let seeds = all_numbers(frame, DRAW, "seed")?;
+    let steps = all_numbers(frame, DRAW, "step")?;
+    let epochs = all_numbers(frame, DRAW, "epoch")?;
+    let losses = numbers(frame, DRAW, "loss")?;
+    let train = numbers(frame, DRAW, "batch_accuracy")?;
+    let test = numbers(frame, DRAW, "test_accuracy")?;
+
+    let mut order: Vec<usize> = (0..models.len()).collect();
+    order.sort_by(|a, b| steps[*a].total_cmp(&steps[*b]));
+    let mut runs: BTreeMap<(String, u64), Drawn> = BTreeMap::new();
+    for row in order {
+        let run = runs.entry((models[row].clone(), seeds[row].to_bits())).or_default();
+        if losses[row].is_some_and(|loss| !loss.is_finite()) {
+            run.diverged = true;
+        }
+        if run.diverged {
+            continue;
+        }
+        if let Some(accuracy) = train[row].filter(|a| a.is_finite()) {
+            run.epochs.entry(epochs[row].to_bits()).or_default().push((steps[row], accuracy));
+        }
+        if let Some(accuracy) = test[row].filter(|a| a.is_finite()) {
+            run.test.insert(steps[row].to_bits(), accuracy);
+        }
+    }
+    let last = steps.iter().copied().fold(0.0, f64::max);
+    let unit = if last >= 2000.0 { 1000.0 } else { 1.0 };
+    let names = distinct(&models);
+    let mut notes = vec![note.scale_line.clone()];
+    let mut marks = Vec::new();
+    let mut legend = Vec::new();
+    let mut several = false;
+    let mut drawn = false;
+    for (index, name) in names.iter().enumerate() {
+        let (tests, trains) = (Look::new(index), Look::partner(index));
+        legend.push((format!("test, {name}"), tests, Key::Line));
+        legend.push((format!("train, {name}"), trains, Key::Line));
+        let of: Vec<&Drawn> = runs.iter().filter(|(key, _)| key.0 == *name).map(|(_, run)| run).collect();
+        let (lost, whole): (Vec<&Drawn>, Vec<&Drawn>) = of.iter().partition(|run| run.diverged);
+        for run in &lost {
+            for (curve, look) in [(run.train(), trains), (run.test.clone(), tests)] {
+                let points: Vec<_> = curve.iter().map(|(s, v)| (f64::from_bits(*s) / unit, *v)).collect();
+                marks.extend(points.last().map(|at| Mark::Cross { at: *at, look }));
+                drawn |= !points.is_empty();
+                marks.push(Mark::Line { points, look, fine: !whole.is_empty() });
+            }
+        }
+        if !lost.is_empty() {
+            let of = if of.len() == 1 { "run".into() } else { format!("of {} seeds", of.len()) };
+            notes.push(format!(
+                "{name}: the loss of {} {of} became infinite or undefined (cross).",
+                lost.len()
+            ));
+        }
+        several |= whole.len() > 1;
+        let trained: Vec<Curve> = whole.iter().map(|run| run.train()).collect();
+        let tested: Vec<Curve> = whole.iter().map(|run| run.test.clone()).collect();
+        let train_mean = shared(&trained);
+        if whole.len() > 1 {
+            let edges = train_mean.iter().map(|p| (p.0 / unit, p.1 - p.2, p.1 + p.2)).collect();
+            marks.push(Mark::Band { edges, look: trains });
+        }
+        let points: Vec<_> = train_mean.iter().map(|p| (p.0 / unit, p.1)).collect();
+        drawn |= !points.is_empty();
+        marks.push(Mark::Line { points, look: trains, fine: false });
+        // The best so far is a run's own; its mean over seeds lies above the mean of the last ones.
+        let best: Vec<Curve> = tested.iter().map(best_so_far).collect();
+        let (mean, best) = (shared(&tested), shared(&best));
+        let edges: Vec<_> = mean.iter().zip(&best).map(|(m, b)| (m.0 / unit, m.1, b.1)).collect();
+        if edges.len() > 1 {
+            marks.push(Mark::Band { edges, look: tests });
+        }
+        for p in mean.iter().filter(|p| p.2 > 0.0) {
+            marks.push(Mark::Bar { x: p.0 / unit, span: (p.1 - p.2, p.1 + p.2), look: tests });
+        }
+        let points: Vec<_> = mean.iter().map(|p| (p.0 / unit, p.1)).collect();
+        drawn |= !points.is_empty();
+        marks.push(Mark::Line { points, look: tests, fine: false });
+    }
+    if !drawn {
+        return Err(Error::argument(DRAW, "the frame holds no accuracy"));
+    }
+    let title = if unit == 1.0 { "training steps" } else { "thousand steps" };
+    let caption = format!(
+        "Training and test accuracy against training steps: {}. Shaded: the best test accuracy so far.{}",
+        names.join(", "),
+        if several { " Mean over seeds; band and bars are one standard deviation." } else { "" }
+    );
+    let plot = Plot {
+        x: Axis::linear(title, 0.0, if last > 0.0 { last / unit } else { 1.0 }, 7)?,
+        y: Axis::linear("accuracy", 0.0, 1.0, 7)?.padded(0.0, 0.02),
+        legend,
+        marks,
+        notes,
+        description: caption,
+    };
+    Ok(plot.drawing(id, note, frame)?)
+}
+
+/// Accuracy by step, whose bits have its order.
+type Curve = BTreeMap<u64, f64>;
+
+#[derive(Default)]
+struct Drawn {
+    /// (step, accuracy) of each epoch's rows.
+    epochs: BTreeMap<u64, Vec<(f64, f64)>>,
+    test: Curve,
+    diverged: bool,
+}
+
+impl Drawn {
+    /// The mean of each epoch at its last step; a row counts as many steps as it closes.
+    fn train(&self) -> Curve {
+        let mut before = 0.0;
+        let epoch = |rows: &Vec<(f64, f64)>| {
+            let (mut sum, start) = (0.0, before);
+            for (step, accuracy) in rows {
+                sum += accuracy * (step - before);
+                before = *step;
+            }
+            let mean = if before > start { sum / (before - start) } else { rows.last()?.1 };
+            Some((before.to_bits(), mean))
+        };
+        self.epochs.values().filter_map(epoch).collect()
+    }
+}
+
+fn best_so_far(curve: &Curve) -> Curve {
+    let mut best = 0.0f64;
+    let rising = |(step, accuracy): (&u64, &f64)| {
+        best = best.max(*accuracy);
+        (*step, best)
+    };
+    curve.iter().map(rising).collect()
+}
+
+/// (step, mean, deviation) over the steps that all curves have.
+fn shared(curves: &[Curve]) -> Vec<(f64, f64, f64)> {
+    let Some(first) = curves.first() else { return Vec::new() };
+    let everywhere = first.keys().filter(|step| curves.iter().all(|c| c.contains_key(step)));
+    let point = |step: &u64| {
+        let values: Vec<f64> = curves.iter().map(|c| c[step]).collect();
+        let (mean, sd) = mean_sd(&values);
+        (f64::from_bits(*step), mean, sd)
+    };
+    everywhere.map(point).collect()
+}
+
+fn make(runs: &[Run], note: &Note) -> Result<Product> {
+    let note = extended(note, rate_note(runs).into_iter().chain(norm_note(runs.iter())));
+    Ok(Product::Figure(draw(&frame(runs)?, &note)?))
+}
+
+fn verdict(runs: &[Run]) -> Verdict {
+    let of = |model: ModelKind| runs.iter().filter(move |r| r.record.config.model == model);
+    let test = |model| mean(of(model).filter_map(|r| r.record.test_accuracy));
+    let [with, without] = MODELS.map(test);
+    let stopping = mean(of(MODELS[0]).filter_map(early_stopping_gain));
+    let ours = match (with, without, stopping) {
+        (Some(with), Some(without), Some(stopping)) => format!(
+            "batch norm {:+.1} points of test accuracy ({:.1} and {:.1} %); early stopping {:+.1}",
+            100.0 * (with - without),
+            100.0 * with,
+            100.0 * without,
+            100.0 * stopping
+        ),
+        _ => "runs are missing".into(),
+    };
+    Verdict { paper: reported::FIG2B.into(), ours }
+}

@@ -1,0 +1,146 @@
+//! Section 5's argument: SGD from zero converges to the solution of least norm; curvature does not tell solutions apart; other
+//! solutions that fit have a larger norm and generalise worse.
+//!
+//! Expected: from zero the distance falls to rounding, from a random start it stays, the Hessians agree; random centres and
+//! labels forced on test images raise the norm many times and the test error to that of guessing.
+
+use crate::measure::{Measured, Measurement, Quantity};
+use crate::paper::Setting;
+use crate::paper::reported;
+use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::run::config::Scale;
+use crate::{Error, Result};
+use polars::prelude::{DataFrame, *};
+use rethink_plot::columns::{all_numbers, need, numbers, texts};
+use rethink_plot::frames::column;
+use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::{Drawing, Note};
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "min-norm",
+    title: "Section 5: SGD and the minimum norm",
+    notebook: "09-minimum-norm.ipynb",
+    source: Source::Measurements { plan, make, verdict },
+};
+
+fn plan(setting: &Setting) -> Vec<Measurement> {
+    let (n, epochs, points, test) = match setting.scale {
+        Scale::Smoke => (30, 300, 100, 200),
+        Scale::Small => (100, 3_000, 1_000, 1_000),
+        Scale::Paper => (200, 10_000, 4_000, 4_000),
+    };
+    let path = Quantity::SgdPath { epochs };
+    vec![
+        Measurement::new(setting.data(), (n, 1), path, 1),
+        Measurement::new(setting.data(), (points, test), Quantity::Interpolators, 1),
+    ]
+}
+
+fn of(measured: &[Measured], wanted: fn(&Quantity) -> bool) -> Result<&Measured> {
+    let found = measured.iter().find(|m| wanted(&m.record.measurement.what));
+    found.ok_or_else(|| Error::argument("minimum norm", "it has not been measured"))
+}
+
+/// SGD's way, a row a start and recorded epoch: `start` (text), `epoch`, `distance`, `loss`, `norm`, `least_norm`, `off_span`,
+/// `hessian`, `nullity` (f64).
+///
+/// Errors: [`Error::Argument`] where it is not among `measured`.
+pub fn path(measured: &[Measured]) -> Result<DataFrame> {
+    Ok(of(measured, |what| matches!(what, Quantity::SgdPath { .. }))?.frame.clone())
+}
+
+/// Solutions that fit, a row each: `solution` (text), `norm`, `train_error`, `test_error`, `forced_error` (f64, 0 to 1).
+///
+/// Errors: as for [`path`].
+pub fn solutions(measured: &[Measured]) -> Result<DataFrame> {
+    Ok(of(measured, |what| matches!(what, Quantity::Interpolators))?.frame.clone())
+}
+
+const DRAW: &str = "draw the way to the minimum norm";
+
+/// Values below are drawn here: they are rounding.
+const FLOOR: f64 = 1e-16;
+
+/// Draws, against epochs, SGD's relative distance to the solution of least norm from both starts, and the relative
+/// distance of the Hessians from the random start; logarithmic axes, epoch 0 left out.
+///
+/// `frame`, one row a start and epoch: `start` ("zero" or "random"), `epoch`, `distance`, `hessian` (0 or more); rows
+/// whose `epoch` is absent are not drawn.
+///
+/// Errors: absent or mistyped columns, negative numbers, no epoch above 0.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["start", "epoch", "distance", "hessian"])?;
+    let start = texts(frame, DRAW, "start")?;
+    let epoch = numbers(frame, DRAW, "epoch")?;
+    let distance = all_numbers(frame, DRAW, "distance")?;
+    let hessian = all_numbers(frame, DRAW, "hessian")?;
+    if let Some(value) = distance.iter().chain(&hessian).find(|v| **v < 0.0) {
+        return Err(Error::argument(DRAW, format!("a distance of {value}")));
+    }
+    let series = [
+        ("weights, from zero", "zero", &distance),
+        ("weights, from a random start", "random", &distance),
+        ("Hessian, from a random start", "random", &hessian),
+    ];
+    let mut marks = Vec::new();
+    let (mut low, mut high, mut last) = (f64::INFINITY, 0.0f64, 0.0f64);
+    for (index, (_, from, values)) in series.iter().enumerate() {
+        let mut points = Vec::new();
+        for row in (0..start.len()).filter(|r| start[*r] == *from) {
+            let Some(at) = epoch[row].filter(|e| *e > 0.0) else { continue };
+            let value = values[row].max(FLOOR);
+            (low, high, last) = (low.min(value), high.max(value), last.max(at));
+            points.push((at, value));
+        }
+        marks.push(Mark::Line { points, look: Look::new(index), fine: false });
+    }
+    if last == 0.0 {
+        return Err(Error::argument(DRAW, "the frame holds no epoch above 0"));
+    }
+    let notes = vec![note.scale_line.clone()];
+    let caption = "SGD on a linear model: relative distance of the weights to the solution of least norm, from zero and from \
+                   a random start, and of the Hessian to that solution's. From zero SGD finds the solution; from elsewhere it \
+                   fits as well, stays away, and the Hessian is the same."
+        .to_string();
+    let plot = Plot {
+        x: Axis::log("epochs", 1.0, last.max(2.0))?.padded(0.02, 0.02),
+        y: Axis::log("relative distance", low / 2.0, high * 3.0)?,
+        legend: series.iter().enumerate().map(|(i, s)| (s.0.into(), Look::new(i), Key::Line)).collect(),
+        marks,
+        notes,
+        description: caption,
+    };
+    Ok(plot.drawing("min-norm", note, frame)?)
+}
+
+fn make(measured: &[Measured], note: &Note) -> Result<Product> {
+    // The other measurement has an n of its own.
+    let n = of(measured, |what| matches!(what, Quantity::SgdPath { .. }))?.record.measurement.data.train;
+    let note = Note { scale_line: format!("{} (drawn: n = {n})", note.scale_line), ..note.clone() };
+    Ok(Product::Figure(draw(&path(measured)?, &note)?))
+}
+
+fn verdict(measured: &[Measured]) -> Verdict {
+    let ours = || -> Option<String> {
+        let path = path(measured).ok()?;
+        let start = column(&path, "start").ok()?.str().ok()?.clone();
+        let distance = column(&path, "distance").ok()?.f64().ok()?.clone();
+        let last = |name: &str| {
+            let rows = (0..path.height()).filter(|i| start.get(*i) == Some(name));
+            rows.last().and_then(|i| distance.get(i))
+        };
+        let solutions = solutions(measured).ok()?;
+        let number = |name: &str| column(&solutions, name).ok()?.f64().ok().cloned();
+        let (norm, error) = (number("norm")?, number("test_error")?);
+        let each = (0..solutions.height())
+            .filter_map(|i| Some(format!("{:.0} ({:.0} %)", norm.get(i)?, 100.0 * error.get(i)?)));
+        Some(format!(
+            "distance {:.0e} from zero, {:.1} from elsewhere; norm (error): {}",
+            last("zero")?,
+            last("random")?,
+            each.collect::<Vec<_>>().join(", ")
+        ))
+    };
+    Verdict { paper: reported::MIN_NORM.into(), ours: ours().unwrap_or("not measured".into()) }
+}

@@ -1,0 +1,149 @@
+//! Section 2.2: the empirical Rademacher complexity of each class of networks, and the bound by VC dimension.
+//!
+//! Expected: near 1 for every class of the paper, at every n; below 1 for a network too narrow to fit n signs; the VC bound
+//! above 1 wherever there are more parameters than images.
+
+use crate::measure::complexity::Class;
+use crate::measure::{Measured, Measurement, Quantity, stack};
+use crate::paper::Setting;
+use crate::paper::reported;
+use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::run::config::Scale;
+use crate::{Error, Result};
+use polars::prelude::{DataFrame, *};
+use rethink_nn::models::ModelKind;
+use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, texts};
+use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::{Drawing, Note};
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "rademacher",
+    title: "Section 2.2: Rademacher complexity",
+    notebook: "03-complexity-measures.ipynb",
+    source: Source::Measurements { plan, make, verdict },
+};
+
+/// Classes, images, epochs and draws. The narrow one is there to show that the estimate can be below 1.
+fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
+    let class = Class::new;
+    let narrow = class(ModelKind::Mlp1x512, 1.0 / 128.0);
+    let mlps = [class(ModelKind::Mlp1x512, 1.0), class(ModelKind::Mlp3x512, 1.0)];
+    let convs = |a, b| [class(ModelKind::Alexnet, a), class(ModelKind::Inception, b)];
+    match scale {
+        Scale::Smoke => (vec![mlps[0], narrow], &[50, 100], 40, 2),
+        Scale::Small => ([&mlps[..], &convs(0.25, 0.125), &[narrow]].concat(), &[100, 200, 500], 100, 3),
+        Scale::Paper => {
+            ([&mlps[..], &convs(1.0, 1.0), &[narrow]].concat(), &[1_000, 5_000, 20_000, 50_000], 200, 3)
+        }
+    }
+}
+
+fn plan(setting: &Setting) -> Vec<Measurement> {
+    let (classes, sizes, epochs, draws) = sizes(setting.scale);
+    let mut all = Vec::new();
+    for class in classes {
+        for &n in sizes.iter().filter(|n| **n <= setting.data().train.len()) {
+            let what = Quantity::Rademacher { class, epochs, draws };
+            all.push(Measurement::new(setting.data(), (n, 1), what, 1));
+        }
+    }
+    all
+}
+
+/// A row a draw: `class` (text), `n`, `draw`, `parameters`, `correlation`, `epochs`, `vc_bound` (f64).
+///
+/// Errors: [`crate::Error::Argument`] for no measurement.
+pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
+    stack(measured)
+}
+
+const DRAW: &str = "draw the Rademacher complexity";
+
+/// Draws, for each class of networks, the mean correlation with random signs against n, with its standard error; a
+/// dotted line at 1, the most there is.
+///
+/// `frame`, one row a draw: `class` (text, as the legend shows it), `n` (1 or more), `correlation` (-1 to 1).
+///
+/// Errors: absent or mistyped columns, numbers out of range, no row.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["class", "n", "correlation"])?;
+    let class = texts(frame, DRAW, "class")?;
+    let n = all_numbers(frame, DRAW, "n")?;
+    let correlation = all_numbers(frame, DRAW, "correlation")?;
+    for row in 0..class.len() {
+        if n[row] < 1.0 || !(-1.0..=1.0).contains(&correlation[row]) {
+            let problem = format!("row {row}: correlation {} at n = {}", correlation[row], n[row]);
+            return Err(Error::argument(DRAW, problem));
+        }
+    }
+    if class.is_empty() {
+        return Err(Error::argument(DRAW, "the frame has no row"));
+    }
+    let names = distinct(&class);
+    let mut marks = vec![Mark::Rule { y: 1.0, label: "every sign fitted".into() }];
+    let mut points = Vec::new();
+    let mut lowest = 0.0f64;
+    for (index, name) in names.iter().enumerate() {
+        let look = Look::new(index);
+        let mut sizes: Vec<f64> = (0..n.len()).filter(|r| class[*r] == *name).map(|r| n[r]).collect();
+        sizes.sort_by(f64::total_cmp);
+        sizes.dedup();
+        let mut line = Vec::new();
+        for at in sizes {
+            let rows = (0..n.len()).filter(|r| class[*r] == *name && n[*r] == at);
+            let values: Vec<f64> = rows.map(|r| correlation[r]).collect();
+            let (mean, sd) = mean_sd(&values);
+            let error = sd / (values.len() as f64).sqrt();
+            lowest = lowest.min(mean - error);
+            line.push((at, mean));
+            if error > 0.0 {
+                points.push(Mark::Bar { x: at, span: (mean - error, mean + error), look });
+            }
+            points.push(Mark::Point { at: (at, mean), look, hollow: false, shift: 0.0 });
+        }
+        marks.push(Mark::Line { points: line, look, fine: false });
+    }
+    marks.extend(points);
+    let ends = (n.iter().copied().fold(f64::INFINITY, f64::min), n.iter().copied().fold(0.0, f64::max));
+    let notes = vec![
+        note.scale_line.clone(),
+        "Trained networks give a lower bound of the supremum. Bars: standard error over draws.".into(),
+    ];
+    let caption = format!(
+        "Empirical Rademacher complexity (equation 1), estimated by training on random signs, against the number of images: \
+         {}.",
+        names.join("; ")
+    );
+    let plot = Plot {
+        x: Axis::log("images n", ends.0 / 1.2, ends.1 * 1.2)?,
+        y: Axis::linear("correlation with signs", lowest.min(0.0), 1.0, 6)?.padded(0.0, 0.12),
+        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        marks,
+        notes,
+        description: caption,
+    };
+    Ok(plot.drawing("rademacher", note, frame)?)
+}
+
+fn make(measured: &[Measured], note: &Note) -> Result<Product> {
+    Ok(Product::Figure(draw(&frame(measured)?, note)?))
+}
+
+fn verdict(measured: &[Measured]) -> Verdict {
+    let mut parts: Vec<(String, f64, f64)> = Vec::new();
+    for measured in measured {
+        let Quantity::Rademacher { class, .. } = &measured.record.measurement.what else { continue };
+        let mean = measured.column("correlation").ok().and_then(|c| c.f64().ok()?.mean());
+        let (Some(mean), Ok(bound)) = (mean, measured.number("vc_bound")) else { continue };
+        // The largest n of each class comes last.
+        parts.retain(|part| part.0 != class.title());
+        parts.push((class.title(), mean, bound));
+    }
+    let each = parts.iter().map(|(class, mean, bound)| format!("{class} {mean:.2} (VC {bound:.1})"));
+    let ours = each.collect::<Vec<_>>().join("; ");
+    Verdict {
+        paper: reported::RADEMACHER.into(),
+        ours: if ours.is_empty() { "not measured".into() } else { ours },
+    }
+}

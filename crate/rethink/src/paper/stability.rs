@@ -1,0 +1,159 @@
+//! Section 2.2: uniform stability, which does not look at the labels, estimated for true and for random ones.
+//!
+//! Expected: the largest change of a loss grows with the passes over the data, to more than a nat, for either labelling:
+//! training for many passes is not uniformly stable.
+
+use crate::data::corruption::Corruption;
+use crate::measure::complexity::Class;
+use crate::measure::{Measured, Measurement, Quantity, stack};
+use crate::paper::Setting;
+use crate::paper::reported;
+use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::run::config::Scale;
+use crate::{Error, Result};
+use polars::prelude::{DataFrame, *};
+use rethink_nn::models::ModelKind;
+use rethink_plot::columns::{all_numbers, distinct, need, texts};
+use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use rethink_plot::{Drawing, Note};
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "stability",
+    title: "Section 2.2: uniform stability",
+    notebook: "03-complexity-measures.ipynb",
+    source: Source::Measurements { plan, make, verdict },
+};
+
+/// Training images (of more, from which replacements come), test images, epochs, replaced examples.
+fn sizes(scale: Scale) -> (usize, usize, &'static [usize], usize) {
+    match scale {
+        Scale::Smoke => (100, 100, &[1, 5], 2),
+        Scale::Small => (1_000, 1_000, &[1, 3, 10, 30], 5),
+        Scale::Paper => (10_000, 10_000, &[1, 3, 10, 30, 60], 10),
+    }
+}
+
+fn plan(setting: &Setting) -> Vec<Measurement> {
+    let (n, m, epochs, replaced) = sizes(setting.scale);
+    let n = n.min(setting.data().train.len() / 2);
+    let class = Class::new(ModelKind::Mlp1x512, 1.0);
+    let labelling = |corruption| {
+        let what = Quantity::Stability { class, corruption, epochs: epochs.to_vec(), replaced };
+        Measurement::new(setting.data(), (n, m), what, 1)
+    };
+    [Corruption::TrueLabels, Corruption::RandomLabels].map(labelling).to_vec()
+}
+
+/// A row a replaced example and number of epochs: `labels` (text), `epochs`, `example`, `largest_change`, `mean_change`,
+/// `changed` (f64).
+///
+/// Errors: [`crate::Error::Argument`] for no measurement.
+pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
+    stack(measured)
+}
+
+const DRAW: &str = "draw the stability";
+
+/// Draws, for each labelling, the largest change of a test image's cross-entropy over all replaced examples against the
+/// epochs of training, and thin below it the mean change.
+///
+/// `frame`, one row a replaced example: `labels` (text, as the legend shows it), `epochs` (1 or more),
+/// `largest_change`, `mean_change` (nats, 0 or more), `changed` (share, stated under the plot).
+///
+/// Errors: absent or mistyped columns, numbers out of range, no row.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["labels", "epochs", "largest_change", "mean_change", "changed"])?;
+    let labels = texts(frame, DRAW, "labels")?;
+    let epochs = all_numbers(frame, DRAW, "epochs")?;
+    let largest = all_numbers(frame, DRAW, "largest_change")?;
+    let mean = all_numbers(frame, DRAW, "mean_change")?;
+    let changed = all_numbers(frame, DRAW, "changed")?;
+    for row in 0..labels.len() {
+        if epochs[row] < 1.0 || largest[row] < 0.0 || mean[row] < 0.0 {
+            let problem =
+                format!("row {row}: changes {} and {} after {} epochs", largest[row], mean[row], epochs[row]);
+            return Err(Error::argument(DRAW, problem));
+        }
+    }
+    if labels.is_empty() {
+        return Err(Error::argument(DRAW, "the frame has no row"));
+    }
+    let names = distinct(&labels);
+    let (mut marks, mut points, mut top) = (Vec::new(), Vec::new(), 0.0f64);
+    for (index, name) in names.iter().enumerate() {
+        let look = Look::new(index);
+        let mut times: Vec<f64> =
+            (0..epochs.len()).filter(|r| labels[*r] == *name).map(|r| epochs[r]).collect();
+        times.sort_by(f64::total_cmp);
+        times.dedup();
+        let (mut upper, mut lower) = (Vec::new(), Vec::new());
+        for at in times {
+            let rows: Vec<usize> =
+                (0..epochs.len()).filter(|r| labels[*r] == *name && epochs[*r] == at).collect();
+            let most = rows.iter().map(|r| largest[*r]).fold(0.0, f64::max);
+            top = top.max(most);
+            upper.push((at, most));
+            lower.push((at, rows.iter().map(|r| mean[*r]).sum::<f64>() / rows.len() as f64));
+        }
+        points.extend(upper.iter().map(|&at| Mark::Point { at, look, hollow: false, shift: 0.0 }));
+        marks.push(Mark::Line { points: upper, look, fine: false });
+        marks.push(Mark::Line { points: lower, look, fine: true });
+    }
+    marks.extend(points);
+    let ends =
+        (epochs.iter().copied().fold(f64::INFINITY, f64::min), epochs.iter().copied().fold(0.0, f64::max));
+    let most = changed.iter().copied().fold(0.0, f64::max);
+    let notes = vec![
+        note.scale_line.clone(),
+        format!(
+            "Thin: mean over test images. One example changes up to {:.1} % of predictions.",
+            100.0 * most
+        ),
+    ];
+    let caption = format!(
+        "Uniform stability: the largest change of a test image's cross-entropy when one training example is replaced, against \
+         epochs of training: {}.",
+        names.join(", ")
+    );
+    let plot = Plot {
+        x: Axis::log("epochs", ends.0 / 1.2, ends.1 * 1.2)?,
+        y: Axis::linear("change of loss (nats)", 0.0, round_up(1.05 * top), 6)?,
+        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        marks,
+        notes,
+        description: caption,
+    };
+    Ok(plot.drawing("stability", note, frame)?)
+}
+
+fn make(measured: &[Measured], note: &Note) -> Result<Product> {
+    Ok(Product::Figure(draw(&frame(measured)?, note)?))
+}
+
+fn verdict(measured: &[Measured]) -> Verdict {
+    let text = |m: &Measured| {
+        let Quantity::Stability { corruption, .. } = &m.record.measurement.what else { return None };
+        let column = |name: &str| m.column(name).ok()?.f64().ok().cloned();
+        let (epochs, change) = (column("epochs")?, column("largest_change")?);
+        let at = |time: f64| {
+            let rows = epochs.iter().zip(change.iter()).filter(|(e, _)| *e == Some(time));
+            rows.filter_map(|(_, c)| c).fold(0.0, f64::max)
+        };
+        let (first, last) = (
+            epochs.iter().flatten().fold(f64::INFINITY, f64::min),
+            epochs.iter().flatten().fold(0.0, f64::max),
+        );
+        Some(format!(
+            "{}: {:.2} nats after {first} epochs, {:.2} after {last}",
+            corruption.title(),
+            at(first),
+            at(last)
+        ))
+    };
+    let ours = measured.iter().filter_map(text).collect::<Vec<_>>().join("; ");
+    Verdict {
+        paper: reported::STABILITY.into(),
+        ours: if ours.is_empty() { "not measured".into() } else { ours },
+    }
+}

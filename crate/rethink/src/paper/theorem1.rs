@@ -1,0 +1,134 @@
+//! Theorem 1: two layers and 2n + d weights fit any labels of n points in d dimensions.
+//!
+//! Expected: random labels of n images are taken to within rounding, whatever n; the weights stay below the
+//! bound that lemma 1's smallest eigenvalue gives.
+
+use crate::measure::{Measured, Measurement, Quantity, stack};
+use crate::paper::Setting;
+use crate::paper::reported;
+use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::run::config::Scale;
+use crate::{Error, Result};
+use polars::prelude::DataFrame;
+use rethink_nn::text::thousands;
+use rethink_plot::columns::{all_numbers, need};
+use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::{Drawing, Note};
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    id: "theorem1",
+    title: "Theorem 1: finite-sample expressivity",
+    notebook: "07-expressivity.ipynb",
+    source: Source::Measurements { plan, make, verdict },
+};
+
+/// Sizes of the sample.
+pub fn sizes(scale: Scale) -> &'static [usize] {
+    match scale {
+        Scale::Smoke => &[10, 50, 200],
+        Scale::Small => &[10, 30, 100, 300, 1_000, 2_000],
+        Scale::Paper => &[10, 30, 100, 300, 1_000, 3_000, 10_000],
+    }
+}
+
+fn plan(setting: &Setting) -> Vec<Measurement> {
+    let size = |&n: &usize| Measurement::new(setting.data(), (n, 1), Quantity::Theorem1, 1);
+    sizes(setting.scale).iter().filter(|n| **n <= setting.data().train.len()).map(size).collect()
+}
+
+/// A row a sample size: `n`, `repeated`, `d`, `weights`, `largest_error`, `smallest_eigenvalue`, `largest_weight`,
+/// `weight_bound` (f64).
+///
+/// Errors: [`crate::Error::Argument`] for no measurement.
+pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
+    stack(measured)
+}
+
+const DRAW: &str = "draw theorem 1";
+
+/// Draws the largest weight of the constructed network, lemma 1's bound on it and the largest error of the fit
+/// against the number of points, both axes logarithmic.
+///
+/// `frame`, one row a sample: `n`, `largest_weight`, `weight_bound`, `largest_error` (above 0; an exact fit
+/// is drawn at the foot of the axis and said under the plot).
+///
+/// Errors: absent or mistyped columns, numbers that are not positive, no row.
+pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
+    need(frame, DRAW, &["n", "largest_weight", "weight_bound", "largest_error"])?;
+    let n = all_numbers(frame, DRAW, "n")?;
+    let series = [
+        ("bound on weights", "weight_bound"),
+        ("largest weight", "largest_weight"),
+        ("largest error", "largest_error"),
+    ];
+    let (mut notes, mut marks, mut points) = (vec![note.scale_line.clone()], Vec::new(), Vec::new());
+    let (mut low, mut high) = (f64::INFINITY, 0.0f64);
+    let mut columns = Vec::new();
+    for (_, column) in series {
+        let values = all_numbers(frame, DRAW, column)?;
+        for (row, &v) in values.iter().enumerate() {
+            if v < 0.0 || n[row] < 1.0 {
+                return Err(Error::argument(
+                    DRAW,
+                    format!("column {column}, row {row}: {v} at n = {}", n[row]),
+                ));
+            }
+            if v > 0.0 {
+                (low, high) = (low.min(v), high.max(v));
+            }
+        }
+        columns.push(values);
+    }
+    if n.is_empty() || high == 0.0 {
+        return Err(Error::argument(DRAW, "the frame holds no sample"));
+    }
+    let low = low / 3.0;
+    let mut exact = 0;
+    for (index, values) in columns.iter().enumerate() {
+        let look = Look::new(index);
+        exact += values.iter().filter(|v| **v == 0.0).count();
+        let line: Vec<(f64, f64)> = n.iter().zip(values).map(|(&n, &v)| (n, v.max(low))).collect();
+        for (&at, &v) in line.iter().zip(values) {
+            points.push(Mark::Point { at, look, hollow: v == 0.0, shift: 0.0 });
+        }
+        marks.push(Mark::Line { points: line, look, fine: false });
+    }
+    if exact > 0 {
+        notes.push(format!("Hollow: {exact} exact, error 0."));
+    }
+    marks.extend(points);
+    let ends = (n.iter().copied().fold(f64::INFINITY, f64::min), n.iter().copied().fold(0.0, f64::max));
+    let caption =
+        "Theorem 1's network on random labels: largest weight of the second layer, the bound that lemma 1 \
+                   gives, and the largest error of the fit, against the number of points."
+            .to_string();
+    let plot = Plot {
+        x: Axis::log("points n", ends.0 / 1.3, ends.1 * 1.3)?,
+        y: Axis::log("value", low, high * 3.0)?,
+        legend: series.iter().enumerate().map(|(i, s)| (s.0.into(), Look::new(i), Key::Marked)).collect(),
+        marks,
+        notes,
+        description: caption,
+    };
+    Ok(plot.drawing("theorem1", note, frame)?)
+}
+
+fn make(measured: &[Measured], note: &Note) -> Result<Product> {
+    Ok(Product::Figure(draw(&frame(measured)?, note)?))
+}
+
+fn verdict(measured: &[Measured]) -> Verdict {
+    let last = measured.last().and_then(|m| {
+        let at = |name: &str| m.number(name).ok();
+        let (n, d, weights) = (at("n")? as usize, at("d")? as usize, at("weights")? as usize);
+        Some(format!(
+            "n = {}, d = {}: {} weights, error {:.0e}",
+            thousands(n),
+            thousands(d),
+            thousands(weights),
+            at("largest_error")?
+        ))
+    });
+    Verdict { paper: reported::THEOREM1.into(), ours: last.unwrap_or("not measured".into()) }
+}

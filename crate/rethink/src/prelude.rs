@@ -1,0 +1,23 @@
+//! What a notebook imports: `use rethink::prelude::*;`.
+
+pub use crate::claims::Check;
+pub use crate::data::augmentation::Augmentation;
+pub use crate::data::corruption::Corruption;
+pub use crate::data::{self, Dataset};
+pub use crate::measure::{Measured, Measurement};
+pub use crate::overrides::Overrides;
+pub use crate::paper::{self, Product};
+pub use crate::run::config::{Hyper, RunConfig, Scale, Seeds};
+pub use crate::show::Show;
+pub use crate::store::{Run, Store};
+pub use crate::study::Study;
+pub use polars::prelude::DataFrame;
+pub use rand::{RngExt, SeedableRng};
+pub use rand_chacha::ChaCha8Rng;
+pub use rethink_nn::models::Init;
+pub use rethink_nn::models::plan::Layer;
+pub use rethink_nn::models::{ModelKind, Own};
+pub use rethink_nn::optim::DecayOn;
+pub use rethink_plot::frames;
+pub use rethink_plot::tables::{self, Table};
+pub use rethink_plot::{Drawing, Note};

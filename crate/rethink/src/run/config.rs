@@ -1,0 +1,326 @@
+//! What a run is: every choice that can change its numbers, and the key made of them.
+
+use crate::data::DataId;
+use crate::data::augmentation::Augmentation;
+use crate::data::corruption::Corruption;
+use crate::{Error, Result};
+use rethink_nn::image::CROP;
+use rethink_nn::models::{Init, ModelKind};
+use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer, Rules, is_share, is_size};
+use rethink_nn::text::hex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::str::FromStr;
+
+/// How much of the paper's experiment is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// Seconds: shows that everything works, not what the paper claims.
+    Smoke,
+    /// Minutes on a laptop: the paper's orderings show.
+    Small,
+    /// The paper's sizes, epochs and hyper-parameters.
+    Paper,
+}
+
+impl Scale {
+    /// The name on the command line: `smoke`, `small` or `paper`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scale::Smoke => "smoke",
+            Scale::Small => "small",
+            Scale::Paper => "paper",
+        }
+    }
+}
+
+impl std::fmt::Display for Scale {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scale {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Scale> {
+        [Scale::Smoke, Scale::Small, Scale::Paper]
+            .into_iter()
+            .find(|s| s.name() == text)
+            .ok_or_else(|| Error::argument("scale", format!("{text:?} is none of smoke, small, paper")))
+    }
+}
+
+/// One seed for each source of chance, so that each can be varied alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seeds {
+    /// Of the corruption: which labels, which permutation, which noise.
+    pub data: u64,
+    /// Of the initial weights.
+    pub init: u64,
+    /// Of the order of the examples in each epoch, and of augmentation.
+    pub order: u64,
+}
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Seeds { data: 1, init: 2, order: 3 }
+    }
+}
+
+impl Seeds {
+    /// Three different seeds for repetition number `repeat` (0, 1, ...) of an experiment.
+    pub fn repeat(repeat: u64) -> Seeds {
+        Seeds { data: 3 * repeat + 1, init: 3 * repeat + 2, order: 3 * repeat + 3 }
+    }
+}
+/// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hyper {
+    /// Images a step. Not stated in the paper; 128 in most reproductions.
+    pub batch_size: usize,
+    /// Initial learning rate: 0.1 for Inception, 0.01 for Alexnet and MLPs.
+    pub learning_rate: f64,
+    /// Momentum, 0.9.
+    pub momentum: f64,
+    /// Factor on the learning rate, 0.95.
+    pub decay: f64,
+    /// Epochs between two applications of `decay`: 1 in the paper. Smaller data sets have shorter
+    /// epochs; a reduced scale keeps the number of *steps* between decays near the paper's 391.
+    pub decay_every: usize,
+    /// L2 coefficient: so many times the weight is added to its gradient; 0 switches it off.
+    pub weight_decay: f64,
+    /// What `weight_decay` acts on.
+    #[serde(default, skip_serializing_if = "DecayOn::is_all")]
+    pub weight_decay_on: DecayOn,
+    /// How the weights start. Not stated in the paper.
+    pub init: Init,
+    /// Train on random 28x28 crops, test on the centre crop. Photographs: train on random areas, test on the central
+    /// 87.5 % ([`crate::data::preprocessing::Area`]).
+    pub random_crop: bool,
+    /// Other random changes of the training images.
+    #[serde(default, skip_serializing_if = "Augmentation::is_off")]
+    pub augment: Augmentation,
+    /// Leave out the network's dropout (Inception V3 has one; table 2).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_dropout: bool,
+    /// Batch normalisation's memory: the share of a running mean or variance that is kept at a step, 0 to below 1. It
+    /// changes no weight, only what the network is tested with. Not stated in the paper; TF-Slim's is 0.9997, in places
+    /// 0.999, which need thousands of steps before a network can be tested.
+    #[serde(default = "norm_memory", skip_serializing_if = "is_norm_memory")]
+    pub norm_memory: f64,
+    /// What a step does with a gradient.
+    #[serde(default, skip_serializing_if = "Optimizer::is_sgd")]
+    pub optimizer: Optimizer,
+    /// Share of every label that is spread over all classes alike, 0 to below 1 (Szegedy et al. 2016: 0.1 for Inception
+    /// V3); on an auxiliary classifier's labels too. The loss of a run's frame is the one with smoothed labels, whose
+    /// least value is above 0: 0.50 nats for 0.1 and ten classes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// Exponential moving average of weights and running statistics with which the network is tested: the share that is
+    /// kept at a step, 0 to below 1 (0.9999 for Inception V3), at step `t` (from 0) at most `(1 + t) / (10 + t)`, as
+    /// TensorFlow's. `None`: tested with the weights as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
+    /// At most this many epochs.
+    pub epochs: usize,
+    /// Stop when the network is fitted: at the end of an epoch, once the whole training set was right in
+    /// `fitted_epochs` epochs in a row.
+    pub stop_when_fitted: bool,
+    /// How many; 1 in a run that goes on, where it is not used. One epoch is often a lucky one, and which it is depends on
+    /// what is compared (`crate/notes/fidelity.md`).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub fitted_epochs: usize,
+}
+
+impl Hyper {
+    /// What holds for all steps of the run.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            decay_on: self.weight_decay_on,
+            norm_memory: self.norm_memory as f32,
+            optimizer: self.optimizer,
+            label_smoothing: self.label_smoothing as f32,
+            average: self.average.map(|average| average as f32),
+        }
+    }
+
+    /// All epochs are run, whatever the training accuracy.
+    pub fn keep_going(&mut self) {
+        (self.stop_when_fitted, self.fitted_epochs) = (false, 1);
+    }
+}
+
+impl Hyper {
+    /// What is wrong with its numbers: each is checked in the type that it is used in, single precision for all that
+    /// a step computes with.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } =
+            *self;
+        let Hyper { norm_memory, optimizer, label_smoothing, average, .. } = *self;
+        let single = "in single precision";
+        if batch_size == 0 || epochs == 0 || decay_every == 0 {
+            Some(format!(
+                "batch size {batch_size}, {epochs} epochs, decay every {decay_every}: none may be 0"
+            ))
+        } else if i32::try_from(epochs).is_err() {
+            Some(format!("{epochs} epochs (at most {})", i32::MAX))
+        } else if !is_size(learning_rate) {
+            Some(format!("learning rate {learning_rate} (above 0, and neither 0 nor infinite {single})"))
+        } else if !(decay > 0.0 && decay <= 1.0) {
+            Some(format!("decay {decay} of the learning rate (above 0, at most 1)"))
+        } else if !is_share(momentum) {
+            Some(format!("momentum {momentum} (0 to below 1, {single} too)"))
+        } else if !(weight_decay == 0.0 || is_size(weight_decay)) {
+            Some(format!("weight decay {weight_decay} (0, or above and neither 0 nor infinite {single})"))
+        } else if !is_share(norm_memory) {
+            Some(format!("batch norm's memory (norm-memory) {norm_memory} (0 to below 1, {single} too)"))
+        } else if !is_share(label_smoothing) {
+            Some(format!("label smoothing {label_smoothing} (0 to below 1, {single} too)"))
+        } else if let Some(average) = average.filter(|average| !is_share(*average)) {
+            Some(format!("average {average} of the weights (0 to below 1, {single} too)"))
+        } else {
+            optimizer.problem().or_else(|| self.augment.problem())
+        }
+    }
+
+    /// All of it, what a file leaves out because it is as in all runs of before included: to be shown, not to be hashed.
+    pub fn shown(&self) -> serde_json::Value {
+        let mut json = serde_json::json!(self);
+        json["weight_decay_on"] = serde_json::json!(self.weight_decay_on);
+        json["augment"] = serde_json::json!(self.augment);
+        json["without_dropout"] = self.without_dropout.into();
+        json["norm_memory"] = self.norm_memory.into();
+        json["optimizer"] = serde_json::json!(self.optimizer);
+        json["label_smoothing"] = self.label_smoothing.into();
+        json["average"] = serde_json::json!(self.average);
+        json
+    }
+
+    /// What it has of the choices that most runs leave alone: "RMSProp (decay 0.9, epsilon 1), label smoothing 0.1".
+    pub fn choices(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if !self.optimizer.is_sgd() {
+            all.push(self.optimizer.title());
+        }
+        if self.label_smoothing != 0.0 {
+            all.push(format!("label smoothing {}", self.label_smoothing));
+        }
+        if let Some(average) = self.average {
+            all.push(format!("weights averaged with {average}"));
+        }
+        if self.norm_memory != NORM_MEMORY {
+            all.push(format!("batch norm's memory {}", self.norm_memory));
+        }
+        all
+    }
+}
+
+fn norm_memory() -> f64 {
+    NORM_MEMORY
+}
+
+fn is_norm_memory(memory: &f64) -> bool {
+    *memory == NORM_MEMORY
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+/// How several processes train one model (`rethink-mpi`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "kebab-case")]
+pub enum Parallel {
+    /// Each takes its share of every batch, and all make the same update. The sums over a batch are added in another
+    /// order than one process adds them, so that frames differ in the last digits; equal configurations give equal frames.
+    Synchronous {
+        /// Processes, 2 or more.
+        ranks: usize,
+    },
+    /// Each takes a batch of its own, and changes weights that others have changed meanwhile (the paper's appendix A:
+    /// "a distributed asynchronous SGD system with 50 workers"). Equal configurations do not give equal frames.
+    Asynchronous {
+        /// Processes.
+        workers: usize,
+    },
+}
+
+impl Parallel {
+    /// "4 synchronous ranks", "50 asynchronous workers".
+    pub fn describe(self) -> String {
+        match self {
+            Parallel::Synchronous { ranks } => format!("{ranks} synchronous ranks"),
+            Parallel::Asynchronous { workers } => format!("{workers} asynchronous workers"),
+        }
+    }
+}
+
+/// A whole run. Two equal configurations give equal frames (but for [`Parallel::Asynchronous`]); [`RunConfig::key`]
+/// names the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// Rises when a change of code changes what equal configurations give.
+    pub schema: u32,
+    /// Data set, by content.
+    pub data: DataId,
+    /// Architecture.
+    pub model: ModelKind,
+    /// Factor on the channels and units of every hidden layer; 1 in the paper.
+    #[serde(default = "unchanged")]
+    pub width: f64,
+    /// Height and width of what the network sees: 28 for small images (a crop), 299 for photographs in the paper.
+    #[serde(default = "cropped", skip_serializing_if = "is_crop")]
+    pub input: usize,
+    /// Section 2.1's modification of labels or images.
+    pub corruption: Corruption,
+    /// Optimisation.
+    pub hyper: Hyper,
+    /// Seeds.
+    pub seeds: Seeds,
+    /// Steps between two rows of the frame (an epoch's end adds one too).
+    pub log_every: usize,
+    /// Epochs between two evaluations on the test set.
+    pub eval_every: usize,
+    /// Several processes; `None`: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<Parallel>,
+}
+
+/// The width of runs that were recorded before it could be chosen.
+fn unchanged() -> f64 {
+    1.0
+}
+
+fn cropped() -> usize {
+    CROP
+}
+
+fn is_crop(input: &usize) -> bool {
+    *input == CROP
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
+fn is_false(on: &bool) -> bool {
+    !on
+}
+
+/// The present [`RunConfig::schema`].
+pub const SCHEMA: u32 = 1;
+
+impl RunConfig {
+    /// The run's name in the store: the first 16 hexadecimal digits of the SHA-256 of the
+    /// configuration's JSON.
+    pub fn key(&self) -> String {
+        let keyed = RunConfig { data: self.data.keyed(), ..self.clone() };
+        let json = serde_json::to_vec(&keyed).expect("a configuration of plain values is JSON");
+        hex(&Sha256::digest(&json)[..8])
+    }
+}

@@ -1,0 +1,436 @@
+//! The images and labels that a run trains and is tested on, ready for the network: small images cropped and whitened
+//! in memory, photographs decoded as they are needed.
+
+use crate::data::Dataset;
+use crate::data::augmentation::Augmentation;
+use crate::data::imagenet::{LeftOut, Photographs, Place};
+use crate::data::preprocessing::{Area, centre_values};
+use crate::run::config::{Hyper, RunConfig};
+use crate::run::train::{AUGMENT, CROPS, epoch_stream};
+use crate::{Error, Result};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rethink_nn::distributed::{Team, part, total};
+use rethink_nn::image::View;
+use rethink_nn::image::{CROP, Pixels, centre, flip, rotate};
+use rethink_nn::models::{Network, count_correct, count_top};
+use rethink_nn::threads;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Images and labels of one run.
+pub struct Examples {
+    /// Numbers of an image.
+    image: usize,
+    train_labels: Vec<u16>,
+    test_labels: Vec<u16>,
+    images: Images,
+}
+
+enum Images {
+    /// Cropped and whitened.
+    Small {
+        train: Vec<f32>,
+        test: Vec<f32>,
+        /// What the training images are made from.
+        source: Varied,
+    },
+    Photographs(Streamed),
+}
+
+/// What random crops and augmented images are made from.
+struct Varied {
+    shape: [usize; 3],
+    /// Given away by [`Examples::keep_in`] where nothing changes from epoch to epoch, or the network keeps them.
+    pixels: Pixels,
+    /// Whether the network keeps them.
+    kept: bool,
+    random_crop: bool,
+    augment: Augmentation,
+    seed: u64,
+}
+
+/// Photographs as the network sees them.
+struct Streamed {
+    photographs: Arc<Photographs>,
+    side: usize,
+    random_area: bool,
+    augment: Augmentation,
+    seed: u64,
+}
+
+/// The largest input.
+const LARGEST: usize = 4096;
+
+/// An epoch's random choices.
+pub struct Choices {
+    epoch: u32,
+    /// Corner of each training image's crop; none for photographs, and where nothing changes.
+    corners: Vec<(u8, u8)>,
+}
+
+/// Accuracies of one measurement, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracy {
+    /// The label has the highest score.
+    pub top1: f64,
+    /// The label is among the five highest; on photographs alone.
+    pub top5: Option<f64>,
+}
+
+/// Whether the network sees `data` as photographs: small images too, where its input is of another size than their crop.
+pub(crate) fn as_photographs(config: &RunConfig, data: &Dataset) -> bool {
+    data.photographs.is_some() || config.input != CROP
+}
+
+impl Varied {
+    /// Whether images change from epoch to epoch.
+    fn varies(&self) -> bool {
+        self.random_crop || !self.augment.is_off()
+    }
+
+    fn view(&self, index: usize, choices: &Choices) -> View {
+        let stream = AUGMENT << 40 | u64::from(choices.epoch);
+        let change = || self.augment.draw(self.seed, stream, index as u32);
+        View { index, corner: choices.corners[index], change: (!self.augment.is_off()).then(change) }
+    }
+}
+
+impl Streamed {
+    /// Photograph number `index` of the training set in `epoch`; `false` where the file is none.
+    ///
+    /// Errors: those of [`Photographs::with`].
+    fn train(&self, index: usize, epoch: u32, out: &mut [f32]) -> Result<bool> {
+        let change = self.augment.draw(self.seed, AUGMENT << 40 | u64::from(epoch), index as u32);
+        let written = self.photographs.with(Place::Train(index), |photograph| {
+            let area = if self.random_area {
+                let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+                rng.set_stream(CROPS << 40 | u64::from(epoch));
+                // A hundred draws of four numbers of two words.
+                rng.set_word_pos(index as u128 * 1024);
+                Area::random(photograph.height, photograph.width, &mut rng)
+            } else {
+                Area::central(photograph.height, photograph.width)
+            };
+            photograph.resized(area, self.side, out);
+        })?;
+        if written.is_none() {
+            return Ok(false);
+        }
+        if self.augment.rotation > 0.0 {
+            let whole = out.to_vec();
+            rotate(&whole, [3, self.side, self.side], change.degrees, out);
+        }
+        if change.flip {
+            flip(out, self.side);
+        }
+        change.colours(out, 3);
+        centre_values(out);
+        Ok(true)
+    }
+
+    /// A photograph as networks are tested on it: its central part; `false` where the file is none.
+    ///
+    /// Errors: those of [`Photographs::with`].
+    fn central(&self, place: Place, out: &mut [f32]) -> Result<bool> {
+        let written = self.photographs.with(place, |photograph| {
+            photograph.resized(Area::central(photograph.height, photograph.width), self.side, out);
+        })?;
+        centre_values(out);
+        Ok(written.is_some())
+    }
+}
+
+impl Examples {
+    /// The first `train` training and `test` test images of `data` after the corruption of `config`.
+    ///
+    /// Small images are seen as photographs are where the input is of another size than 28 pixels.
+    ///
+    /// Errors: [`Error::Shape`] for small images below 28x28, [`Error::Argument`] for an input of more than 4,096 pixels, and
+    /// for a corruption of a photograph's pixels.
+    pub fn new(config: &RunConfig, data: &Dataset, train: usize, test: usize) -> Result<Examples> {
+        let operation = "training run";
+        let Hyper { random_crop, augment, .. } = config.hyper;
+        let seed = config.seeds.order;
+        let side = config.input;
+        if as_photographs(config, data) {
+            let small = || Arc::new(Photographs::of_small(data));
+            let photographs = data.photographs.clone().unwrap_or_else(small);
+            if side == 0 || side > LARGEST {
+                return Err(Error::argument(operation, format!("input of {side} pixels (1 to {LARGEST})")));
+            }
+            let labels = &data.train.labels[..train];
+            return Ok(Examples {
+                image: 3 * side * side,
+                train_labels: config.corruption.labels(labels, data.classes.len(), config.seeds.data)?,
+                test_labels: data.test.labels[..test].to_vec(),
+                images: Images::Photographs(Streamed {
+                    photographs,
+                    side,
+                    random_area: random_crop,
+                    augment,
+                    seed,
+                }),
+            });
+        }
+        let corrupted = config.corruption.apply(data, train, test, config.seeds.data)?;
+        let shape = corrupted.shape;
+        Ok(Examples {
+            image: shape[0] * CROP * CROP,
+            train_labels: corrupted.train_labels,
+            test_labels: corrupted.test_labels,
+            images: Images::Small {
+                train: corrupted.train.whitened_all(train, shape)?,
+                test: corrupted.test.whitened_all(test, shape)?,
+                source: Varied { shape, pixels: corrupted.train, kept: false, random_crop, augment, seed },
+            },
+        })
+    }
+
+    /// Has `network` keep small images, if it does that and is `alone`: then [`Examples::views`] are what it trains on.
+    ///
+    /// Errors: those of [`Network::keep`].
+    pub fn keep_in(&mut self, network: &mut dyn Network, alone: bool) -> Result<()> {
+        if let Images::Small { source, .. } = &mut self.images {
+            source.kept = alone && network.keep(&source.pixels, source.shape)?;
+            if source.kept || !source.varies() {
+                source.pixels = Pixels::Bytes(Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of training examples.
+    pub fn len(&self) -> usize {
+        self.train_labels.len()
+    }
+
+    /// Never: a run has a training set.
+    pub fn is_empty(&self) -> bool {
+        self.train_labels.is_empty()
+    }
+
+    /// The random choices of `epoch` (from 1): the same whenever they are asked for.
+    ///
+    /// Errors: [`Error::Shape`] for images below 28x28.
+    pub fn choices(&self, epoch: u32) -> Result<Choices> {
+        let n = self.len();
+        let corners = match &self.images {
+            Images::Small {
+                source: Varied { shape: [_, height, width], random_crop: true, seed, .. },
+                ..
+            } => {
+                let mut rng = epoch_stream(*seed, CROPS, epoch);
+                let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
+                (0..n).map(|_| (up_to(*height), up_to(*width))).collect()
+            }
+            Images::Small { source: Varied { shape: [_, height, width], .. }, .. } => {
+                let (top, left) = centre(*height, *width)?;
+                vec![(top.min(255) as u8, left.min(255) as u8); n]
+            }
+            _ => Vec::new(),
+        };
+        Ok(Choices { epoch, corners })
+    }
+
+    /// Reads and decodes the photographs of a run that are not in memory, before its first step, so that what is left out
+    /// is known and a file that fails later has changed. Of several processes, each reads a part. Says how many of the data
+    /// set's files are left out; `None` where none is.
+    ///
+    /// Errors: those of [`Photographs::with`]; [`Error::Argument`] where no training or no test photograph is left.
+    pub fn check(&self, team: Option<&dyn Team>) -> Result<Option<LeftOut>> {
+        let Images::Photographs(Streamed { photographs, .. }) = &self.images else { return Ok(None) };
+        let (train, test) = (self.train_labels.len(), self.test_labels.len());
+        let all: Vec<Place> = (0..train).map(Place::Train).chain((0..test).map(Place::Test)).collect();
+        let (rank, size) = places(team);
+        let mine = part(all.len(), rank, size);
+        photographs.check(&all[mine.clone()])?;
+        if let Some(team) = team {
+            let mut left: Vec<f32> = vec![0.0; all.len()];
+            for at in mine {
+                left[at] = f32::from(photographs.is_left_out(all[at]));
+            }
+            team.sum(&mut left);
+            all.iter().zip(left).for_each(|(place, left)| photographs.learn(*place, left > 0.0));
+        }
+        let none_of =
+            |count: usize, place: fn(usize) -> Place| (0..count).all(|i| photographs.is_left_out(place(i)));
+        if none_of(train, Place::Train) || none_of(test, Place::Test) {
+            let problem = format!("no photograph is left to train or to test on: {}", self.report());
+            return Err(Error::argument("training run", problem));
+        }
+        let left_out = photographs.left_out(train, test);
+        Ok((left_out != LeftOut::default()).then_some(left_out))
+    }
+
+    fn report(&self) -> String {
+        match &self.images {
+            Images::Photographs(s) => s.photographs.report().unwrap_or_default(),
+            Images::Small { .. } => String::new(),
+        }
+    }
+
+    /// Those of the training images `order` that are not left out.
+    pub fn present<'a>(&self, order: &'a [u32]) -> Cow<'a, [u32]> {
+        let Images::Photographs(Streamed { photographs, .. }) = &self.images else { return order.into() };
+        let left_out = |index: &u32| photographs.is_left_out(Place::Train(*index as usize));
+        if !order.iter().any(left_out) {
+            return order.into();
+        }
+        order.iter().copied().filter(|index| !left_out(index)).collect()
+    }
+
+    /// The training images `order`, gathered side by side, as they are in this epoch, and their labels. Files that are no
+    /// photographs are left out.
+    ///
+    /// Errors: those of [`Photographs::with`].
+    pub fn batch(&self, order: &[u32], choices: &Choices) -> Result<(Vec<f32>, Vec<u16>)> {
+        let labels = || order.iter().map(|&i| self.train_labels[i as usize]);
+        let mut images = vec![0.0; order.len() * self.image];
+        match &self.images {
+            Images::Small { train, source, .. } => {
+                threads::each_chunk(&mut images, self.image, |at, out| {
+                    let index = order[at] as usize;
+                    if source.varies() {
+                        source.view(index, choices).write(&source.pixels, source.shape, out);
+                    } else {
+                        out.copy_from_slice(&train[index * self.image..(index + 1) * self.image]);
+                    }
+                });
+                Ok((images, labels().collect()))
+            }
+            Images::Photographs(streamed) => {
+                let labels: Vec<u16> = labels().collect();
+                self.decoded(images, labels, |at, out| streamed.train(order[at] as usize, choices.epoch, out))
+            }
+        }
+    }
+
+    /// The training images `order` as they are in this epoch, for a network that keeps them, and their labels; `None`
+    /// where it does not.
+    pub fn views(&self, order: &[u32], choices: &Choices) -> Option<(Vec<View>, Vec<u16>)> {
+        let Images::Small { source, .. } = &self.images else { return None };
+        let view = |&index: &u32| source.view(index as usize, choices);
+        let labels = order.iter().map(|&i| self.train_labels[i as usize]);
+        source.kept.then(|| (order.iter().map(view).collect(), labels.collect()))
+    }
+
+    /// Fills `images` by `write` and leaves out those for which it says `false`.
+    ///
+    /// Errors: that of the first image that has one.
+    fn decoded(
+        &self,
+        mut images: Vec<f32>,
+        mut labels: Vec<u16>,
+        write: impl Fn(usize, &mut [f32]) -> Result<bool> + Sync,
+    ) -> Result<(Vec<f32>, Vec<u16>)> {
+        let mut there = vec![false; labels.len()];
+        let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+        let places: Vec<_> = images.chunks_exact_mut(self.image).zip(&mut there).enumerate().collect();
+        threads::each_item(places, |(at, (out, there))| match write(at, out) {
+            Ok(written) => *there = written,
+            Err(error) => {
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+                    *failed = Some((at, error));
+                }
+            }
+        });
+        if let Some((_, error)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        if there.contains(&false) {
+            let kept = images.chunks_exact(self.image).zip(&there).filter(|(_, there)| **there);
+            images = kept.flat_map(|(image, _)| image.iter().copied()).collect();
+            let mut there = there.iter();
+            labels.retain(|_| there.next() == Some(&true));
+        }
+        Ok((images, labels))
+    }
+
+    /// Accuracy on the whole training set, as trained on: with its corruption, without random changes.
+    ///
+    /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
+    pub fn train_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
+        match &self.images {
+            Images::Small { train, .. } => self.small(network, train, &self.train_labels, team),
+            Images::Photographs(s) => self.streamed(network, s, (&self.train_labels, Place::Train), team),
+        }
+    }
+
+    /// Accuracy on the test set.
+    ///
+    /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
+    pub fn test_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
+        match &self.images {
+            Images::Small { test, .. } => self.small(network, test, &self.test_labels, team),
+            Images::Photographs(s) => self.streamed(network, s, (&self.test_labels, Place::Test), team),
+        }
+    }
+
+    fn small(
+        &self,
+        network: &dyn Network,
+        images: &[f32],
+        labels: &[u16],
+        team: Option<&dyn Team>,
+    ) -> Result<Accuracy> {
+        const AT_ONCE: usize = 250;
+        let (rank, size) = places(team);
+        let mut correct = 0;
+        let parts = images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE));
+        threads::awake(|| -> Result<()> {
+            for (images, labels) in parts.skip(rank).step_by(size) {
+                let scores = network.logits(images.to_vec())?;
+                correct += count_correct(&scores, labels, scores.len() / labels.len());
+            }
+            Ok(())
+        })?;
+        let correct = together(team, [correct as f64])[0];
+        Ok(Accuracy { top1: correct / labels.len() as f64, top5: None })
+    }
+
+    fn streamed(
+        &self,
+        network: &dyn Network,
+        streamed: &Streamed,
+        (labels, place): (&[u16], fn(usize) -> Place),
+        team: Option<&dyn Team>,
+    ) -> Result<Accuracy> {
+        const AT_ONCE: usize = 50;
+        let (rank, size) = places(team);
+        let (mut correct, mut among_five, mut seen) = (0, 0, 0);
+        threads::awake(|| -> Result<()> {
+            for (part, labels) in labels.chunks(AT_ONCE).enumerate().skip(rank).step_by(size) {
+                let images = vec![0.0; labels.len() * self.image];
+                let (images, labels) = self.decoded(images, labels.to_vec(), |at, out| {
+                    streamed.central(place(part * AT_ONCE + at), out)
+                })?;
+                if labels.is_empty() {
+                    continue;
+                }
+                let scores = network.logits(images)?;
+                let classes = scores.len() / labels.len();
+                correct += count_correct(&scores, &labels, classes);
+                among_five += count_top(5, &scores, &labels, classes);
+                seen += labels.len();
+            }
+            Ok(())
+        })?;
+        let [correct, among_five, seen] = together(team, [correct, among_five, seen].map(|n| n as f64));
+        let share = |count: f64| count / seen.max(1.0);
+        Ok(Accuracy { top1: share(correct), top5: Some(share(among_five)) })
+    }
+}
+
+/// This process's number and how many there are: of several, each classifies some of the images.
+fn places(team: Option<&dyn Team>) -> (usize, usize) {
+    team.map_or((0, 1), |team| (team.rank(), team.size()))
+}
+
+/// Counts summed up over all processes.
+fn together<const N: usize>(team: Option<&dyn Team>, counts: [f64; N]) -> [f64; N] {
+    let Some(team) = team else { return counts };
+    let sums = total(team, &counts);
+    std::array::from_fn(|i| sums[i])
+}

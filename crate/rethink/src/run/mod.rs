@@ -1,0 +1,23 @@
+//! Training runs: what a run is, how it goes, and what is recorded of it.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`config`] | every choice that can change a run's numbers, and the key made of them |
+//! | [`appendix_a`] | the paper's setting of each network |
+//! | [`examples`] | a run's images and labels, ready for the network |
+//! | [`train`] | the training loop: frames, checkpoints, resuming |
+//! | `ending` | when a run ends |
+//! | [`history`] | where the parts of a run were trained |
+//! | [`provenance`] | what is recorded beside the numbers: code, host, versions |
+//! | [`tensorboard`] | curves while a run goes |
+//! | [`strict`] | records that are read whole or not at all |
+
+pub mod appendix_a;
+pub mod config;
+pub(crate) mod ending;
+pub mod examples;
+pub mod history;
+pub mod provenance;
+pub mod strict;
+pub mod tensorboard;
+pub mod train;

@@ -1,0 +1,178 @@
+//! What a notebook's cell shows of values that are no figures or tables by themselves: frames, runs, several figures or
+//! tables at once.
+//!
+//! The kernel shows one thing of each kind a cell, so several figures become one picture, and figures beside tables one
+//! piece of HTML. A cell ends in the value: `frame`, `runs[0]`, or `vec![study.show("fig1b")?, study.show("fig1c")?]`.
+
+use crate::paper::Product;
+use crate::store::Run;
+use crate::{Error, Result};
+use polars::prelude::{AnyValue, DataFrame};
+use rethink_plot::tables::{Align, Table};
+use rethink_plot::{self, Drawing, export};
+use std::fmt::Write;
+
+/// Shown as a cell's last value. evcxr calls `evcxr_display` where it finds the method.
+pub trait Show {
+    /// Writes each form of the value, for a browser and in plain text, to the kernel.
+    fn evcxr_display(&self);
+}
+
+/// Rows of a frame that are shown from its start and from its end.
+const ENDS: usize = 8;
+/// Points between two figures.
+const GAP: f64 = 10.0;
+
+/// A loop at the end of a cell is no value to show.
+impl Show for () {
+    fn evcxr_display(&self) {}
+}
+
+impl Show for DataFrame {
+    fn evcxr_display(&self) {
+        match table(self) {
+            Ok(table) => table.evcxr_display(),
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+}
+
+impl Show for Run {
+    fn evcxr_display(&self) {
+        // The title has the time; a column of it differs from one execution to the next.
+        match table(&self.frame.drop_many(["seconds"])) {
+            Ok(mut table) => {
+                table.title = crate::study::summary(&self.record);
+                table.evcxr_display();
+            }
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+}
+
+impl Show for Vec<Product> {
+    fn evcxr_display(&self) {
+        self[..].evcxr_display();
+    }
+}
+
+impl Show for [Product] {
+    fn evcxr_display(&self) {
+        let drawings: Vec<&Drawing> = self.iter().filter_map(figure).collect();
+        let text: Vec<String> = self.iter().map(plain).collect();
+        evcxr_runtime::mime_type("text/plain").text(text.join("\n"));
+        if drawings.len() < self.len() {
+            evcxr_runtime::mime_type("text/html").text(html(self));
+            return;
+        }
+        let (svg, width, height) = together(&drawings);
+        let family = drawings.first().map_or(export::Family::Sans, |drawing| drawing.style.family);
+        rethink_plot::drawing::display(&svg, (width, height), family);
+    }
+}
+
+fn figure(product: &Product) -> Option<&Drawing> {
+    match product {
+        Product::Figure(drawing) => Some(drawing),
+        Product::Table(_) => None,
+    }
+}
+
+fn plain(product: &Product) -> String {
+    match product {
+        Product::Figure(drawing) => format!("{}: {}", drawing.id, drawing.caption),
+        Product::Table(table) => table.text(),
+    }
+}
+
+/// Figures and tables in their order, below each other.
+pub fn html(products: &[Product]) -> String {
+    let mut out = String::new();
+    for product in products {
+        match product {
+            Product::Figure(drawing) => {
+                let (svg, ..) = together(&[drawing]);
+                let _ = writeln!(out, "<div style=\"background:white;display:inline-block\">{svg}</div><br>");
+            }
+            Product::Table(table) => out += &table.html(),
+        }
+    }
+    out
+}
+
+/// One SVG of several, two side by side; its width and height in inches.
+pub fn together(drawings: &[&Drawing]) -> (String, f64, f64) {
+    let mut placed = String::new();
+    let (mut wide, mut y) = (0.0f64, 0.0);
+    for row in drawings.chunks(2) {
+        let (mut x, mut high) = (0.0, 0.0f64);
+        for drawing in row {
+            let (width, height) = (drawing.width * 72.0, drawing.height * 72.0);
+            let size = format!("width=\"{:.4}in\" height=\"{:.4}in\"", drawing.width, drawing.height);
+            let place = format!("x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\"");
+            placed += &drawing.svg.replacen(&size, &place, 1);
+            x += width + GAP;
+            high = high.max(height);
+        }
+        wide = wide.max(x - GAP);
+        y += high + GAP;
+    }
+    let high = (y - GAP).max(1.0);
+    let (width, height) = (wide / 72.0, high / 72.0);
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.4}in\" height=\"{height:.4}in\" \
+         viewBox=\"0 0 {wide:.2} {high:.2}\">{placed}</svg>"
+    );
+    (svg, width, height)
+}
+
+/// A frame's first and last rows, with as many digits as tell values apart.
+///
+/// Errors: [`Error::Frame`].
+pub fn table(frame: &DataFrame) -> Result<Table> {
+    let rows = frame.height();
+    let title = format!("{rows} rows, {} columns", frame.width());
+    let mut table = Table::new("frame", &title, &[]);
+    let all = rows <= 2 * ENDS + 1;
+    let shown: Vec<Option<usize>> = if all {
+        (0..rows).map(Some).collect()
+    } else {
+        (0..ENDS).map(Some).chain([None]).chain((rows - ENDS..rows).map(Some)).collect()
+    };
+    table.rows = vec![Vec::new(); shown.len()];
+    for column in frame.columns() {
+        table.header.push(column.name().to_string());
+        table.align.push(Align::of(column.dtype()));
+        for (row, cells) in shown.iter().zip(&mut table.rows) {
+            cells.push(match row {
+                None => "\u{2026}".into(),
+                Some(row) => value(column.get(*row).map_err(Error::frame("show the frame"))?),
+            });
+        }
+    }
+    Ok(table)
+}
+
+fn value(value: AnyValue) -> String {
+    match value {
+        AnyValue::Null => String::new(),
+        AnyValue::Float32(v) => number(f64::from(v)),
+        AnyValue::Float64(v) => number(v),
+        AnyValue::Boolean(v) => String::from(if v { "yes" } else { "no" }),
+        AnyValue::String(v) => v.to_string(),
+        AnyValue::StringOwned(v) => v.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Five significant digits; very large and very small numbers with an exponent.
+fn number(v: f64) -> String {
+    if v == 0.0 || !v.is_finite() {
+        return v.to_string();
+    }
+    if !(1e-4..1e7).contains(&v.abs()) {
+        return format!("{v:.4e}");
+    }
+    let digits = (4 - v.abs().log10().floor() as i32).clamp(0, 8) as usize;
+    format!("{v:.digits$}")
+}

@@ -1,0 +1,875 @@
+//! Finished runs: one Parquet file each, named by the key of its configuration.
+//!
+//! A file's rows are the run's frame; its key-value metadata holds the [`Record`] as JSON. A run in
+//! progress has a folder `KEY.partial` beside it; its curves as TensorBoard's event files lie in `tensorboard/`.
+//! A measurement is a file `KEY.measured.parquet` of the same kind; one in progress, `KEY.unfinished`. A finished run is never computed again and never
+//! overwritten.
+//!
+//! Every reader compares a file's name with the key of what is in it, and refuses records with fields or of a schema that it does
+//! not know. Other files that lie there (copies that synchronising programs make, damaged ones, one's own) are passed over, and named
+//! on standard error, once each.
+
+mod origin;
+
+use crate::data::Dataset;
+use crate::data::imagenet::LeftOut;
+use crate::measure::unfinished::Unfinished;
+use crate::measure::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
+use crate::run::config::{RunConfig, Scale};
+use crate::run::history::{Origin, Sitting};
+use crate::run::provenance::Provenance;
+use crate::run::tensorboard::Events;
+use crate::run::train::{Checkpoint, Ending, Progress, Row, Trained, check, train};
+use crate::run::{config, strict};
+use crate::{Error, Result};
+use origin::Taken;
+use polars::prelude::*;
+use polars_io::SerReader;
+use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
+use rethink_nn::device::Device;
+use rethink_nn::models::ModelKind;
+use rethink_nn::text::hex;
+use rethink_plot::files;
+use rethink_plot::files::remove_if_there;
+use rethink_plot::frames::{column, find, unindexed};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// What is known of a finished run beside its frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Every choice that can change the numbers.
+    pub config: RunConfig,
+    /// The scale it was run for. Not part of the key: equal configurations are one run.
+    pub scale: Scale,
+    /// How it ended.
+    pub ending: Ending,
+    /// Trained numbers of the model.
+    pub parameters: usize,
+    /// Epochs run.
+    pub epochs: u32,
+    /// Accuracy on the whole training set at the end, 0 to 1.
+    pub train_accuracy: Option<f64>,
+    /// Accuracy on the test set at the end, 0 to 1.
+    pub test_accuracy: Option<f64>,
+    /// Top-5 accuracy on the whole training set at the end; of photographs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_top5: Option<f64>,
+    /// Top-5 accuracy on the test set at the end; of photographs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_top5: Option<f64>,
+    /// Files of the data set that are no photographs and were left out, known before the first step; `None` where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+    /// Seconds of training and evaluation.
+    pub seconds: f64,
+    /// Classes of the data set; absent in records of earlier versions ([`Record::classes`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+    /// SHA-256 of the frame without `seconds`: equal for equal runs.
+    pub digest: String,
+    /// Code, libraries, machine: of the last of its sittings; of the program that wrote this, where that is not recorded.
+    pub provenance: Provenance,
+    /// Every sitting of the run, with what each was trained on; none in files from before they were kept, of which
+    /// `provenance` says the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sittings: Vec<Sitting>,
+    /// The run that its first epochs, or all of them, were taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+impl Record {
+    /// How the run ended: "fitted (5 epochs)" after so many epochs in a row with every training image right, "completed",
+    /// "diverged".
+    pub fn ended(&self) -> String {
+        match (self.ending, self.config.hyper.fitted_epochs) {
+            (Ending::Fitted, 1) => "fitted (1 epoch)".into(),
+            (Ending::Fitted, epochs) => format!("fitted ({epochs} epochs)"),
+            (Ending::Completed, _) => "completed".into(),
+            (Ending::Diverged, _) => "diverged".into(),
+        }
+    }
+}
+
+impl Record {
+    /// Classes of the data set. Records of earlier versions do not say; their small images had ten, and so has Imagenette.
+    pub fn classes(&self) -> Option<usize> {
+        let photographs = [ModelKind::InceptionV3, ModelKind::InceptionV3Aux].contains(&self.config.model);
+        let known = match (photographs, self.config.data.name.as_str()) {
+            (false, _) | (true, "imagenette") => Some(10),
+            (true, "imagenet") => Some(1_000),
+            _ => None,
+        };
+        self.classes.or(known)
+    }
+
+    /// Error of guessing among the classes, 0 to 1.
+    pub fn error_of_guessing(&self) -> Option<f64> {
+        self.classes().map(|classes| 1.0 - 1.0 / classes as f64)
+    }
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What is known of it.
+    pub record: Record,
+    /// `step` u32, `epoch` u32, `loss`, `batch_accuracy`, `train_accuracy` (nulls), `test_accuracy`
+    /// (nulls), `learning_rate`, `seconds`: f64; of photographs also `train_top5` and `test_top5` (nulls). See
+    /// [`Row`].
+    pub frame: DataFrame,
+}
+
+/// Training accuracy from which a network counts as fitted: the paper's networks that do end between 99.3 and 100 %
+/// (table 1), MLP 1x512 on random labels the lowest.
+pub const FITTED: f64 = 0.99;
+
+impl Run {
+    /// The column `name`, in any cell: see [`frames`](rethink_plot::frames).
+    ///
+    /// Errors: [`Error::Frame`] for an absent column.
+    pub fn column(&self, name: &str) -> Result<&Column> {
+        Ok(column(&self.frame, name)?)
+    }
+
+    /// The frame's rows.
+    pub(crate) fn rows(&self) -> Result<Vec<Row>> {
+        rows(&self.frame).map_err(Error::frame("read the run's rows"))
+    }
+
+    /// The largest value of the column `name` along the run; `None` where it has no numbers.
+    pub(crate) fn best(&self, name: &str) -> Option<f64> {
+        let values = self.column(name).ok()?.f64().ok()?;
+        values.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))))
+    }
+
+    /// The first epoch with a training accuracy (of its batches, or of the whole set at its end) of at least
+    /// [`FITTED`]; `None` if there is none.
+    pub fn fitted_at(&self) -> Option<u32> {
+        let column = |name: &str| self.column(name).ok()?.f64().ok();
+        let (batches, whole) = (column("batch_accuracy")?, column("train_accuracy")?);
+        let epoch = self.column("epoch").ok()?.u32().ok()?;
+        let mut rows = batches.iter().zip(whole.iter()).zip(epoch.iter());
+        rows.find(|((batches, whole), _)| [*batches, *whole].into_iter().flatten().any(|a| a >= FITTED))?.1
+    }
+
+    /// The first step whose interval has an average loss of at most `loss`, in nats.
+    pub fn steps_to(&self, loss: f64) -> Option<u32> {
+        let losses = self.column("loss").ok()?.f64().ok()?;
+        let steps = self.column("step").ok()?.u32().ok()?;
+        losses.iter().zip(steps.iter()).find(|(l, _)| l.is_some_and(|l| l <= loss))?.1
+    }
+}
+
+/// A file in a store that is no run or measurement of it, or cannot be told to be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Why it does not count.
+    pub reason: String,
+}
+
+/// What [`Store::contents`] finds.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Every finished run, by key.
+    pub runs: Vec<Run>,
+    /// Every finished measurement, by key.
+    pub measured: Vec<Measured>,
+    /// Files beside them, by name.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A folder of runs.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// What [`Store::run`] tells its caller.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The run is in the store already.
+    Found(&'a Record),
+    /// Another process is at this run; waiting for it.
+    Waiting,
+    /// An epoch ended.
+    Epoch(&'a Row),
+    /// The run is contained in another one, which went on: it is taken from there, without training.
+    Taken(&'a Record),
+    /// The run begins with the epochs of another one, which goes on; the others are trained.
+    Begun(&'a Origin),
+    /// Another run that may contain this one could not be read; why.
+    PassedOver(&'a str),
+}
+
+/// Seconds between two checkpoints of a run, where not [`CHECKPOINT_EVERY`].
+pub const CHECKPOINT_VARIABLE: &str = "RETHINK_CHECKPOINT";
+/// Seconds between two checkpoints of a run: what a killed one loses at most, besides an epoch.
+pub const CHECKPOINT_EVERY: f64 = 20.0;
+
+fn checkpoint_every() -> Result<Duration> {
+    let set = std::env::var(CHECKPOINT_VARIABLE).ok().filter(|text| !text.is_empty());
+    let Some(text) = set else { return Ok(Duration::from_secs_f64(CHECKPOINT_EVERY)) };
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| Error::argument(CHECKPOINT_VARIABLE, format!("{text:?} is no number of seconds")))
+}
+
+const METADATA: &str = "rethink";
+/// A measurement's file ends in this, a run's in `.parquet` alone.
+const MEASURED: &str = ".measured.parquet";
+
+impl Store {
+    /// The store in `folder`, which is created with the first run.
+    pub fn new(folder: impl Into<PathBuf>) -> Store {
+        Store { folder: folder.into() }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the run named `key` lies, or will.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.parquet"))
+    }
+
+    /// The folder of the unfinished run named `key`.
+    pub(crate) fn partial(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.partial"))
+    }
+
+    /// The folder of the TensorBoard event file of `config`, kept after the run.
+    pub fn events(&self, config: &RunConfig) -> PathBuf {
+        let name = format!("{}-{}-{}", config.model, config.corruption, config.key()).replace(':', "-");
+        self.folder.join("tensorboard").join(name)
+    }
+
+    /// The finished run of `config`, if there is one; a file of its name that is damaged or another run is passed over, as by
+    /// [`Store::contents`].
+    ///
+    /// Errors: [`Error::Io`] for a file that cannot be read, [`Error::Later`] for one that a later version wrote.
+    pub fn get(&self, config: &RunConfig) -> Result<Option<Run>> {
+        self.found(&self.path(&config.key()), read)
+    }
+
+    fn found<T>(&self, path: &Path, read: fn(&Path) -> Result<T>) -> Result<Option<T>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        match read(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(error @ (Error::Io { .. } | Error::Later { .. })) => Err(error),
+            Err(error) => {
+                warn(&PassedOver::because(path, &error));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Moves away what lies at `path` and has been passed over, so that nothing is overwritten.
+    fn set_aside(&self, path: &Path) -> Result<()> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let mut aside = (1u32..).map(|n| path.with_added_extension(format!("passed-over-{n}")));
+        let aside =
+            aside.find(|aside| !aside.exists()).unwrap_or_else(|| path.with_added_extension("passed-over"));
+        fs::rename(path, &aside).map_err(Error::io("move away", path))?;
+        eprintln!("warning: {} is kept as {}", path.display(), aside.display());
+        Ok(())
+    }
+
+    /// The finished run of `config`: from the store, or trained on `data` and put there. Goes on from
+    /// a checkpoint where an earlier attempt left one. Two processes that want the same run train it
+    /// once. A run that stops when fitted is taken from one that went on ([`Record::origin`]), as far as the store has
+    /// such a run, finished or not.
+    ///
+    /// Errors: those of [`train`], and I/O errors naming the file.
+    pub fn run(
+        &self,
+        config: &RunConfig,
+        data: &Dataset,
+        scale: Scale,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Run> {
+        // Before anything is written for it.
+        if !self.path(&config.key()).exists() {
+            check(config, data)?;
+        }
+        self.run_by(config, scale, on_event, &mut |progress| train(config, data, progress))
+    }
+
+    /// The same where `training` trains `config`, in its own way.
+    ///
+    /// Errors: those of `training`, I/O errors naming the file, [`Error::Argument`] for a [`CHECKPOINT_VARIABLE`] that is
+    /// no number.
+    pub fn run_by(
+        &self,
+        config: &RunConfig,
+        scale: Scale,
+        on_event: &mut dyn FnMut(Event),
+        training: &mut dyn FnMut(Progress) -> Result<Option<Trained>>,
+    ) -> Result<Run> {
+        let key = config.key();
+        let partial = self.partial(&key);
+        if let Some(run) = self.get(config)? {
+            on_event(Event::Found(&run.record));
+            // Left by a process that was killed between the run's last two steps.
+            if partial.exists() {
+                remove_folder_if_there(&partial)?;
+                remove_if_there(&self.folder.join(format!("{key}.lock")))?;
+            }
+            return Ok(run);
+        }
+        fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
+        let lock = self.folder.join(format!("{key}.lock"));
+        let held = File::create(&lock).map_err(Error::io("create the run's lock", &lock))?;
+        if held.try_lock().is_err() {
+            on_event(Event::Waiting);
+            held.lock().map_err(Error::io("wait for the run's lock", &lock))?;
+        }
+        // Another may have finished it since the first look, whether this one had to wait or not.
+        if let Some(run) = self.get(config)? {
+            on_event(Event::Found(&run.record));
+            remove_folder_if_there(&partial)?;
+            remove_if_there(&lock)?;
+            return Ok(run);
+        }
+        self.set_aside(&self.path(&key))?;
+        let own = Checkpoint::new(partial.clone(), key.clone());
+        // An unreadable checkpoint of its own is an error, which training tells.
+        let far = own.epoch().unwrap_or(u32::MAX);
+        match origin::find(self, config, far, &mut |why| on_event(Event::PassedOver(&why)))? {
+            Some(Taken::Whole(trained, provenance)) => {
+                Events::create(&self.events(config), &trained.rows)?;
+                let mut run = finish(config, scale, &trained)?;
+                if let Some(provenance) = provenance {
+                    run.record.provenance = *provenance;
+                }
+                let run = self.publish(run)?;
+                on_event(Event::Taken(&run.record));
+                remove_folder_if_there(&partial)?;
+                remove_if_there(&lock)?;
+                return Ok(run);
+            }
+            Some(Taken::Beginning(origin, checkpoint)) => {
+                on_event(Event::Begun(&origin));
+                // Another program's log and sittings are those of other epochs.
+                remove_folder_if_there(&partial)?;
+                own.keep(&checkpoint)?;
+            }
+            None => {}
+        }
+        fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
+        let mut on_epoch = |row: &Row| on_event(Event::Epoch(row));
+        let progress = Progress {
+            folder: Some(partial.clone()),
+            events: Some(self.events(config)),
+            checkpoint_every: checkpoint_every()?,
+            on_epoch: &mut on_epoch,
+            leave_after: None,
+        };
+        let trained =
+            training(progress)?.ok_or_else(|| Error::argument("training run", "left before its end"))?;
+        let run = self.publish(finish(config, scale, &trained)?)?;
+        remove_folder_if_there(&partial)?;
+        // The lock file goes last; whoever waits on it finds the finished run.
+        remove_if_there(&lock)?;
+        Ok(run)
+    }
+
+    /// Every finished run, by key. What else lies there is passed over with a warning.
+    ///
+    /// Errors: [`Error::Io`] where the folder cannot be listed.
+    pub fn all(&self) -> Result<Vec<Run>> {
+        let (runs, passed_over) = self.read_all("list the runs", Kind::Runs, read)?;
+        passed_over.iter().for_each(warn);
+        Ok(runs)
+    }
+
+    /// Every finished measurement, by key. What else lies there is passed over with a warning.
+    ///
+    /// Errors: as for [`Store::all`].
+    pub fn measurements(&self) -> Result<Vec<Measured>> {
+        let (measured, passed_over) =
+            self.read_all("list the measurements", Kind::Measurements, read_measured)?;
+        passed_over.iter().for_each(warn);
+        Ok(measured)
+    }
+
+    /// Everything in the store, and what is passed over; nothing is printed.
+    ///
+    /// Errors: as for [`Store::all`].
+    pub fn contents(&self) -> Result<Contents> {
+        let (runs, mut passed_over) = self.read_all("list the runs", Kind::Runs, read)?;
+        let (measured, more) = self.read_all("list the measurements", Kind::Measurements, read_measured)?;
+        passed_over.extend(more);
+        passed_over.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Contents { runs, measured, passed_over })
+    }
+
+    /// Names on standard error the files that by their names are no runs and no measurements, once each. For commands that look for
+    /// runs by their keys and never see the others.
+    ///
+    /// Errors: as for [`Store::all`].
+    pub fn warn_of_others(&self) -> Result<()> {
+        let others = self.files("list the runs")?.into_iter().filter(|path| key_in_name(path).is_none());
+        others.map(|path| PassedOver { reason: unnamed(&path), path }).for_each(|other| warn(&other));
+        Ok(())
+    }
+
+    fn read_all<T>(
+        &self,
+        operation: &'static str,
+        kind: Kind,
+        read: fn(&Path) -> Result<T>,
+    ) -> Result<(Vec<T>, Vec<PassedOver>)> {
+        let (mut all, mut passed_over) = (Vec::new(), Vec::new());
+        let mut paths = self.files(operation)?;
+        paths.retain(|path| Kind::of(path) == kind);
+        for path in paths {
+            match read(&path) {
+                Ok(one) => all.push(one),
+                // Removed since the folder was listed.
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => passed_over.push(PassedOver::because(&path, &error)),
+            }
+        }
+        Ok((all, passed_over))
+    }
+
+    fn files(&self, operation: &'static str) -> Result<Vec<PathBuf>> {
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(Error::io(operation, &self.folder))? {
+            let path = entry.map_err(Error::io(operation, &self.folder))?.path();
+            if path.extension().is_some_and(|e| e == "parquet") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Where the measurement named `key` lies, or will.
+    pub fn measured_path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}{MEASURED}"))
+    }
+
+    /// The finished measurement, if there is one.
+    ///
+    /// Errors: as for [`Store::get`].
+    pub fn get_measured(&self, measurement: &Measurement) -> Result<Option<Measured>> {
+        self.found(&self.measured_path(&measurement.key()), read_measured)
+    }
+
+    /// The finished measurement: from the store, or made on `data` and put there. A killed one goes
+    /// on as [`Measurement::measure`] says, or starts over; two processes that want the same one make it once. `say` gets lines of progress. The flag says
+    /// whether it was made now.
+    ///
+    /// Errors: those of [`Measurement::measure`], and I/O errors naming the file.
+    pub fn measure(
+        &self,
+        measurement: &Measurement,
+        data: &Dataset,
+        scale: Scale,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(Measured, bool)> {
+        let key = measurement.key();
+        let path = self.folder.join(format!("{key}.unfinished"));
+        let mut unfinished = Unfinished::new(path, key.clone(), checkpoint_every()?);
+        if let Some(measured) = self.get_measured(measurement)? {
+            // Left by a process that was killed between the measurement's last two steps. A folder may be read-only.
+            if unfinished.is_there() {
+                unfinished.remove()?;
+            }
+            return Ok((measured, false));
+        }
+        fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
+        let lock = self.folder.join(format!("{key}.lock"));
+        let held = File::create(&lock).map_err(Error::io("create the measurement's lock", &lock))?;
+        if held.try_lock().is_err() {
+            say("another process is measuring it, waiting");
+            held.lock().map_err(Error::io("wait for the measurement's lock", &lock))?;
+        }
+        if let Some(measured) = self.get_measured(measurement)? {
+            remove_if_there(&lock)?;
+            return Ok((measured, false));
+        }
+        self.set_aside(&self.measured_path(&key))?;
+        let started = Instant::now();
+        let frame = measurement.measure(data, Some(&mut unfinished), say)?;
+        let record = MeasuredRecord {
+            measurement: measurement.clone(),
+            scale,
+            seconds: unfinished.earlier + started.elapsed().as_secs_f64(),
+            digest: frame_digest(&frame)?,
+            provenance: Provenance::on(measurement.device(data)?)?,
+        };
+        let json = serde_json::to_string(&record).expect("plain values are JSON");
+        let path = self.measured_path(&key);
+        let mut measured = Measured { record, frame };
+        if !write_new(&path, &measured.frame, &json)? {
+            match self.get_measured(measurement)? {
+                Some(there) => measured = there,
+                None => {
+                    self.set_aside(&path)?;
+                    write_new(&path, &measured.frame, &json)?;
+                }
+            }
+        }
+        unfinished.remove()?;
+        remove_if_there(&lock)?;
+        Ok((measured, true))
+    }
+
+    /// Puts a finished run into the store. One that came there meanwhile (the store was deleted and made again, and with it
+    /// the lock) is not overwritten: it is the run.
+    fn publish(&self, run: Run) -> Result<Run> {
+        let path = self.path(&run.record.config.key());
+        let json = serde_json::to_string(&run.record).expect("plain values are JSON");
+        if write_new(&path, &run.frame, &json)? {
+            return Ok(run);
+        }
+        if let Some(there) = self.get(&run.record.config)? {
+            return Ok(there);
+        }
+        self.set_aside(&path)?;
+        write_new(&path, &run.frame, &json)?;
+        Ok(run)
+    }
+}
+
+/// What a file's name says that it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Runs,
+    Measurements,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Kind {
+        if path.to_string_lossy().ends_with(MEASURED) { Kind::Measurements } else { Kind::Runs }
+    }
+}
+
+impl PassedOver {
+    fn because(path: &Path, error: &Error) -> PassedOver {
+        let reason = match error {
+            Error::Format { problem, .. } | Error::Later { problem, .. } => problem.clone(),
+            Error::Io { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        // What a name tells comes first: a copy of a run is whole.
+        let reason = if key_in_name(path).is_none() { unnamed(path) } else { reason };
+        PassedOver { path: path.to_path_buf(), reason }
+    }
+}
+
+impl std::fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is passed over: {}", self.path.display(), self.reason)
+    }
+}
+
+/// The key that a file is named by: 16 hexadecimal digits before `.parquet` or `.measured.parquet`.
+fn key_in_name(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    let key = name.strip_suffix(MEASURED).or_else(|| name.strip_suffix(".parquet"))?;
+    let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    (key.len() == 16 && key.bytes().all(digit)).then_some(key)
+}
+
+/// Why a file whose name is no key does not count.
+fn unnamed(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let digits = |part: &&str| part.len() == 16 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    match name.split(|c: char| !c.is_ascii_alphanumeric()).find(digits) {
+        Some(key) => format!("its name is not that of a run; a copy of {key}, or a part of one"),
+        None => "its name is not that of a run".into(),
+    }
+}
+
+/// Says what is passed over, once for each file.
+fn warn(passed_over: &PassedOver) {
+    static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if said.insert(passed_over.path.clone()) {
+        eprintln!("warning: {passed_over}");
+    }
+}
+
+/// Removes the folder of an unfinished run.
+fn remove_folder_if_there(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove the run's folder", folder)(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The run that training gave, with its record.
+pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run> {
+    let frame = frame(&trained.rows)?;
+    let last = trained.rows.last().ok_or_else(|| Error::argument("finish a run", "it has no rows"))?;
+    Ok(Run {
+        record: Record {
+            config: config.clone(),
+            scale,
+            ending: trained.ending,
+            parameters: trained.parameter_count,
+            epochs: last.epoch,
+            train_accuracy: last.train_accuracy,
+            test_accuracy: last.test_accuracy,
+            train_top5: last.train_top5,
+            test_top5: last.test_top5,
+            left_out: trained.left_out,
+            seconds: last.seconds,
+            classes: trained.classes,
+            digest: digest(&trained.rows),
+            provenance: match trained.history.latest() {
+                Some(provenance) => provenance.clone(),
+                None => Provenance::on(Device::current()?)?,
+            },
+            sittings: trained.history.sittings.clone(),
+            origin: trained.history.origin.clone(),
+        },
+        frame,
+    })
+}
+
+/// SHA-256 of everything in `rows` but `seconds`.
+pub fn digest(rows: &[Row]) -> String {
+    let mut hash = Sha256::new();
+    let bits = |v: Option<f64>| v.map_or(u64::MAX, f64::to_bits);
+    for r in rows {
+        hash.update(r.step.to_le_bytes());
+        hash.update(r.epoch.to_le_bytes());
+        let values =
+            [Some(r.loss), Some(r.batch_accuracy), r.train_accuracy, r.test_accuracy, Some(r.learning_rate)];
+        for value in values {
+            hash.update(bits(value).to_le_bytes());
+        }
+        for value in [r.train_top5, r.test_top5].into_iter().flatten() {
+            hash.update(value.to_bits().to_le_bytes());
+        }
+    }
+    hex(&hash.finalize())
+}
+
+fn frame(rows: &[Row]) -> Result<DataFrame> {
+    let column = |name: &str, value: fn(&Row) -> f64| {
+        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
+    };
+    let optional = |name: &str, value: fn(&Row) -> Option<f64>| {
+        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
+    };
+    let mut columns = vec![
+        Column::new("step".into(), rows.iter().map(|r| r.step).collect::<Vec<_>>()),
+        Column::new("epoch".into(), rows.iter().map(|r| r.epoch).collect::<Vec<_>>()),
+        column("loss", |r| r.loss),
+        column("batch_accuracy", |r| r.batch_accuracy),
+        optional("train_accuracy", |r| r.train_accuracy),
+        optional("test_accuracy", |r| r.test_accuracy),
+        column("learning_rate", |r| r.learning_rate),
+        column("seconds", |r| r.seconds),
+    ];
+    if rows.iter().any(|r| r.test_top5.is_some()) {
+        columns.push(optional("train_top5", |r| r.train_top5));
+        columns.push(optional("test_top5", |r| r.test_top5));
+    }
+    DataFrame::new(rows.len(), columns).map_err(Error::frame("build the run's frame"))
+}
+
+/// Writes a result where there is none; false where there is a file, which stays as it is.
+fn write_new(path: &Path, frame: &DataFrame, json: &str) -> Result<bool> {
+    match files::write_new(path, &sealed(frame, json.into())?) {
+        Err(rethink_plot::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            Ok(false)
+        }
+        written => Ok(written.map(|()| true)?),
+    }
+}
+
+/// A store's file: `frame` with a record.
+fn sealed(frame: &DataFrame, json: String) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(METADATA.into(), json)])))
+        .finish(&mut frame.clone())
+        .map_err(Error::frame("write the run"))?;
+    Ok(seal(bytes))
+}
+
+/// Before a Parquet file's footer: these bytes, and the SHA-256 of all others. Readers of Parquet go by the offsets in the
+/// footer and never see them. polars, given damaged lengths, asks for exabytes and ends the process.
+const SEAL: &[u8; 16] = b"rethink sha256: ";
+const SEALED: usize = SEAL.len() + 32;
+
+/// Where the footer of a Parquet file begins.
+fn footer(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.len().checked_sub(8)?;
+    let (length, magic) = bytes[end..].split_at(4);
+    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+    end.checked_sub(length).filter(|_| magic == b"PAR1")
+}
+
+fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(at) = footer(&bytes) {
+        let sum = Sha256::digest(&bytes);
+        bytes.splice(at..at, SEAL.iter().copied().chain(sum));
+    }
+    bytes
+}
+
+/// Whether the file is to the byte what was written.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some((before, after)) = footer(bytes).map(|at| bytes.split_at(at)) else { return false };
+    let Some((data, seal)) = before.len().checked_sub(SEALED).map(|at| before.split_at(at)) else {
+        return false;
+    };
+    let mut hash = Sha256::new();
+    hash.update(data);
+    hash.update(after);
+    seal.starts_with(SEAL) && seal[SEAL.len()..] == hash.finalize()[..]
+}
+
+/// The bytes of a store's file after `change` of its record, whole and sealed: what another version of this program might have
+/// written.
+///
+/// Errors: as for [`read`], for a file that is none.
+pub fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> Result<Vec<u8>> {
+    let operation = "change the record";
+    let (mut record, frame) = read_sealed(path, operation)?;
+    change(&mut record);
+    sealed(&frame, record.to_string())
+}
+
+/// Reads a run's file.
+///
+/// Errors: [`Error::Io`], [`Error::Format`], [`Error::Later`], all naming the file; a frame whose digest is not the record's, or a
+/// record of another end than the frame's, has been damaged; a file of another name than its configuration's key is another run's.
+pub fn read(path: &Path) -> Result<Run> {
+    let operation = "read the run";
+    let (record, frame): (Record, DataFrame) = read_frame(path, operation, ("config", config::SCHEMA))?;
+    check_name(path, operation, &record.config.key())?;
+    let damaged = |problem: &str| Error::format(operation, path, format!("{problem}: it has been damaged"));
+    let rows = rows(&frame).map_err(|e| Error::format(operation, path, e.to_string()))?;
+    if digest(&rows) != record.digest {
+        return Err(damaged("its frame is not the one that its digest is of"));
+    }
+    let last = rows.last().ok_or_else(|| damaged("it has no rows"))?;
+    let ends = [
+        (last.train_accuracy, record.train_accuracy),
+        (last.test_accuracy, record.test_accuracy),
+        (last.train_top5, record.train_top5),
+        (last.test_top5, record.test_top5),
+        (Some(f64::from(last.epoch)), Some(f64::from(record.epochs))),
+    ];
+    if ends.iter().any(|(frame, record)| frame != record) {
+        return Err(damaged("its record does not end as its frame does"));
+    }
+    Ok(Run { record, frame })
+}
+
+/// Reads a measurement's file.
+///
+/// Errors: as for [`read`].
+pub fn read_measured(path: &Path) -> Result<Measured> {
+    let operation = "read the measurement";
+    let schema = ("measurement", crate::measure::SCHEMA);
+    let (record, frame): (MeasuredRecord, DataFrame) = read_frame(path, operation, schema)?;
+    check_name(path, operation, &record.measurement.key())?;
+    if frame_digest(&frame)? != record.digest {
+        let problem = "its frame is not the one that its digest is of: it has been damaged";
+        return Err(Error::format(operation, path, problem));
+    }
+    Ok(Measured { record, frame })
+}
+
+/// The rows that [`frame`] made a frame of.
+fn rows(frame: &DataFrame) -> PolarsResult<Vec<Row>> {
+    let whole = |name: &str| find(frame, name).and_then(|c| c.u32()).cloned();
+    let numbers = |name: &str| find(frame, name).and_then(|c| c.f64()).cloned();
+    let maybe = |name: &str| if find(frame, name).is_ok() { numbers(name).map(Some) } else { Ok(None) };
+    let (steps, epochs) = (whole("step")?, whole("epoch")?);
+    let (losses, batches) = (numbers("loss")?, numbers("batch_accuracy")?);
+    let (trains, tests) = (numbers("train_accuracy")?, numbers("test_accuracy")?);
+    let (rates, seconds) = (numbers("learning_rate")?, numbers("seconds")?);
+    let (trains5, tests5) = (maybe("train_top5")?, maybe("test_top5")?);
+    let row = |i: usize| Row {
+        step: steps.get(i).unwrap_or_default(),
+        epoch: epochs.get(i).unwrap_or_default(),
+        loss: losses.get(i).unwrap_or(f64::NAN),
+        batch_accuracy: batches.get(i).unwrap_or(f64::NAN),
+        train_accuracy: trains.get(i),
+        test_accuracy: tests.get(i),
+        train_top5: trains5.as_ref().and_then(|c| c.get(i)),
+        test_top5: tests5.as_ref().and_then(|c| c.get(i)),
+        learning_rate: rates.get(i).unwrap_or(f64::NAN),
+        seconds: seconds.get(i).unwrap_or(f64::NAN),
+    };
+    Ok((0..frame.height()).map(row).collect())
+}
+
+fn check_name(path: &Path, operation: &'static str, key: &str) -> Result<()> {
+    match key_in_name(path) {
+        Some(name) if name == key => Ok(()),
+        Some(_) => {
+            Err(Error::format(operation, path, format!("under the name of another run: it holds {key}")))
+        }
+        None => Err(Error::format(operation, path, format!("its name is not that of a run: it holds {key}"))),
+    }
+}
+
+/// The record and the frame in a file, whose description is in the record's `field` and of a schema of at most `newest`.
+fn read_frame<R: Serialize + DeserializeOwned>(
+    path: &Path,
+    operation: &'static str,
+    (field, newest): (&str, u32),
+) -> Result<(R, DataFrame)> {
+    let (value, frame) = read_sealed(path, operation)?;
+    let later = |problem: String| Error::Later { operation, path: path.to_path_buf(), problem };
+    if let Some(schema) = value[field]["schema"].as_u64().filter(|schema| *schema > u64::from(newest)) {
+        let versions = format!("schema {schema}; this one reads up to {newest}");
+        return Err(later(format!("written by a later version of rethink ({versions})")));
+    }
+    if value.get(field).is_none() {
+        return Err(Error::format(operation, path, format!("its record has no {field:?}")));
+    }
+    // The file is to the byte what rethink wrote: what cannot be read of it is of another version.
+    Ok((strict::from_value(value).map_err(later)?, frame))
+}
+
+/// The record, as JSON, and the frame in a file that is to the byte what was written.
+fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Value, DataFrame)> {
+    let bytes = fs::read(path).map_err(Error::io(operation, path))?;
+    let malformed = |problem: String| Error::format(operation, path, problem);
+    if !is_whole(&bytes) {
+        return Err(malformed(
+            "not to the byte what rethink wrote: it has been damaged, or is no run of rethink".into(),
+        ));
+    }
+    let read = move || -> PolarsResult<_> {
+        let mut reader = ParquetReader::new(std::io::Cursor::new(bytes));
+        let metadata = reader.get_metadata()?.key_value_metadata().clone().unwrap_or_default();
+        Ok((metadata, unindexed(reader.finish()?)?))
+    };
+    let (metadata, frame) = read().map_err(|e| malformed(e.to_string()))?;
+    let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
+    let json = json.ok_or_else(|| malformed("it has no record: not a run of rethink".into()))?;
+    Ok((serde_json::from_str(json).map_err(|e| malformed(e.to_string()))?, frame))
+}

@@ -1,0 +1,164 @@
+//! A run that goes on contains the run that stops: of equal seeds, its first rows are the other's, bit for bit. So the
+//! run that stops is taken from one that went on, finished or not, as far as that has come; no epoch is trained twice.
+
+use crate::run::config::RunConfig;
+use crate::run::ending::{Common, common};
+use crate::run::history::{self, History, Origin};
+use crate::run::provenance::{self, Provenance};
+use crate::run::train::{Checkpoint, Found, Row, Trained, read_log};
+use crate::store::{self, Store};
+use crate::{Error, Result};
+use std::collections::HashSet;
+use std::fs;
+
+/// What a run has from another.
+pub(crate) enum Taken {
+    /// All of it: the run needs no step of training. With what it was trained on, where its sittings do not say so.
+    Whole(Box<Trained>, Option<Box<Provenance>>),
+    /// A checkpoint under the run's own name, in the bytes of its file.
+    Beginning(Origin, Vec<u8>),
+}
+
+/// Longest runs that go on which are looked for.
+const EPOCHS: usize = 10_000;
+/// Longest runs of another number of fitted epochs, and most of these.
+const STOPPING: (usize, usize) = (500, 10);
+
+/// What `config`, a run that stops when it is fitted, has from another run of the store; `own` is how far an earlier
+/// attempt of its own came. What cannot be read is passed over, and `say` told.
+///
+/// Errors: I/O errors of the store's folder.
+pub(crate) fn find(
+    store: &Store,
+    config: &RunConfig,
+    own: u32,
+    say: &mut dyn FnMut(String),
+) -> Result<Option<Taken>> {
+    if !config.hyper.stop_when_fitted {
+        return Ok(None);
+    }
+    let names = names(store)?;
+    let there = |kind: &str| -> Vec<RunConfig> {
+        let is_there = |other: &RunConfig| names.contains(&format!("{}.{kind}", other.key()));
+        match names.iter().any(|name| name.ends_with(kind)) {
+            true => relatives(config).filter(is_there).collect(),
+            false => Vec::new(),
+        }
+    };
+    for origin in there("parquet") {
+        match finished(store, config, &origin) {
+            Ok(Some(whole)) => return Ok(Some(whole)),
+            Ok(None) => {}
+            Err(e) => say(format!("nothing is taken from run {}: {e}", origin.key())),
+        }
+    }
+    let mut beginning: Option<(Origin, Vec<u8>)> = None;
+    for origin in there("partial") {
+        match unfinished(store, config, &origin) {
+            Ok(Some(Taken::Beginning(from, bytes))) => {
+                let most = beginning.as_ref().map_or(own, |(other, _)| other.taken);
+                if from.taken > most {
+                    beginning = Some((from, bytes));
+                }
+            }
+            Ok(Some(whole)) => return Ok(Some(whole)),
+            Ok(None) => {}
+            Err(e) => say(format!("nothing is taken from unfinished run {}: {e}", origin.key())),
+        }
+    }
+    Ok(beginning.map(|(origin, bytes)| Taken::Beginning(origin, bytes)))
+}
+
+/// Names of the store's files and folders.
+fn names(store: &Store) -> Result<HashSet<String>> {
+    let failed = || Error::io("look for the run in others", store.folder());
+    let mut names = HashSet::new();
+    for entry in fs::read_dir(store.folder()).map_err(failed())? {
+        names.insert(entry.map_err(failed())?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+/// Configurations that differ from `config` in when they end alone: an unfinished run's folder has the key of its
+/// configuration for a name, and nothing else that says what it is.
+fn relatives(config: &RunConfig) -> impl Iterator<Item = RunConfig> {
+    let with = |(stops, fitted, epochs): (bool, usize, usize)| {
+        let mut other = config.clone();
+        (other.hyper.stop_when_fitted, other.hyper.fitted_epochs, other.hyper.epochs) =
+            (stops, fitted, epochs);
+        other
+    };
+    let going_on = (1..=EPOCHS).map(|epochs| (false, 1, epochs));
+    let (longest, most) = STOPPING;
+    let stopping = (1..=most).flat_map(move |k| (1..=longest).map(move |epochs| (true, k, epochs)));
+    going_on.chain(stopping).map(with).filter(move |other| other != config)
+}
+
+fn origin(of: &RunConfig, taken: u32, rows: &[Row], history: &History) -> Origin {
+    let epochs = rows.last().map_or(0, |row| row.epoch);
+    Origin { key: of.key(), taken, epochs, revision: provenance::revision(), beyond: history.after(taken) }
+}
+
+fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<Taken>> {
+    // Told by the caller, as of all that is not taken, where `Store::get` would pass over it.
+    let run = store::read(&store.path(&of.key()))?;
+    let rows = run.rows()?;
+    let record = run.record;
+    let Common::Whole(count, ending) = common(config, of, &rows, Some(record.ending)) else {
+        return Ok(None);
+    };
+    let taken = rows[..count].last().map_or(0, |row| row.epoch);
+    let whole = History { sittings: record.sittings, origin: None };
+    let origin = Some(origin(of, taken, &rows, &whole));
+    let (history, provenance) = match whole.sittings.is_empty() {
+        // From before sittings were kept: the last one alone is known, and not where it began.
+        true => (History { origin, ..whole }, Some(Box::new(record.provenance))),
+        false => (History { origin, ..whole.until(taken) }, None),
+    };
+    let (rows, parameter_count) = (rows[..count].to_vec(), record.parameters);
+    let (classes, left_out, parameters) = (record.classes, record.left_out, Vec::new());
+    let trained = Trained { rows, ending, parameters, parameter_count, classes, history, left_out };
+    Ok(Some(Taken::Whole(Box::new(trained), provenance)))
+}
+
+fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<Taken>> {
+    let checkpoint = Checkpoint::new(store.partial(&of.key()), of.key());
+    // The log before the sittings and after the checkpoint: another process may be writing all three.
+    let Some(bytes) = checkpoint.read()? else { return Ok(None) };
+    let Found { parameters, position, .. } = checkpoint.parse(&bytes)?;
+    let kept = &position.rows;
+    let log = match position.ending.is_none() && kept.iter().all(|row| row.test_top5.is_none()) {
+        // The log lacks top-5 accuracies.
+        true => read_log(checkpoint.folder())?,
+        false => Vec::new(),
+    };
+    let (seen, rest) = log.split_at_checked(kept.len()).unwrap_or_default();
+    let goes_on = !rest.is_empty() && kept.iter().zip(seen).all(|(row, logged)| row.is_logged_as(logged));
+    let rows: Vec<Row> = kept.iter().chain(rest.iter().filter(|_| goes_on)).cloned().collect();
+    let mut history = History { origin: None, ..position.history.clone() };
+    let last = rows.last().map_or(0, |row| row.epoch);
+    if history.known() < last {
+        history.extend(history::read(checkpoint.folder(), last)?.unwrap_or_default());
+    }
+    Ok(match common(config, of, &rows, position.ending) {
+        Common::Whole(count, ending) => {
+            let taken = rows[..count].last().map_or(0, |row| row.epoch);
+            let history =
+                History { origin: Some(origin(of, taken, &rows, &history)), ..history.until(taken) };
+            let parameter_count = parameters.iter().filter(|p| p.is_trained()).map(|p| p.values.len()).sum();
+            // A checkpoint does not say of how many classes its data set is.
+            let (rows, classes, parameters) = (rows[..count].to_vec(), None, Vec::new());
+            let left_out = position.left_out;
+            let trained = Trained { rows, ending, parameters, parameter_count, classes, history, left_out };
+            Some(Taken::Whole(Box::new(trained), None))
+        }
+        _ if common(config, of, kept, position.ending) == Common::Beginning => {
+            let taken = position.epoch;
+            let from = origin(of, taken, &rows, &history);
+            let history = History { origin: Some(from.clone()), ..history.until(taken) };
+            let own = Checkpoint::new(store.partial(&config.key()), config.key());
+            Some(Taken::Beginning(from, own.adopt(&bytes, position, history)?))
+        }
+        _ => None,
+    })
+}
