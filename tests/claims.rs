@@ -9,6 +9,7 @@ use rethink::data::{Dataset, Split};
 use rethink::measure::{Measured, MeasuredRecord, Measurement, Quantity};
 use rethink::paper::reported::{TABLE_2, Table2Row};
 use rethink::paper::{self, fig1a, fig2b, table1, table2, table4};
+use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::provenance::Provenance;
 use rethink::run::train::{Ending, Row, Trained};
@@ -54,7 +55,7 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
 }
 
 fn setting(model: ModelKind, corruption: Corruption) -> RunConfig {
-    recipe::setting(data(), Scale::Paper, model, corruption, Seeds::repeat(0))
+    appendix_a::setting(data(), Scale::Paper, model, corruption, Seeds::repeat(0))
 }
 
 fn losses(epochs: usize) -> Vec<f64> {
@@ -591,7 +592,7 @@ fn each_claim_holds_on_results_that_bear_it_out_and_fails_on_others() {
 fn every_claim_names_the_recipes_that_measure_it() {
     for claim in all() {
         assert!(!claim.recipes.is_empty(), "{}", claim.id);
-        claim.recipes.iter().for_each(|id| assert!(recipe::find(id).is_ok(), "{}: {id}", claim.id));
+        claim.recipes.iter().for_each(|id| assert!(paper::find(id).is_ok(), "{}: {id}", claim.id));
     }
 }
 
@@ -785,7 +786,7 @@ fn a_run_that_ended_fitted_counts_whatever_its_limit() {
 #[test]
 fn two_widths_of_a_model_are_not_mixed() {
     let run = |width: f64, test: f64| {
-        let mut config = recipe::setting(
+        let mut config = appendix_a::setting(
             data(),
             Scale::Small,
             ModelKind::Inception,
@@ -798,7 +799,7 @@ fn two_widths_of_a_model_are_not_mixed() {
         run
     };
     let [wide, narrow] =
-        [recipe::size, recipe::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width);
+        [appendix_a::size, paper::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width);
     assert!(narrow < wide);
     let id = "random-labels-test-at-chance";
     expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Verdict::Holds);
@@ -810,9 +811,9 @@ fn two_widths_of_a_model_are_not_mixed() {
 fn another_number_of_images_is_another_line() {
     let mut small = setting(ModelKind::Mlp1x512, Corruption::RandomLabels);
     small.data.train = 1_000;
-    small = recipe::sized(
+    small = appendix_a::sized(
         small.data.clone(),
-        recipe::size(Scale::Paper, small.model),
+        appendix_a::size(Scale::Paper, small.model),
         small.model,
         small.corruption,
         small.seeds,
@@ -922,10 +923,10 @@ fn a_study_checks_its_own_runs_by_name() {
     assert!(error.contains("random-labels-fitted"), "{error}");
     // What the notebooks' other cells call.
     let runs: Vec<Run> = study.runs("fig2b").unwrap();
-    let gain: f64 = recipe::fig2b::early_stopping_gain(&runs[0]).unwrap_or(f64::NAN);
+    let gain: f64 = paper::fig2b::early_stopping_gain(&runs[0]).unwrap_or(f64::NAN);
     assert!(gain >= 0.0);
     let _: Product = study.show("fig3").unwrap();
-    let verdict: recipe::Verdict = study.verdict("fig3").unwrap();
+    let verdict: paper::Verdict = study.verdict("fig3").unwrap();
     assert_eq!(verdict.ours, verdict.paper);
 }
 

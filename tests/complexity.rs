@@ -184,6 +184,6 @@ fn every_recipe_of_measurements_makes_its_product() {
     }
     // What the notebooks call.
     let measured = study.measurements("min-norm").unwrap();
-    assert_eq!(recipe::min_norm::solutions(&measured).unwrap().height(), 3);
+    assert_eq!(paper::min_norm::solutions(&measured).unwrap().height(), 3);
     assert!(study.measurements("fig1a").is_err());
 }

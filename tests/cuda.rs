@@ -115,7 +115,7 @@ fn a_row_of_table_3_is_the_processors() {
 struct Wrong(Box<dyn Dense>);
 
 impl Dense for Wrong {
-    fn gaussian(&self, kernel: &Gaussian) -> rethink::Result<Box<dyn Kernel>> {
+    fn gaussian(&self, kernel: &Gaussian) -> rethink_nn::Result<Box<dyn Kernel>> {
         let mut other = kernel.clone();
         other.gamma *= 0.99;
         self.0.gaussian(&other)
@@ -127,7 +127,7 @@ impl Dense for Wrong {
         x: &[f32],
         weights: &[f64],
         columns: usize,
-    ) -> rethink::Result<Vec<f64>> {
+    ) -> rethink_nn::Result<Vec<f64>> {
         self.0.predict(kernel, x, weights, columns)
     }
 
@@ -137,7 +137,7 @@ impl Dense for Wrong {
         train: &[u8],
         test: &[u8],
         say: &mut dyn FnMut(&str),
-    ) -> rethink::Result<Box<dyn Products>> {
+    ) -> rethink_nn::Result<Box<dyn Products>> {
         let mut train = train.to_vec();
         train[..3 * 32 * 32].fill(0);
         self.0.conv(filters, &train, test, say)

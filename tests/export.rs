@@ -115,7 +115,7 @@ fn items() -> &'static [Item] {
             let product = recipe.make(&results, &study.note_of(&results)).unwrap();
             Item { recipe: *recipe, product, origin: Origin::of(&results) }
         };
-        recipe::ALL.iter().map(item).collect()
+        paper::ALL.iter().map(item).collect()
     })
 }
 
@@ -214,7 +214,7 @@ fn pgfplots_gets_the_plots_own_numbers() {
     let configs = {
         let study = Study::new(Some("shapes10"), Scale::Smoke, "nowhere").unwrap();
         let study = Study { data: data("odd", "odd"), seeds: Some(2), ..study };
-        study.configs(recipe::find("fig1a").unwrap())
+        study.configs(paper::find("fig1a").unwrap())
     };
     let clean: Vec<Trained> =
         configs.iter().filter(|c| c.corruption == Corruption::TrueLabels).map(trained).collect();
@@ -447,7 +447,7 @@ fn export_takes_what_the_store_has_whole_and_names_what_is_missing() {
     assert!(unknown.contains("neurips") && unknown.contains("ieee"), "{unknown}");
 
     let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
-    let recipe = recipe::find("fig1a").unwrap();
+    let recipe = paper::find("fig1a").unwrap();
     let configs = study.configs(recipe);
     let store = study.store();
     let keep = |config: &RunConfig| {

@@ -11,6 +11,7 @@ use rethink::data::fetch::{Patience, Remote, RemoteFile, fetch_into};
 use rethink::data::{Dataset, Format, cifar, shapes10};
 use rethink::measure::Measurement;
 use rethink::paper::{self, Source};
+use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::train::train;
 use rethink::store::Store;
@@ -73,7 +74,7 @@ fn configs(data: &Dataset) -> Vec<RunConfig> {
         .into_iter()
         .map(|corruption| {
             let seeds = Seeds::default();
-            let mut config = recipe::setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, seeds);
+            let mut config = appendix_a::setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, seeds);
             (config.width, config.hyper.epochs, config.hyper.stop_when_fitted) = (0.125, 40, false);
             config
         })
@@ -82,7 +83,7 @@ fn configs(data: &Dataset) -> Vec<RunConfig> {
 
 fn measurements(folder: &Path) -> Vec<Measurement> {
     let study = Study::new(Some("shapes10"), Scale::Smoke, folder).unwrap();
-    let Source::Measurements { plan, .. } = recipe::find("theorem1").unwrap().source else {
+    let Source::Measurements { plan, .. } = paper::find("theorem1").unwrap().source else {
         panic!("theorem1")
     };
     plan(&study)

@@ -14,6 +14,7 @@ use rethink::data::{Dataset, Split, cifar, imagenet, mnist};
 use rethink::measure::unfinished::{Unfinished, each};
 use rethink::measure::{Measurement, Quantity};
 use rethink::paper;
+use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::train::{self, Progress, train};
 use rethink::store::{self, Store};
@@ -268,8 +269,13 @@ fn the_development_kits_classes() {
 
 /// The smallest network on ten images.
 fn tiny(data: &Dataset, epochs: usize) -> RunConfig {
-    let mut config =
-        recipe::setting(data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, Seeds::default());
+    let mut config = appendix_a::setting(
+        data,
+        Scale::Smoke,
+        ModelKind::Mlp1x512,
+        Corruption::TrueLabels,
+        Seeds::default(),
+    );
     config.width = 1.0 / 128.0;
     config.hyper.epochs = epochs;
     config

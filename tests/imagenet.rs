@@ -474,7 +474,7 @@ fn pixels_of_photographs_are_not_corrupted_and_kernels_not_made_of_them() {
     let study = Study::new(folder.path().to_str(), Scale::Smoke, out.path()).unwrap();
     let error = study.measurements("theorem1").unwrap_err().to_string();
     assert!(error.contains("photographs"), "{error}");
-    let ids: Vec<&str> = recipe::suiting(&data).iter().map(|r| r.id).collect();
+    let ids: Vec<&str> = paper::suiting(&data).iter().map(|r| r.id).collect();
     assert_eq!(ids, ["table2", "fig2a"]);
 }
 

@@ -241,12 +241,15 @@ fn the_random_conv_net_is_its_definition() {
     let data = data::open(Some("shapes10")).unwrap();
     let conv = RandomConv { filters: 5 };
     assert_eq!(conv.dimensions([3, 32, 32]), 2 * 5 * 9);
-    let filters = conv.draw(&data, 100, 1).unwrap();
+    let filters = conv.draw(&data.train.images, data.shape, 100, 1).unwrap();
     assert_eq!(filters.rows().len(), 5 * 108);
-    let again = conv.draw(&data, 100, 1).unwrap();
-    assert!(filters.rows() == again.rows() && filters.rows() != conv.draw(&data, 100, 2).unwrap().rows());
+    let again = conv.draw(&data.train.images, data.shape, 100, 1).unwrap();
+    assert!(
+        filters.rows() == again.rows()
+            && filters.rows() != conv.draw(&data.train.images, data.shape, 100, 2).unwrap().rows()
+    );
     // More filters are the same ones, and others.
-    let more = RandomConv { filters: 9 }.draw(&data, 100, 1).unwrap();
+    let more = RandomConv { filters: 9 }.draw(&data.train.images, data.shape, 100, 1).unwrap();
     assert_eq!(&more.rows()[..5 * 108], filters.rows());
     // A whitened patch without mean has none, up to the regularisation of a direction that no patch has.
     for row in filters.rows().chunks_exact(108) {
@@ -282,7 +285,7 @@ fn the_random_conv_net_is_its_definition() {
         }
     }
     for filters in [0, 32_001] {
-        assert!(RandomConv { filters }.draw(&data, 100, 1).is_err());
+        assert!(RandomConv { filters }.draw(&data.train.images, data.shape, 100, 1).is_err());
     }
 }
 
@@ -298,7 +301,7 @@ fn primal_and_dual_agree() {
     let number = |name: &str| frame.column(name).unwrap().f64().unwrap().get(0).unwrap();
     assert_eq!(number("unknowns"), d as f64 + 1.0, "and a constant feature");
     // The dual, here: features less their means, and a constant one as long as the others together.
-    let bank = conv.draw(&data, n, 3).unwrap();
+    let bank = conv.draw(&data.train.images, data.shape, n, 3).unwrap();
     let mut train = bank.features(&data.train.images[..n * 3072], 0..filters);
     let mut test = bank.features(&data.test.images[..m * 3072], 0..filters);
     for k in 0..d {
@@ -351,7 +354,7 @@ fn the_gaussian_kernel_of_the_conv_nets_features_is_its_definition() {
         };
         let frame = measure(&what, &data, &data.id(n, m), 3, None, &mut quiet).unwrap();
         // The features in f64, standardised, and the distances by their differences.
-        let bank = conv.draw(&data, n, 3).unwrap();
+        let bank = conv.draw(&data.train.images, data.shape, n, 3).unwrap();
         let wide = |images: &[u8]| -> Vec<f64> {
             bank.features(images, 0..filters).into_iter().map(f64::from).collect()
         };
@@ -419,7 +422,9 @@ fn what_is_chosen_is_never_the_end_of_its_grid() {
     let both = Free { gamma: true, ridge: true };
     // Wherever the best is, its neighbours are tried, far from the first places too.
     for (width, weight) in [(-6, -15), (7, 2), (0, -6), (-3, -4)] {
-        let bowl = |(w, l): choice::Place| Ok(f64::from((w - width).pow(2) + (l - weight).pow(2)));
+        let bowl = |(w, l): choice::Place| {
+            rethink_nn::Result::Ok(f64::from((w - width).pow(2) + (l - weight).pow(2)))
+        };
         let found = choice::search(both, bowl).unwrap();
         assert_eq!(found.place, (width, weight));
         assert!(found.widths.0 < width && width < found.widths.1, "{found:?}");
@@ -517,16 +522,16 @@ fn what_needed_a_floor_counts_as_regularised() {
     let what = KernelEquation::new(Preprocessing::None, Width::Gamma(0.01), (true, false));
     let measurement = Measurement::new(&study.data, (150, 100), Quantity::KernelEquation(what), 1);
     let measured = study.measure_all(&[measurement], &mut quiet).unwrap();
-    let l2 = |measured: &[measurement::Measured]| {
+    let l2 = |measured: &[measure::Measured]| {
         let frame = table3::frame(measured).unwrap();
         frame.column("l2").unwrap().str().unwrap().get(frame.height() - 1).unwrap().to_string()
     };
     assert_eq!(l2(&measured), "none");
-    assert_eq!(at(&recipe::norms::frame(&measured).unwrap(), 0, "ridge"), 0.0);
+    assert_eq!(at(&paper::norms::frame(&measured).unwrap(), 0, "ridge"), 0.0);
     let mut floored = measured;
     floored[0].frame.with_column(polars::prelude::Column::new("floor".into(), vec![1e-4])).unwrap();
     assert_eq!(l2(&floored), "1e-4 (singular without)");
-    assert_eq!(at(&recipe::norms::frame(&floored).unwrap(), 0, "ridge"), 1e-4);
+    assert_eq!(at(&paper::norms::frame(&floored).unwrap(), 0, "ridge"), 1e-4);
     let verdict = table3::RECIPE.verdict(&Results::Measured(floored)).unwrap();
     assert_eq!(verdict.ours, "not measured", "no row without regularisation");
 }
@@ -574,7 +579,7 @@ fn table_3_has_the_papers_rows_and_says_what_was_not_run() {
         }) => Some(conv.filters),
         _ => None,
     };
-    let filters: Vec<usize> = table3::RECIPE.measurements(&study).iter().filter_map(conv).collect();
+    let filters: Vec<usize> = table3::RECIPE.measurements(&study.setting()).iter().filter_map(conv).collect();
     assert_eq!(filters, [3; 3], "the study's own number of filters");
     for title in
         ["random conv-net, 16 filters", "not standardised, 16 filters", "linear last layer, 16 filters"]
@@ -629,9 +634,9 @@ fn killed_goes_on(data: &Dataset, on_features: OnConv, standardised: bool) {
     let id = data.id(300, 100);
     let digest = |filters, unfinished: &mut Unfinished, say: &mut dyn FnMut(&str)| {
         let frame = measure(&what(filters), data, &id, 3, Some(unfinished), say)?;
-        measurement::digest(&frame)
+        measure::digest(&frame)
     };
-    let whole = measurement::digest(&measure(&what(500), data, &id, 3, None, &mut quiet).unwrap()).unwrap();
+    let whole = measure::digest(&measure(&what(500), data, &id, 3, None, &mut quiet).unwrap()).unwrap();
     // Killed behind the matrix. Half of the filters are the first half of all: what they leave is what all leave there.
     for filters in [256, 500] {
         let mut killed = |line: &str| assert!(!line.contains("error on held-out"), "killed");

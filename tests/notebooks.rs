@@ -284,14 +284,14 @@ fn a_failing_cell_is_named_with_what_it_said() {
 fn columns_of_stored_runs_are_found_in_every_later_cell() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let crate_folder = root().join("crate");
-    let read = "for run in &runs { println!(\"seen {:?} {:?} {:?}\", recipe::fig2b::early_stopping_gain(run).unwrap(), \
+    let read = "for run in &runs { println!(\"seen {:?} {:?} {:?}\", paper::fig2b::early_stopping_gain(run).unwrap(), \
                 run.steps_to(2.3), run.column(\"loss\")?.f64()?.iter().flatten().sum::<f64>()); };\n\
                 println!(\"seen {:?}\", frames::column(&frame, \"test_accuracy\")?.f64()?.iter().flatten().sum::<f64>());\n\
                 study.show(\"fig2b\")?;";
     let cells = [
         &format!(":dep rethink = {{ path = {crate_folder:?} }}\nuse rethink::prelude::*;"),
         "let study: Study = Study::from_environment()?;\nprintln!(\"{} runs\", study.runs(\"fig2b\")?.len());",
-        "let runs: Vec<Run> = study.runs(\"fig2b\")?;\nlet frame: DataFrame = recipe::fig2b::frame(&runs)?;",
+        "let runs: Vec<Run> = study.runs(\"fig2b\")?;\nlet frame: DataFrame = paper::fig2b::frame(&runs)?;",
         read,
         read,
     ];
@@ -309,11 +309,11 @@ fn columns_of_stored_runs_are_found_in_every_later_cell() {
         .iter()
         .map(|run| {
             let losses = run.column("loss").unwrap().f64().unwrap().iter().flatten().sum::<f64>();
-            let gain = recipe::fig2b::early_stopping_gain(run).unwrap();
+            let gain = paper::fig2b::early_stopping_gain(run).unwrap();
             format!("{gain:?} {:?} {losses:?}", run.steps_to(2.3))
         })
         .collect();
-    let frame = recipe::fig2b::frame(&runs).unwrap();
+    let frame = paper::fig2b::frame(&runs).unwrap();
     let tests = rethink_plot::frames::column(&frame, "test_accuracy").unwrap();
     expected.push(format!("{:?}", tests.f64().unwrap().iter().flatten().sum::<f64>()));
     assert_eq!(said, [expected.clone(), expected].concat());
@@ -501,13 +501,13 @@ fn an_interrupted_cell_goes_on_where_it_was_and_ends_as_if_it_had_not_been() {
     let whole = tempfile::tempdir().expect("a temporary folder");
     let study =
         Study::new(Some("shapes10"), Scale::Smoke, whole.path()).unwrap().set(set.parse().unwrap()).unwrap();
-    let config = study.configs(recipe::find("fig2b").unwrap()).remove(0);
+    let config = study.configs(paper::find("fig2b").unwrap()).remove(0);
     let expected = study.train_all(std::slice::from_ref(&config), &mut |_| {}).unwrap();
 
     let cells = [
         ":dep rethink = { path = \"../crate\" }\nuse rethink::prelude::*;",
         "let study: Study = Study::from_environment()?;\n\
-         let config: RunConfig = study.configs(recipe::find(\"fig2b\")?).remove(0);",
+         let config: RunConfig = study.configs(paper::find(\"fig2b\")?).remove(0);",
         "let mut first: Option<u32> = None;\n\
          let run: Run = study.store().run(&config, &study.data, study.scale, &mut |event| {\n\
              if let rethink::store::Event::Epoch(row) = event { first.get_or_insert(row.epoch); }\n\

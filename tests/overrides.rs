@@ -6,6 +6,7 @@ use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
 use rethink::overrides::Overrides;
 use rethink::paper;
+use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::study::Study;
 use rethink_cli::commands::command::{Action, Command};
@@ -22,7 +23,7 @@ fn study(scale: Scale, set: &str) -> Study {
 }
 
 fn configs(scale: Scale, id: &str, set: &str) -> Vec<RunConfig> {
-    study(scale, set).configs(recipe::find(id).unwrap())
+    study(scale, set).configs(paper::find(id).unwrap())
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn every_value_reaches_every_run() {
     }
     assert_eq!(
         configs(Scale::Smoke, "fig1a", ""),
-        recipe::find("fig1a").unwrap().runs(&shapes10::dataset(), Scale::Smoke)
+        paper::find("fig1a").unwrap().runs(&shapes10::dataset(), Scale::Smoke)
     );
 }
 
@@ -108,8 +109,13 @@ fn the_command_lines_choice_of_a_run_is_followed_in_the_same_way() {
             };
             let study = study(scale, "");
             let seeds = Seeds::repeat(1);
-            let mut expected =
-                recipe::setting(&study.data, scale, model.parse().unwrap(), Corruption::TrueLabels, seeds);
+            let mut expected = appendix_a::setting(
+                &study.data,
+                scale,
+                model.parse().unwrap(),
+                Corruption::TrueLabels,
+                seeds,
+            );
             let set: Overrides = format!("n={train},width={width},batch={batch}").parse().unwrap();
             set.apply(&mut expected, &study.data);
             assert_eq!(choice.configure(&study), expected, "{line}");
@@ -129,7 +135,7 @@ fn the_command_line_says_when_a_run_ends() {
         let hyper = choice.configure(&study(Scale::Smoke, "")).hyper;
         Ok::<_, String>((hyper.stop_when_fitted, hyper.fitted_epochs))
     };
-    assert_eq!(rule(""), Ok((true, recipe::FITTED_EPOCHS)));
+    assert_eq!(rule(""), Ok((true, appendix_a::FITTED_EPOCHS)));
     assert_eq!(rule(" --fitted-epochs 1"), Ok((true, 1)));
     assert_eq!(rule(" --keep-going"), Ok((false, 1)));
     for wrong in ["0", "-1", "some", "1.5", "3 --keep-going"] {
@@ -172,7 +178,7 @@ fn runs_with_other_values_are_no_evidence_for_the_paper() {
         Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap().set(set.parse().unwrap()).unwrap()
     };
     let train = |study: &Study| {
-        let all = study.configs(recipe::find("table1").unwrap());
+        let all = study.configs(paper::find("table1").unwrap());
         let mlps: Vec<RunConfig> = all.into_iter().filter(|c| c.model.title() == "MLP 1x512").collect();
         study.train_all(&mlps, &mut |_| {}).unwrap();
     };

@@ -5,6 +5,7 @@ use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split};
 use rethink::paper::reported::{TABLE_1, TABLE_4};
 use rethink::paper::{self, Product, Recipe, Results, Source, fig1a, fig1b, fig1c, fig2b, table1, table4};
+use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::train::{Ending, Row, Trained};
 use rethink::store::{Run, finish};
@@ -60,7 +61,7 @@ fn diverged(config: &RunConfig) -> Run {
 #[test]
 fn paper_scale_is_the_papers() {
     let data = data(50_000, 10_000);
-    for recipe in recipe::ALL {
+    for recipe in paper::ALL {
         let configs = recipe.runs(&data, Scale::Paper);
         let without = recipe.id == "fig3" || matches!(recipe.source, Source::Measurements { .. });
         assert_eq!(configs.is_empty(), without, "{}", recipe.id);
@@ -93,7 +94,7 @@ fn paper_scale_is_the_papers() {
 #[test]
 fn smoke_is_small_and_small_says_its_width() {
     let data = data(3_000, 2_500);
-    for recipe in recipe::ALL {
+    for recipe in paper::ALL {
         for config in recipe.runs(&data, Scale::Smoke) {
             let images = config.data.train * config.hyper.epochs;
             assert!(images <= 2_400 && config.data.test <= 200, "{}: {images} images", recipe.id);
@@ -128,7 +129,7 @@ fn at_paper_scale_runs_end_when_fitted_and_serve_every_item() {
     assert_eq!(figure.len(), 5);
     for config in &figure {
         let hyper = &config.hyper;
-        assert_eq!((hyper.stop_when_fitted, hyper.fitted_epochs), (true, recipe::FITTED_EPOCHS));
+        assert_eq!((hyper.stop_when_fitted, hyper.fitted_epochs), (true, appendix_a::FITTED_EPOCHS));
         // What a run that goes on (`--keep-going`) has, so that this one is found in it.
         assert_eq!((config.log_every, config.eval_every, hyper.decay_every), (100, 1, 1));
     }
@@ -139,10 +140,10 @@ fn at_paper_scale_runs_end_when_fitted_and_serve_every_item() {
         );
     }
     assert!(keys(fig2b::RECIPE).iter().all(|key| table.contains(key)));
-    for recipe in recipe::ALL {
+    for recipe in paper::ALL {
         for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
             for config in recipe.runs(&data, scale) {
-                let k = if config.hyper.stop_when_fitted { recipe::FITTED_EPOCHS } else { 1 };
+                let k = if config.hyper.stop_when_fitted { appendix_a::FITTED_EPOCHS } else { 1 };
                 assert_eq!(config.hyper.fitted_epochs, k, "{}, {scale}", recipe.id);
             }
         }
@@ -243,7 +244,7 @@ fn table_4_has_the_published_rows() {
         let found: Vec<usize> = (0..8).filter(|&k| table4::belongs(row, &runs[k])).collect();
         assert_eq!(found, [i]);
     }
-    let plain = recipe::setting(
+    let plain = appendix_a::setting(
         &data,
         Scale::Smoke,
         ModelKind::Inception,
@@ -290,15 +291,15 @@ fn table_4_says_what_failed_to_converge_and_what_diverged() {
 fn seeds_repeat_every_run_of_a_recipe() {
     let data = data(2_000, 600);
     let configs = fig1b::RECIPE.runs(&data, Scale::Small);
-    let three = recipe::with_seeds(&configs, 3);
+    let three = paper::with_seeds(&configs, 3);
     let models: [u64; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512]
-        .map(|m| configs.iter().filter(|c| c.model == m).count() as u64 / recipe::repeats(Scale::Small, m));
+        .map(|m| configs.iter().filter(|c| c.model == m).count() as u64 / paper::repeats(Scale::Small, m));
     assert_eq!(three.len() as u64, 3 * models.iter().sum::<u64>());
     for repeat in 0..3 {
         let of = three.iter().filter(|c| c.seeds == Seeds::repeat(repeat)).count();
         assert_eq!(of, three.len() / 3);
     }
-    assert_eq!(recipe::with_seeds(&configs, 1).len(), three.len() / 3);
+    assert_eq!(paper::with_seeds(&configs, 1).len(), three.len() / 3);
 }
 
 #[test]
@@ -354,7 +355,7 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
             .iter()
             .map(|&m| {
                 let seeds = Seeds::repeat(0);
-                let config = recipe::setting(&study.data, Scale::Smoke, m, Corruption::TrueLabels, seeds);
+                let config = appendix_a::setting(&study.data, Scale::Smoke, m, Corruption::TrueLabels, seeds);
                 run(&config, &[1.0], 0.5, 0.5)
             })
             .collect();
@@ -365,8 +366,13 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
     assert!(of(&[ModelKind::Mlp1x512]).contains(rule), "{}", of(&[ModelKind::Mlp1x512]));
     let ends = |change: &dyn Fn(&mut RunConfig)| {
         let seeds = Seeds::repeat(0);
-        let mut config =
-            recipe::setting(&study.data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, seeds);
+        let mut config = appendix_a::setting(
+            &study.data,
+            Scale::Smoke,
+            ModelKind::Mlp1x512,
+            Corruption::TrueLabels,
+            seeds,
+        );
         change(&mut config);
         study.scale_line(&[run(&config, &[1.0], 0.5, 0.5)])
     };
@@ -404,7 +410,7 @@ fn recipes_share_the_runs_that_they_have_in_common() {
         let table = keys(table1::RECIPE, scale);
         let b = keys(fig1b::RECIPE, scale);
         let shared = table.iter().filter(|key| b.contains(key)).count() as u64;
-        let repeats = shares.iter().map(|&m| recipe::repeats(scale, m));
+        let repeats = shares.iter().map(|&m| paper::repeats(scale, m));
         assert_eq!(shared, 2 * repeats.sum::<u64>(), "{scale:?}");
     }
     let (b, c) = (keys(fig1b::RECIPE, Scale::Small), keys(fig1c::RECIPE, Scale::Small));
@@ -420,7 +426,7 @@ fn time_to_fit_is_relative_to_the_clean_run_of_the_same_seed() {
     let data = data(200, 100);
     let at = |p: f64, repeat: u64| {
         let corruption = if p == 0.0 { Corruption::TrueLabels } else { Corruption::PartialLabels { p } };
-        recipe::setting(&data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::repeat(repeat))
+        appendix_a::setting(&data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::repeat(repeat))
     };
     let runs = [
         run(&at(0.0, 0), &[1.0; 4], 1.0, 0.5),
@@ -469,8 +475,8 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
         *table1::rows().iter().find(|(r, _)| r.model == "MLP 1x512" && r.weight_decay).unwrap();
     let config = |repeat| {
         let mut config =
-            recipe::setting(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::repeat(repeat));
-        config.hyper.weight_decay = recipe::MLP_WEIGHT_DECAY;
+            appendix_a::setting(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::repeat(repeat));
+        config.hyper.weight_decay = paper::reported::MLP_WEIGHT_DECAY;
         config
     };
     let runs = [run(&config(0), &[0.1], 1.0, 0.50), run(&config(1), &[0.1], 0.98, 0.52)];
@@ -493,7 +499,7 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
 #[test]
 fn no_runs_make_no_figure_and_no_panic() {
     let note = Note { scale_line: String::new(), provenance: serde_json::Value::Null };
-    for recipe in recipe::ALL {
+    for recipe in paper::ALL {
         let (none, other) = match recipe.source {
             Source::Runs { .. } => (Results::Runs(vec![]), Results::Measured(vec![])),
             Source::Measurements { .. } => (Results::Measured(vec![]), Results::Runs(vec![])),

@@ -8,6 +8,7 @@ use clap::Parser;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::measure::{Measurement, Quantity};
+use rethink::run::appendix_a;
 use rethink::run::config::{SCHEMA, Scale, Seeds};
 use rethink::run::strict;
 use rethink::store::{self, Store};
@@ -100,7 +101,7 @@ fn small_store(folder: &Path) -> (Store, Dataset, std::path::PathBuf, std::path:
     let store = Store::new(folder);
     let data = shapes10::generate(20, 10, 1).unwrap();
     let (model, truth) = (ModelKind::Mlp1x512, Corruption::TrueLabels);
-    let mut config = recipe::setting(&data, Scale::Smoke, model, truth, Seeds::default());
+    let mut config = appendix_a::setting(&data, Scale::Smoke, model, truth, Seeds::default());
     (config.width, config.hyper.epochs) = (1.0 / 128.0, 2);
     store.run(&config, &data, Scale::Smoke, &mut |_| ()).unwrap();
     let measurement = Measurement::new(&data, (10, 10), Quantity::Theorem1, 1);

@@ -278,7 +278,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     let said = fs::read_to_string(log(4)).unwrap();
     assert!(out.status.success() && said.contains("theorem 1"), "{said}\n{}", job_logs(&runs));
     let data = shapes10::dataset();
-    let config = &recipe::find("fig2b").unwrap().runs(&data, Scale::Smoke)[0];
+    let config = &paper::find("fig2b").unwrap().runs(&data, Scale::Smoke)[0];
     let partial = runs.join(format!("{}.partial", config.key()));
     fs::create_dir_all(&partial).unwrap();
     fs::write(partial.join("checkpoint.safetensors"), b"no checkpoint").unwrap();

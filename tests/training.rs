@@ -157,7 +157,7 @@ fn initial_weights_follow_glorot_and_their_seed() {
 fn bad_batches_are_errors() {
     let mut network = network(ModelKind::Mlp1x512);
     let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
-    let error = |result: rethink::Result<_>| {
+    let error = |result: rethink_nn::Result<_>| {
         result.map(|_: rethink_nn::models::StepOutcome| ()).unwrap_err().to_string()
     };
     assert!(

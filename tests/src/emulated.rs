@@ -154,7 +154,7 @@ unsafe impl Backend for Emulated {
         None
     }
 
-    unsafe fn cholesky(&self, n: usize, matrix: u64) -> rethink::Result<Option<usize>> {
+    unsafe fn cholesky(&self, n: usize, matrix: u64) -> rethink_nn::Result<Option<usize>> {
         // SAFETY: the function has this type; the matrix is the caller's to answer for.
         let row = unsafe {
             let cholesky: libloading::Symbol<Cholesky> = self.library.get(b"cholesky").unwrap();
@@ -163,7 +163,7 @@ unsafe impl Backend for Emulated {
         Ok(usize::try_from(row).unwrap().checked_sub(1))
     }
 
-    unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> rethink::Result<()> {
+    unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> rethink_nn::Result<()> {
         // SAFETY: as above.
         unsafe {
             let solve: libloading::Symbol<CholeskySolve> = self.library.get(b"cholesky_solve").unwrap();

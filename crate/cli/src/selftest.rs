@@ -44,7 +44,7 @@ impl Check {
 }
 
 /// Puts a network on the device.
-pub type Place<'a> = &'a dyn Fn(&dyn Network) -> Result<Box<dyn Network>>;
+pub type Place<'a> = &'a dyn Fn(&dyn Network) -> rethink_nn::Result<Box<dyn Network>>;
 
 const CLASSES: usize = 7;
 

@@ -325,6 +325,7 @@ fn escape_csv(text: &str) -> String {
     }
 }
 
+/// `text` with what HTML would read as markup replaced.
 pub fn escape_html(text: &str) -> String {
     one_line(text)
         .replace('&', "&amp;")

@@ -80,6 +80,7 @@ impl Style {
         Ok(lines)
     }
 
+    /// Text of `size` points, placed by `h` and `v`.
     pub fn type_of(&self, size: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
         // The SVG backend divides by 1.24.
         let family = FontFamily::Name(self.family.stack());
@@ -90,6 +91,7 @@ impl Style {
 
 /// plotters draws on whole units; twenty a point keep curves smooth at any print resolution.
 pub(crate) const UNITS: f64 = 20.0;
+/// White space around a drawing, points.
 pub const MARGIN: f64 = 4.0;
 pub(crate) const TICK: f64 = 2.5;
 /// Least space between two labels of the horizontal axis.
@@ -102,6 +104,7 @@ pub(crate) const ABOVE_PLOT: f64 = 5.0;
 const PLOT_MIN: f64 = 96.0;
 pub(crate) const MARKER: f64 = 2.7;
 
+/// Text and axes.
 pub const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 /// 7 : 1 against white.
 pub const GREY: RGBColor = RGBColor(0x59, 0x59, 0x59);
@@ -141,6 +144,7 @@ impl Look {
         Look(index + COLOURS.len())
     }
 
+    /// Its colour at full strength.
     pub fn colour(self) -> RGBColor {
         COLOURS[self.0 % COLOURS.len()]
     }
@@ -447,15 +451,18 @@ pub struct Plot {
     pub description: String,
 }
 
+/// What is drawn on.
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Ticked, Ticked>>;
 
 const DRAW: &str = "draw the figure";
 
+/// Points as the drawing's units.
 pub fn units(points: f64) -> i32 {
     (points * UNITS).round() as i32
 }
 
+/// A line of a width in points.
 pub fn stroke(colour: RGBColor, points: f64) -> ShapeStyle {
     ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: units(points) as u32 }
 }

@@ -19,7 +19,9 @@ use std::time::Instant;
 /// What a batch gave, by its place in the epoch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
+    /// Mean over the batch, nats.
     pub loss: f64,
+    /// Images classified as labelled.
     pub correct: usize,
     /// Since the epoch's beginning, of whoever took it.
     pub seconds: f64,

@@ -340,6 +340,9 @@ impl Format {
         }
     }
 
+    /// Reads the data set in `folder`.
+    ///
+    /// Errors: those of the format's reader.
     pub fn read(self, folder: &Path) -> Result<Dataset> {
         match self {
             Format::Cifar => cifar::read(folder),
@@ -729,6 +732,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// SHA-256 of bytes, in hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }

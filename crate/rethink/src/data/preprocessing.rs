@@ -2,7 +2,6 @@
 //! TensorFlow's "Inception" preprocessing, as TF-Slim has it, to the network's size and to [-1, 1].
 
 use rand::{Rng, RngExt};
-use rayon::prelude::*;
 
 /// A decoded photograph of any size.
 #[derive(Clone, Debug, PartialEq, Eq)]

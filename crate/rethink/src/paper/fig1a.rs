@@ -10,7 +10,7 @@ use crate::run::appendix_a::{Size, setting, size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
-use polars::prelude::{DataFrame, *};
+use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
 use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};

@@ -11,7 +11,7 @@ use crate::paper::reported;
 use crate::paper::{Product, Recipe, Source, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
-use polars::prelude::{DataFrame, *};
+use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
 use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};

@@ -109,12 +109,15 @@ fn plan(setting: &Setting) -> Vec<Measurement> {
 /// A solution: a row of a measurement.
 #[derive(Clone, Copy)]
 pub struct Solved<'a> {
+    /// The measurement that it is a row of.
     pub measured: &'a Measured,
+    /// What was solved.
     pub what: &'a KernelEquation,
     row: usize,
 }
 
 impl Solved<'_> {
+    /// The number in column `name`, where there is one.
     pub fn number(&self, name: &str) -> Option<f64> {
         self.measured.column(name).ok()?.f64().ok()?.get(self.row)
     }
@@ -147,6 +150,7 @@ impl Solved<'_> {
         id.published().and_then(Published::in_paper).unwrap_or(&id.title)
     }
 
+    /// Whether it is the paper's `row`: data set, pre-processing, with l2 or without.
     pub fn belongs(&self, row: &Table3Row) -> bool {
         self.data() == row.data && self.what.title() == row.preprocessing && self.regularised() == row.l2
     }
