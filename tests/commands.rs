@@ -251,7 +251,7 @@ fn a_sweep_repeats_with_as_many_seeds_as_asked_for() {
     assert!(!refused.status.success());
 }
 
-/// `crate/build.rs` is compiled and run as cargo does: on sources that are committed, changed, packaged, or in no repository, and with an
+/// `crate/rethink/build.rs` is compiled and run as cargo does: on sources that are committed, changed, packaged, or in no repository, and with an
 /// environment that names another repository, as a git hook's does.
 #[test]
 fn a_program_knows_the_commit_that_it_was_built_from() {
@@ -261,7 +261,7 @@ fn a_program_knows_the_commit_that_it_was_built_from() {
     let compiled = Command::new(rustc)
         .args(["--edition", "2024", "-o"])
         .arg(&script)
-        .arg(rethink_tests::root().join("crate/build.rs"))
+        .arg(rethink_tests::root().join("crate/rethink/build.rs"))
         .status()
         .unwrap();
     assert!(compiled.success());
@@ -290,13 +290,18 @@ fn a_program_knows_the_commit_that_it_was_built_from() {
         (revision.expect("a revision").to_string(), lines.contains("HEAD"))
     };
     let sources = |folder: &Path| {
-        std::fs::create_dir_all(folder.join("crate/src")).unwrap();
-        for file in
-            ["Cargo.toml", "Cargo.lock", "notes.md", "crate/Cargo.toml", "crate/build.rs", "crate/src/lib.rs"]
-        {
+        std::fs::create_dir_all(folder.join("crate/rethink/src")).unwrap();
+        for file in [
+            "Cargo.toml",
+            "Cargo.lock",
+            "notes.md",
+            "crate/rethink/Cargo.toml",
+            "crate/rethink/build.rs",
+            "crate/rethink/src/lib.rs",
+        ] {
             std::fs::write(folder.join(file), file).unwrap();
         }
-        folder.join("crate")
+        folder.join("crate/rethink")
     };
     let commit = |folder: &Path| {
         git(folder, &["add", "-A"]);
@@ -331,9 +336,9 @@ fn a_program_knows_the_commit_that_it_was_built_from() {
     // A worktree of its own, at another commit.
     let aside = root.path().join("aside");
     git(&tree, &["worktree", "add", "-q", "--detach", aside.to_str().unwrap(), &first]);
-    assert_eq!(build(&aside.join("crate")), (first.clone(), false));
-    std::fs::write(aside.join("crate/src/lib.rs"), "changed").unwrap();
-    assert_eq!(build(&aside.join("crate")), (format!("{first}+changes"), true));
+    assert_eq!(build(&aside.join("crate/rethink")), (first.clone(), false));
+    std::fs::write(aside.join("crate/rethink/src/lib.rs"), "changed").unwrap();
+    assert_eq!(build(&aside.join("crate/rethink")), (format!("{first}+changes"), true));
     // Unpacked within a repository that it is no part of.
     let inside = sources(&tree.join("vendor"));
     let (revision, _) = build(&inside);

@@ -37,7 +37,7 @@ fn binary(test: &str) -> Option<&'static Path> {
             "build",
             "--release",
             "--package",
-            "rethink",
+            "rethink-cli",
             "--features",
             "mpi",
             "--bin",

@@ -283,7 +283,7 @@ fn a_failing_cell_is_named_with_what_it_said() {
 #[test]
 fn columns_of_stored_runs_are_found_in_every_later_cell() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let crate_folder = root().join("crate");
+    let crate_folder = root().join("crate/rethink");
     let read = "for run in &runs { println!(\"seen {:?} {:?} {:?}\", paper::fig2b::early_stopping_gain(run).unwrap(), \
                 run.steps_to(2.3), run.column(\"loss\")?.f64()?.iter().flatten().sum::<f64>()); };\n\
                 println!(\"seen {:?}\", frames::column(&frame, \"test_accuracy\")?.f64()?.iter().flatten().sum::<f64>());\n\
@@ -594,7 +594,9 @@ fn the_kernel_compiles_no_library_again() {
         .args(["--build", "--message-format=json"]);
     let mut workspace = Command::new(env!("CARGO"));
     jupyter::setup::outside_cargo(&mut workspace);
-    workspace.args(["build", "--release", "--package=rethink", "--message-format=json"]).current_dir(root());
+    workspace
+        .args(["build", "--release", "--package=rethink-cli", "--message-format=json"])
+        .current_dir(root());
     assert_eq!(build(cell), build(workspace));
 }
 

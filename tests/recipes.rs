@@ -476,7 +476,7 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
     let config = |repeat| {
         let mut config =
             appendix_a::setting(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::repeat(repeat));
-        config.hyper.weight_decay = paper::reported::MLP_WEIGHT_DECAY;
+        config.hyper.weight_decay = paper::MLP_WEIGHT_DECAY;
         config
     };
     let runs = [run(&config(0), &[0.1], 1.0, 0.50), run(&config(1), &[0.1], 0.98, 0.52)];

@@ -25,12 +25,12 @@ pub fn rethink_bin() -> &'static Path {
         let mut cargo = Command::new(env!("CARGO"));
         outside_cargo(&mut cargo);
         let status = cargo
-            .args(["build", "--release", "--package", "rethink", "--target-dir"])
+            .args(["build", "--release", "--package", "rethink-cli", "--target-dir"])
             .arg(target)
             .current_dir(root())
             .status()
             .expect("cargo runs");
-        assert!(status.success(), "cargo build --release --package rethink: {status}");
+        assert!(status.success(), "cargo build --release --package rethink-cli: {status}");
         target.join("release").join(format!("rethink{}", std::env::consts::EXE_SUFFIX))
     })
 }
