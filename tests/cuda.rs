@@ -4,7 +4,7 @@
 use polars::prelude::DataFrame;
 use rethink::data::shapes10;
 use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width, measure_on};
-use rethink_cli::jupyter::setup::outside_cargo;
+use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_cli::selftest::{self, Check, TOLERANCE};
 use rethink_nn::cuda::{dense, kernels, place};
 use rethink_nn::kernels::dense::{Dense, Products};

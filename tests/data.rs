@@ -12,7 +12,6 @@ use rethink::data::corruption::Corruption;
 use rethink::data::fetch::{self, Patience, fetch_into};
 use rethink::data::{self, Dataset, Format, Places, Published, Source, Split, cifar, mnist, shapes10};
 use rethink::measure::{Measurement, Quantity};
-use rethink::paper;
 use rethink::run::appendix_a;
 use rethink::run::config::{Scale, Seeds};
 use rethink::study::Study;
@@ -230,7 +229,7 @@ fn files_in_the_form_of_a_published_set_are_called_by_the_form() {
         .chain([&cifar::TEST_FILE])
         .map(|file| fs::read(folder.join(file)).unwrap())
         .collect();
-    let md5 = data::fetch::CIFAR10_ARCHIVE_MD5;
+    let md5 = data::origin::CIFAR10_ARCHIVE_MD5;
     let lines: Vec<String> = data::verify(&folder)
         .unwrap()
         .files
@@ -238,10 +237,10 @@ fn files_in_the_form_of_a_published_set_are_called_by_the_form() {
         .map(|(name, _, sha)| format!("{sha}  {name}\n"))
         .collect();
     fs::write(folder.join(data::SUMS_FILE), lines.concat()).unwrap();
-    assert!(!data::fetch::came_from(&folder, md5, &files));
+    assert!(!data::cifar::came_from(&folder, md5, &files));
     let note = format!("# from {ARCHIVE}, MD5 {md5}\n");
     fs::write(folder.join(data::SUMS_FILE), note + &lines.concat()).unwrap();
-    assert!(data::fetch::came_from(&folder, md5, &files), "the note is in its place");
+    assert!(data::cifar::came_from(&folder, md5, &files), "the note is in its place");
     assert!(!cifar::is_official(&folder, &files), "and the pixels are not CIFAR-10's");
     assert_not_the_papers(&id(&folder), "CIFAR-10 format (noise/cifar-10-batches-bin)");
     assert!(data::verify(&folder).unwrap().verdict.contains("not compared"));
@@ -346,7 +345,7 @@ fn files_are_vouched_for_by_the_archive_that_they_come_from() {
         let at = place.join(ARCHIVE);
         fs::write(&at, &bytes).unwrap();
         assert!(
-            !fetch::vouch_by(&folder, length, data::fetch::CIFAR10_ARCHIVE_MD5).unwrap(),
+            !fetch::vouch_by(&folder, length, data::origin::CIFAR10_ARCHIVE_MD5).unwrap(),
             "another archive"
         );
         assert!(fetch::vouch_by(&folder, length, &md5).unwrap());
@@ -354,12 +353,12 @@ fn files_are_vouched_for_by_the_archive_that_they_come_from() {
             let names = cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]);
             names.map(|name| fs::read(folder.join(name)).unwrap()).collect()
         };
-        assert!(fetch::came_from(&folder, &md5, &files(&folder)));
-        assert!(!fetch::came_from(&folder, data::fetch::CIFAR10_ARCHIVE_MD5, &files(&folder)));
+        assert!(data::cifar::came_from(&folder, &md5, &files(&folder)));
+        assert!(!data::cifar::came_from(&folder, data::origin::CIFAR10_ARCHIVE_MD5, &files(&folder)));
         assert!(data::verify(&folder).is_ok());
         let mut changed = files(&folder);
         changed[5][1000] ^= 1;
-        assert!(!fetch::came_from(&folder, &md5, &changed), "one byte of the test images");
+        assert!(!data::cifar::came_from(&folder, &md5, &changed), "one byte of the test images");
         fs::remove_file(folder.join(data::SUMS_FILE)).unwrap();
         fs::remove_file(at).unwrap();
     }

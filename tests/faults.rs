@@ -86,7 +86,7 @@ fn measurements(folder: &Path) -> Vec<Measurement> {
     let Source::Measurements { plan, .. } = paper::find("theorem1").unwrap().source else {
         panic!("theorem1")
     };
-    plan(&study)
+    plan(&study.setting())
 }
 
 fn sweep(folder: &Path) {

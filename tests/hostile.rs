@@ -13,7 +13,6 @@ use rethink::data::imagenet::decode_bytes;
 use rethink::data::{Dataset, Split, cifar, imagenet, mnist};
 use rethink::measure::unfinished::{Unfinished, each};
 use rethink::measure::{Measurement, Quantity};
-use rethink::paper;
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::train::{self, Progress, train};

@@ -431,7 +431,7 @@ fn what_is_chosen_is_never_the_end_of_its_grid() {
         assert!(found.weights.0 < weight && weight < found.weights.1, "{found:?}");
     }
     // Flat below 1e-5: the largest of equal weights, which is inside.
-    let flat = |(_, l): choice::Place| Ok(f64::from((l + 10).max(0)));
+    let flat = |(_, l): choice::Place| rethink_nn::Result::Ok(f64::from((l + 10).max(0)));
     let found = choice::search(Free { gamma: false, ridge: true }, flat).unwrap();
     assert_eq!(found.place, (0, -10));
     assert!(found.weights.0 < -10 && -10 < found.weights.1, "{found:?}");

@@ -1,6 +1,6 @@
 //! One model over many processes, with the real `mpirun`.
 
-use rethink_cli::jupyter::setup::outside_cargo;
+use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_tests::{rethink_bin, root};
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -593,7 +593,7 @@ fn the_kernel_compiles_no_library_again() {
     cell.args([&environment.root, &environment.build, &environment.evcxr])
         .args(["--build", "--message-format=json"]);
     let mut workspace = Command::new(env!("CARGO"));
-    jupyter::setup::outside_cargo(&mut workspace);
+    jupyter::environment::outside_cargo(&mut workspace);
     workspace
         .args(["build", "--release", "--package=rethink-cli", "--message-format=json"])
         .current_dir(root());

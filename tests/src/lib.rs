@@ -3,7 +3,7 @@
 pub mod emulated;
 pub mod server;
 
-use rethink_cli::jupyter::setup::outside_cargo;
+use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{Network, Parameter};
 use std::path::{Path, PathBuf};

@@ -6,8 +6,9 @@ use rethink::paper::{Product, Recipe, Results};
 use rethink::run::provenance;
 use rethink::store::Run;
 use rethink_nn::text::hex;
+use rethink_plot::escape::escape_latex;
 use rethink_plot::files::write_whole;
-use rethink_plot::latex::{self, escape};
+use rethink_plot::latex;
 use rethink_plot::output::{check_id, json_bytes, write_all};
 use rethink_plot::tables::Table;
 use rethink_plot::venue::Venue;
@@ -143,7 +144,7 @@ fn figure(item: &Item, drawing: &Drawing, folder: &Path) -> Result<Vec<PathBuf>>
     let mut sentences = vec![drawing.caption.clone(), after(item)];
     sentences.extend(drawing.notes.iter().cloned());
     sentences.push(item.origin.sentence());
-    let caption = format!("\\caption{{{}}}\n\\label{{fig:{id}}}\n", escape(&joined(&sentences)));
+    let caption = format!("\\caption{{{}}}\n\\label{{fig:{id}}}\n", escape_latex(&joined(&sentences)));
     let files = vec![
         ("svg", drawing.svg.clone().into_bytes()),
         ("pdf", drawing.pdf()?),
@@ -174,9 +175,9 @@ fn write_table(item: &Item, table: &Table, venue: Venue, folder: &Path) -> Resul
     }
     let mut sentences = vec![title, after(item)];
     sentences.extend(table.notes.first().cloned());
-    let caption = escape(&joined(&sentences));
-    let mut notes: Vec<String> = table.notes.iter().skip(1).map(|note| escape(note)).collect();
-    notes.push(escape(&item.origin.sentence()));
+    let caption = escape_latex(&joined(&sentences));
+    let mut notes: Vec<String> = table.notes.iter().skip(1).map(|note| escape_latex(note)).collect();
+    notes.push(escape_latex(&item.origin.sentence()));
     let latex = latex::table(table, venue, &caption, &notes)?;
     let files = vec![
         ("tex", latex.into_bytes()),
@@ -242,7 +243,7 @@ fn paper(drawings: &[Drawing], tables: &[&str], about: &str, venue: Venue) -> St
         height = venue.height_in(),
         caption = venue.caption_size(),
         preamble = pgf::PREAMBLE,
-        about = escape(about),
+        about = escape_latex(about),
     );
     if !drawings.is_empty() {
         out += "\n\\section*{Figures}\n";

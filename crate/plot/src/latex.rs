@@ -1,45 +1,10 @@
-//! Plain text for LaTeX, and tables that fit a venue's columns.
+//! Tables that fit a venue's columns.
 
+use crate::escape::{escape_latex, one_line};
 use crate::export::Family;
-use crate::tables::{Align, Table, cell, one_line};
+use crate::tables::{Align, Table, cell};
 use crate::venue::{INCH, Venue};
 use crate::{Error, Result};
-
-/// `text` so that LaTeX sets it as it is, in T1 encoding. A character that its Latin fonts lack is named by its number.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in one_line(text).chars() {
-        match c {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
-            '\\' => out.push_str("\\textbackslash{}"),
-            '~' => out.push_str("\\textasciitilde{}"),
-            '^' => out.push_str("\\textasciicircum{}"),
-            '<' => out.push_str("$<$"),
-            '>' => out.push_str("$>$"),
-            '|' => out.push_str("$|$"),
-            '\u{2212}' => out.push_str("$-$"),
-            '\u{b1}' => out.push_str("$\\pm$"),
-            '\u{d7}' => out.push_str("$\\times$"),
-            '\u{2264}' => out.push_str("$\\leq$"),
-            '\u{2265}' => out.push_str("$\\geq$"),
-            '\u{2248}' => out.push_str("$\\approx$"),
-            '\u{2013}' => out.push_str("--"),
-            '\u{2014}' => out.push_str("---"),
-            '\u{2018}' => out.push('`'),
-            '\u{2019}' => out.push('\''),
-            '\u{201c}' => out.push_str("\\textquotedblleft{}"),
-            '\u{201d}' => out.push_str("\\textquotedblright{}"),
-            '\u{2026}' => out.push_str("\\ldots{}"),
-            '"' => out.push_str("\\textquotedbl{}"),
-            // "[" after a line's "\\" would be read as its option.
-            '[' | ']' => out.extend(['{', c, '}']),
-            // ASCII and the letters of Latin-1, all of which T1 has.
-            ' '..='\u{7e}' | '\u{c0}'..='\u{f6}' | '\u{f8}'..='\u{ff}' => out.push(c),
-            _ => out.push_str(&format!("{{[}}U+{:04X}{{]}}", u32::from(c))),
-        }
-    }
-    out
-}
 
 /// Sizes of a table's type and spaces between its columns, points, the first that fits being taken.
 const STEPS: [(f64, f64); 5] = [(9.0, 5.0), (8.0, 4.0), (8.0, 3.0), (7.0, 3.0), (7.0, 2.0)];
@@ -88,7 +53,7 @@ pub fn table(table: &Table, venue: Venue, caption: &str, notes: &[String]) -> Re
         .collect();
     let row = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
     let head = |(column, lines): (usize, &Vec<String>)| {
-        let lines: Vec<String> = lines.iter().map(|line| escape(line)).collect();
+        let lines: Vec<String> = lines.iter().map(|line| escape_latex(line)).collect();
         match lines.len() {
             0 | 1 => lines.concat(),
             // At the bottom, so that the last lines stand on the rule.
@@ -99,8 +64,9 @@ pub fn table(table: &Table, venue: Venue, caption: &str, notes: &[String]) -> Re
             ),
         }
     };
-    let body =
-        |text: &str| if fit.glued { escape(text).replace(" $\\pm$ ", "~$\\pm$~") } else { escape(text) };
+    let body = |text: &str| {
+        if fit.glued { escape_latex(text).replace(" $\\pm$ ", "~$\\pm$~") } else { escape_latex(text) }
+    };
     let (size, skip, space) = (fit.size, 1.2 * fit.size, fit.space);
     let mut out = format!(
         "\\begin{{{float}}}[htbp]\n  \\centering\n  \\caption{{{caption}}}\n  \\label{{tab:{}}}\n  \

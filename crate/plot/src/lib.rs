@@ -11,11 +11,13 @@
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML |
 //! | [`venue`], [`latex`] | the measures of a venue's pages; tables that fit them |
 //! | [`output`], [`files`] | the files of a figure or table; files that are whole or absent |
+//! | [`mod@escape`] | plain text within LaTeX, Markdown, CSV and HTML |
 //! | [`error`] | the error enum |
 
 pub mod columns;
 pub mod drawing;
 pub mod error;
+pub mod escape;
 pub mod export;
 pub mod files;
 pub mod frames;

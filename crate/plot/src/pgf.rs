@@ -4,7 +4,7 @@
 //! The type is the document's own; what is reserved for it is measured in the drawing's style.
 
 use crate::Result;
-use crate::latex::escape;
+use crate::escape::escape_latex;
 use crate::theme::{
     ABOVE_PLOT, Axis, DASHES, GREY, GRID, INK, KEY_GAP, Key, LINE, Layout, Look, MARGIN, MARKER, Mark, Plot,
     SEAM, Style, TICK, clip,
@@ -99,7 +99,7 @@ fn axis(name: &str, axis: &Axis) -> String {
     let value = |place: f64| number(short(axis.value(place)));
     let inside = axis.ticks.iter().filter(|t| (axis.low - 1e-9..=axis.high + 1e-9).contains(&t.0));
     let (places, labels): (Vec<String>, Vec<String>) =
-        inside.map(|(place, label)| (value(*place), format!("{{{}}}", escape(label)))).unzip();
+        inside.map(|(place, label)| (value(*place), format!("{{{}}}", escape_latex(label)))).unzip();
     let places = if places.is_empty() { "\\empty".into() } else { format!("{{{}}}", places.join(",")) };
     format!(
         "{name}min={}, {name}max={}, {name}mode={},\n  {name}tick={places}, {name}ticklabels={{{}}}, {name}label={{{}}}",
@@ -107,7 +107,7 @@ fn axis(name: &str, axis: &Axis) -> String {
         value(axis.high),
         if axis.log { "log" } else { "linear" },
         labels.join(","),
-        escape(&axis.title)
+        escape_latex(&axis.title)
     )
 }
 
@@ -291,7 +291,7 @@ impl Pen<'_> {
                 "\\node[anchor={anchor}, text=grey, inner sep=0.8bp, font=\\fontsize{{{size}bp}}{{{size}bp}}\\selectfont] \
                  at (axis cs:{},{at}) {{{}}};",
                 number(short(x)),
-                escape(label)
+                escape_latex(label)
             );
         }
     }
@@ -400,7 +400,8 @@ impl Pen<'_> {
                 let spot = Spot { look: *look, hollow: false, cross: false, shift: 0.0 };
                 image += &format!(", {}, mark repeat=2, mark phase=2", self.marker(&spot));
             }
-            let _ = writeln!(entries, "\\addlegendimage{{{image}}}\n\\addlegendentry{{{}}}", escape(name));
+            let _ =
+                writeln!(entries, "\\addlegendimage{{{image}}}\n\\addlegendentry{{{}}}", escape_latex(name));
         }
         Legend { options, entries }
     }

@@ -1,6 +1,6 @@
 //! Tables as Markdown, LaTeX, CSV, HTML and plain text, each from the same cells.
 
-use crate::latex::escape as escape_latex;
+use crate::escape::{escape_csv, escape_html, escape_latex, escape_markdown, one_line};
 use crate::output::{check_id, json_bytes, write_all};
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, ContentArrangement};
@@ -296,41 +296,4 @@ impl Table {
 
 pub(crate) fn cell(cells: &[String], column: usize) -> &str {
     cells.get(column).map_or("", String::as_str)
-}
-
-/// Line breaks and tabs would break a row apart.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn escape_markdown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in one_line(text).chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '|' | '\\' | '*' | '_' | '`' | '[' | ']' | '~' | '$' => out.extend(['\\', c]),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-fn escape_csv(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_string()
-    }
-}
-
-/// `text` with what HTML would read as markup replaced.
-pub fn escape_html(text: &str) -> String {
-    one_line(text)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }

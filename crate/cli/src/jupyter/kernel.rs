@@ -1,6 +1,6 @@
 //! The project's own kernel spec: what Jupyter starts when a notebook asks for `rethink`.
 
-use crate::jupyter::setup::Environment;
+use crate::jupyter::environment::Environment;
 use crate::{Error, Result};
 use rethink_plot::files;
 use serde_json::json;

@@ -31,6 +31,7 @@
 
 pub mod clean;
 pub mod close;
+pub mod environment;
 pub mod expected;
 pub mod kernel;
 pub mod lab;
@@ -39,8 +40,9 @@ pub mod run;
 pub mod sanitize;
 pub mod setup;
 
+pub use environment::{Environment, outside_cargo};
 pub use lab::lab;
-pub use setup::{Environment, ensure};
+pub use setup::ensure;
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Running a notebook headless in the kernel, with its progress and its errors told as they come.
 
+use crate::jupyter::environment::Environment;
 use crate::jupyter::kernel;
-use crate::jupyter::setup::{self, Environment};
+use crate::jupyter::setup;
 use crate::{Error, Result};
 use rethink::run::provenance::Provenance;
 use serde_json::{Value, json};

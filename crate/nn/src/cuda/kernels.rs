@@ -7,7 +7,7 @@ use crate::image::View;
 use crate::image::{CROP, Pixels};
 use crate::kernels::patches::Patches;
 use crate::kernels::random_conv::{BIAS, POOL, STRIDE};
-use crate::ops::conv::Geometry;
+use crate::ops::geometry::Geometry;
 use dfdx::prelude::{Cache, Storage, Synchronize};
 use std::ffi::c_void;
 

@@ -18,6 +18,7 @@ mod network;
 mod ops;
 #[cfg(feature = "cuda")]
 mod solver;
+mod weight;
 
 pub use dense::dense;
 use dfdx::prelude::{Cache, Gradients, HasErr, Storage, Synchronize, Tensor};

@@ -2,6 +2,7 @@
 
 use crate::cuda::kernels::{self, Kept};
 use crate::cuda::ops::{Ops, Value, take};
+use crate::cuda::weight::Weight;
 use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
 use crate::image::View;
 use crate::image::{CROP, Pixels};
@@ -15,22 +16,6 @@ use crate::optim::{Decay, Memory, Rules, SgdStep};
 use crate::{Error, Result};
 use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
 use std::sync::{Arc, MutexGuard};
-
-/// A tensor of parameters or running statistics.
-pub(super) struct Weight<B: Backend> {
-    name: String,
-    shape: Vec<usize>,
-    trained: bool,
-    pub length: usize,
-    pub values: Arc<Buffer<B>>,
-    /// From the first step on.
-    velocity: Option<Buffer<B>>,
-    /// RMSProp's mean squares, from the first step on.
-    squares: Option<Buffer<B>>,
-    /// From the first step on where weights are averaged.
-    average: Option<Arc<Buffer<B>>>,
-    pub key: Key<B>,
-}
 
 struct Placed<B: Backend> {
     ops: Ops<B>,

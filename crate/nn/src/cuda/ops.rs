@@ -2,7 +2,7 @@
 
 use crate::cuda::kernels::{self, matrix};
 use crate::cuda::{Backend, Buffer, Done, Fault, Grads, Key, failed};
-use crate::ops::conv::{Geometry, Window};
+use crate::ops::geometry::{Geometry, Window};
 use crate::ops::linear::InputGradient;
 use crate::ops::lrn::{ALPHA, RADIUS};
 use crate::ops::norm::EPSILON;
@@ -225,7 +225,7 @@ impl<B: Backend> Ops<B> {
         &self,
         x: Value<B, T>,
         window: Window,
-        [weight, shift]: [&crate::cuda::network::Weight<B>; 2],
+        [weight, shift]: [&crate::cuda::weight::Weight<B>; 2],
         input_gradient: InputGradient,
         key: Key<B>,
     ) -> Result<Value<B, T>> {
@@ -257,7 +257,7 @@ impl<B: Backend> Ops<B> {
         &self,
         x: Value<B, T>,
         window: Window,
-        [weight, shift, mean, variance]: [&crate::cuda::network::Weight<B>; 4],
+        [weight, shift, mean, variance]: [&crate::cuda::weight::Weight<B>; 4],
         input_gradient: InputGradient,
         training: bool,
         key: Key<B>,
@@ -299,7 +299,7 @@ impl<B: Backend> Ops<B> {
     pub fn linear<T: Tape<f32, B::Store>>(
         &self,
         x: Value<B, T>,
-        [weight, bias]: [&crate::cuda::network::Weight<B>; 2],
+        [weight, bias]: [&crate::cuda::weight::Weight<B>; 2],
         relu: bool,
         input_gradient: InputGradient,
         key: Key<B>,

@@ -4,7 +4,8 @@
 //! the gradient that comes in, and goes straight into the convolution's.
 
 use crate::ops::activation::Activation;
-use crate::ops::conv::{self, Conv2d, Geometry};
+use crate::ops::conv::{self, Conv2d};
+use crate::ops::geometry::Geometry;
 use crate::ops::linear::InputGradient;
 use crate::ops::norm::{BatchNorm, Channels};
 use crate::ops::{Image, Pass, Size, add_to, elements, take_gradient};

@@ -7,78 +7,15 @@
 //!
 //! Where channels are many, pixels are better: Winograd's products share their weights among all pixels.
 
-use crate::ops::conv::Geometry;
 use crate::ops::gemm::{Scratch, Shared};
+use crate::ops::geometry::Geometry;
+pub use crate::ops::geometry::{LANES, Order};
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, Size3, add_to, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
-
-/// Images side by side, whatever the width of the processor's vectors: sums come out the same on all.
-pub const LANES: usize = 16;
-
-/// How the images of a batch lie in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// One after the other, pixel by pixel: `n x H x W x C`.
-    #[default]
-    Pixels,
-    /// By [`LANES`]: `ceil(n / 16) x H x W x (C * 16)`, for every number of an image those of sixteen images. Lanes
-    /// without an image are zero at first, and their gradients stay zero.
-    Lanes {
-        /// `n`.
-        images: usize,
-    },
-}
-
-impl Order {
-    /// Numbers that stand for one channel of a pixel.
-    pub fn lanes(self) -> usize {
-        if self == Order::Pixels { 1 } else { LANES }
-    }
-
-    /// Lanes of the last sixteen that have no image.
-    fn empty(self) -> usize {
-        match self {
-            Order::Pixels => 0,
-            Order::Lanes { images } => images.next_multiple_of(LANES) - images,
-        }
-    }
-
-    /// `values`, one a channel, for every lane.
-    pub(super) fn spread(self, values: &[f32]) -> Vec<f32> {
-        values.iter().flat_map(|&v| std::iter::repeat_n(v, self.lanes())).collect()
-    }
-
-    /// Sums a lane to sums a channel.
-    pub(super) fn fold(self, sums: &[f32]) -> Vec<f32> {
-        let fold = |lanes: &[f32]| lanes.iter().map(|&v| f64::from(v)).sum::<f64>() as f32;
-        sums.chunks_exact(self.lanes()).map(fold).collect()
-    }
-
-    /// Of so many numbers, those of sixteens without an empty lane, which come first.
-    pub(super) fn full(self, numbers: usize) -> usize {
-        match self {
-            Order::Lanes { images } if self.empty() > 0 => numbers - numbers / images.div_ceil(LANES),
-            _ => numbers,
-        }
-    }
-
-    /// Sets what a gradient has in lanes without an image to zero.
-    pub(super) fn clear(self, gradient: &mut [f32]) {
-        let first = self.full(gradient.len());
-        self.clear_last(&mut gradient[first..]);
-    }
-
-    /// The same of numbers that all belong to the last sixteen images.
-    pub(super) fn clear_last(self, numbers: &mut [f32]) {
-        if self.empty() > 0 {
-            numbers.chunks_exact_mut(LANES).for_each(|lanes| lanes[LANES - self.empty()..].fill(0.0));
-        }
-    }
-}
 
 /// Images as they are read (`n x (C * H * W)`, channel by channel) in `order`. Images have no gradient.
 ///

@@ -10,6 +10,7 @@ pub mod conv_norm;
 pub mod dropout;
 pub mod factored;
 pub mod gemm;
+pub mod geometry;
 pub mod lanes;
 pub mod linear;
 pub mod lrn;
@@ -20,7 +21,7 @@ mod winograd;
 
 use crate::distributed::Share;
 use dfdx::prelude::*;
-use lanes::Order;
+use geometry::Order;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;

@@ -4,7 +4,7 @@
 
 use crate::distributed::Share;
 use crate::ops::activation::{Activation, ROWS, total};
-use crate::ops::lanes::{LANES, Order};
+use crate::ops::geometry::{LANES, Order};
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Pass, Size, address, elements, take_gradient};
 use crate::{Error, Result, threads};

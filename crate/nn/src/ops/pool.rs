@@ -1,6 +1,6 @@
 //! Pooling: the largest, or the mean, of the pixels under a window, channel by channel.
 
-use crate::ops::conv::{Geometry, Window};
+use crate::ops::geometry::{Geometry, Window};
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, elements, take_gradient};
 use crate::{Error, Result, threads};

@@ -10,8 +10,8 @@
 
 #![expect(clippy::needless_range_loop, reason = "indices run along columns of small matrices, not rows")]
 
-use crate::ops::conv::Geometry;
 use crate::ops::gemm::{Matrix, Right, SLACK, Scratch, Shared, product_alone};
+use crate::ops::geometry::Geometry;
 use crate::ops::simd::{load, store};
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};

@@ -5,7 +5,7 @@
 //! green and blue planes of 32x32 bytes, row by row. Files may hold any whole number of records, so
 //! that subsets in the same layout load too.
 
-use crate::data::{Dataset, Format, Split, fetch, published, read_regular, sha256_hex};
+use crate::data::{Dataset, Format, Split, origin, published, read_regular, sha256_hex};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use rethink_plot::files::write_whole;
@@ -32,7 +32,7 @@ const MAX_BYTES: u64 = 4 << 30;
 /// SHA-256 of the beginnings of the six official files (training, then test), [`HEAD`] records of each.
 ///
 /// Nobody has published checksums of the whole files, only of the archives that they come in
-/// ([`fetch::CIFAR10_ARCHIVE_MD5`]).
+/// ([`origin::CIFAR10_ARCHIVE_MD5`]).
 pub const OFFICIAL_HEADS: [&str; 6] = [
     "ea2c7a46f23371a3f814ce8e198838201147e8e6d1f8a84baa3583ebbec03247",
     "57dc4e8db7ddc925938d1f2821ee0b499020fa077bedd98d88e6459c7cacb2ab",
@@ -86,14 +86,21 @@ pub fn read(folder: &Path) -> Result<Dataset> {
 }
 
 /// Whether these are the six official files (training, then test), read from `folder`: they begin as those do, and are to the byte what
-/// came out of the archive of the official checksum, as is noted beside them ([`fetch::vouch`]).
+/// came out of the archive of the official checksum, as is noted beside them ([`crate::data::fetch::vouch`]).
 pub fn is_official(folder: &Path, files: &[Vec<u8>]) -> bool {
     let begins = |(bytes, sha): (&Vec<u8>, &&str)| {
         bytes.get(..HEAD * RECORD).is_some_and(|head| sha256_hex(head) == **sha)
     };
     files.len() == OFFICIAL_HEADS.len()
         && files.par_iter().zip(&OFFICIAL_HEADS).all(begins)
-        && fetch::came_from(folder, fetch::CIFAR10_ARCHIVE_MD5, files)
+        && came_from(folder, origin::CIFAR10_ARCHIVE_MD5, files)
+}
+
+/// Whether the six files (training, then test), read from `folder`, are noted there, to the byte, as those of the archive with
+/// this MD5.
+pub fn came_from(folder: &Path, md5: &str, files: &[Vec<u8>]) -> bool {
+    let names: Vec<&str> = TRAIN_FILES.into_iter().chain([TEST_FILE]).collect();
+    origin::came_from(folder, md5, &names, files)
 }
 
 fn class_names(folder: &Path) -> Result<Vec<String>> {

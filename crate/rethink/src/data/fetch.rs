@@ -4,6 +4,7 @@
 //! `FILE.partial` and loses that suffix once its size and MD5 are right; an archive is unpacked
 //! there; the finished folder is renamed into place. An interrupted download goes on where it stopped.
 
+use crate::data::origin::{CIFAR10_ARCHIVE, CIFAR10_ARCHIVE_MD5, origin_line, sums};
 use crate::data::{Format, SUMS_FILE, cifar, sha256_hex};
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -62,9 +63,6 @@ impl Default for Patience {
 }
 
 const OPERATION: &str = "download";
-/// MD5 of CIFAR-10's binary version, as its authors publish it.
-pub const CIFAR10_ARCHIVE_MD5: &str = "c32a1d4ab5d03f1284b67883e8d87530";
-const CIFAR10_ARCHIVE: &str = "cifar-10-binary.tar.gz";
 const CIFAR10_ARCHIVE_BYTES: u64 = 170_052_171;
 const ARCHIVE_FOLDER: &str = "cifar-10-batches-bin";
 /// Of one unpacked file; the official ones have 30,730,000 bytes.
@@ -210,26 +208,6 @@ fn is_published(remote: &Remote, folder: &Path, data: &crate::data::Dataset) -> 
         crate::data::Published::Mnist => remote.name == crate::data::MNIST.name,
         _ => false,
     })
-}
-
-/// What is noted of a file whose checksum was the official one, and from which the folder's files come: a comment to `sha256sum`.
-fn origin_line(md5: &str, name: &str) -> String {
-    format!("# from {name}, MD5 {md5}")
-}
-
-/// The lines of the folder's [`SUMS_FILE`]; none where it has none.
-fn sums(folder: &Path) -> Vec<String> {
-    let bytes = crate::data::read_regular(&folder.join(SUMS_FILE), OPERATION, 1 << 20).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).lines().map(String::from).collect()
-}
-
-/// Whether the six files of CIFAR-10's format (training, then test), read from `folder`, are noted there, to the byte, as those of the
-/// archive with this MD5.
-pub fn came_from(folder: &Path, md5: &str, files: &[Vec<u8>]) -> bool {
-    let sums = sums(folder);
-    let names = cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]);
-    sums.contains(&origin_line(md5, CIFAR10_ARCHIVE))
-        && names.zip(files).all(|(name, bytes)| sums.contains(&format!("{}  {name}", sha256_hex(bytes))))
 }
 
 /// Where CIFAR-10's official archive lies in `folder` or beside it, and the six files in `folder` are, to the byte, those in it, this is noted

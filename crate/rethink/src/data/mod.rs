@@ -7,6 +7,7 @@ pub mod fetch;
 mod id;
 pub mod imagenet;
 pub mod mnist;
+pub mod origin;
 pub mod preprocessing;
 pub mod published;
 pub mod shapes10;

@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
 use crate::paper::{
-    Product, Recipe, Source, Verdict, batch_note, extended, fig1c, mean, narrow, norm_note, repeats,
+    Product, Recipe, Source, Verdict, batch_note, extended, mean, narrow, norm_note, repeats,
 };
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
@@ -102,7 +102,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         Column::new("seed".into(), configs().map(|c| c.seeds.init).collect::<Vec<_>>()),
         Column::new("epochs_to_fit".into(), runs.iter().map(Run::fitted_at).collect::<Vec<_>>()),
         Column::new("relative".into(), runs.iter().map(relative).collect::<Vec<_>>()),
-        Column::new("test_error".into(), runs.iter().map(fig1c::test_error).collect::<Vec<_>>()),
+        Column::new("test_error".into(), runs.iter().map(test_error).collect::<Vec<_>>()),
         Column::new(
             "train_accuracy".into(),
             runs.iter().map(|r| r.record.train_accuracy).collect::<Vec<_>>(),
@@ -257,6 +257,11 @@ pub(super) fn drawn_levels(models: &[String], p: &[f64], name: &str) -> Vec<f64>
     levels.sort_by(f64::total_cmp);
     levels.dedup();
     levels
+}
+
+/// Share of wrongly classified test images, 0 to 1; `None` for a diverged run.
+pub fn test_error(run: &Run) -> Option<f64> {
+    run.record.test_accuracy.map(|accuracy| 1.0 - accuracy)
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {

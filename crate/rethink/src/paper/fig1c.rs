@@ -22,11 +22,6 @@ pub const RECIPE: Recipe = Recipe {
     source: Source::Runs { runs: fig1b::runs, make, verdict },
 };
 
-/// Share of wrongly classified test images, 0 to 1; `None` for a diverged run.
-pub fn test_error(run: &Run) -> Option<f64> {
-    run.record.test_accuracy.map(|accuracy| 1.0 - accuracy)
-}
-
 const DRAW: &str = "draw figure 1c";
 
 /// Draws figure 1c.
@@ -147,7 +142,7 @@ fn verdict(runs: &[Run]) -> Verdict {
     let model = |m: ModelKind| {
         let at = |p: f64| {
             let of = |r: &&Run| r.record.config.model == m && r.record.config.corruption.label_noise() == p;
-            let error = mean(runs.iter().filter(of).filter_map(test_error));
+            let error = mean(runs.iter().filter(of).filter_map(fig1b::test_error));
             error.map_or("-".into(), |error| format!("{:.0}", 100.0 * error))
         };
         format!("{} {} to {} %", m.title(), at(0.0), at(1.0))

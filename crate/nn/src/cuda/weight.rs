@@ -1,0 +1,20 @@
+//! A tensor of a network on the device, with what the optimiser remembers of it.
+
+use crate::cuda::{Backend, Buffer, Key};
+use std::sync::Arc;
+
+/// A tensor of parameters or running statistics.
+pub(super) struct Weight<B: Backend> {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub trained: bool,
+    pub length: usize,
+    pub values: Arc<Buffer<B>>,
+    /// From the first step on.
+    pub velocity: Option<Buffer<B>>,
+    /// RMSProp's mean squares, from the first step on.
+    pub squares: Option<Buffer<B>>,
+    /// From the first step on where weights are averaged.
+    pub average: Option<Arc<Buffer<B>>>,
+    pub key: Key<B>,
+}
