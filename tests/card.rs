@@ -103,7 +103,7 @@ fn a_run_on_a_card_is_kept_as_one() {
     let record = &run.record;
     assert_eq!(
         (record.train_accuracy, record.ending),
-        (Some(1.0), rethink::run::train::Ending::Fitted),
+        (Some(1.0), rethink::run::row::Ending::Fitted),
         "{record:?}"
     );
     // Random labels teach nothing: 100 test images, chance 10 %.

@@ -300,7 +300,7 @@ fn checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let data = small(10);
     let config = tiny(&data, 3);
-    let mut quiet = |_: &rethink::run::train::Row| ();
+    let mut quiet = |_: &rethink::run::row::Row| ();
     let progress = Progress {
         folder: Some(folder.path().to_path_buf()),
         events: None,
@@ -314,7 +314,7 @@ fn checkpoints() {
     let whole = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
     every(300, &valid, "checkpoint.safetensors", |bytes| {
         fs::write(&path, bytes).unwrap();
-        let mut quiet = |_: &rethink::run::train::Row| ();
+        let mut quiet = |_: &rethink::run::row::Row| ();
         let progress = Progress { folder: Some(folder.path().to_path_buf()), ..Progress::quiet(&mut quiet) };
         let trained =
             train(&config, &data, progress).map_err(|e| e.to_string())?.expect("it goes on to the end");

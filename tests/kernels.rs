@@ -436,10 +436,10 @@ fn what_is_chosen_is_never_the_end_of_its_grid() {
     assert_eq!(found.place, (0, -10));
     assert!(found.weights.0 < -10 && -10 < found.weights.1, "{found:?}");
     // The smaller of equal gammas; what cannot be solved is not chosen.
-    let steep = |(w, _): choice::Place| Ok(if w < 3 { f64::INFINITY } else { 0.2 });
+    let steep = |(w, _): choice::Place| rethink_nn::Result::Ok(if w < 3 { f64::INFINITY } else { 0.2 });
     assert_eq!(choice::search(Free { gamma: true, ridge: false }, steep).unwrap().place, (3, 0));
     // A slope without end stops where the grid does.
-    let slope = |(w, l): choice::Place| Ok(f64::from(l - w));
+    let slope = |(w, l): choice::Place| rethink_nn::Result::Ok(f64::from(l - w));
     assert_eq!(choice::search(both, slope).unwrap().place, (*WIDTHS.end(), *WEIGHTS.start()));
     assert_eq!([choice::weight(-6), choice::weight(-5), choice::weight(1)], [1e-3, 3e-3, 3.0]);
 

@@ -5,6 +5,7 @@
 //! `rethink sweep theorem1 --data shapes10 --scale smoke`.
 
 use clap::Parser;
+use rethink::Error;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::measure::{Measurement, Quantity};
@@ -12,7 +13,6 @@ use rethink::run::appendix_a;
 use rethink::run::config::{SCHEMA, Scale, Seeds};
 use rethink::run::strict;
 use rethink::store::{self, Store};
-use rethink::{Error, paper};
 use rethink_cli::commands::command::{Action, Command as Line};
 use rethink_nn::models::ModelKind;
 use rethink_tests::{rethink_bin, root};

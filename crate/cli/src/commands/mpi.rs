@@ -3,7 +3,8 @@
 use crate::commands::runs::{RunChoice, print_run};
 use crate::{Error, Result};
 use rethink::run::config::{Parallel, RunConfig};
-use rethink::run::train::{Progress, Row, Trained, train, train_by};
+use rethink::run::row::Row;
+use rethink::run::train::{Progress, Trained, train, train_by};
 use rethink::store::Event;
 use rethink::study::{Study, begun, describe, summary, taken};
 use rethink_nn::distributed::Crew;

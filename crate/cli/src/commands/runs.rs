@@ -10,7 +10,7 @@ use rethink::paper::reported::{TABLE_3, TABLE_4, Table1Row};
 use rethink::paper::{self, Results, mean_and_deviation, table1, table3, table4};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
-use rethink::run::train::Ending;
+use rethink::run::row::Ending;
 use rethink::store::{Record, Run, Store};
 use rethink::study::{Study, describe};
 use rethink_nn::models::Init;

@@ -148,7 +148,7 @@ impl<B: Backend> Placed<B> {
         pass: &mut Pass,
     ) -> Result<Passed<B, T>> {
         let operation = "forward pass";
-        if pass.share().is_some() {
+        if pass.part().is_some() {
             return Err(Error::argument(
                 operation,
                 "several processes with a model on GPUs are not supported",

@@ -8,6 +8,7 @@ pub mod asynchronous;
 pub mod mpi;
 pub mod synchronous;
 
+use crate::ops::batch::BatchPart;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -126,15 +127,22 @@ impl Share {
         let idle = images.is_empty();
         Share { team: team.clone(), images: if idle { 0..1 } else { images }, of, idle }
     }
+}
 
-    /// The part of the batch's images that are here: what the mean over them counts in the batch's mean.
-    pub fn weight(&self) -> f32 {
-        if self.idle { 0.0 } else { self.images.len() as f32 / self.of as f32 }
+impl BatchPart for Share {
+    fn images(&self) -> Range<usize> {
+        self.images.clone()
     }
 
-    /// Turns mean and variance over `rows` pixels here into those over all processes' (Chan, Golub and LeVeque 1983);
-    /// returns how many pixels those are.
-    pub(crate) fn moments(&self, rows: f32, mean: &mut [f32], variance: &mut [f32]) -> f32 {
+    fn of(&self) -> usize {
+        self.of
+    }
+
+    fn idle(&self) -> bool {
+        self.idle
+    }
+
+    fn moments(&self, rows: f32, mean: &mut [f32], variance: &mut [f32]) -> f32 {
         let channels = mean.len();
         let rows = if self.idle { 0.0 } else { f64::from(rows) };
         let mut mine = vec![rows];
@@ -155,8 +163,7 @@ impl Share {
         whole as f32
     }
 
-    /// Turns sums over `rows` pixels here into those over all processes'; returns how many pixels those are.
-    pub(crate) fn totals(&self, rows: f32, sums: &mut [f32]) -> f32 {
+    fn totals(&self, rows: f32, sums: &mut [f32]) -> f32 {
         let factor = if self.idle { 0.0 } else { 1.0 };
         let mut mine = vec![factor * f64::from(rows)];
         mine.extend(sums.iter().map(|&s| if self.idle { 0.0 } else { f64::from(s) }));

@@ -8,8 +8,10 @@
 use crate::distributed::{Share, Team, total};
 use crate::models::{Network, Role, StepOutcome};
 use crate::ops::Pass;
+use crate::ops::batch::BatchPart;
 use crate::optim::SgdStep;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// A step of SGD on a batch of which `images` and `labels` are the share of this process.
 ///
@@ -22,7 +24,8 @@ pub fn step(
     pass: Pass,
     share: &Share,
 ) -> Result<StepOutcome> {
-    let (outcome, mut gradients) = network.gradients(images, labels, pass.shared(Some(share.clone())))?;
+    let (outcome, mut gradients) =
+        network.gradients(images, labels, pass.of_part(Arc::new(share.clone())))?;
     // One message for all: running statistics are of the whole batch already.
     let summed: Vec<bool> = network.roles().iter().map(|role| *role != Role::Statistic).collect();
     let parts = || gradients.iter().zip(&summed).filter(|(_, summed)| **summed).map(|(part, _)| part);

@@ -465,8 +465,8 @@ impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
                 (cross_entropy_with_logits_loss(auxiliary.put_tape(tape), targets) * AUXILIARY).split_tape();
             loss = main.put_tape(tape) + beside;
         }
-        if let Some(share) = pass.share() {
-            loss = loss * share.weight();
+        if let Some(part) = pass.part() {
+            loss = loss * part.weight();
         }
         Ok((StepOutcome { loss: value, correct }, backward(loss)))
     }

@@ -23,10 +23,10 @@ pub fn dropout<S: Shape, T: Tape<f32, Cpu>>(
     }
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let xs = elements(&x).unwrap_or_default();
-    // Elements of an image; a process that has a share of the batch draws what one process would for these images.
+    // Elements of an image; a process that has a part of the batch draws what one process would for these images.
     let each = xs.len() / x.shape().concrete().into_iter().next().unwrap_or(1).max(1);
     let (before, after) =
-        pass.share().map_or((0, 0), |share| (share.images.start, share.of - share.images.end));
+        pass.part().map_or((0, 0), |part| (part.images().start, part.of() - part.images().end));
     pass.skip(before * each);
     let draws = pass.draws();
     let factors: Vec<f32> =

@@ -4,6 +4,7 @@
 //! two borrowing functions below, is all that an operation from outside the crate needs.
 
 pub mod activation;
+pub mod batch;
 pub mod concat;
 pub mod conv;
 pub mod conv_norm;
@@ -19,12 +20,13 @@ pub mod pool;
 mod simd;
 mod winograd;
 
-use crate::distributed::Share;
+use batch::BatchPart;
 use dfdx::prelude::*;
 use geometry::Order;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Images stored pixel by pixel: `n x H x W x C`.
 pub type Image<T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, Cpu, T>;
@@ -62,7 +64,7 @@ pub struct Pass {
     /// By the address of a running statistic: what this batch had.
     notes: HashMap<usize, Vec<f32>>,
     /// Where other processes have the rest of the batch.
-    share: Option<Share>,
+    part: Option<Arc<dyn BatchPart>>,
     order: Order,
 }
 
@@ -73,7 +75,7 @@ impl Pass {
             training: false,
             draws: ChaCha8Rng::seed_from_u64(0),
             notes: HashMap::new(),
-            share: None,
+            part: None,
             order: Order::Pixels,
         }
     }
@@ -85,9 +87,9 @@ impl Pass {
         Pass { training: true, draws, ..Pass::evaluation() }
     }
 
-    /// The same for a batch of which this process has a share.
-    pub(crate) fn shared(self, share: Option<Share>) -> Pass {
-        Pass { share, ..self }
+    /// The same for a batch of which this process has a part.
+    pub(crate) fn of_part(self, part: Arc<dyn BatchPart>) -> Pass {
+        Pass { part: Some(part), ..self }
     }
 
     /// From here on images lie in `order`.
@@ -99,8 +101,8 @@ impl Pass {
         self.order
     }
 
-    pub(crate) fn share(&self) -> Option<&Share> {
-        self.share.as_ref()
+    pub(crate) fn part(&self) -> Option<&Arc<dyn BatchPart>> {
+        self.part.as_ref()
     }
 
     pub(crate) fn training(&self) -> bool {

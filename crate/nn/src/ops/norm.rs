@@ -2,8 +2,8 @@
 //!
 //! As TF-Slim has it, and the paper's Inception: a shift but no scale unless asked for, epsilon 0.001.
 
-use crate::distributed::Share;
 use crate::ops::activation::{Activation, ROWS, total};
+use crate::ops::batch::BatchPart;
 use crate::ops::geometry::{LANES, Order};
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Pass, Size, address, elements, take_gradient};
@@ -12,6 +12,7 @@ use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
 use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
+use std::sync::Arc;
 
 /// Added to a variance before its root is taken.
 pub const EPSILON: f32 = 1e-3;
@@ -93,7 +94,7 @@ pub(super) struct Channels {
     /// Whether mean and deviation are the batch's own, and so depend on `x`.
     own: bool,
     /// Where other processes have the rest of the batch.
-    share: Option<Share>,
+    part: Option<Arc<dyn BatchPart>>,
 }
 
 impl Channels {
@@ -109,8 +110,8 @@ impl Channels {
         let order = pass.order();
         let (mean, variance) = if pass.training() {
             let (mut n, mut mean, mut variance) = statistics(x, shift.len(), order);
-            if let Some(share) = pass.share() {
-                n = share.moments(n, &mut mean, &mut variance);
+            if let Some(part) = pass.part() {
+                n = part.moments(n, &mut mean, &mut variance);
             }
             pass.note(address(&layer.mean), mean.clone());
             // The running variance is the unbiased one, as in TensorFlow's and PyTorch's.
@@ -130,7 +131,7 @@ impl Channels {
         let b: Vec<f32> = shift.iter().zip(&mean).zip(&a).map(|((s, m), a)| s - m * a).collect();
         let (relu, own) = (activation == Activation::Relu, pass.training());
         let [mean, deviation, a, b] = [mean, deviation, a, b].map(|v| order.spread(&v));
-        Channels { order, mean, deviation, scale, a, b, relu, own, share: pass.share().cloned() }
+        Channels { order, mean, deviation, scale, a, b, relu, own, part: pass.part().cloned() }
     }
 
     /// `a x + b` of the channels from `k` on.
@@ -180,8 +181,8 @@ impl Channels {
         // The gradients of shift and scale are this process's part; what the mean and the deviation pass on is of the
         // whole batch.
         let mut whole = sums.clone();
-        if let Some(share) = self.share.as_ref().filter(|_| self.own) {
-            rows = share.totals(rows, &mut whole);
+        if let Some(part) = self.part.as_ref().filter(|_| self.own) {
+            rows = part.totals(rows, &mut whole);
         }
         let (whole_plain, whole_weighted) = whole.split_at(c / self.order.lanes());
         let share = if self.own { 1.0 / rows } else { 0.0 };
@@ -193,7 +194,7 @@ impl Channels {
             arch.dispatch(Gradient { of: self, x, dy, plain: &mean_plain, weighted: &mean_weighted });
         });
         self.order.clear(dy);
-        if self.share.as_ref().is_some_and(|share| share.idle) {
+        if self.part.as_ref().is_some_and(|part| part.idle()) {
             dy.fill(0.0);
         }
         let scale = if self.scale.is_some() { scale.to_vec() } else { Vec::new() };

@@ -10,7 +10,7 @@ use crate::paper::{self, fig1a, fig2b, mean, table2, table4};
 use crate::run::appendix_a;
 use crate::run::appendix_a::CIFAR_TRAIN;
 use crate::run::config::{RunConfig, Scale};
-use crate::run::train::Ending;
+use crate::run::row::Ending;
 use crate::store::{FITTED, Run};
 use rethink_nn::models::ModelKind;
 use std::collections::BTreeMap;

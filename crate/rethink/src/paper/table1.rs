@@ -13,7 +13,7 @@ use crate::paper::{
 };
 use crate::run::appendix_a::{derive, setting};
 use crate::run::config::{RunConfig, Scale, Seeds};
-use crate::run::train::Ending;
+use crate::run::row::Ending;
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::*;

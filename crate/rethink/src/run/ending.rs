@@ -4,7 +4,7 @@
 //! Training and the search for a run that another one contains ([`crate::store::origin`]) follow the same functions.
 
 use crate::run::config::RunConfig;
-use crate::run::train::{Ending, Row};
+use crate::run::row::{Ending, Row};
 
 /// What the epochs so far say of fitting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::data::augmentation::Augmentation;
 use crate::data::imagenet::{LeftOut, Photographs, Place};
 use crate::data::preprocessing::{Area, centre_values};
 use crate::run::config::{Hyper, RunConfig};
-use crate::run::train::{AUGMENT, CROPS, epoch_stream};
+use crate::run::streams::{AUGMENT, CROPS, epoch_stream};
 use crate::{Error, Result};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

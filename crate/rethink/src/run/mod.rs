@@ -8,8 +8,10 @@
 //! | [`train`] | the training loop: frames, checkpoints, resuming |
 //! | `ending` | when a run ends |
 //! | [`history`] | where the parts of a run were trained |
+//! | [`row`] | a row of a run's frame, and how a run ends |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions |
 //! | [`tensorboard`] | curves while a run goes |
+//! | `streams` | a run's streams of random numbers |
 //! | [`strict`] | records that are read whole or not at all |
 
 pub mod appendix_a;
@@ -18,6 +20,8 @@ pub(crate) mod ending;
 pub mod examples;
 pub mod history;
 pub mod provenance;
+pub mod row;
+pub(crate) mod streams;
 pub mod strict;
 pub mod tensorboard;
 pub mod train;

@@ -4,7 +4,7 @@
 //! The two that are needed (`Event`, `Summary`) are a few fields; the crates that know all of them want a protocol
 //! buffer compiler at build time.
 
-use crate::run::train::Row;
+use crate::run::row::Row;
 use crate::{Error, Result};
 use rethink_plot::files;
 use std::fs::{self, File, OpenOptions};

@@ -8,12 +8,12 @@ use crate::run::ending::{self, Fit};
 use crate::run::examples::{self, Accuracy, Examples};
 use crate::run::history::{self, History, Sitting};
 use crate::run::provenance::Provenance;
+use crate::run::row::{Ending, Row};
+use crate::run::streams::{DRAWS, ORDER, epoch_stream};
 use crate::run::strict;
 use crate::run::tensorboard::Events;
 use crate::{Error, Result};
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use rethink_nn::device::Device;
 use rethink_nn::distributed::asynchronous::{Taken, Worker};
 use rethink_nn::distributed::{Crew, Share, synchronous};
@@ -31,53 +31,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// A row of a run's frame. Accuracies are fractions, 0 to 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// Steps taken so far.
-    pub step: u32,
-    /// Epochs, counted from 1; the one that the step belongs to.
-    pub epoch: u32,
-    /// Training loss in nats, averaged over the steps since the last row.
-    pub loss: f64,
-    /// Training accuracy on the batches since the last row, each before its own update.
-    pub batch_accuracy: f64,
-    /// Accuracy on the whole training set with the weights of this moment, where it was measured.
-    pub train_accuracy: Option<f64>,
-    /// Accuracy on the test set with the weights of this moment, where it was measured.
-    pub test_accuracy: Option<f64>,
-    /// Top-5 accuracy on the whole training set, measured with `train_accuracy` on photographs.
-    #[serde(default)]
-    pub train_top5: Option<f64>,
-    /// Top-5 accuracy on the test set, measured with `test_accuracy` on photographs.
-    #[serde(default)]
-    pub test_top5: Option<f64>,
-    /// Learning rate of the last step.
-    pub learning_rate: f64,
-    /// Seconds of training and evaluation so far, over all sittings.
-    pub seconds: f64,
-}
-
-impl Row {
-    /// Whether `logged` is this row as the log has it.
-    pub(crate) fn is_logged_as(&self, logged: &Row) -> bool {
-        let rounded = (self.seconds - logged.seconds).abs() <= 0.001;
-        rounded && Row { seconds: self.seconds, ..logged.clone() } == *self
-    }
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// Every training image was right in as many epochs in a row as the configuration says, and it says to stop there.
-    Fitted,
-    /// All epochs were run.
-    Completed,
-    /// The loss became infinite or not a number.
-    Diverged,
-}
 
 /// What training gives.
 #[derive(Clone, Debug)]
@@ -216,19 +169,6 @@ pub(crate) struct Position {
     pub history: History,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
-}
-
-/// Streams of the order seed: orders, an epoch each; random crops, an epoch each; a layer's draws, a step each;
-/// augmentation, an epoch each. A resumed run draws what it would have drawn.
-const ORDER: u64 = 0;
-pub(crate) const CROPS: u64 = 1;
-const DRAWS: u64 = 2;
-pub(crate) const AUGMENT: u64 = 3;
-
-pub(crate) fn epoch_stream(seed: u64, what: u64, epoch: u32) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(what << 40 | u64::from(epoch));
-    rng
 }
 
 /// What an interval of steps has seen so far.

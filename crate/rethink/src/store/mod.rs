@@ -18,8 +18,9 @@ use crate::measure::{Measured, MeasuredRecord, Measurement, digest as frame_dige
 use crate::run::config::{RunConfig, Scale};
 use crate::run::history::{Origin, Sitting};
 use crate::run::provenance::Provenance;
+use crate::run::row::{Ending, Row};
 use crate::run::tensorboard::Events;
-use crate::run::train::{Checkpoint, Ending, Progress, Row, Trained, check, train};
+use crate::run::train::{Checkpoint, Progress, Trained, check, train};
 use crate::run::{config, strict};
 use crate::{Error, Result};
 use origin::Taken;
