@@ -21,6 +21,7 @@ use rethink::store::{self, Store};
 use rethink::study::Study;
 use rethink::train::{self, Progress, train};
 use rethink::unfinished::{Unfinished, each};
+use rethink_tests::leaving;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::io::Write;
@@ -295,15 +296,7 @@ fn checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let data = small(10);
     let config = tiny(&data, 3);
-    let mut quiet = |_: &rethink::train::Row| ();
-    let progress = Progress {
-        folder: Some(folder.path().to_path_buf()),
-        events: None,
-        checkpoint_every: Duration::ZERO,
-        on_epoch: &mut quiet,
-        leave_after: Some(2),
-    };
-    assert!(train(&config, &data, progress).unwrap().is_none(), "left after two epochs");
+    assert!(leaving(&config, &data, folder.path(), 2).unwrap().is_none(), "left after two epochs");
     let path = folder.path().join("checkpoint.safetensors");
     let valid = fs::read(&path).unwrap();
     let whole = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();

@@ -14,10 +14,9 @@ use rethink::optim::{Memory, Rules, SgdStep};
 use rethink::recipe::setting;
 use rethink::store::{Event, Run, Store, digest};
 use rethink::train::{Ending, Progress, Row, Trained, train};
-use rethink_tests::{formula, root};
+use rethink_tests::{formula, killed_after_each_epoch, leaving, root};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 fn close(name: &str, ours: f64, expected: f64) {
     let error = (ours - expected).abs() / expected.abs().max(1e-2);
@@ -465,22 +464,7 @@ fn a_resumed_run_by_rms_prop_with_averages_is_the_uninterrupted_one() {
     config.hyper.norm_memory = 0.8;
     config.hyper.stop_when_fitted = false;
     let whole = trained(&config, &data);
-    let folder = tempfile::tempdir().unwrap();
-    let mut leaves = 0;
-    let resumed = loop {
-        let mut on_epoch = |_: &_| {};
-        let progress = Progress {
-            folder: Some(folder.path().to_path_buf()),
-            events: None,
-            checkpoint_every: Duration::ZERO,
-            on_epoch: &mut on_epoch,
-            leave_after: Some(leaves + 1),
-        };
-        match train(&config, &data, progress).unwrap() {
-            Some(trained) => break trained,
-            None => leaves += 1,
-        }
-    };
+    let (resumed, leaves) = killed_after_each_epoch(&config, &data);
     assert_eq!(leaves, 2);
     assert_eq!(digest(&whole.rows), digest(&resumed.rows));
     assert_eq!(whole.parameters, resumed.parameters);
@@ -559,23 +543,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         config.hyper.random_crop = random_crop;
         config.hyper.weight_decay = 1e-3;
         let whole = trained(&config, &data);
-        let folder = tempfile::tempdir().unwrap();
-        let mut leaves = 0;
-        // Killed after every single epoch.
-        let resumed = loop {
-            let mut on_epoch = |_: &_| {};
-            let progress = Progress {
-                folder: Some(folder.path().to_path_buf()),
-                events: None,
-                checkpoint_every: Duration::ZERO,
-                on_epoch: &mut on_epoch,
-                leave_after: Some(leaves + 1),
-            };
-            match train(&config, &data, progress).unwrap() {
-                Some(trained) => break trained,
-                None => leaves += 1,
-            }
-        };
+        let (resumed, leaves) = killed_after_each_epoch(&config, &data);
         assert_eq!(leaves, 5);
         assert_eq!(digest(&whole.rows), digest(&resumed.rows));
         assert_eq!(whole.parameters, resumed.parameters);
@@ -586,17 +554,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
 fn a_checkpoint_of_another_run_is_refused() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    let leave = |config: &RunConfig| {
-        let mut on_epoch = |_: &_| {};
-        let progress = Progress {
-            folder: Some(folder.path().to_path_buf()),
-            events: None,
-            checkpoint_every: Duration::ZERO,
-            on_epoch: &mut on_epoch,
-            leave_after: Some(2),
-        };
-        train(config, &data, progress).map(|_| ())
-    };
+    let leave = |config: &RunConfig| leaving(config, &data, folder.path(), 2).map(|_| ());
     leave(&config(&data, Corruption::TrueLabels)).unwrap();
     let error = leave(&config(&data, Corruption::RandomLabels)).unwrap_err().to_string();
     assert!(error.contains("belongs to another run"), "{error}");
@@ -670,14 +628,7 @@ fn a_run_ends_after_so_many_epochs_in_a_row_with_every_image_right() {
 fn left_after(store: &Store, config: &RunConfig, data: &Dataset, epochs: u32) -> PathBuf {
     let folder = store.folder().join(format!("{}.partial", config.key()));
     std::fs::create_dir_all(&folder).unwrap();
-    let progress = Progress {
-        folder: Some(folder.clone()),
-        events: None,
-        checkpoint_every: Duration::ZERO,
-        on_epoch: &mut |_| {},
-        leave_after: Some(epochs),
-    };
-    assert!(train(config, data, progress).unwrap().is_none(), "left before its end");
+    assert!(leaving(config, data, &folder, epochs).unwrap().is_none(), "left before its end");
     folder
 }
 
