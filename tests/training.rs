@@ -8,15 +8,17 @@ use rethink::config::{DataId, DecayOn, Hyper, Init, Optimizer, RunConfig, Scale,
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::history::Origin;
-use rethink::models::{ModelKind, Network, Parameter};
+use rethink::models::{ModelKind, Network, Parameter, count_correct};
 use rethink::ops::Pass;
 use rethink::optim::{Memory, Rules, SgdStep};
 use rethink::recipe::setting;
 use rethink::store::{Event, Run, Store, digest};
-use rethink::train::{Ending, Progress, Row, Trained, train};
+use rethink::train::{Ending, Progress, Row, Trained, train, write_tensors};
 use rethink_tests::{formula, killed_after_each_epoch, leaving, root};
+use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 fn close(name: &str, ours: f64, expected: f64) {
     let error = (ours - expected).abs() / expected.abs().max(1e-2);
@@ -1064,6 +1066,115 @@ fn a_network_that_the_last_step_ruins_has_diverged() {
     let run = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
     assert!(run.rows.iter().all(|row| row.loss.is_finite()), "a single step, and its loss is from before");
     assert_eq!(run.ending, Ending::Diverged);
+}
+
+/// A rate at which one step takes the weights so far that they are numbers still, and the scores are not.
+fn to_scores_that_are_none(data: &Dataset, epochs: usize, eval_every: usize) -> RunConfig {
+    let mut config = config(data, Corruption::TrueLabels);
+    (config.hyper.batch_size, config.hyper.learning_rate) = (config.data.train, 1e30);
+    (config.hyper.epochs, config.eval_every) = (epochs, eval_every);
+    config
+}
+
+#[test]
+fn a_network_whose_scores_are_no_numbers_has_diverged() {
+    let data = data();
+    let finite = |run: &Trained| run.parameters.iter().flat_map(|p| &p.values).all(|v| v.is_finite());
+    // At the last epoch's end, and at that of one at which the test set is looked at.
+    for (epochs, eval_every) in [(1, 2), (3, 1)] {
+        let run = trained(&to_scores_that_are_none(&data, epochs, eval_every), &data);
+        assert!(finite(&run), "the weights are numbers");
+        assert_eq!((run.rows.len(), run.ending), (1, Ending::Diverged));
+        let row = &run.rows[0];
+        assert!(row.loss.is_finite(), "{row:?}");
+        assert!(row.train_accuracy.is_some() && row.test_accuracy.is_some(), "{row:?}");
+    }
+    // Where no evaluation is due, the next batch's loss tells.
+    let run = trained(&to_scores_that_are_none(&data, 3, 2), &data);
+    assert_eq!((run.rows.len(), run.ending), (2, Ending::Diverged));
+    assert!(run.rows[0].loss.is_finite() && !run.rows[1].loss.is_finite());
+    let nan = f32::NAN;
+    assert_eq!(count_correct(&[1.0, nan, nan, 0.0, 2.0, 1.0], &[0, 1, 0], 2), 1, "a row with a NaN is wrong");
+}
+
+#[test]
+fn a_network_knows_of_every_number_whether_it_is_one() {
+    for model in [ModelKind::Inception, ModelKind::InceptionNoBn, ModelKind::Alexnet, ModelKind::Mlp3x512] {
+        let mut network = model.build_for([28, 28, 3], 10, 0.1, Init::Glorot, 1).unwrap();
+        assert!(network.is_finite().unwrap(), "{model}");
+        let start = network.parameters().unwrap();
+        for tensor in 0..start.len() {
+            for value in [f32::NAN, f32::NEG_INFINITY] {
+                let mut changed = start.clone();
+                *changed[tensor].values.last_mut().unwrap() = value;
+                network.restore(&changed, Vec::new()).unwrap();
+                assert!(!network.is_finite().unwrap(), "{model}, {}: {value}", start[tensor].name);
+            }
+        }
+    }
+}
+
+/// An evaluation that one run makes and the other does not ends the one alone.
+#[test]
+fn nothing_is_taken_from_a_run_that_an_evaluation_ended() {
+    let data = data();
+    let (mut going, stopping) = (to_scores_that_are_none(&data, 1, 2), to_scores_that_are_none(&data, 3, 2));
+    going.hyper.keep_going();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let whole = store.run(&going, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    assert_eq!((whole.record.ending, whole.record.epochs), (Ending::Diverged, 1));
+    let (run, said) = made(&store, &stopping, &data);
+    assert_eq!((said.epochs, run.record.origin), (vec![1, 2], None));
+    assert_eq!(run.record.digest, digest(&trained(&stopping, &data).rows));
+}
+
+/// The checkpoint in `folder` with tensors that `change` has changed, and without velocities.
+fn change_checkpoint(folder: &Path, change: impl Fn(&mut Parameter)) {
+    let path = folder.join("checkpoint.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    tensors.retain(|(name, _)| name.starts_with(|c: char| c.is_ascii_digit()));
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let parameter = |(name, view): &(String, TensorView)| {
+        let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let name = name.split_once('.').unwrap().1.to_string();
+        let mut parameter = Parameter { name, shape: view.shape().to_vec(), values };
+        change(&mut parameter);
+        parameter
+    };
+    let parameters: Vec<Parameter> = tensors.iter().map(parameter).collect();
+    let metadata = header.metadata().clone().unwrap();
+    write_tensors(&path, &parameters, &[], &Memory::default(), metadata).unwrap();
+}
+
+/// An infinite variance makes the scores of an evaluation zeros, which are numbers; training does not look at it.
+#[test]
+fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
+    let data = data();
+    let mut config =
+        setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
+    config.data = data.id(60, 40);
+    (config.width, config.hyper.batch_size, config.hyper.epochs) = (0.125, 20, 3);
+    config.hyper.keep_going();
+    let folder = tempfile::tempdir().unwrap();
+    assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());
+    change_checkpoint(folder.path(), |_| {});
+    let sound = leaving(&config, &data, folder.path(), 3).unwrap().unwrap();
+    assert_eq!((sound.ending, sound.rows.last().unwrap().epoch), (Ending::Completed, 3));
+
+    let folder = tempfile::tempdir().unwrap();
+    assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());
+    change_checkpoint(folder.path(), |p| {
+        if p.name.ends_with(".variance") {
+            p.values[0] = f32::INFINITY;
+        }
+    });
+    let run = leaving(&config, &data, folder.path(), 3).unwrap().unwrap();
+    assert_eq!((run.ending, run.rows.last().unwrap().epoch), (Ending::Diverged, 2));
+    let losses = |run: &Trained| run.rows.iter().map(|row| row.loss).collect::<Vec<_>>();
+    assert_eq!(losses(&run), losses(&sound)[..run.rows.len()], "the training itself is the same");
 }
 
 /// The store is deleted while a run is trained, and another process makes it again and finishes the same run.

@@ -70,7 +70,8 @@ pub enum Ending {
     Fitted,
     /// All epochs were run.
     Completed,
-    /// The loss became infinite or not a number.
+    /// A loss, a weight or running statistic at an epoch's end, or a score in an evaluation became infinite or not a number.
+    /// The accuracies are counted still, an image with a score that is not a number as wrong.
     Diverged,
 }
 
@@ -444,15 +445,23 @@ pub fn train_by(
         if let Some(team) = synchronous {
             synchronous::same_weights(network.as_ref(), team.as_ref())?;
         }
-        // A loss is taken before its step's update: what the epoch's last step ruined shows in the weights alone.
-        let diverged = diverged || !network.parameters()?.iter().all(Parameter::is_finite);
+        // A loss is taken before its step's update: what the epoch's last step ruined shows in the weights, or, where these
+        // are numbers still, in the scores of an evaluation.
+        let diverged = diverged || !network.is_finite()?;
         let last = ending::is_last(config, at.epoch) || diverged;
         let network = network.as_mut();
+        let on_training = |network: &mut dyn Network| {
+            by_average(network, |network| examples.train_accuracy(network, team)).map(Some)
+        };
+        let on_test = |network: &mut dyn Network| {
+            by_average(network, |network| examples.test_accuracy(network, team)).map(Some)
+        };
         let nearly = epoch_correct as f64 >= ending::NEARLY * epoch_seen as f64;
         let before = Fit::of(&at.rows[..rows_before]);
-        let measured = (last || nearly && ending::measured_if_nearly(config, at.epoch, before))
-            .then(|| by_average(network, |network| examples.train_accuracy(network, team)))
-            .transpose()?;
+        let (mut measured, mut tested) = (None, None);
+        if last || nearly && ending::measured_if_nearly(config, at.epoch, before) {
+            measured = on_training(network)?;
+        }
         let fit = before.then(measured.map(|accuracy| accuracy.top1));
         if diverged {
             at.ending = Some(Ending::Diverged);
@@ -461,9 +470,19 @@ pub fn train_by(
         } else if last {
             at.ending = Some(Ending::Completed);
         }
-        let tested = (at.ending.is_some() || ending::test_due(config, at.epoch))
-            .then(|| by_average(network, |network| examples.test_accuracy(network, team)))
-            .transpose()?;
+        if at.ending.is_some() || ending::test_due(config, at.epoch) {
+            tested = on_test(network)?;
+        }
+        if [measured, tested].iter().flatten().any(|accuracy| !accuracy.finite) {
+            at.ending = Some(Ending::Diverged);
+            // A run's end has both.
+            if measured.is_none() {
+                measured = on_training(network)?;
+            }
+            if tested.is_none() {
+                tested = on_test(network)?;
+            }
+        }
         at.seconds = seconds_before + started.elapsed().as_secs_f64();
         if let Some(sitting) = at.history.sittings.last_mut() {
             sitting.last = at.epoch;
