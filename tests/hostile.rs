@@ -331,7 +331,7 @@ fn unfinished_measurements() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.unfinished");
     let at = || Unfinished::new(path.clone(), "key".into(), Duration::ZERO);
-    at().keep_parts(3, 1.0, &[&[1.0; 100], &[2.0; 30]], &mut |_| ());
+    at().keep_parts(3, 1.0, &[&[1.0; 100], &[2.0; 30]], &mut |_| ()).unwrap();
     every(150, &fs::read(&path).unwrap(), ".unfinished", |bytes| {
         fs::write(&path, bytes).unwrap();
         text(at().read_parts(&mut [&mut [0.0; 100], &mut [0.0; 30]]))

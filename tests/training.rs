@@ -8,6 +8,7 @@ use rethink::config::{DataId, DecayOn, Hyper, Init, Optimizer, RunConfig, Scale,
 use rethink::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::history::Origin;
+use rethink::lock::Lock;
 use rethink::models::{ModelKind, Network, Parameter, count_correct};
 use rethink::ops::Pass;
 use rethink::optim::{Memory, Rules, SgdStep};
@@ -634,8 +635,11 @@ fn left_after(store: &Store, config: &RunConfig, data: &Dataset, epochs: u32) ->
     folder
 }
 
-/// Every file below `folder`, with its bytes.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Files, each with its bytes.
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
+/// Every file below `folder`.
+fn files(folder: &Path) -> Files {
     let mut all: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -1175,6 +1179,109 @@ fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
     assert_eq!((run.ending, run.rows.last().unwrap().epoch), (Ending::Diverged, 2));
     let losses = |run: &Trained| run.rows.iter().map(|row| row.loss).collect::<Vec<_>>();
     assert_eq!(losses(&run), losses(&sound)[..run.rows.len()], "the training itself is the same");
+}
+
+/// A store that a second process finds deleted, makes again, and in which it trains the first two epochs of a run, under the
+/// run's lock. The first one's checkpoints come at every epoch's end.
+struct Again<'a> {
+    store: &'a Store,
+    config: &'a RunConfig,
+    data: &'a Dataset,
+}
+
+impl Again<'_> {
+    fn partial(&self) -> PathBuf {
+        self.store.folder().join(format!("{}.partial", self.config.key()))
+    }
+
+    /// What the first process's run gives if the second comes in its epoch `epoch`, and the second's lock and files.
+    fn in_epoch(&self, epoch: u32) -> (rethink::Result<Run>, Lock, Files) {
+        let Again { store, config, data } = *self;
+        let mut theirs = None;
+        let run = store.run_by(
+            config,
+            Scale::Smoke,
+            &mut |event| {
+                if matches!(event, Event::Epoch(row) if row.epoch == epoch) {
+                    std::fs::remove_dir_all(store.folder()).unwrap();
+                    let lock = store.folder().join(format!("{}.lock", config.key()));
+                    let lock = Lock::take(&lock, &mut || panic!("it is there anew")).unwrap();
+                    left_after(store, config, data, 2);
+                    theirs = Some((lock, files(&self.partial())));
+                }
+            },
+            &mut |progress| train(config, data, Progress { checkpoint_every: Duration::ZERO, ..progress }),
+        );
+        let (lock, files) = theirs.unwrap();
+        (run, lock, files)
+    }
+}
+
+/// The store is deleted while a run is trained, and another process makes it again and trains the same run.
+#[test]
+fn a_run_whose_lock_went_with_its_folder_stops_and_touches_nothing() {
+    let data = data();
+    let mut config = config(&data, Corruption::RandomLabels);
+    config.hyper.keep_going();
+    let directly = digest(&trained(&config, &data).rows);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let again = Again { store: &store, config: &config, data: &data };
+    let (run, lock, theirs) = again.in_epoch(4);
+    let error = run.unwrap_err().to_string();
+    assert!(error.contains(&store.folder().display().to_string()) && error.contains("deleted"), "{error}");
+    assert_eq!(theirs, files(&again.partial()));
+    assert!(lock.stands().unwrap() && !store.path(&config.key()).exists());
+    // The other one is at its third epoch, as if nothing had been.
+    drop(lock);
+    let (run, said) = made(&store, &config, &data);
+    assert_eq!((said.epochs, run.record.digest), (vec![3, 4, 5, 6], directly));
+}
+
+/// The same at the last epoch's end: what is finished is no loss.
+#[test]
+fn a_run_that_ends_without_its_folder_is_kept_and_leaves_anothers_alone() {
+    let data = data();
+    let mut config = config(&data, Corruption::RandomLabels);
+    config.hyper.keep_going();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let again = Again { store: &store, config: &config, data: &data };
+    let (run, lock, theirs) = again.in_epoch(6);
+    let run = run.unwrap();
+    assert_eq!(run.record.digest, digest(&trained(&config, &data).rows));
+    assert_eq!(theirs, files(&again.partial()));
+    assert!(lock.stands().unwrap());
+    let stored = std::fs::read(store.path(&config.key())).unwrap();
+    // Whoever looks while the other is at work leaves it alone too; then it finds what is finished.
+    made(&store, &config, &data);
+    assert_eq!(theirs, files(&again.partial()));
+    drop(lock);
+    let (found, said) = made(&store, &config, &data);
+    assert_eq!((said.epochs, found.record), (vec![], run.record));
+    assert_eq!(stored, std::fs::read(store.path(&config.key())).unwrap());
+    assert!(!again.partial().exists() && !store.folder().join(format!("{}.lock", config.key())).exists());
+}
+
+#[test]
+fn a_lock_that_was_removed_while_it_was_waited_for_is_taken_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs").join("key.lock");
+    let held = Lock::take(&path, &mut || panic!("nobody holds it")).unwrap();
+    assert!(Lock::try_take(&path).unwrap().is_none());
+    let (waits, waiting) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| Lock::take(&path, &mut || waits.send(()).unwrap()).unwrap());
+        waiting.recv().unwrap();
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert!(!held.stands().unwrap());
+        held.end(|| panic!("nothing is its own any more")).unwrap();
+        drop(held);
+        let taken = other.join().unwrap();
+        assert!(taken.stands().unwrap());
+        taken.end(|| Ok(())).unwrap();
+        assert!(!path.exists());
+    });
 }
 
 /// The store is deleted while a run is trained, and another process makes it again and finishes the same run.

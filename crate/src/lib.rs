@@ -21,6 +21,7 @@
 //! | [`tensorboard`] | curves while a run goes | |
 //! | [`cluster`] | more than one machine: job arrays of Slurm, one model over many processes (MPI) | appendix A |
 //! | [`store`], [`history`] | finished runs, one Parquet file each; where their parts were trained | |
+//! | [`lock`] | one process at a time at a run or a measurement | |
 //! | [`measurement`], [`unfinished`] | computations that are no training runs, kept beside them; what a killed one goes on from | |
 //! | [`expressivity`] | networks that fit any labels by construction | section 4, appendix C |
 //! | [`kernels`] | the kernel equation, solved exactly | section 5, table 3 |
@@ -70,6 +71,7 @@ pub mod history;
 pub mod jupyter;
 pub mod kernels;
 pub mod latex;
+pub mod lock;
 pub mod manuscript;
 pub mod mathml;
 pub mod measurement;

@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::ending::{self, Fit};
 use crate::examples::{self, Accuracy, Examples};
 use crate::history::{self, History, Sitting};
+use crate::lock::Lock;
 use crate::models::plan::Layer;
 use crate::models::{Network, Parameter, StepOutcome};
 use crate::ops::Pass;
@@ -98,6 +99,10 @@ pub struct Trained {
 pub struct Progress<'a> {
     /// Folder of the checkpoint and the live log; none keeps nothing.
     pub folder: Option<PathBuf>,
+    /// The lock under which both folders are written; without one, they are this process's own. Where it
+    /// [stands](Lock::stands) no more at an epoch's end, nothing more is written to them, and training ends with
+    /// [`Lock::check`]'s error, unless it is at its end.
+    pub lock: Option<&'a Lock>,
     /// Folder of the TensorBoard event file; none writes none.
     pub events: Option<PathBuf>,
     /// Least time between two checkpoints (they come at an epoch's end).
@@ -111,7 +116,8 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Keeps nothing, tells `on_epoch`.
     pub fn quiet(on_epoch: &'a mut dyn FnMut(&Row)) -> Progress<'a> {
-        Progress { folder: None, events: None, checkpoint_every: Duration::MAX, on_epoch, leave_after: None }
+        let (folder, lock, events, leave_after) = (None, None, None, None);
+        Progress { folder, lock, events, checkpoint_every: Duration::MAX, on_epoch, leave_after }
     }
 }
 
@@ -334,6 +340,8 @@ pub fn train_by(
             remedy: format!("bring the files back, or remove {folder} to start this run again"),
         });
     }
+    let may_write = || progress.lock.map_or(Ok(()), Lock::check);
+    may_write()?;
     if at.ending.is_none() {
         if let Some(folder) = progress.folder.as_ref().filter(|_| at.history.known() < at.epoch) {
             at.history.extend(history::read(folder, at.epoch)?.unwrap_or_default());
@@ -494,10 +502,16 @@ pub fn train_by(
             row.seconds = at.seconds;
             (progress.on_epoch)(row);
         }
+        let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
+        match (may_write(), at.ending) {
+            (Ok(()), _) => {}
+            (Err(lost), None) => return Err(lost),
+            // What has come to its end is a result, which needs none of what is written here.
+            (Err(_), Some(_)) => break,
+        }
         if let Some(events) = &mut events {
             events.append(&at.rows[rows_before..])?;
         }
-        let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
         if let Some(checkpoint) = &checkpoint {
             checkpoint.log(&at)?;
             if saved.elapsed() >= progress.checkpoint_every || leave {
