@@ -16,9 +16,8 @@ use rethink_nn::models::{ModelKind, Parameter};
 use rethink_nn::ops::Pass;
 use rethink_nn::optim::DecayOn;
 use rethink_nn::optim::{Rules, SgdStep};
-use rethink_tests::formula;
+use rethink_tests::{formula, killed_after_each_epoch};
 use serde_json::Value;
-use std::time::Duration;
 
 const SHAPE: [usize; 3] = [3, 32, 32];
 const STILL: Change =
@@ -194,22 +193,7 @@ fn an_augmented_run_is_the_same_resumed_and_on_any_number_of_threads() {
         let whole = trained(&config, &data);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         assert_eq!(digest(&whole.rows), digest(&pool.install(|| trained(&config, &data)).rows));
-        let folder = tempfile::tempdir().unwrap();
-        let mut leaves = 0;
-        let resumed = loop {
-            let mut on_epoch = |_: &_| {};
-            let progress = Progress {
-                folder: Some(folder.path().to_path_buf()),
-                events: None,
-                checkpoint_every: Duration::ZERO,
-                on_epoch: &mut on_epoch,
-                leave_after: Some(leaves + 1),
-            };
-            match train(&config, &data, progress).unwrap() {
-                Some(trained) => break trained,
-                None => leaves += 1,
-            }
-        };
+        let (resumed, leaves) = killed_after_each_epoch(&config, &data);
         assert_eq!(leaves, 3);
         assert_eq!(digest(&whole.rows), digest(&resumed.rows));
         assert_eq!(whole.parameters, resumed.parameters);

@@ -280,10 +280,15 @@ fn stability(clean: [f64; 2], random: [f64; 2], passes: usize) -> Evidence {
 
 /// SGD's path, first and last epoch of each start: distance, Hessian and dimensions without curvature at the ends.
 fn sgd(zero: f64, off_span: f64, hessian: f64, nullity: f64) -> Evidence {
+    sgd_to((1.0, 1e-12), zero, off_span, hessian, nullity)
+}
+
+/// The same with the distance and loss to which it came from a random start.
+fn sgd_to(random: (f64, f64), zero: f64, off_span: f64, hessian: f64, nullity: f64) -> Evidence {
     let mut columns = vec![Column::new("start".into(), ["zero", "zero", "random", "random"])];
     columns.extend(numbers(&[
-        ("distance", &[1.0, zero, 1.4, 1.0]),
-        ("loss", &[1.0, 1e-12, 2.0, 1e-12]),
+        ("distance", &[1.0, zero, 1.4, random.0]),
+        ("loss", &[1.0, 1e-12, 2.0, random.1]),
         ("off_span", &[0.0, off_span, 0.9, 0.7]),
         ("hessian", &[0.6, 1e-9, 0.7, hessian]),
         ("nullity", &[nullity; 4]),
@@ -587,6 +592,17 @@ fn each_claim_holds_on_results_that_bear_it_out_and_fails_on_others() {
         assert!(bad.measured.iter().any(|part| part.ends_with("(fails)")), "{id}: {:?}", bad.measured);
         assert!(!bad.runs.is_empty() && bad.n > 0 && bad.scale == Some(Scale::Paper), "{id}: {bad:?}");
     }
+}
+
+/// The dimensions follow from the sizes: without two solutions that were found, they bear nothing out.
+#[test]
+fn a_degenerate_hessian_is_seen_in_two_solutions() {
+    let check = |distance, loss| {
+        one(&sgd_to((distance, loss), 1e-6, 1e-15, 1e-9, 2_152.0), "hessian-degenerate").verdict
+    };
+    assert_eq!(check(1.0, 1e-12), Verdict::Holds);
+    assert_eq!(check(1e-6, 1e-12), Verdict::Fails);
+    assert_eq!(check(1.0, 0.1), Verdict::NotYetMeasured);
 }
 
 #[test]

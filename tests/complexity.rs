@@ -9,10 +9,13 @@ use rethink::measure::unfinished::Unfinished;
 use rethink::measure::{Measurement, Quantity, digest};
 use rethink::paper::{self, Product};
 use rethink::run::config::Scale;
+use rethink::run::lock::Lock;
+use rethink::store::Store;
 use rethink::study::Study;
 use rethink_nn::models::ModelKind;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn shapes() -> Dataset {
@@ -120,6 +123,90 @@ fn killed_measurements_go_on_after_their_last_network() {
         }
         fs::remove_file(&path).unwrap();
     }
+}
+
+fn three_draws(data: &Dataset) -> Measurement {
+    let what = Quantity::Rademacher { class: Class::new(ModelKind::Mlp1x512, 0.25), epochs: 2, draws: 3 };
+    Measurement::new(data, (60, 20), what, 1)
+}
+
+/// The folder is deleted after a draw, and another process makes it again and begins the same.
+#[test]
+fn a_measurement_whose_lock_went_with_its_folder_touches_nothing() {
+    let data = shapes();
+    let measurement = three_draws(&data);
+    let whole = digest(&measurement.measure(&data, None, &mut |_| ()).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let (path, lock) = (runs.join("key.unfinished"), runs.join("key.lock"));
+    for (at, stops) in [("draw 2 of 3", true), ("draw 3 of 3", false)] {
+        let mut unfinished = Unfinished::new(path.clone(), "key".into(), Duration::ZERO);
+        unfinished.lock = Some(Arc::new(Lock::take(&lock, &mut || panic!("nobody holds it")).unwrap()));
+        let mut theirs = None;
+        let measured = measurement.measure(&data, Some(&mut unfinished), &mut |line| {
+            if line.starts_with(at) {
+                fs::remove_dir_all(&runs).unwrap();
+                theirs = Some(Lock::take(&lock, &mut || panic!("it is there anew")).unwrap());
+                fs::write(&path, "theirs").unwrap();
+            }
+        });
+        match measured {
+            Err(error) if stops => {
+                let error = error.to_string();
+                assert!(error.contains(&runs.display().to_string()) && error.contains("deleted"), "{error}");
+            }
+            // With its last draw it is a result.
+            Ok(frame) if !stops => assert_eq!(digest(&frame).unwrap(), whole),
+            other => panic!("{at}: {other:?}"),
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+        assert!(theirs.unwrap().stands().unwrap());
+        fs::remove_dir_all(&runs).unwrap();
+    }
+}
+
+/// The store is deleted while a measurement is made, and another process makes it again and begins the same, or finishes it.
+#[test]
+fn a_finished_measurement_that_came_meanwhile_is_not_overwritten() {
+    let data = shapes();
+    let measurement = three_draws(&data);
+    let key = measurement.key();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let made = |say: &mut dyn FnMut(&str)| store.measure(&measurement, &data, Scale::Smoke, say).unwrap();
+    let stored = || fs::read(store.measured_path(&key)).unwrap();
+    let mut theirs = Vec::new();
+    let (measured, now) = made(&mut |line| {
+        if line.starts_with("draw 2 of 3") {
+            fs::remove_dir_all(store.folder()).unwrap();
+            made(&mut |_| ());
+            theirs = stored();
+        }
+    });
+    assert_eq!(stored(), theirs);
+    assert!(!now, "it is the other's");
+    assert_eq!(store.get_measured(&measurement).unwrap().unwrap().record, measured.record);
+
+    fs::remove_file(store.measured_path(&key)).unwrap();
+    let (lock, unfinished) =
+        (store.folder().join(format!("{key}.lock")), store.folder().join(format!("{key}.unfinished")));
+    let mut theirs = None;
+    let (again, now) = made(&mut |line| {
+        if line.starts_with("draw 2 of 3") {
+            fs::remove_dir_all(store.folder()).unwrap();
+            theirs = Some(Lock::take(&lock, &mut || panic!("it is there anew")).unwrap());
+            fs::write(&unfinished, "theirs").unwrap();
+        }
+    });
+    let mine = stored();
+    assert_eq!((now, &again.record.digest), (true, &measured.record.digest));
+    assert_eq!(fs::read_to_string(&unfinished).unwrap(), "theirs");
+    assert!(theirs.as_ref().unwrap().stands().unwrap());
+    // Whoever looks while the other is at work leaves it alone too.
+    assert!(!made(&mut |_| ()).1 && unfinished.exists());
+    drop(theirs);
+    assert!(!made(&mut |_| ()).1 && !unfinished.exists() && !lock.exists());
+    assert_eq!(stored(), mine);
 }
 
 #[test]

@@ -12,9 +12,12 @@ use rethink_nn::kernels::gabor::Gabor;
 use rethink_nn::kernels::gaussian::Gaussian;
 use rethink_nn::kernels::random_conv::{Filters, RandomConv};
 use rethink_nn::kernels::solve::Kernel;
+use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network};
+use rethink_nn::ops::Pass;
+use rethink_nn::optim::SgdStep;
 use rethink_tests::emulated::{Emulated, compiler, emulation};
-use rethink_tests::{rethink_bin, root};
+use rethink_tests::{formula, rethink_bin, root};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,29 @@ fn every_operation_gives_what_the_processor_gives() {
     let placed = |network: &dyn Network| place(network, backend.clone());
     let checks = selftest::operations(&placed, &mut |check| println!("{check:?}")).unwrap();
     assert_close(&checks, 18, TOLERANCE / 20.0);
+}
+
+/// dfdx's loss of a batch is a sum over all scores: on a card too, one that is no number leaves none. And a tensor that is
+/// not of numbers is seen there.
+#[test]
+fn an_infinite_score_leaves_no_loss_on_either() {
+    let Some((backend, _folder)) = emulated("an_infinite_score_leaves_no_loss_on_either") else { return };
+    let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+    for (bias, finite) in [(0.0, true), (f32::NEG_INFINITY, false), (f32::INFINITY, false), (f32::NAN, false)]
+    {
+        let mut network = ModelKind::Mlp1x512.build_for([28, 28, 3], 10, 0.1, Init::Glorot, 0).unwrap();
+        let mut parameters = network.parameters().unwrap();
+        // Of a class that no image has.
+        parameters.last_mut().unwrap().values[7] = bias;
+        network.restore(&parameters, Vec::new()).unwrap();
+        let placed = place(&*network, backend.clone()).unwrap();
+        for mut network in [network, placed] {
+            assert_eq!(network.is_finite().unwrap(), finite, "{bias}");
+            let (images, pass) = (formula(8 * 2352, 6007, 1.7), Pass::training_step(0, 0));
+            let outcome = network.train_step(images, &[0, 1, 2, 3, 4, 5, 6, 0], step, pass).unwrap();
+            assert_eq!(outcome.loss.is_finite(), finite, "{bias}: {outcome:?}");
+        }
+    }
 }
 
 #[test]

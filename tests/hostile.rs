@@ -21,6 +21,7 @@ use rethink::study::Study;
 use rethink_cli::commands::command::{Action, Command};
 use rethink_nn::models::ModelKind;
 use rethink_nn::models::own::Own;
+use rethink_tests::leaving;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::io::Write;
@@ -300,15 +301,7 @@ fn checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let data = small(10);
     let config = tiny(&data, 3);
-    let mut quiet = |_: &rethink::run::row::Row| ();
-    let progress = Progress {
-        folder: Some(folder.path().to_path_buf()),
-        events: None,
-        checkpoint_every: Duration::ZERO,
-        on_epoch: &mut quiet,
-        leave_after: Some(2),
-    };
-    assert!(train(&config, &data, progress).unwrap().is_none(), "left after two epochs");
+    assert!(leaving(&config, &data, folder.path(), 2).unwrap().is_none(), "left after two epochs");
     let path = folder.path().join("checkpoint.safetensors");
     let valid = fs::read(&path).unwrap();
     let whole = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
@@ -343,7 +336,7 @@ fn unfinished_measurements() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.unfinished");
     let at = || Unfinished::new(path.clone(), "key".into(), Duration::ZERO);
-    at().keep_parts(3, 1.0, &[&[1.0; 100], &[2.0; 30]], &mut |_| ());
+    at().keep_parts(3, 1.0, &[&[1.0; 100], &[2.0; 30]], &mut |_| ()).unwrap();
     every(150, &fs::read(&path).unwrap(), ".unfinished", |bytes| {
         fs::write(&path, bytes).unwrap();
         text(at().read_parts(&mut [&mut [0.0; 100], &mut [0.0; 30]]))

@@ -353,10 +353,8 @@ fn interrupted(
 fn kept(folder: &Path) -> Progress<'static> {
     Progress {
         folder: Some(folder.into()),
-        events: None,
         checkpoint_every: Duration::ZERO,
-        on_epoch: Box::leak(Box::new(|_: &Row| ())),
-        leave_after: None,
+        ..Progress::quiet(Box::leak(Box::new(|_: &Row| ())))
     }
 }
 

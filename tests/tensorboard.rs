@@ -216,8 +216,8 @@ fn a_killed_run_has_no_step_twice() {
             folder: Some(partial.clone()),
             events: Some(place.clone()),
             checkpoint_every: every,
-            on_epoch: &mut on_epoch,
             leave_after,
+            ..Progress::quiet(&mut on_epoch)
         };
         train(&config, &data, progress).unwrap()
     };

@@ -9,16 +9,18 @@ use rethink::data::{Dataset, shapes10};
 use rethink::run::appendix_a::setting;
 use rethink::run::config::{Hyper, RunConfig, Scale, Seeds};
 use rethink::run::history::Origin;
+use rethink::run::lock::Lock;
 use rethink::run::row::{Ending, Row};
-use rethink::run::train::{Progress, Trained, train};
+use rethink::run::train::{Progress, Trained, train, write_tensors};
 use rethink::store::{Event, Run, Store, digest};
 use rethink_cli::commands::command::{Action, Command};
 use rethink_nn::models::Init;
-use rethink_nn::models::{ModelKind, Network, Parameter};
+use rethink_nn::models::{ModelKind, Network, Parameter, count_correct};
 use rethink_nn::ops::Pass;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::optim::{Memory, Rules, SgdStep};
-use rethink_tests::{formula, root};
+use rethink_tests::{formula, killed_after_each_epoch, leaving, root};
+use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -469,22 +471,7 @@ fn a_resumed_run_by_rms_prop_with_averages_is_the_uninterrupted_one() {
     config.hyper.norm_memory = 0.8;
     config.hyper.stop_when_fitted = false;
     let whole = trained(&config, &data);
-    let folder = tempfile::tempdir().unwrap();
-    let mut leaves = 0;
-    let resumed = loop {
-        let mut on_epoch = |_: &_| {};
-        let progress = Progress {
-            folder: Some(folder.path().to_path_buf()),
-            events: None,
-            checkpoint_every: Duration::ZERO,
-            on_epoch: &mut on_epoch,
-            leave_after: Some(leaves + 1),
-        };
-        match train(&config, &data, progress).unwrap() {
-            Some(trained) => break trained,
-            None => leaves += 1,
-        }
-    };
+    let (resumed, leaves) = killed_after_each_epoch(&config, &data);
     assert_eq!(leaves, 2);
     assert_eq!(digest(&whole.rows), digest(&resumed.rows));
     assert_eq!(whole.parameters, resumed.parameters);
@@ -563,23 +550,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         config.hyper.random_crop = random_crop;
         config.hyper.weight_decay = 1e-3;
         let whole = trained(&config, &data);
-        let folder = tempfile::tempdir().unwrap();
-        let mut leaves = 0;
-        // Killed after every single epoch.
-        let resumed = loop {
-            let mut on_epoch = |_: &_| {};
-            let progress = Progress {
-                folder: Some(folder.path().to_path_buf()),
-                events: None,
-                checkpoint_every: Duration::ZERO,
-                on_epoch: &mut on_epoch,
-                leave_after: Some(leaves + 1),
-            };
-            match train(&config, &data, progress).unwrap() {
-                Some(trained) => break trained,
-                None => leaves += 1,
-            }
-        };
+        let (resumed, leaves) = killed_after_each_epoch(&config, &data);
         assert_eq!(leaves, 5);
         assert_eq!(digest(&whole.rows), digest(&resumed.rows));
         assert_eq!(whole.parameters, resumed.parameters);
@@ -590,17 +561,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
 fn a_checkpoint_of_another_run_is_refused() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    let leave = |config: &RunConfig| {
-        let mut on_epoch = |_: &_| {};
-        let progress = Progress {
-            folder: Some(folder.path().to_path_buf()),
-            events: None,
-            checkpoint_every: Duration::ZERO,
-            on_epoch: &mut on_epoch,
-            leave_after: Some(2),
-        };
-        train(config, &data, progress).map(|_| ())
-    };
+    let leave = |config: &RunConfig| leaving(config, &data, folder.path(), 2).map(|_| ());
     leave(&config(&data, Corruption::TrueLabels)).unwrap();
     let error = leave(&config(&data, Corruption::RandomLabels)).unwrap_err().to_string();
     assert!(error.contains("belongs to another run"), "{error}");
@@ -674,19 +635,15 @@ fn a_run_ends_after_so_many_epochs_in_a_row_with_every_image_right() {
 fn left_after(store: &Store, config: &RunConfig, data: &Dataset, epochs: u32) -> PathBuf {
     let folder = store.folder().join(format!("{}.partial", config.key()));
     std::fs::create_dir_all(&folder).unwrap();
-    let progress = Progress {
-        folder: Some(folder.clone()),
-        events: None,
-        checkpoint_every: Duration::ZERO,
-        on_epoch: &mut |_| {},
-        leave_after: Some(epochs),
-    };
-    assert!(train(config, data, progress).unwrap().is_none(), "left before its end");
+    assert!(leaving(config, data, &folder, epochs).unwrap().is_none(), "left before its end");
     folder
 }
 
-/// Every file below `folder`, with its bytes.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Files, each with its bytes.
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
+/// Every file below `folder`.
+fn files(folder: &Path) -> Files {
     let mut all: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -1117,6 +1074,218 @@ fn a_network_that_the_last_step_ruins_has_diverged() {
     let run = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
     assert!(run.rows.iter().all(|row| row.loss.is_finite()), "a single step, and its loss is from before");
     assert_eq!(run.ending, Ending::Diverged);
+}
+
+/// A rate at which one step takes the weights so far that they are numbers still, and the scores are not.
+fn to_scores_that_are_none(data: &Dataset, epochs: usize, eval_every: usize) -> RunConfig {
+    let mut config = config(data, Corruption::TrueLabels);
+    (config.hyper.batch_size, config.hyper.learning_rate) = (config.data.train, 1e30);
+    (config.hyper.epochs, config.eval_every) = (epochs, eval_every);
+    config
+}
+
+#[test]
+fn a_network_whose_scores_are_no_numbers_has_diverged() {
+    let data = data();
+    let finite = |run: &Trained| run.parameters.iter().flat_map(|p| &p.values).all(|v| v.is_finite());
+    // At the last epoch's end, and at that of one at which the test set is looked at.
+    for (epochs, eval_every) in [(1, 2), (3, 1)] {
+        let run = trained(&to_scores_that_are_none(&data, epochs, eval_every), &data);
+        assert!(finite(&run), "the weights are numbers");
+        assert_eq!((run.rows.len(), run.ending), (1, Ending::Diverged));
+        let row = &run.rows[0];
+        assert!(row.loss.is_finite(), "{row:?}");
+        assert!(row.train_accuracy.is_some() && row.test_accuracy.is_some(), "{row:?}");
+    }
+    // Where no evaluation is due, the next batch's loss tells.
+    let run = trained(&to_scores_that_are_none(&data, 3, 2), &data);
+    assert_eq!((run.rows.len(), run.ending), (2, Ending::Diverged));
+    assert!(run.rows[0].loss.is_finite() && !run.rows[1].loss.is_finite());
+    let nan = f32::NAN;
+    assert_eq!(count_correct(&[1.0, nan, nan, 0.0, 2.0, 1.0], &[0, 1, 0], 2), 1, "a row with a NaN is wrong");
+}
+
+#[test]
+fn a_network_knows_of_every_number_whether_it_is_one() {
+    for model in [ModelKind::Inception, ModelKind::InceptionNoBn, ModelKind::Alexnet, ModelKind::Mlp3x512] {
+        let mut network = model.build_for([28, 28, 3], 10, 0.1, Init::Glorot, 1).unwrap();
+        assert!(network.is_finite().unwrap(), "{model}");
+        let start = network.parameters().unwrap();
+        for tensor in 0..start.len() {
+            for value in [f32::NAN, f32::NEG_INFINITY] {
+                let mut changed = start.clone();
+                *changed[tensor].values.last_mut().unwrap() = value;
+                network.restore(&changed, Vec::new()).unwrap();
+                assert!(!network.is_finite().unwrap(), "{model}, {}: {value}", start[tensor].name);
+            }
+        }
+    }
+}
+
+/// An evaluation that one run makes and the other does not ends the one alone.
+#[test]
+fn nothing_is_taken_from_a_run_that_an_evaluation_ended() {
+    let data = data();
+    let (mut going, stopping) = (to_scores_that_are_none(&data, 1, 2), to_scores_that_are_none(&data, 3, 2));
+    going.hyper.keep_going();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let whole = store.run(&going, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    assert_eq!((whole.record.ending, whole.record.epochs), (Ending::Diverged, 1));
+    let (run, said) = made(&store, &stopping, &data);
+    assert_eq!((said.epochs, run.record.origin), (vec![1, 2], None));
+    assert_eq!(run.record.digest, digest(&trained(&stopping, &data).rows));
+}
+
+/// The checkpoint in `folder` with tensors that `change` has changed, and without velocities.
+fn change_checkpoint(folder: &Path, change: impl Fn(&mut Parameter)) {
+    let path = folder.join("checkpoint.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    tensors.retain(|(name, _)| name.starts_with(|c: char| c.is_ascii_digit()));
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let parameter = |(name, view): &(String, TensorView)| {
+        let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let name = name.split_once('.').unwrap().1.to_string();
+        let mut parameter = Parameter { name, shape: view.shape().to_vec(), values };
+        change(&mut parameter);
+        parameter
+    };
+    let parameters: Vec<Parameter> = tensors.iter().map(parameter).collect();
+    let metadata = header.metadata().clone().unwrap();
+    write_tensors(&path, &parameters, &[], &Memory::default(), metadata).unwrap();
+}
+
+/// An infinite variance makes the scores of an evaluation zeros, which are numbers; training does not look at it.
+#[test]
+fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
+    let data = data();
+    let mut config =
+        setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
+    config.data = data.id(60, 40);
+    (config.width, config.hyper.batch_size, config.hyper.epochs) = (0.125, 20, 3);
+    config.hyper.keep_going();
+    let folder = tempfile::tempdir().unwrap();
+    assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());
+    change_checkpoint(folder.path(), |_| {});
+    let sound = leaving(&config, &data, folder.path(), 3).unwrap().unwrap();
+    assert_eq!((sound.ending, sound.rows.last().unwrap().epoch), (Ending::Completed, 3));
+
+    let folder = tempfile::tempdir().unwrap();
+    assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());
+    change_checkpoint(folder.path(), |p| {
+        if p.name.ends_with(".variance") {
+            p.values[0] = f32::INFINITY;
+        }
+    });
+    let run = leaving(&config, &data, folder.path(), 3).unwrap().unwrap();
+    assert_eq!((run.ending, run.rows.last().unwrap().epoch), (Ending::Diverged, 2));
+    let losses = |run: &Trained| run.rows.iter().map(|row| row.loss).collect::<Vec<_>>();
+    assert_eq!(losses(&run), losses(&sound)[..run.rows.len()], "the training itself is the same");
+}
+
+/// A store that a second process finds deleted, makes again, and in which it trains the first two epochs of a run, under the
+/// run's lock. The first one's checkpoints come at every epoch's end.
+struct Again<'a> {
+    store: &'a Store,
+    config: &'a RunConfig,
+    data: &'a Dataset,
+}
+
+impl Again<'_> {
+    fn partial(&self) -> PathBuf {
+        self.store.folder().join(format!("{}.partial", self.config.key()))
+    }
+
+    /// What the first process's run gives if the second comes in its epoch `epoch`, and the second's lock and files.
+    fn in_epoch(&self, epoch: u32) -> (rethink::Result<Run>, Lock, Files) {
+        let Again { store, config, data } = *self;
+        let mut theirs = None;
+        let run = store.run_by(
+            config,
+            Scale::Smoke,
+            &mut |event| {
+                if matches!(event, Event::Epoch(row) if row.epoch == epoch) {
+                    std::fs::remove_dir_all(store.folder()).unwrap();
+                    let lock = store.folder().join(format!("{}.lock", config.key()));
+                    let lock = Lock::take(&lock, &mut || panic!("it is there anew")).unwrap();
+                    left_after(store, config, data, 2);
+                    theirs = Some((lock, files(&self.partial())));
+                }
+            },
+            &mut |progress| train(config, data, Progress { checkpoint_every: Duration::ZERO, ..progress }),
+        );
+        let (lock, files) = theirs.unwrap();
+        (run, lock, files)
+    }
+}
+
+/// The store is deleted while a run is trained, and another process makes it again and trains the same run.
+#[test]
+fn a_run_whose_lock_went_with_its_folder_stops_and_touches_nothing() {
+    let data = data();
+    let mut config = config(&data, Corruption::RandomLabels);
+    config.hyper.keep_going();
+    let directly = digest(&trained(&config, &data).rows);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let again = Again { store: &store, config: &config, data: &data };
+    let (run, lock, theirs) = again.in_epoch(4);
+    let error = run.unwrap_err().to_string();
+    assert!(error.contains(&store.folder().display().to_string()) && error.contains("deleted"), "{error}");
+    assert_eq!(theirs, files(&again.partial()));
+    assert!(lock.stands().unwrap() && !store.path(&config.key()).exists());
+    // The other one is at its third epoch, as if nothing had been.
+    drop(lock);
+    let (run, said) = made(&store, &config, &data);
+    assert_eq!((said.epochs, run.record.digest), (vec![3, 4, 5, 6], directly));
+}
+
+/// The same at the last epoch's end: what is finished is no loss.
+#[test]
+fn a_run_that_ends_without_its_folder_is_kept_and_leaves_anothers_alone() {
+    let data = data();
+    let mut config = config(&data, Corruption::RandomLabels);
+    config.hyper.keep_going();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("runs"));
+    let again = Again { store: &store, config: &config, data: &data };
+    let (run, lock, theirs) = again.in_epoch(6);
+    let run = run.unwrap();
+    assert_eq!(run.record.digest, digest(&trained(&config, &data).rows));
+    assert_eq!(theirs, files(&again.partial()));
+    assert!(lock.stands().unwrap());
+    let stored = std::fs::read(store.path(&config.key())).unwrap();
+    // Whoever looks while the other is at work leaves it alone too; then it finds what is finished.
+    made(&store, &config, &data);
+    assert_eq!(theirs, files(&again.partial()));
+    drop(lock);
+    let (found, said) = made(&store, &config, &data);
+    assert_eq!((said.epochs, found.record), (vec![], run.record));
+    assert_eq!(stored, std::fs::read(store.path(&config.key())).unwrap());
+    assert!(!again.partial().exists() && !store.folder().join(format!("{}.lock", config.key())).exists());
+}
+
+#[test]
+fn a_lock_that_was_removed_while_it_was_waited_for_is_taken_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs").join("key.lock");
+    let held = Lock::take(&path, &mut || panic!("nobody holds it")).unwrap();
+    assert!(Lock::try_take(&path).unwrap().is_none());
+    let (waits, waiting) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| Lock::take(&path, &mut || waits.send(()).unwrap()).unwrap());
+        waiting.recv().unwrap();
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert!(!held.stands().unwrap());
+        held.end(|| panic!("nothing is its own any more")).unwrap();
+        drop(held);
+        let taken = other.join().unwrap();
+        assert!(taken.stands().unwrap());
+        taken.end(|| Ok(())).unwrap();
+        assert!(!path.exists());
+    });
 }
 
 /// The store is deleted while a run is trained, and another process makes it again and finishes the same run.

@@ -3,12 +3,16 @@
 pub mod emulated;
 pub mod server;
 
+use rethink::data::Dataset;
+use rethink::run::config::RunConfig;
+use rethink::run::train::{Progress, Trained, train};
 use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{Network, Parameter};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// The workspace.
 pub fn root() -> &'static Path {
@@ -36,13 +40,43 @@ pub fn rethink_bin() -> &'static Path {
 }
 
 /// The data set `name` from `RETHINK_DATA`; without it, `None`, and `test` is said to be skipped.
-pub fn real_data(name: &str, test: &str) -> Option<rethink::data::Dataset> {
+pub fn real_data(name: &str, test: &str) -> Option<Dataset> {
     let places = rethink::data::Places { cache: None, ..rethink::data::Places::from_env() };
     let choice = places.named.is_some().then(|| places.pick(Some(name)).ok()).flatten();
     if choice.is_none() {
         println!("skipped: {test}: no {name} in RETHINK_DATA");
     }
     choice.map(|choice| choice.read().unwrap_or_else(|e| panic!("{name} in RETHINK_DATA: {e}")))
+}
+
+/// Trains `config` with checkpoints in `folder`, from the one that is there on, and leaves after `epochs` as a kill would;
+/// `None` where it did.
+pub fn leaving(
+    config: &RunConfig,
+    data: &Dataset,
+    folder: &Path,
+    epochs: u32,
+) -> rethink::Result<Option<Trained>> {
+    let mut on_epoch = |_: &_| {};
+    let progress = Progress {
+        folder: Some(folder.to_path_buf()),
+        checkpoint_every: Duration::ZERO,
+        leave_after: Some(epochs),
+        ..Progress::quiet(&mut on_epoch)
+    };
+    train(config, data, progress)
+}
+
+/// Trains `config`, killed after every single epoch and taken up again; and says how often it was killed.
+pub fn killed_after_each_epoch(config: &RunConfig, data: &Dataset) -> (Trained, u32) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut kills = 0;
+    loop {
+        match leaving(config, data, folder.path(), kills + 1).expect("it goes on") {
+            Some(trained) => return (trained, kills),
+            None => kills += 1,
+        }
+    }
 }
 
 /// Numbers between minus and plus `scale`, the same as `formula` in fixtures/summary.py.

@@ -496,7 +496,8 @@ KERNEL lrn_back(unsigned n, const float *x, const float *spread, const float *ow
 // ---- loss and update ------------------------------------------------------------------------------------------------
 
 // For each row of scores: cross-entropy (nats) and whether the largest is the label's (of equal ones the first wins, a
-// row with a NaN is wrong), side by side; and the gradient of `weight` times the mean cross-entropy.
+// row with a NaN is wrong), side by side; and the gradient of `weight` times the mean cross-entropy. A row with an infinite
+// score has no cross-entropy: NaN, as on the processor.
 KERNEL cross_entropy(unsigned n, const float *scores, const float *labels, float *rows, float *gradient,
                      unsigned classes, float weight, float on, float off) {
     EACH
@@ -507,12 +508,16 @@ KERNEL cross_entropy(unsigned n, const float *scores, const float *labels, float
         number = number && s[k] == s[k];
         if (s[k] > s[best]) best = k;
     }
-    float all = 0.0f;
-    for (unsigned k = 0; k < classes; k++) all += expf(s[k] - s[best]);
+    float all = 0.0f, none = 0.0f;
+    for (unsigned k = 0; k < classes; k++) {
+        all += expf(s[k] - s[best]);
+        none += s[k] - s[k];
+    }
     float others = 0.0f;
     for (unsigned k = 0; off > 0.0f && k < classes; k++)
         if (k != label) others += s[k] - s[best];
     rows[2 * i] = off > 0.0f ? logf(all) - (on * (s[label] - s[best]) + off * others) : logf(all) - (s[label] - s[best]);
+    if (none != 0.0f) rows[2 * i] = none;
     rows[2 * i + 1] = number && best == label ? 1.0f : 0.0f;
     for (unsigned k = 0; k < classes; k++)
         gradient[i * classes + k] = weight / (float)n * (expf(s[k] - s[best]) / all - (k == label ? on : off));

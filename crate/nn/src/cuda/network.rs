@@ -7,7 +7,7 @@ use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
 use crate::image::View;
 use crate::image::{CROP, Pixels};
 use crate::models::plan::{AUXILIARY, Layer, count, output};
-use crate::models::{Network, Parameter, Role, StepOutcome, check_memory, check_velocity};
+use crate::models::{Network, Parameter, Role, StepOutcome, are_finite, check_memory, check_velocity};
 use crate::ops::activation::Activation;
 use crate::ops::linear::InputGradient;
 use crate::ops::{Pass, Size3};
@@ -423,6 +423,17 @@ impl<B: Backend> Network for Placed<B> {
             Ok(Parameter { name: w.name.clone(), shape: w.shape.clone(), values })
         };
         self.weights.iter().map(read).collect()
+    }
+
+    fn is_finite(&self) -> Result<bool> {
+        let _turn = self.turn();
+        for weight in &self.weights {
+            // One tensor at a time is in memory.
+            if !are_finite(&self.read(&weight.values, weight.length)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()> {

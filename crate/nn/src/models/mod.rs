@@ -241,11 +241,11 @@ impl Parameter {
     pub fn is_trained(&self) -> bool {
         !self.name.ends_with(".mean") && !self.name.ends_with(".variance")
     }
+}
 
-    /// Whether all its values are numbers, and none is infinite.
-    pub fn is_finite(&self) -> bool {
-        self.values.iter().all(|value| value.is_finite())
-    }
+/// Whether all `values` are numbers, and none is infinite.
+pub fn are_finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
 }
 
 /// What training does to a tensor of [`Network::parameters`].
@@ -326,6 +326,12 @@ pub trait Network: Send + Sync {
     ///
     /// Errors: [`Error::Tensor`] where a device fails.
     fn parameters(&self) -> Result<Vec<Parameter>>;
+
+    /// Whether all that [`Network::parameters`] gives, running statistics too, are numbers, and none is infinite; without
+    /// a copy of them where they are in memory.
+    ///
+    /// Errors: as for [`Network::parameters`].
+    fn is_finite(&self) -> Result<bool>;
 
     /// Replaces the parameters and the optimiser's velocities (in the same order, empty ones for running
     /// statistics; none at all before the first step).
@@ -547,6 +553,14 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
         }
     }
 
+    fn is_finite(&self) -> Result<bool> {
+        let mut finite = Finite(true);
+        match Planned::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut finite }) {
+            Ok(_) => Ok(finite.0),
+            Err(never) => match never {},
+        }
+    }
+
     fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()> {
         let mut write = Write { parameters, at: 0 };
         Planned::iter_tensors(&mut RecursiveWalker { m: (&mut self.model, String::new()), f: &mut write })?;
@@ -755,6 +769,28 @@ impl TensorVisitor<f32, Cpu> for Read {
         }
         let values = elements(tensor).map_or_else(|| tensor.as_vec(), <[f32]>::to_vec);
         self.0.push(Parameter { name, shape, values });
+        Ok(None)
+    }
+}
+
+/// Whether all tensors so far are of numbers.
+struct Finite(bool);
+
+impl TensorVisitor<f32, Cpu> for Finite {
+    type Viewer = ViewTensorRef;
+    type Err = std::convert::Infallible;
+    type E2 = f32;
+    type D2 = Cpu;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, f32, Cpu>,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> std::result::Result<Option<Tensor<S, f32, Cpu>>, Self::Err> {
+        // A layer without batch normalisation has empty statistics, which dfdx cannot read.
+        if tensor.shape().num_elements() > 0 {
+            self.0 = self.0 && elements(tensor).map_or_else(|| are_finite(&tensor.as_vec()), are_finite);
+        }
         Ok(None)
     }
 }

@@ -610,7 +610,7 @@ impl Products for Dual {
 
 /// The inner products of the features and the constant one, and the seconds that they took, earlier attempts included.
 ///
-/// Errors: those of [`Unfinished::read_parts`].
+/// Errors: those of [`Unfinished::read_parts`] and [`Unfinished::keep_parts`].
 pub fn dual(
     data: &Dataset,
     id: &DataId,
@@ -625,7 +625,7 @@ pub fn dual(
 
 /// The inner products of the features alone.
 ///
-/// Errors: those of [`Unfinished::read_parts`].
+/// Errors: those of [`Unfinished::read_parts`] and [`Unfinished::keep_parts`].
 fn products(
     data: &Dataset,
     id: &DataId,
@@ -657,7 +657,12 @@ fn products(
         }
         if let Some(unfinished) = &mut unfinished {
             let seconds = earlier + started.elapsed().as_secs_f64();
-            unfinished.keep_parts(range.end, seconds, &[matrix.numbers(), &cross.blocks, &test_squares], say);
+            unfinished.keep_parts(
+                range.end,
+                seconds,
+                &[matrix.numbers(), &cross.blocks, &test_squares],
+                say,
+            )?;
         }
         if said.elapsed().as_secs() >= 10 {
             said = Instant::now();

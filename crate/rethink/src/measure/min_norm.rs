@@ -60,7 +60,7 @@ fn solve(matrix: &Mat<f64>, right: &Mat<f64>) -> Result<Mat<f64>> {
 /// `w* = X^T (X X^T)^-1 y`, relative to its norm), `loss` (mean squared error), `norm` (of the weights), `least_norm` (of
 /// `w*`), `off_span` (the part of the weights outside of the span of the data, relative), `hessian` (Frobenius
 /// distance of the Hessian of the mean `log cosh` loss to that at `w*`, relative to it), `nullity` (dimensions in which
-/// every such Hessian is zero).
+/// every such Hessian is zero: by the sizes, the dimensions less the images, whose independence the solution needs).
 ///
 /// Errors: [`Error::Argument`] where there are not fewer images than dimensions, or images repeat.
 pub(crate) fn sgd_path(data: &Dataset, n: usize, epochs: usize, seed: u64) -> Result<DataFrame> {

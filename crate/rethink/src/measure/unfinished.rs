@@ -1,6 +1,7 @@
 //! What a killed measurement leaves: the sums of a matrix that takes hours, or the trained networks' numbers, in one file
 //! beside the store's runs, from which the next attempt goes on bit for bit.
 
+use crate::run::lock::Lock;
 use crate::run::strict;
 use crate::{Error, Result};
 use rethink_nn::text::hex;
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const DAMAGED: &str = "its checksum is not that of what it holds: it has been damaged";
@@ -30,6 +32,8 @@ pub struct Unfinished {
     saved: Instant,
     /// Seconds that earlier attempts spent on what was read.
     pub earlier: f64,
+    /// The lock under which it is written; without one, it is this process's own.
+    pub lock: Option<Arc<Lock>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,7 +54,7 @@ struct Units {
 
 /// The `numbers` numbers of each of `count` units of a measurement, made by `make` in turn, or by an earlier attempt.
 ///
-/// Errors: those of `make`, and of an unreadable file of the earlier attempt.
+/// Errors: those of `make`, and of an unreadable file of the earlier attempt; [`Lock::check`]'s before the last unit.
 pub fn each(
     (count, numbers): (usize, usize),
     mut unfinished: Option<&mut Unfinished>,
@@ -67,7 +71,11 @@ pub fn each(
         units.push(make(index, say)?);
         if let Some(unfinished) = &mut unfinished {
             let seconds = unfinished.earlier + started.elapsed().as_secs_f64();
-            unfinished.keep_units(seconds, &units, say);
+            let kept = unfinished.keep_units(seconds, &units, say);
+            // With its last unit, a measurement is a result, which needs none of what is written here.
+            if units.len() < count {
+                kept?;
+            }
         }
     }
     Ok(units)
@@ -77,7 +85,7 @@ impl Unfinished {
     /// At `path`, of the measurement `key`, written every so often at most, and less often where writing takes long; where
     /// `every` is zero, whenever it can be.
     pub fn new(path: PathBuf, key: String, every: Duration) -> Unfinished {
-        Unfinished { path, key, every, saved: Instant::now(), earlier: 0.0 }
+        Unfinished { path, key, every, saved: Instant::now(), earlier: 0.0, lock: None }
     }
 
     /// Fills `parts` with what is there, and says how much of the work that is; 0 with the parts as they were where there
@@ -165,18 +173,26 @@ impl Unfinished {
         Ok(read.units.into_iter().map(unit).collect())
     }
 
-    fn keep_units(&mut self, seconds: f64, units: &[Vec<f64>], say: &mut dyn FnMut(&str)) {
+    fn keep_units(&mut self, seconds: f64, units: &[Vec<f64>], say: &mut dyn FnMut(&str)) -> Result<()> {
         let units = units.iter().map(|unit| unit.iter().map(|v| v.to_bits()).collect()).collect();
         let units = Units { key: self.key.clone(), seconds, units };
         self.keep(say, |file| {
             let line = serde_json::to_string(&units).expect("plain values are JSON");
             write!(file, "{line}\n{}", hex(&Sha256::digest(&line)))
-        });
+        })
     }
 
     /// Writes `parts`, of which `done` are done after `seconds` in all, if that is due. The measurement goes on without
     /// where the file cannot be written; `say` is told.
-    pub fn keep_parts(&mut self, done: usize, seconds: f64, parts: &[&[f32]], say: &mut dyn FnMut(&str)) {
+    ///
+    /// Errors: [`Lock::check`]'s, where it is due.
+    pub fn keep_parts(
+        &mut self,
+        done: usize,
+        seconds: f64,
+        parts: &[&[f32]],
+        say: &mut dyn FnMut(&str),
+    ) -> Result<()> {
         let lengths = parts.iter().map(|part| part.len()).collect();
         let header = Header { key: self.key.clone(), done, seconds, lengths };
         self.keep(say, |file| {
@@ -193,12 +209,19 @@ impl Unfinished {
                 file.write_all(&bytes)?;
             }
             file.write_all(hex(&hash.finalize()).as_bytes())
-        });
+        })
     }
 
-    fn keep(&mut self, say: &mut dyn FnMut(&str), write: impl FnOnce(&mut File) -> io::Result<()>) {
+    fn keep(
+        &mut self,
+        say: &mut dyn FnMut(&str),
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<()> {
         if self.saved.elapsed() < self.every {
-            return;
+            return Ok(());
+        }
+        if let Some(lock) = &self.lock {
+            lock.check()?;
         }
         let started = Instant::now();
         if let Err(e) = self.write(write) {
@@ -210,6 +233,7 @@ impl Unfinished {
             self.every = self.every.max(started.elapsed() * RARELY);
         }
         self.saved = Instant::now();
+        Ok(())
     }
 
     /// Always the same, so that a kill leaves one such file of some gigabytes and no more.

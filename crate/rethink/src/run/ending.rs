@@ -79,6 +79,10 @@ pub(crate) fn common(config: &RunConfig, origin: &RunConfig, rows: &[Row], endin
         }
         count += epoch.len();
         let diverged = count == rows.len() && ending == Some(Ending::Diverged);
+        if diverged && row.loss.is_finite() && !is_last(config, number) && !test_due(config, number) {
+            // The scores of an evaluation may have shown it, which the run would not have made.
+            return Common::Until(number);
+        }
         // What the batches said: read off the origin's own decision where it was one, else off the rows.
         let decided = !(diverged || is_last(origin, number)) && measured_if_nearly(origin, number, fit);
         let nearly = if decided { Some(row.train_accuracy.is_some()) } else { nearly(epoch) };

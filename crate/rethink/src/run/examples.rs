@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rethink_nn::distributed::{Team, part, total};
 use rethink_nn::image::View;
 use rethink_nn::image::{CROP, Pixels, centre, flip, rotate};
-use rethink_nn::models::{Network, count_correct, count_top};
+use rethink_nn::models::{Network, are_finite, count_correct, count_top};
 use rethink_nn::threads;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +76,9 @@ pub struct Accuracy {
     pub top1: f64,
     /// The label is among the five highest; on photographs alone.
     pub top5: Option<f64>,
+    /// Whether all scores were numbers, and none was infinite: else the network has diverged, whatever its weights are. An
+    /// image with a score that is not a number counts as wrong.
+    pub finite: bool,
 }
 
 /// Whether the network sees `data` as photographs: small images too, where its input is of another size than their crop.
@@ -377,17 +380,18 @@ impl Examples {
     ) -> Result<Accuracy> {
         const AT_ONCE: usize = 250;
         let (rank, size) = places(team);
-        let mut correct = 0;
+        let (mut correct, mut unsound) = (0, 0);
         let parts = images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE));
         threads::awake(|| -> Result<()> {
             for (images, labels) in parts.skip(rank).step_by(size) {
                 let scores = network.logits(images.to_vec())?;
                 correct += count_correct(&scores, labels, scores.len() / labels.len());
+                unsound += usize::from(!are_finite(&scores));
             }
             Ok(())
         })?;
-        let correct = together(team, [correct as f64])[0];
-        Ok(Accuracy { top1: correct / labels.len() as f64, top5: None })
+        let [correct, unsound] = together(team, [correct, unsound].map(|n| n as f64));
+        Ok(Accuracy { top1: correct / labels.len() as f64, top5: None, finite: unsound == 0.0 })
     }
 
     fn streamed(
@@ -399,7 +403,7 @@ impl Examples {
     ) -> Result<Accuracy> {
         const AT_ONCE: usize = 50;
         let (rank, size) = places(team);
-        let (mut correct, mut among_five, mut seen) = (0, 0, 0);
+        let (mut correct, mut among_five, mut seen, mut unsound) = (0, 0, 0, 0);
         threads::awake(|| -> Result<()> {
             for (part, labels) in labels.chunks(AT_ONCE).enumerate().skip(rank).step_by(size) {
                 let images = vec![0.0; labels.len() * self.image];
@@ -414,12 +418,14 @@ impl Examples {
                 correct += count_correct(&scores, &labels, classes);
                 among_five += count_top(5, &scores, &labels, classes);
                 seen += labels.len();
+                unsound += usize::from(!are_finite(&scores));
             }
             Ok(())
         })?;
-        let [correct, among_five, seen] = together(team, [correct, among_five, seen].map(|n| n as f64));
+        let [correct, among_five, seen, unsound] =
+            together(team, [correct, among_five, seen, unsound].map(|n| n as f64));
         let share = |count: f64| count / seen.max(1.0);
-        Ok(Accuracy { top1: share(correct), top5: Some(share(among_five)) })
+        Ok(Accuracy { top1: share(correct), top5: Some(share(among_five)), finite: unsound == 0.0 })
     }
 }
 

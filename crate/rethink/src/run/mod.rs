@@ -9,6 +9,7 @@
 //! | `ending` | when a run ends |
 //! | [`history`] | where the parts of a run were trained |
 //! | [`row`] | a row of a run's frame, and how a run ends |
+//! | [`lock`] | one process at a time at a run |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions |
 //! | [`tensorboard`] | curves while a run goes |
 //! | `streams` | a run's streams of random numbers |
@@ -19,6 +20,7 @@ pub mod config;
 pub(crate) mod ending;
 pub mod examples;
 pub mod history;
+pub mod lock;
 pub mod provenance;
 pub mod row;
 pub(crate) mod streams;

@@ -45,6 +45,7 @@ pub enum Ending {
     Fitted,
     /// All epochs were run.
     Completed,
-    /// The loss became infinite or not a number.
+    /// A loss, a weight or running statistic at an epoch's end, or a score in an evaluation became infinite or not a number.
+    /// The accuracies are counted still, an image with a score that is not a number as wrong.
     Diverged,
 }

@@ -7,6 +7,7 @@ use crate::run::config::{Parallel, RunConfig};
 use crate::run::ending::{self, Fit};
 use crate::run::examples::{self, Accuracy, Examples};
 use crate::run::history::{self, History, Sitting};
+use crate::run::lock::Lock;
 use crate::run::provenance::Provenance;
 use crate::run::row::{Ending, Row};
 use crate::run::streams::{DRAWS, ORDER, epoch_stream};
@@ -55,6 +56,10 @@ pub struct Trained {
 pub struct Progress<'a> {
     /// Folder of the checkpoint and the live log; none keeps nothing.
     pub folder: Option<PathBuf>,
+    /// The lock under which both folders are written; without one, they are this process's own. Where it
+    /// [stands](Lock::stands) no more at an epoch's end, nothing more is written to them, and training ends with
+    /// [`Lock::check`]'s error, unless it is at its end.
+    pub lock: Option<&'a Lock>,
     /// Folder of the TensorBoard event file; none writes none.
     pub events: Option<PathBuf>,
     /// Least time between two checkpoints (they come at an epoch's end).
@@ -68,7 +73,8 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Keeps nothing, tells `on_epoch`.
     pub fn quiet(on_epoch: &'a mut dyn FnMut(&Row)) -> Progress<'a> {
-        Progress { folder: None, events: None, checkpoint_every: Duration::MAX, on_epoch, leave_after: None }
+        let (folder, lock, events, leave_after) = (None, None, None, None);
+        Progress { folder, lock, events, checkpoint_every: Duration::MAX, on_epoch, leave_after }
     }
 }
 
@@ -278,6 +284,8 @@ pub fn train_by(
             remedy: format!("bring the files back, or remove {folder} to start this run again"),
         });
     }
+    let may_write = || progress.lock.map_or(Ok(()), Lock::check);
+    may_write()?;
     if at.ending.is_none() {
         if let Some(folder) = progress.folder.as_ref().filter(|_| at.history.known() < at.epoch) {
             at.history.extend(history::read(folder, at.epoch)?.unwrap_or_default());
@@ -389,15 +397,23 @@ pub fn train_by(
         if let Some(team) = synchronous {
             synchronous::same_weights(network.as_ref(), team.as_ref())?;
         }
-        // A loss is taken before its step's update: what the epoch's last step ruined shows in the weights alone.
-        let diverged = diverged || !network.parameters()?.iter().all(Parameter::is_finite);
+        // A loss is taken before its step's update: what the epoch's last step ruined shows in the weights, or, where these
+        // are numbers still, in the scores of an evaluation.
+        let diverged = diverged || !network.is_finite()?;
         let last = ending::is_last(config, at.epoch) || diverged;
         let network = network.as_mut();
+        let on_training = |network: &mut dyn Network| {
+            by_average(network, |network| examples.train_accuracy(network, team)).map(Some)
+        };
+        let on_test = |network: &mut dyn Network| {
+            by_average(network, |network| examples.test_accuracy(network, team)).map(Some)
+        };
         let nearly = epoch_correct as f64 >= ending::NEARLY * epoch_seen as f64;
         let before = Fit::of(&at.rows[..rows_before]);
-        let measured = (last || nearly && ending::measured_if_nearly(config, at.epoch, before))
-            .then(|| by_average(network, |network| examples.train_accuracy(network, team)))
-            .transpose()?;
+        let (mut measured, mut tested) = (None, None);
+        if last || nearly && ending::measured_if_nearly(config, at.epoch, before) {
+            measured = on_training(network)?;
+        }
         let fit = before.then(measured.map(|accuracy| accuracy.top1));
         if diverged {
             at.ending = Some(Ending::Diverged);
@@ -406,9 +422,19 @@ pub fn train_by(
         } else if last {
             at.ending = Some(Ending::Completed);
         }
-        let tested = (at.ending.is_some() || ending::test_due(config, at.epoch))
-            .then(|| by_average(network, |network| examples.test_accuracy(network, team)))
-            .transpose()?;
+        if at.ending.is_some() || ending::test_due(config, at.epoch) {
+            tested = on_test(network)?;
+        }
+        if [measured, tested].iter().flatten().any(|accuracy| !accuracy.finite) {
+            at.ending = Some(Ending::Diverged);
+            // A run's end has both.
+            if measured.is_none() {
+                measured = on_training(network)?;
+            }
+            if tested.is_none() {
+                tested = on_test(network)?;
+            }
+        }
         at.seconds = seconds_before + started.elapsed().as_secs_f64();
         if let Some(sitting) = at.history.sittings.last_mut() {
             sitting.last = at.epoch;
@@ -420,10 +446,16 @@ pub fn train_by(
             row.seconds = at.seconds;
             (progress.on_epoch)(row);
         }
+        let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
+        match (may_write(), at.ending) {
+            (Ok(()), _) => {}
+            (Err(lost), None) => return Err(lost),
+            // What has come to its end is a result, which needs none of what is written here.
+            (Err(_), Some(_)) => break,
+        }
         if let Some(events) = &mut events {
             events.append(&at.rows[rows_before..])?;
         }
-        let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
         if let Some(checkpoint) = &checkpoint {
             checkpoint.log(&at)?;
             if saved.elapsed() >= progress.checkpoint_every || leave {

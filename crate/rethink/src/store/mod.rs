@@ -17,6 +17,7 @@ use crate::measure::unfinished::Unfinished;
 use crate::measure::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::run::config::{RunConfig, Scale};
 use crate::run::history::{Origin, Sitting};
+use crate::run::lock::Lock;
 use crate::run::provenance::Provenance;
 use crate::run::row::{Ending, Row};
 use crate::run::tensorboard::Events;
@@ -31,15 +32,14 @@ use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
 use rethink_nn::text::hex;
 use rethink_plot::files;
-use rethink_plot::files::remove_if_there;
 use rethink_plot::frames::{column, find, unindexed};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What is known of a finished run beside its frame.
@@ -249,6 +249,11 @@ impl Store {
         self.folder.join(format!("{key}.partial"))
     }
 
+    /// The lock of the run or measurement named `key`.
+    fn lock(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.lock"))
+    }
+
     /// The folder of the TensorBoard event file of `config`, kept after the run.
     pub fn events(&self, config: &RunConfig) -> PathBuf {
         let name = format!("{}-{}-{}", config.model, config.corruption, config.key()).replace(':', "-");
@@ -292,7 +297,8 @@ impl Store {
 
     /// The finished run of `config`: from the store, or trained on `data` and put there. Goes on from
     /// a checkpoint where an earlier attempt left one. Two processes that want the same run train it
-    /// once. A run that stops when fitted is taken from one that went on ([`Record::origin`]), as far as the store has
+    /// once; one of them that finds the store deleted, and made again, stops ([`Lock::check`]), or ends without touching what
+    /// the other has. A run that stops when fitted is taken from one that went on ([`Record::origin`]), as far as the store has
     /// such a run, finished or not.
     ///
     /// Errors: those of [`train`], and I/O errors naming the file.
@@ -325,25 +331,19 @@ impl Store {
         let partial = self.partial(&key);
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(&run.record));
-            // Left by a process that was killed between the run's last two steps.
-            if partial.exists() {
-                remove_folder_if_there(&partial)?;
-                remove_if_there(&self.folder.join(format!("{key}.lock")))?;
+            // Left by a process that was killed between the run's last two steps, if nobody holds it.
+            if partial.exists()
+                && let Some(lock) = Lock::try_take(&self.lock(&key))?
+            {
+                lock.end(|| remove_folder_if_there(&partial))?;
             }
             return Ok(run);
         }
-        fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
-        let lock = self.folder.join(format!("{key}.lock"));
-        let held = File::create(&lock).map_err(Error::io("create the run's lock", &lock))?;
-        if held.try_lock().is_err() {
-            on_event(Event::Waiting);
-            held.lock().map_err(Error::io("wait for the run's lock", &lock))?;
-        }
+        let lock = Lock::take(&self.lock(&key), &mut || on_event(Event::Waiting))?;
         // Another may have finished it since the first look, whether this one had to wait or not.
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(&run.record));
-            remove_folder_if_there(&partial)?;
-            remove_if_there(&lock)?;
+            lock.end(|| remove_folder_if_there(&partial))?;
             return Ok(run);
         }
         self.set_aside(&self.path(&key))?;
@@ -357,10 +357,9 @@ impl Store {
                 if let Some(provenance) = provenance {
                     run.record.provenance = *provenance;
                 }
-                let run = self.publish(run)?;
+                let run = self.publish_run(run)?;
                 on_event(Event::Taken(&run.record));
-                remove_folder_if_there(&partial)?;
-                remove_if_there(&lock)?;
+                lock.end(|| remove_folder_if_there(&partial))?;
                 return Ok(run);
             }
             Some(Taken::Beginning(origin, checkpoint)) => {
@@ -375,6 +374,7 @@ impl Store {
         let mut on_epoch = |row: &Row| on_event(Event::Epoch(row));
         let progress = Progress {
             folder: Some(partial.clone()),
+            lock: Some(&lock),
             events: Some(self.events(config)),
             checkpoint_every: checkpoint_every()?,
             on_epoch: &mut on_epoch,
@@ -382,10 +382,9 @@ impl Store {
         };
         let trained =
             training(progress)?.ok_or_else(|| Error::argument("training run", "left before its end"))?;
-        let run = self.publish(finish(config, scale, &trained)?)?;
-        remove_folder_if_there(&partial)?;
-        // The lock file goes last; whoever waits on it finds the finished run.
-        remove_if_there(&lock)?;
+        let run = self.publish_run(finish(config, scale, &trained)?)?;
+        // Whoever waits on the lock finds the finished run.
+        lock.end(|| remove_folder_if_there(&partial))?;
         Ok(run)
     }
 
@@ -477,8 +476,8 @@ impl Store {
     }
 
     /// The finished measurement: from the store, or made on `data` and put there. A killed one goes
-    /// on as [`Measurement::measure`] says, or starts over; two processes that want the same one make it once. `say` gets lines of progress. The flag says
-    /// whether it was made now.
+    /// on as [`Measurement::measure`] says, or starts over; two processes that want the same one make it once, or end as those
+    /// of [`Store::run`] do. `say` gets lines of progress. The flag says whether it was made now.
     ///
     /// Errors: those of [`Measurement::measure`], and I/O errors naming the file.
     pub fn measure(
@@ -492,23 +491,22 @@ impl Store {
         let path = self.folder.join(format!("{key}.unfinished"));
         let mut unfinished = Unfinished::new(path, key.clone(), checkpoint_every()?);
         if let Some(measured) = self.get_measured(measurement)? {
-            // Left by a process that was killed between the measurement's last two steps. A folder may be read-only.
-            if unfinished.is_there() {
-                unfinished.remove()?;
+            // Left by a process that was killed between the measurement's last two steps, if nobody holds it. A folder may
+            // be read-only.
+            if unfinished.is_there()
+                && let Some(lock) = Lock::try_take(&self.lock(&key))?
+            {
+                lock.end(|| unfinished.remove())?;
             }
             return Ok((measured, false));
         }
-        fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
-        let lock = self.folder.join(format!("{key}.lock"));
-        let held = File::create(&lock).map_err(Error::io("create the measurement's lock", &lock))?;
-        if held.try_lock().is_err() {
-            say("another process is measuring it, waiting");
-            held.lock().map_err(Error::io("wait for the measurement's lock", &lock))?;
-        }
+        let lock = Lock::take(&self.lock(&key), &mut || say("another process is measuring it, waiting"))
+            .map(Arc::new)?;
         if let Some(measured) = self.get_measured(measurement)? {
-            remove_if_there(&lock)?;
+            lock.end(|| unfinished.remove())?;
             return Ok((measured, false));
         }
+        unfinished.lock = Some(lock.clone());
         self.set_aside(&self.measured_path(&key))?;
         let started = Instant::now();
         let frame = measurement.measure(data, Some(&mut unfinished), say)?;
@@ -519,38 +517,44 @@ impl Store {
             digest: frame_digest(&frame)?,
             provenance: Provenance::on(measurement.device(data)?)?,
         };
-        let json = serde_json::to_string(&record).expect("plain values are JSON");
-        let path = self.measured_path(&key);
-        let mut measured = Measured { record, frame };
-        if !write_new(&path, &measured.frame, &json)? {
-            match self.get_measured(measurement)? {
-                Some(there) => measured = there,
-                None => {
-                    self.set_aside(&path)?;
-                    write_new(&path, &measured.frame, &json)?;
-                }
-            }
-        }
-        unfinished.remove()?;
-        remove_if_there(&lock)?;
-        Ok((measured, true))
+        let bytes = sealed(&frame, json(&record))?;
+        let there = self.publish(&self.measured_path(&key), &bytes, || self.get_measured(measurement))?;
+        lock.end(|| unfinished.remove())?;
+        Ok(there.map_or((Measured { record, frame }, true), |there| (there, false)))
     }
 
-    /// Puts a finished run into the store. One that came there meanwhile (the store was deleted and made again, and with it
-    /// the lock) is not overwritten: it is the run.
-    fn publish(&self, run: Run) -> Result<Run> {
-        let path = self.path(&run.record.config.key());
-        let json = serde_json::to_string(&run.record).expect("plain values are JSON");
-        if write_new(&path, &run.frame, &json)? {
-            return Ok(run);
-        }
-        if let Some(there) = self.get(&run.record.config)? {
-            return Ok(there);
-        }
-        self.set_aside(&path)?;
-        write_new(&path, &run.frame, &json)?;
-        Ok(run)
+    fn publish_run(&self, run: Run) -> Result<Run> {
+        let config = &run.record.config;
+        let bytes = sealed(&run.frame, json(&run.record))?;
+        let there = self.publish(&self.path(&config.key()), &bytes, || self.get(config))?;
+        Ok(there.unwrap_or(run))
     }
+
+    /// Puts the `bytes` of a finished run or measurement at `path`. One that came there meanwhile (the store was deleted
+    /// and made again, and with it the lock), as `get` reads it, is not overwritten: it is the result, and given back.
+    fn publish<T>(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        get: impl FnOnce() -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        match files::write_new(path, bytes) {
+            Err(rethink_plot::Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+            written => return Ok(written.map(|()| None)?),
+        }
+        if let Some(there) = get()? {
+            return Ok(Some(there));
+        }
+        self.set_aside(path)?;
+        files::write_new(path, bytes)?;
+        Ok(None)
+    }
+}
+
+/// A record as a file's metadata has it.
+fn json(record: &impl Serialize) -> String {
+    serde_json::to_string(record).expect("plain values are JSON")
 }
 
 /// What a file's name says that it is.
@@ -693,16 +697,6 @@ fn frame(rows: &[Row]) -> Result<DataFrame> {
         columns.push(optional("test_top5", |r| r.test_top5));
     }
     DataFrame::new(rows.len(), columns).map_err(Error::frame("build the run's frame"))
-}
-
-/// Writes a result where there is none; false where there is a file, which stays as it is.
-fn write_new(path: &Path, frame: &DataFrame, json: &str) -> Result<bool> {
-    match files::write_new(path, &sealed(frame, json.into())?) {
-        Err(rethink_plot::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
-            Ok(false)
-        }
-        written => Ok(written.map(|()| true)?),
-    }
 }
 
 /// A store's file: `frame` with a record.
