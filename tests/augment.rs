@@ -8,12 +8,12 @@ use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::run::appendix_a::setting;
 use rethink::run::config::{RunConfig, Scale, Seeds};
-use rethink::run::train::{Progress, Trained, train};
+use rethink::run::train::{Progress, TrainedRun, train};
 use rethink::store::digest;
 use rethink_nn::image::{Change, flip, rotate};
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Parameter};
-use rethink_nn::ops::Pass;
+use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::DecayOn;
 use rethink_nn::optim::{Rules, SgdStep};
 use rethink_tests::{formula, killed_after_each_epoch};
@@ -159,7 +159,7 @@ fn config(data: &Dataset, augment: Augmentation) -> RunConfig {
     config
 }
 
-fn trained(config: &RunConfig, data: &Dataset) -> Trained {
+fn trained(config: &RunConfig, data: &Dataset) -> TrainedRun {
     train(config, data, Progress::quiet(&mut |_| {})).unwrap().unwrap()
 }
 
@@ -258,7 +258,7 @@ fn weight_decay_on_fc_moves_the_hidden_matrices_alone() {
         let mut network = ModelKind::Alexnet.build_for([28, 28, 3], 10, 0.125, Init::Tutorial, 5).unwrap();
         network.set_rules(Rules { decay_on: on, ..Rules::default() });
         let step = SgdStep { learning_rate: rate, momentum: 0.9, weight_decay: decay };
-        network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
+        network.train_step(images.clone(), &labels, step, ForwardContext::training_step(0, 0)).unwrap();
         network.parameters().unwrap()
     };
     let start = ModelKind::Alexnet

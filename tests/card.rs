@@ -11,8 +11,8 @@ use rethink::run::config::{Scale, Seeds};
 use rethink::store::Store;
 use rethink_cli::selftest;
 use rethink_nn::device::Device;
-use rethink_nn::kernels::gaussian::Gaussian;
-use rethink_nn::kernels::random_conv::RandomConv;
+use rethink_nn::kernel_methods::gaussian::Gaussian;
+use rethink_nn::kernel_methods::random_conv::RandomConv;
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network};
 
@@ -103,7 +103,7 @@ fn a_run_on_a_card_is_kept_as_one() {
     let record = &run.record;
     assert_eq!(
         (record.train_accuracy, record.ending),
-        (Some(1.0), rethink::run::row::Ending::Fitted),
+        (Some(1.0), rethink::run::row::StopReason::Fitted),
         "{record:?}"
     );
     // Random labels teach nothing: 100 test images, chance 10 %.

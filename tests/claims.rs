@@ -1,7 +1,7 @@
 //! The paper's sentences as checks: for each, made-up results that bear it out, and some that it must fail on.
 
 use polars::prelude::{Column, DataFrame};
-use rethink::claims::{Check, Verdict, all, check_all};
+use rethink::claims::{Check, Judgement, all, check_all};
 use rethink::data::DataId;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
@@ -12,8 +12,8 @@ use rethink::paper::{self, fig1a, fig2b, table1, table2, table4};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::provenance::Provenance;
-use rethink::run::row::{Ending, Row};
-use rethink::run::train::Trained;
+use rethink::run::row::{LogRow, StopReason};
+use rethink::run::train::TrainedRun;
 use rethink::store::{Run, finish};
 use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
@@ -33,7 +33,7 @@ fn data() -> &'static Dataset {
 
 /// A run that nobody trained, an epoch for each of `losses`; test accuracies `tests` (the last one stays).
 fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
-    let row = |(i, &loss): (usize, &f64)| Row {
+    let row = |(i, &loss): (usize, &f64)| LogRow {
         step: 100 * (i as u32 + 1),
         epoch: i as u32 + 1,
         loss,
@@ -47,11 +47,11 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
     };
     let rows = losses.iter().enumerate().map(row).collect();
     let fitted = train == 1.0 && config.hyper.stop_when_fitted;
-    let ending = if fitted { Ending::Fitted } else { Ending::Completed };
+    let ending = if fitted { StopReason::Fitted } else { StopReason::Completed };
     let classes = Some(if config.data.name == "imagenet" { 1_000 } else { 10 });
     let (parameters, history) = (Vec::new(), Default::default());
     let parameter_count = 1_649_402;
-    let trained = Trained { rows, ending, parameters, parameter_count, classes, history, left_out: None };
+    let trained = TrainedRun { rows, ending, parameters, parameter_count, classes, history, left_out: None };
     finish(config, Scale::Paper, &trained).unwrap()
 }
 
@@ -74,7 +74,7 @@ fn verdict(runs: &[Run], id: &str) -> Check {
 }
 
 #[track_caller]
-fn expect(runs: &[Run], id: &str, expected: Verdict) {
+fn expect(runs: &[Run], id: &str, expected: Judgement) {
     let check = verdict(runs, id);
     assert_eq!(check.verdict, expected, "{id}: {:?} {:?}", check.measured, check.lacking);
 }
@@ -586,9 +586,9 @@ fn each_claim_holds_on_results_that_bear_it_out_and_fails_on_others() {
     assert_eq!(named, ids, "names are distinct");
     for (id, holds, fails) in CASES {
         let good = one(&holds(), id);
-        assert_eq!(good.verdict, Verdict::Holds, "{id}: {:?} {:?}", good.measured, good.lacking);
+        assert_eq!(good.verdict, Judgement::Holds, "{id}: {:?} {:?}", good.measured, good.lacking);
         let bad = one(&fails(), id);
-        assert_eq!(bad.verdict, Verdict::Fails, "{id}: {:?} {:?}", bad.measured, bad.lacking);
+        assert_eq!(bad.verdict, Judgement::Fails, "{id}: {:?} {:?}", bad.measured, bad.lacking);
         assert!(bad.measured.iter().any(|part| part.ends_with("(fails)")), "{id}: {:?}", bad.measured);
         assert!(!bad.runs.is_empty() && bad.n > 0 && bad.scale == Some(Scale::Paper), "{id}: {bad:?}");
     }
@@ -600,9 +600,9 @@ fn a_degenerate_hessian_is_seen_in_two_solutions() {
     let check = |distance, loss| {
         one(&sgd_to((distance, loss), 1e-6, 1e-15, 1e-9, 2_152.0), "hessian-degenerate").verdict
     };
-    assert_eq!(check(1.0, 1e-12), Verdict::Holds);
-    assert_eq!(check(1e-6, 1e-12), Verdict::Fails);
-    assert_eq!(check(1.0, 0.1), Verdict::NotYetMeasured);
+    assert_eq!(check(1.0, 1e-12), Judgement::Holds);
+    assert_eq!(check(1e-6, 1e-12), Judgement::Fails);
+    assert_eq!(check(1.0, 0.1), Judgement::NotYetMeasured);
 }
 
 #[test]
@@ -618,7 +618,7 @@ fn an_unfitted_network_at_chance_says_nothing() {
     let id = "random-labels-test-at-chance";
     let config = setting(ModelKind::Inception, Corruption::RandomLabels);
     let unfitted = made(&config, &losses(9), 0.3, &[0.1]);
-    expect(std::slice::from_ref(&unfitted), id, Verdict::NotYetMeasured);
+    expect(std::slice::from_ref(&unfitted), id, Judgement::NotYetMeasured);
     assert!(verdict(&[unfitted], id).lacking[0].contains("30.00 %"));
 }
 
@@ -628,12 +628,12 @@ fn chance_is_one_in_so_many_classes() {
     let id = "random-labels-test-at-chance";
     let mut run = made(&config, &losses(9), 1.0, &[0.01]);
     run.record.classes = Some(100);
-    expect(&[run.clone()], id, Verdict::Holds);
+    expect(&[run.clone()], id, Judgement::Holds);
     run.record.test_accuracy = Some(0.1);
-    expect(&[run.clone()], id, Verdict::Fails);
+    expect(&[run.clone()], id, Judgement::Fails);
     // Records of earlier versions do not say; their small images had ten.
     run.record.classes = None;
-    expect(&[run], id, Verdict::Holds);
+    expect(&[run], id, Judgement::Holds);
 }
 
 #[test]
@@ -641,19 +641,19 @@ fn alexnets_failure_needs_its_undecayed_twin_and_no_coefficient_that_fits() {
     let id = "alexnet-with-weight-decay-fails";
     let (runs, _) = table_4(0.1, 1.0, 0.1);
     let (alone, twin) = (&runs[..runs.len() - 1], &runs[runs.len() - 1]);
-    expect(alone, id, Verdict::NotYetMeasured);
+    expect(alone, id, Judgement::NotYetMeasured);
     let weak = made(&twin.record.config, &losses(20), 0.6, &[0.1]);
-    expect(&[alone, &[weak]].concat(), id, Verdict::NotYetMeasured);
+    expect(&[alone, &[weak]].concat(), id, Judgement::NotYetMeasured);
     let mut control =
         runs.iter().find(|r| decayed(&r.record.config) && r.record.config.model == ModelKind::Alexnet);
     let mut config = control.take().unwrap().record.config.clone();
     config.hyper.weight_decay = 5e-4;
     let fits = made(&config, &losses(20), 0.999, &[0.1]);
     let with = [&runs[..], &[fits]].concat();
-    expect(&with, id, Verdict::Fails);
+    expect(&with, id, Judgement::Fails);
     assert!(verdict(&with, id).measured.iter().any(|part| part.contains("control (weight decay 5e-4)")));
     let fails_too = made(&config, &losses(20), 0.2, &[0.1]);
-    expect(&[&runs[..], &[fails_too]].concat(), id, Verdict::Holds);
+    expect(&[&runs[..], &[fails_too]].concat(), id, Judgement::Holds);
 }
 
 #[test]
@@ -661,10 +661,10 @@ fn a_control_is_not_the_papers_row() {
     let mut config = setting(ModelKind::Mlp1x512, Corruption::RandomLabels);
     config.hyper.batch_size = 128;
     let control = made(&config, &losses(9), 0.985, &[0.1]);
-    expect(std::slice::from_ref(&control), "random-labels-test-at-chance", Verdict::NotYetMeasured);
+    expect(std::slice::from_ref(&control), "random-labels-test-at-chance", Judgement::NotYetMeasured);
     let ours = made(&setting(ModelKind::Mlp1x512, Corruption::RandomLabels), &losses(9), 0.995, &[0.1]);
     let check = verdict(&[ours, control], "random-labels-fitted");
-    assert_eq!(check.verdict, Verdict::Fails);
+    assert_eq!(check.verdict, Judgement::Fails);
     assert!(check.measured[1].contains("control (batches of 128)"), "{:?}", check.measured);
 }
 
@@ -673,21 +673,21 @@ fn runs_that_ended_at_their_first_fit_say_nothing_of_early_stopping() {
     let (mut runs, _) = batch_norm(&peak(), &rising(0.825, 0.01), 10, 20);
     runs.iter_mut().for_each(|run| {
         (run.record.config.hyper.stop_when_fitted, run.record.config.hyper.fitted_epochs) = (true, 1);
-        run.record.ending = Ending::Fitted;
+        run.record.ending = StopReason::Fitted;
     });
-    expect(&runs, "early-stopping-no-help", Verdict::NotYetMeasured);
-    expect(&runs, "batch-norm-steadies", Verdict::NotYetMeasured);
+    expect(&runs, "early-stopping-no-help", Judgement::NotYetMeasured);
+    expect(&runs, "batch-norm-steadies", Judgement::NotYetMeasured);
 }
 
 #[test]
 fn unfitted_networks_say_nothing_of_early_stopping_or_of_what_batch_norm_is_worth() {
     let (mut runs, _) = batch_norm(&rising(0.86, 0.0), &rising(0.825, 0.01), 10, 20);
     for id in ["early-stopping-no-help", "batch-norm-worth-3-to-4"] {
-        expect(&runs, id, Verdict::Holds);
+        expect(&runs, id, Judgement::Holds);
     }
     runs.iter_mut().for_each(|run| run.record.train_accuracy = Some(0.9));
     for id in ["early-stopping-no-help", "batch-norm-worth-3-to-4"] {
-        expect(&runs, id, Verdict::NotYetMeasured);
+        expect(&runs, id, Judgement::NotYetMeasured);
     }
 }
 
@@ -696,7 +696,7 @@ fn what_was_solved_with_a_floor_is_not_unregularised() {
     let floored = Kernel { floor: 1e-4, ..GABOR };
     for id in ["kernel-mnist-gabor-0.6", "preprocessing-lowers-the-error", "norm-not-predictive"] {
         let check = one(&kernels(&[MNIST, floored]), id);
-        assert_eq!(check.verdict, Verdict::NotYetMeasured, "{id}: {:?}", check.measured);
+        assert_eq!(check.verdict, Judgement::NotYetMeasured, "{id}: {:?}", check.measured);
         assert!(check.lacking[0].contains("not without regularisation"), "{:?}", check.lacking);
     }
 }
@@ -704,19 +704,19 @@ fn what_was_solved_with_a_floor_is_not_unregularised() {
 #[test]
 fn the_papers_numbers_are_those_of_its_data_whole() {
     let part = Kernel { n: 3_000, error: 0.06, ..MNIST };
-    assert_eq!(one(&kernels(&[part]), "kernel-mnist-1.2").verdict, Verdict::NotYetMeasured);
+    assert_eq!(one(&kernels(&[part]), "kernel-mnist-1.2").verdict, Judgement::NotYetMeasured);
     let few = Kernel { filters: 8_000, error: 0.25, ..CONV };
-    assert_eq!(one(&kernels(&[few]), "kernel-cifar10-conv-net-17").verdict, Verdict::NotYetMeasured);
+    assert_eq!(one(&kernels(&[few]), "kernel-cifar10-conv-net-17").verdict, Judgement::NotYetMeasured);
     let linear = kernels(&[Kernel { preprocessing: "linear", ..CONV }]);
-    assert_eq!(one(&linear, "kernel-cifar10-conv-net-17").verdict, Verdict::NotYetMeasured);
+    assert_eq!(one(&linear, "kernel-cifar10-conv-net-17").verdict, Judgement::NotYetMeasured);
     let top_5 = photographs_of("imagenette", papers_photographs());
-    expect(&top_5, "imagenet-top-5-without-regularizers", Verdict::NotYetMeasured);
+    expect(&top_5, "imagenet-top-5-without-regularizers", Judgement::NotYetMeasured);
     // Few passes are not many.
     let few = stability([0.1, 0.5], [0.2, 0.6], 5);
-    assert_eq!(one(&few, "not-uniformly-stable").verdict, Verdict::NotYetMeasured);
+    assert_eq!(one(&few, "not-uniformly-stable").verdict, Judgement::NotYetMeasured);
     // A class that is too narrow shows that the estimate can be below 1.
     let narrow = rademacher(1.0 / 128.0, 0.4, 0.9);
-    assert_eq!(one(&narrow, "rademacher-complexity-one").verdict, Verdict::NotYetMeasured);
+    assert_eq!(one(&narrow, "rademacher-complexity-one").verdict, Judgement::NotYetMeasured);
 }
 
 /// Columns that are not there, or hold no number, are passed over.
@@ -730,14 +730,14 @@ fn a_damaged_measurement_is_tolerated() {
         all.extend(evidence.1);
     }
     all.iter_mut().for_each(|m| m.frame = DataFrame::new(1, numbers(&[("other", &[f64::NAN])])).unwrap());
-    assert!(check_all(&[], &all).iter().all(|check| check.verdict == Verdict::NotYetMeasured));
+    assert!(check_all(&[], &all).iter().all(|check| check.verdict == Judgement::NotYetMeasured));
 }
 
 #[test]
 fn an_empty_store_has_measured_nothing() {
     let checks = check_all(&[], &[]);
     assert_eq!(checks.len(), all().len());
-    assert!(checks.iter().all(|c| c.verdict == Verdict::NotYetMeasured && c.measured.is_empty()));
+    assert!(checks.iter().all(|c| c.verdict == Judgement::NotYetMeasured && c.measured.is_empty()));
     assert!(checks.iter().all(|c| !c.lacking.is_empty()), "each says what would measure it");
 }
 
@@ -757,7 +757,7 @@ fn the_papers_table_1_bears_the_papers_sentences_out() {
         "order-of-models",
         "unchanged-hyperparameters",
     ] {
-        expect(&runs, id, Verdict::Holds);
+        expect(&runs, id, Judgement::Holds);
     }
     let check = verdict(&runs, "order-of-models");
     assert_eq!(
@@ -786,17 +786,17 @@ fn a_run_outside_the_setting_says_nothing() {
     let mut config = setting(ModelKind::Inception, Corruption::RandomLabels);
     config.hyper.epochs = 3;
     let run = made(&config, &losses(3), 0.1, &[0.1]);
-    expect(&[run], "random-labels-fitted", Verdict::NotYetMeasured);
+    expect(&[run], "random-labels-fitted", Judgement::NotYetMeasured);
     let mut config = setting(ModelKind::Inception, Corruption::RandomLabels);
     config.width = 0.5;
-    expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Verdict::NotYetMeasured);
+    expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Judgement::NotYetMeasured);
 }
 
 #[test]
 fn a_run_that_ended_fitted_counts_whatever_its_limit() {
     let mut config = setting(ModelKind::Inception, Corruption::RandomLabels);
     config.hyper.epochs = 45;
-    expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Verdict::Holds);
+    expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Judgement::Holds);
 }
 
 /// At scale small figure 1b's Inception is narrower than table 1's.
@@ -819,9 +819,9 @@ fn two_widths_of_a_model_are_not_mixed() {
         [appendix_a::size, paper::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width);
     assert!(narrow < wide);
     let id = "random-labels-test-at-chance";
-    expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Verdict::Holds);
-    expect(&[run(narrow, 0.1), run(wide, 0.5)], id, Verdict::Fails);
-    expect(&[run(narrow, 0.1)], id, Verdict::Holds);
+    expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Judgement::Holds);
+    expect(&[run(narrow, 0.1), run(wide, 0.5)], id, Judgement::Fails);
+    expect(&[run(narrow, 0.1)], id, Judgement::Holds);
 }
 
 #[test]
@@ -841,8 +841,8 @@ fn another_number_of_images_is_another_line() {
     ];
     let checks: Vec<Check> =
         check_all(&runs, &[]).into_iter().filter(|c| c.id == "random-labels-fitted").collect();
-    let found: Vec<(usize, Verdict)> = checks.iter().map(|c| (c.n, c.verdict)).collect();
-    assert_eq!(found, [(1_000, Verdict::Holds), (50_000, Verdict::Fails)]);
+    let found: Vec<(usize, Judgement)> = checks.iter().map(|c| (c.n, c.verdict)).collect();
+    assert_eq!(found, [(1_000, Judgement::Holds), (50_000, Judgement::Fails)]);
 }
 
 /// Figure 1a's five settings, each with the number of epochs after which its loss falls, and the length of the fall.
@@ -870,19 +870,19 @@ fn learning_curves_are_compared_by_start_and_by_fall() {
         "broken-images-fitted",
         "noise-images-fitted",
     ] {
-        expect(&papers, id, Verdict::Holds);
+        expect(&papers, id, Judgement::Holds);
     }
     let early = curves([(5, 10), (0, 10), (2, 10), (28, 5), (20, 5)], 1.0);
-    expect(&early, "random-labels-start-later", Verdict::Fails);
-    expect(&early, "noise-before-random-labels", Verdict::Fails);
+    expect(&early, "random-labels-start-later", Judgement::Fails);
+    expect(&early, "noise-before-random-labels", Judgement::Fails);
     let slow = curves([(0, 5), (10, 40), (2, 10), (28, 5), (20, 5)], 1.0);
-    expect(&slow, "quick-once-started", Verdict::Fails);
+    expect(&slow, "quick-once-started", Judgement::Fails);
     let unfit = curves([(0, 10), (38, 5), (2, 10), (28, 5), (20, 5)], 0.8);
-    expect(&unfit, "broken-images-fitted", Verdict::Fails);
-    expect(&unfit, "noise-images-fitted", Verdict::Fails);
+    expect(&unfit, "broken-images-fitted", Judgement::Fails);
+    expect(&unfit, "noise-images-fitted", Judgement::Fails);
     // A run that never falls has no start to compare.
     let never = curves([(0, 10), (90, 5), (2, 10), (28, 5), (20, 5)], 1.0);
-    expect(&never, "random-labels-start-later", Verdict::NotYetMeasured);
+    expect(&never, "random-labels-start-later", Judgement::NotYetMeasured);
 }
 
 /// Figure 1b's and 1c's runs of one model: (p, epochs to fit, test error, training accuracy).
@@ -910,20 +910,20 @@ fn label_noise_is_checked_level_by_level() {
         "small-constant-factor",
         "error-converges-to-chance",
     ] {
-        expect(&papers, id, Verdict::Holds);
+        expect(&papers, id, Judgement::Holds);
     }
     let dip = levels(&[(0.0, 10, 0.5, 1.0), (0.5, 9, 0.8, 1.0), (0.8, 7, 0.6, 0.9), (1.0, 8, 0.7, 1.0)]);
     for id in
         ["steady-deterioration", "partial-labels-fitted", "slower-with-noise", "error-converges-to-chance"]
     {
-        expect(&dip, id, Verdict::Fails);
+        expect(&dip, id, Judgement::Fails);
     }
     let brute = levels(&[(0.0, 10, 0.5, 1.0), (0.5, 60, 0.9, 1.0), (1.0, 80, 0.9, 1.0)]);
-    expect(&brute, "remaining-signal", Verdict::Fails);
-    expect(&brute, "small-constant-factor", Verdict::Fails);
+    expect(&brute, "remaining-signal", Judgement::Fails);
+    expect(&brute, "small-constant-factor", Judgement::Fails);
     let few = levels(&[(0.0, 10, 0.5, 1.0)]);
-    expect(&few, "steady-deterioration", Verdict::NotYetMeasured);
-    expect(&few, "slower-with-noise", Verdict::NotYetMeasured);
+    expect(&few, "steady-deterioration", Judgement::NotYetMeasured);
+    expect(&few, "slower-with-noise", Judgement::NotYetMeasured);
 }
 
 #[test]
@@ -964,7 +964,7 @@ fn table_2s_runs_of_another_length_are_not_the_papers() {
     let mut other = photographs_of("imagenet", papers_photographs());
     other.iter_mut().for_each(|run| run.record.config.hyper.epochs = 7);
     for claim in all().iter().filter(|claim| claim.recipes.contains(&"table2")) {
-        expect(&other, claim.id, Verdict::NotYetMeasured);
+        expect(&other, claim.id, Judgement::NotYetMeasured);
     }
 }
 
@@ -986,10 +986,10 @@ fn one_run_under_two_rules_counts_once_under_the_stricter() {
     let mut before = config.clone();
     before.hyper.fitted_epochs = 1;
     let (old, new) = (made(&before, &losses(9), 1.0, &[0.3]), made(&config, &losses(13), 1.0, &[0.1]));
-    expect(std::slice::from_ref(&old), id, Verdict::Fails);
+    expect(std::slice::from_ref(&old), id, Judgement::Fails);
     for runs in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
         let check = verdict(&runs, id);
-        assert_eq!((check.verdict, check.runs), (Verdict::Holds, vec![config.key()]));
+        assert_eq!((check.verdict, check.runs), (Judgement::Holds, vec![config.key()]));
     }
     // Other seeds are another run.
     let other = RunConfig { seeds: Seeds::repeat(1), ..before };
@@ -1001,5 +1001,5 @@ fn one_run_under_two_rules_counts_once_under_the_stricter() {
 fn runs_that_had_to_stay_fitted_went_on() {
     let config = setting(ModelKind::Mlp1x512, Corruption::TrueLabels);
     let run = made(&config, &losses(9), 1.0, &[0.4, 0.5]);
-    expect(&[run], "early-stopping-no-help", Verdict::Holds);
+    expect(&[run], "early-stopping-no-help", Judgement::Holds);
 }

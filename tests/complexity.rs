@@ -4,8 +4,8 @@ use polars::prelude::DataFrame;
 use rethink::data::corruption::Corruption;
 use rethink::data::{self, Dataset};
 use rethink::measure::complexity::Class;
+use rethink::measure::partial::PartialMeasurement;
 use rethink::measure::rademacher::vc_bound;
-use rethink::measure::unfinished::Unfinished;
 use rethink::measure::{Measurement, Quantity, digest};
 use rethink::paper::{self, Product};
 use rethink::run::config::Scale;
@@ -83,7 +83,7 @@ fn killed_measurements_go_on_after_their_last_network() {
     let class = Class::new(ModelKind::Mlp1x512, 0.25);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.unfinished");
-    let at = |key: &str| Unfinished::new(path.clone(), key.into(), Duration::ZERO);
+    let at = |key: &str| PartialMeasurement::new(path.clone(), key.into(), Duration::ZERO);
     let corruption = Corruption::TrueLabels;
     let rademacher = Quantity::Rademacher { class, epochs: 2, draws: 3 };
     let stability = Quantity::Stability { class, corruption, epochs: vec![1, 2], replaced: 2 };
@@ -140,7 +140,7 @@ fn a_measurement_whose_lock_went_with_its_folder_touches_nothing() {
     let runs = folder.path().join("runs");
     let (path, lock) = (runs.join("key.unfinished"), runs.join("key.lock"));
     for (at, stops) in [("draw 2 of 3", true), ("draw 3 of 3", false)] {
-        let mut unfinished = Unfinished::new(path.clone(), "key".into(), Duration::ZERO);
+        let mut unfinished = PartialMeasurement::new(path.clone(), "key".into(), Duration::ZERO);
         unfinished.lock = Some(Arc::new(Lock::take(&lock, &mut || panic!("nobody holds it")).unwrap()));
         let mut theirs = None;
         let measured = measurement.measure(&data, Some(&mut unfinished), &mut |line| {

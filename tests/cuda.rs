@@ -5,16 +5,16 @@ use polars::prelude::DataFrame;
 use rethink::data::shapes10;
 use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width, measure_on};
 use rethink_cli::jupyter::environment::outside_cargo;
-use rethink_cli::selftest::{self, Check, TOLERANCE};
+use rethink_cli::selftest::{self, DeviceCheck, TOLERANCE};
 use rethink_nn::cuda::{dense, kernels, place};
-use rethink_nn::kernels::dense::{Dense, Products};
-use rethink_nn::kernels::gabor::Gabor;
-use rethink_nn::kernels::gaussian::Gaussian;
-use rethink_nn::kernels::random_conv::{Filters, RandomConv};
-use rethink_nn::kernels::solve::Kernel;
+use rethink_nn::kernel_methods::dense::{Dense, Products};
+use rethink_nn::kernel_methods::gabor::Gabor;
+use rethink_nn::kernel_methods::gaussian::Gaussian;
+use rethink_nn::kernel_methods::random_conv::{Filters, RandomConv};
+use rethink_nn::kernel_methods::solve::Kernel;
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network};
-use rethink_nn::ops::Pass;
+use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_tests::emulated::{Emulated, compiler, emulation};
 use rethink_tests::{formula, rethink_bin, root};
@@ -34,7 +34,7 @@ fn emulated(test: &str) -> Option<(Emulated, tempfile::TempDir)> {
 }
 
 /// There are `count` checks, each far inside what a card is allowed: only the order of sums differs.
-fn assert_close(checks: &[Check], count: usize, within: f64) {
+fn assert_close(checks: &[DeviceCheck], count: usize, within: f64) {
     assert_eq!(checks.len(), count);
     for check in checks {
         assert!(check.difference < within, "{check:?}");
@@ -65,7 +65,7 @@ fn an_infinite_score_leaves_no_loss_on_either() {
         let placed = place(&*network, backend.clone()).unwrap();
         for mut network in [network, placed] {
             assert_eq!(network.is_finite().unwrap(), finite, "{bias}");
-            let (images, pass) = (formula(8 * 2352, 6007, 1.7), Pass::training_step(0, 0));
+            let (images, pass) = (formula(8 * 2352, 6007, 1.7), ForwardContext::training_step(0, 0));
             let outcome = network.train_step(images, &[0, 1, 2, 3, 4, 5, 6, 0], step, pass).unwrap();
             assert_eq!(outcome.loss.is_finite(), finite, "{bias}: {outcome:?}");
         }

@@ -470,7 +470,7 @@ fn chooses_the_named_then_rethink_data_then_the_cache_then_shapes10() {
     fs::create_dir_all(&cache).unwrap();
     let places =
         |n: bool, c: bool| Places { named: n.then(|| named.clone()), cache: c.then(|| cache.clone()) };
-    let folder = |choice: rethink::Result<data::Choice>| match choice.unwrap().source {
+    let folder = |choice: rethink::Result<data::DatasetChoice>| match choice.unwrap().source {
         Source::Folder(_, folder) => folder,
         Source::Shapes10 => PathBuf::from("shapes10"),
     };
@@ -988,7 +988,8 @@ fn a_hostile_archive_is_refused_and_nothing_is_written_outside() {
 
 #[test]
 fn several_files_appear_together_and_finished_ones_are_kept() {
-    let server = Server::start(mnist_remote_files(), vec![Fault::None, Fault::None, Fault::Status(404)]);
+    let server =
+        Server::start(mnist_remote_files(), vec![Fault::None, Fault::None, Fault::Status(404)]);
     let root = tempfile::tempdir().unwrap();
     assert!(fetch_into(&server.remote("mnist"), root.path(), PATIENCE).is_err());
     assert_eq!(tree(root.path()), [".fetch-mnist"]);

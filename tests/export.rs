@@ -3,13 +3,13 @@
 
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split};
-use rethink::paper::{self, Product, Recipe, Results, Source};
+use rethink::paper::{self, Parts, Product, Recipe, Results};
 use rethink::run::config::{RunConfig, Scale};
-use rethink::run::row::{Ending, Row};
-use rethink::run::train::Trained;
+use rethink::run::row::{LogRow, StopReason};
+use rethink::run::train::TrainedRun;
 use rethink::store::{Run, finish};
 use rethink::study::{Stored, Study};
-use rethink_cli::manuscript::{self, Item, Origin};
+use rethink_cli::manuscript::{self, Item, ItemOrigin};
 use rethink_plot::Drawing;
 use rethink_plot::export::Family;
 use rethink_plot::latex;
@@ -34,7 +34,7 @@ fn noise(i: u64) -> f64 {
 
 /// What training with `config` might have given: the more is corrupted, the later the fall of the loss and the worse the
 /// test; of the second seed, Gaussian images and the network without batch norm diverge.
-fn trained(config: &RunConfig) -> Trained {
+fn trained(config: &RunConfig) -> TrainedRun {
     let late = match config.corruption {
         Corruption::TrueLabels => 0.15,
         Corruption::PartialLabels { p } => 0.15 + 0.4 * p,
@@ -55,7 +55,7 @@ fn trained(config: &RunConfig) -> Trained {
         let accuracy = 0.1 + 0.9 * (1.0 - fall);
         let test = 0.1 + 0.45 * (1.0 - late) * (1.0 - fall) - 0.06 * x + 0.02 * noise(u64::from(i * 3 + 7));
         let after = lost && i > count / 2;
-        Row {
+        LogRow {
             step: 40 * i,
             epoch: i,
             loss: if after { f64::INFINITY } else { 2.31 * fall + 0.05 * noise(u64::from(i)) },
@@ -69,12 +69,12 @@ fn trained(config: &RunConfig) -> Trained {
         }
     };
     let ending = match (lost, late > 0.58 && second) {
-        (true, _) => Ending::Diverged,
-        (_, true) => Ending::Completed,
-        _ => Ending::Fitted,
+        (true, _) => StopReason::Diverged,
+        (_, true) => StopReason::Completed,
+        _ => StopReason::Fitted,
     };
     let rows = (1..=count).map(row).collect();
-    Trained {
+    TrainedRun {
         rows,
         ending,
         parameters: Vec::new(),
@@ -110,11 +110,11 @@ fn items() -> &'static [Item] {
         };
         let item = |recipe: &Recipe| {
             let (results, study) = match recipe.source {
-                Source::Runs { .. } => (Results::Runs(odd.configs(recipe).iter().map(run).collect()), &odd),
-                Source::Measurements { .. } => (study.results(recipe, &mut |_| ()).unwrap(), &study),
+                Parts::Runs { .. } => (Results::Runs(odd.configs(recipe).iter().map(run).collect()), &odd),
+                Parts::Measurements { .. } => (study.results(recipe, &mut |_| ()).unwrap(), &study),
             };
             let product = recipe.make(&results, &study.note_of(&results)).unwrap();
-            Item { recipe: *recipe, product, origin: Origin::of(&results) }
+            Item { recipe: *recipe, product, origin: ItemOrigin::of(&results) }
         };
         paper::ALL.iter().map(item).collect()
     })
@@ -217,7 +217,7 @@ fn pgfplots_gets_the_plots_own_numbers() {
         let study = Study { data: data("odd", "odd"), seeds: Some(2), ..study };
         study.configs(paper::find("fig1a").unwrap())
     };
-    let clean: Vec<Trained> =
+    let clean: Vec<TrainedRun> =
         configs.iter().filter(|c| c.corruption == Corruption::TrueLabels).map(trained).collect();
     let mean: Vec<f64> = (0..24).map(|i| (clean[0].rows[i].loss + clean[1].rows[i].loss) / 2.0).collect();
     let wanted = |column: &&(String, Vec<f64>)| {
@@ -417,7 +417,7 @@ fn captions_say_scale_and_provenance() {
     let mut keys: Vec<&str> = runs.iter().map(|run| run["key"].as_str().unwrap()).collect();
     keys.sort_unstable();
     assert!(caption.contains(&format!("{} runs (keys' digest ", keys.len())), "{caption}");
-    assert_ne!(item.origin.digest(), Origin::of(&Results::Runs(Vec::new())).digest());
+    assert_ne!(item.origin.digest(), ItemOrigin::of(&Results::Runs(Vec::new())).digest());
     let table = fs::read_to_string(folder.path().join("table4.tex")).unwrap();
     assert!(
         table.contains(

@@ -10,7 +10,7 @@ use rethink::data::corruption::Corruption;
 use rethink::data::fetch::{Patience, Remote, RemoteFile, fetch_into};
 use rethink::data::{Dataset, Format, cifar, shapes10};
 use rethink::measure::Measurement;
-use rethink::paper::{self, Source};
+use rethink::paper::{self, Parts};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::train::train;
@@ -83,7 +83,7 @@ fn configs(data: &Dataset) -> Vec<RunConfig> {
 
 fn measurements(folder: &Path) -> Vec<Measurement> {
     let study = Study::new(Some("shapes10"), Scale::Smoke, folder).unwrap();
-    let Source::Measurements { plan, .. } = paper::find("theorem1").unwrap().source else {
+    let Parts::Measurements { plan, .. } = paper::find("theorem1").unwrap().source else {
         panic!("theorem1")
     };
     plan(&study.setting())

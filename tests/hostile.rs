@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestR
 use rethink::data::corruption::Corruption;
 use rethink::data::imagenet::decode_bytes;
 use rethink::data::{Dataset, Split, cifar, imagenet, mnist};
-use rethink::measure::unfinished::{Unfinished, each};
+use rethink::measure::partial::{PartialMeasurement, each};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
@@ -20,7 +20,7 @@ use rethink::store::{self, Store};
 use rethink::study::Study;
 use rethink_cli::commands::command::{Action, Command};
 use rethink_nn::models::ModelKind;
-use rethink_nn::models::own::Own;
+use rethink_nn::models::custom::CustomModel;
 use rethink_tests::leaving;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
@@ -307,7 +307,7 @@ fn checkpoints() {
     let whole = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
     every(300, &valid, "checkpoint.safetensors", |bytes| {
         fs::write(&path, bytes).unwrap();
-        let mut quiet = |_: &rethink::run::row::Row| ();
+        let mut quiet = |_: &rethink::run::row::LogRow| ();
         let progress = Progress { folder: Some(folder.path().to_path_buf()), ..Progress::quiet(&mut quiet) };
         let trained =
             train(&config, &data, progress).map_err(|e| e.to_string())?.expect("it goes on to the end");
@@ -335,7 +335,7 @@ fn configurations() {
 fn unfinished_measurements() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.unfinished");
-    let at = || Unfinished::new(path.clone(), "key".into(), Duration::ZERO);
+    let at = || PartialMeasurement::new(path.clone(), "key".into(), Duration::ZERO);
     at().keep_parts(3, 1.0, &[&[1.0; 100], &[2.0; 30]], &mut |_| ()).unwrap();
     every(150, &fs::read(&path).unwrap(), ".unfinished", |bytes| {
         fs::write(&path, bytes).unwrap();
@@ -376,9 +376,9 @@ fn files_of_own_networks() {
         {"linear": {"outputs": 10, "activation": "none"}}]}"#;
     every(200, valid, "lenet", |bytes| {
         fs::write(&path, bytes).unwrap();
-        let own = Own::read(&path).map_err(|e| e.to_string())?;
+        let own = CustomModel::read(&path).map_err(|e| e.to_string())?;
         // Sizes are looked at when the images are known; the message is the plan's.
-        let _ = ModelKind::Own(own).plan([28, 28, 3], 10, 1.0);
+        let _ = ModelKind::Custom(own).plan([28, 28, 3], 10, 1.0);
         Ok(())
     });
 }

@@ -4,15 +4,15 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::{Corruption, random_labels};
-use rethink::data::imagenet::{LeftOut, Place, decode_bytes, read_as};
+use rethink::data::imagenet::{LeftOut, PhotographId, decode_bytes, read_as};
 use rethink::data::preprocessing::{Area, Photograph};
 use rethink::data::{self, Dataset, Format};
 use rethink::paper::reported::TABLE_2;
-use rethink::paper::{self, Source, fig2a, table2};
+use rethink::paper::{self, Parts, fig2a, table2};
 use rethink::run::config::{RunConfig, Scale, Seeds};
-use rethink::run::examples::Examples;
-use rethink::run::row::{Ending, Row};
-use rethink::run::train::{Progress, Trained, train};
+use rethink::run::loader::DataLoader;
+use rethink::run::row::{LogRow, StopReason};
+use rethink::run::train::{Progress, TrainedRun, train};
 use rethink::store::digest;
 use rethink::study::Study;
 use rethink_nn::models::count_top;
@@ -261,7 +261,7 @@ fn random_labels_stay_the_same_while_augmented_images_change() {
     let (train, test) = (config.data.train, config.data.test);
     let order: Vec<u32> = (0..train as u32).rev().collect();
     let batches = |config: &RunConfig| {
-        let examples = Examples::new(config, &data, train, test).unwrap();
+        let examples = DataLoader::new(config, &data, train, test).unwrap();
         [1, 2, 1].map(|epoch| examples.batch(&order, &examples.choices(epoch).unwrap()).unwrap())
     };
     let [first, second, again] = batches(&config);
@@ -277,7 +277,7 @@ fn random_labels_stay_the_same_while_augmented_images_change() {
     let [first, second, _] = batches(&config);
     assert_eq!(first, second);
     let mut central = vec![0.0; 3 * 75 * 75];
-    let last = Place::Train(train - 1);
+    let last = PhotographId::Train(train - 1);
     data.photographs
         .as_ref()
         .unwrap()
@@ -295,7 +295,7 @@ fn a_large_set_is_decoded_as_it_is_needed_and_gives_the_same_images() {
     assert_eq!(streamed.train.labels, kept.train.labels);
     let config = RunConfig { input: 75, ..config(&kept, 0) };
     let order: Vec<u32> = (0..12).collect();
-    let examples = |data: &Dataset| Examples::new(&config, data, 12, 6).unwrap();
+    let examples = |data: &Dataset| DataLoader::new(&config, data, 12, 6).unwrap();
     let (a, b) = (examples(&kept), examples(&streamed));
     let choices = a.choices(1).unwrap();
     assert_eq!(b.check(None).unwrap(), None);
@@ -340,7 +340,7 @@ fn interrupted(
     data: &Dataset,
     folder: &Path,
     harm: impl FnOnce(),
-) -> (RunConfig, rethink::Result<Option<Trained>>) {
+) -> (RunConfig, rethink::Result<Option<TrainedRun>>) {
     let mut config = config(data, 3);
     (config.width, config.hyper.epochs) = (0.03, 4);
     let progress = |leave_after| Progress { leave_after, ..kept(folder) };
@@ -354,7 +354,7 @@ fn kept(folder: &Path) -> Progress<'static> {
     Progress {
         folder: Some(folder.into()),
         checkpoint_every: Duration::ZERO,
-        ..Progress::quiet(Box::leak(Box::new(|_: &Row| ())))
+        ..Progress::quiet(Box::leak(Box::new(|_: &LogRow| ())))
     }
 }
 
@@ -368,7 +368,7 @@ fn photographs_that_become_unreadable_stop_the_run_which_goes_on_once_they_are_b
     let data = || read_as(folder.path(), 0).unwrap();
     let alone = tempfile::tempdir().unwrap();
     let undisturbed = interrupted(&data(), alone.path(), || ()).1.unwrap().unwrap();
-    assert_eq!((undisturbed.ending, undisturbed.left_out), (Ending::Completed, None));
+    assert_eq!((undisturbed.ending, undisturbed.left_out), (StopReason::Completed, None));
     let move_away = |name: &str| fs::rename(folder.path().join(name), &aside).unwrap();
     let rewrite = |bytes: &[u8]| {
         std::thread::sleep(Duration::from_millis(20));
@@ -392,7 +392,7 @@ fn photographs_that_become_unreadable_stop_the_run_which_goes_on_once_they_are_b
         mend();
         let again = train(&config, &data(), kept(partial.path())).unwrap().unwrap();
         assert_eq!(digest(&again.rows), digest(&undisturbed.rows), "{named}");
-        assert_eq!(again.ending, Ending::Completed);
+        assert_eq!(again.ending, StopReason::Completed);
     }
 }
 
@@ -467,7 +467,7 @@ fn pixels_of_photographs_are_not_corrupted_and_kernels_not_made_of_them() {
     let folder = folder();
     let data = read(folder.path());
     let config = RunConfig { corruption: Corruption::RandomPixels, ..config(&data, 3) };
-    let error = Examples::new(&config, &data, 12, 6).err().unwrap().to_string();
+    let error = DataLoader::new(&config, &data, 12, 6).err().unwrap().to_string();
     assert!(error.contains("only labels can be corrupted"), "{error}");
     let out = tempfile::tempdir().unwrap();
     let study = Study::new(folder.path().to_str(), Scale::Smoke, out.path()).unwrap();
@@ -481,7 +481,7 @@ fn pixels_of_photographs_are_not_corrupted_and_kernels_not_made_of_them() {
 fn small_images_are_enlarged_for_a_network_that_needs_it() {
     let data = data::open(Some("shapes10")).unwrap();
     let config = config(&data, 3);
-    let examples = Examples::new(&config, &data, 8, 4).unwrap();
+    let examples = DataLoader::new(&config, &data, 8, 4).unwrap();
     let (images, labels) = examples.batch(&[5], &examples.choices(1).unwrap()).unwrap();
     assert_eq!((images.len(), labels), (3 * 75 * 75, vec![data.train.labels[5]]));
     let planes = &data.train.images[5 * 3072..6 * 3072];
@@ -505,7 +505,7 @@ fn top_five_counts_labels_among_the_five_highest() {
 fn table_2_has_the_papers_rows_and_switches() {
     let folder = folder();
     let data = read(folder.path());
-    let Source::Runs { runs, .. } = table2::RECIPE.source else { panic!("training runs") };
+    let Parts::Runs { runs, .. } = table2::RECIPE.source else { panic!("training runs") };
     let configs = runs(&data, Scale::Paper);
     assert_eq!((configs.len(), configs[0].input, configs[0].width), (7, 299, 1.0));
     let switches: Vec<[bool; 4]> = configs
@@ -518,7 +518,7 @@ fn table_2_has_the_papers_rows_and_switches() {
     let rows = TABLE_2.map(|r| [r.augmented, r.dropout, r.weight_decay, r.random_labels]);
     assert_eq!(switches, rows);
     // Figure 2a is made of three of them.
-    let Source::Runs { runs, .. } = fig2a::RECIPE.source else { panic!("training runs") };
+    let Parts::Runs { runs, .. } = fig2a::RECIPE.source else { panic!("training runs") };
     let shown: Vec<String> = runs(&data, Scale::Paper).iter().map(RunConfig::key).collect();
     let keys: Vec<String> = configs.iter().map(RunConfig::key).collect();
     assert_eq!(shown, [0, 2, 3].map(|i| keys[i].clone()));
@@ -567,13 +567,13 @@ fn imagenette_is_read_as_it_is() {
     let photographs = data.photographs.as_ref().unwrap();
     assert_eq!(photographs.report(), None);
     let grey = (0..2_000).filter(|&i| {
-        let grey =
-            photographs.with(Place::Train(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+        let grey = photographs
+            .with(PhotographId::Train(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
         grey.unwrap() == Some(true)
     });
     let test = (0..500).filter(|&i| {
-        let grey =
-            photographs.with(Place::Test(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+        let grey = photographs
+            .with(PhotographId::Test(i), |p| p.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
         grey.unwrap() == Some(true)
     });
     assert!(grey.count() + test.count() >= 52, "52 files are grey");

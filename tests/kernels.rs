@@ -6,17 +6,17 @@ use rethink::data::{self, Dataset};
 use rethink::measure::kernel_equation::{
     Choice, KernelEquation, OnConv, Preprocessing, Width, error, gaussian_bytes, measure, square_bytes,
 };
-use rethink::measure::unfinished::Unfinished;
+use rethink::measure::partial::PartialMeasurement;
 use rethink::measure::{self, Measurement, Quantity};
 use rethink::paper::{self, Product, Results, table3};
 use rethink::run::config::Scale;
 use rethink::study::Study;
-use rethink_nn::kernels::choice::{self, Free, WEIGHTS, WIDTHS};
-use rethink_nn::kernels::gabor::Gabor;
-use rethink_nn::kernels::gaussian::{Gaussian, exp_negative};
-use rethink_nn::kernels::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
-use rethink_nn::kernels::solve::{TOLERANCE, solve};
-use rethink_nn::kernels::triangle::{TILE, Triangle, bytes, check_memory};
+use rethink_nn::kernel_methods::choice::{self, Free, WEIGHTS, WIDTHS};
+use rethink_nn::kernel_methods::gabor::Gabor;
+use rethink_nn::kernel_methods::gaussian::{Gaussian, exp_negative};
+use rethink_nn::kernel_methods::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
+use rethink_nn::kernel_methods::solve::{TOLERANCE, solve};
+use rethink_nn::kernel_methods::triangle::{TILE, Triangle, bytes, check_memory};
 use rethink_tests::formula;
 use serde_json::Value;
 use std::fs;
@@ -422,7 +422,7 @@ fn what_is_chosen_is_never_the_end_of_its_grid() {
     let both = Free { gamma: true, ridge: true };
     // Wherever the best is, its neighbours are tried, far from the first places too.
     for (width, weight) in [(-6, -15), (7, 2), (0, -6), (-3, -4)] {
-        let bowl = |(w, l): choice::Place| {
+        let bowl = |(w, l): choice::GridPoint| {
             rethink_nn::Result::Ok(f64::from((w - width).pow(2) + (l - weight).pow(2)))
         };
         let found = choice::search(both, bowl).unwrap();
@@ -431,15 +431,15 @@ fn what_is_chosen_is_never_the_end_of_its_grid() {
         assert!(found.weights.0 < weight && weight < found.weights.1, "{found:?}");
     }
     // Flat below 1e-5: the largest of equal weights, which is inside.
-    let flat = |(_, l): choice::Place| rethink_nn::Result::Ok(f64::from((l + 10).max(0)));
+    let flat = |(_, l): choice::GridPoint| rethink_nn::Result::Ok(f64::from((l + 10).max(0)));
     let found = choice::search(Free { gamma: false, ridge: true }, flat).unwrap();
     assert_eq!(found.place, (0, -10));
     assert!(found.weights.0 < -10 && -10 < found.weights.1, "{found:?}");
     // The smaller of equal gammas; what cannot be solved is not chosen.
-    let steep = |(w, _): choice::Place| rethink_nn::Result::Ok(if w < 3 { f64::INFINITY } else { 0.2 });
+    let steep = |(w, _): choice::GridPoint| rethink_nn::Result::Ok(if w < 3 { f64::INFINITY } else { 0.2 });
     assert_eq!(choice::search(Free { gamma: true, ridge: false }, steep).unwrap().place, (3, 0));
     // A slope without end stops where the grid does.
-    let slope = |(w, l): choice::Place| rethink_nn::Result::Ok(f64::from(l - w));
+    let slope = |(w, l): choice::GridPoint| rethink_nn::Result::Ok(f64::from(l - w));
     assert_eq!(choice::search(both, slope).unwrap().place, (*WIDTHS.end(), *WEIGHTS.start()));
     assert_eq!([choice::weight(-6), choice::weight(-5), choice::weight(1)], [1e-3, 3e-3, 3.0]);
 
@@ -630,9 +630,9 @@ fn killed_goes_on(data: &Dataset, on_features: OnConv, standardised: bool) {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.unfinished");
-    let at = |key: &str| Unfinished::new(path.clone(), key.into(), Duration::ZERO);
+    let at = |key: &str| PartialMeasurement::new(path.clone(), key.into(), Duration::ZERO);
     let id = data.id(300, 100);
-    let digest = |filters, unfinished: &mut Unfinished, say: &mut dyn FnMut(&str)| {
+    let digest = |filters, unfinished: &mut PartialMeasurement, say: &mut dyn FnMut(&str)| {
         let frame = measure(&what(filters), data, &id, 3, Some(unfinished), say)?;
         measure::digest(&frame)
     };

@@ -11,7 +11,7 @@ use dfdx::prelude::{
 use rethink_nn::models::Init;
 use rethink_nn::models::plan::{self, Planned};
 use rethink_nn::models::{ModelKind, Network, Parameter, boxed};
-use rethink_nn::ops::Pass;
+use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_tests::{compare, fill, formula, without_dropout};
 use serde_json::Value;
@@ -97,7 +97,7 @@ fn steps_equal_pytorch(
     let labels: Vec<u16> = (0..batch).map(|i| (i * 7 % classes) as u16).collect();
     let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
     for at in 0..2 {
-        let pass = Pass::training_step(0, at);
+        let pass = ForwardContext::training_step(0, at);
         let loss = f64::from(network.train_step(images.clone(), &labels, step, pass).unwrap().loss);
         let wanted = expected["losses"][at as usize].as_f64().unwrap();
         assert!((loss / wanted - 1.0).abs() < 1e-4, "{name}, step {at}: loss {loss}, PyTorch has {wanted}");
@@ -166,7 +166,7 @@ fn passes_of_inception_v3_equal_pytorch() {
     close_scores("inception-v3", &logits, &expected["logits"], 1e-4);
     let labels: Vec<u16> = (0..batch).map(|i| (i * 7 % classes) as u16).collect();
     let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
-    let loss = network.train_step(images, &labels, step, Pass::training_step(0, 0)).unwrap().loss;
+    let loss = network.train_step(images, &labels, step, ForwardContext::training_step(0, 0)).unwrap().loss;
     let wanted = expected["loss"].as_f64().unwrap();
     assert!((f64::from(loss) / wanted - 1.0).abs() < 1e-3, "loss {loss}, PyTorch has {wanted}");
 }
@@ -182,7 +182,12 @@ fn steps_are_the_same_on_any_number_of_threads() {
                 let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-3 };
                 for at in 0..2 {
                     network
-                        .train_step(images.clone(), &[0, 1, 2, 3, 4, 5], step, Pass::training_step(0, at))
+                        .train_step(
+                            images.clone(),
+                            &[0, 1, 2, 3, 4, 5],
+                            step,
+                            ForwardContext::training_step(0, at),
+                        )
                         .unwrap();
                 }
                 (network.parameters().unwrap(), network.logits(images).unwrap())
@@ -251,14 +256,16 @@ fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
     let step = SgdStep { learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0 };
     let mut gradients = theirs.alloc_grads();
     for at in 0..3 {
-        let (scores, _) =
-            theirs.forward(batch.clone().traced(gradients), &mut Pass::training_step(0, at)).unwrap();
+        let (scores, _) = theirs
+            .forward(batch.clone().traced(gradients), &mut ForwardContext::training_step(0, at))
+            .unwrap();
         let loss = cross_entropy_with_logits_loss(scores, targets.clone());
         let value = loss.array();
         gradients = loss.backward();
         sgd.update(&mut theirs, &gradients).unwrap();
         theirs.zero_grads(&mut gradients);
-        let outcome = ours.train_step(images.clone(), &labels, step, Pass::training_step(0, at)).unwrap();
+        let outcome =
+            ours.train_step(images.clone(), &labels, step, ForwardContext::training_step(0, at)).unwrap();
         assert!((outcome.loss - value).abs() < 1e-6 * value, "step {at}: {} and {value}", outcome.loss);
     }
 

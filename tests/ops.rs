@@ -13,8 +13,8 @@ use rethink_nn::ops::lanes::{self, LANES, Order, arrange};
 use rethink_nn::ops::linear::InputGradient;
 use rethink_nn::ops::lrn::local_response_norm;
 use rethink_nn::ops::norm::{BatchNorm, batch_norm};
-use rethink_nn::ops::pool::{global_mean, max_pool, mean_pool};
-use rethink_nn::ops::{Image, Pass, Rows, Size, elements, elements_mut};
+use rethink_nn::ops::pool::{avg_pool, global_avg_pool, max_pool};
+use rethink_nn::ops::{DynSize, ForwardContext, Image, Rows, elements, elements_mut};
 use rethink_tests::{compare, formula};
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ fn convolutions_equal_pytorch() {
         let window = Window { kernel, stride: (stride, stride), padding };
         let mut layer = Conv2d::zeros(&device, window, c, o).unwrap();
         fill(&mut layer.weight, 7919, 0.0, 0.3);
-        let mut bias: Tensor<(Size,), f32, Cpu> = device.zeros_like(&(Size(o),));
+        let mut bias: Tensor<(DynSize,), f32, Cpu> = device.zeros_like(&(DynSize(o),));
         fill(&mut bias, 3001, 0.0, 0.5);
         let activation = if relu { Activation::Relu } else { Activation::None };
         let x = image(n, h, w, c, 1.7);
@@ -140,7 +140,7 @@ fn images_in_lanes_give_what_pixels_give() {
         let order = Order::Lanes { images };
         let mut layer = Conv2d::zeros(&device, Window { kernel, stride, padding }, c, o).unwrap();
         fill(&mut layer.weight, 7919, 0.0, 0.3);
-        let mut bias: Tensor<(Size,), f32, Cpu> = device.zeros_like(&(Size(o),));
+        let mut bias: Tensor<(DynSize,), f32, Cpu> = device.zeros_like(&(DynSize(o),));
         fill(&mut bias, 3001, 0.0, 0.5);
         let norm = norm_layer(o);
         let x = image(images, h, w, c, 1.7);
@@ -148,7 +148,7 @@ fn images_in_lanes_give_what_pixels_give() {
         assert_eq!(by_image(elements(&sixteens).unwrap(), images), elements(&x).unwrap(), "{name}");
         for normalised in [false, true] {
             let run = |x: &Image, order: Order| {
-                let (mut pass, needed) = (Pass::training_step(0, 0), InputGradient::Needed);
+                let (mut pass, needed) = (ForwardContext::training_step(0, 0), InputGradient::Needed);
                 pass.set_order(order);
                 let y = if normalised {
                     conv_norm(&layer, &norm, x.leaky_trace(), needed, &mut pass).unwrap()
@@ -197,11 +197,12 @@ fn batch_norm_equals_pytorch() {
         ("norm, evaluation", false, false, true),
     ] {
         let layer = norm_layer(24);
-        let mut scale: Tensor<(Size,), f32, Cpu> = Cpu::default().zeros_like(&(Size(24),));
+        let mut scale: Tensor<(DynSize,), f32, Cpu> = Cpu::default().zeros_like(&(DynSize(24),));
         fill(&mut scale, 2003, 1.0, 0.5);
         let activation = if relu { Activation::Relu } else { Activation::None };
         let x = image(3, 5, 6, 24, 1.7);
-        let mut pass = if training { Pass::training_step(0, 0) } else { Pass::evaluation() };
+        let mut pass =
+            if training { ForwardContext::training_step(0, 0) } else { ForwardContext::evaluation() };
         let given = scaled.then_some(&scale);
         let y = batch_norm(&layer, given, x.leaky_trace(), activation, &mut pass).unwrap();
         let case = &fixtures[name];
@@ -224,7 +225,7 @@ fn fused_convolution_and_norm_equal_the_two() {
         fill(&mut conv.weight, 7919, 0.0, 0.3);
         let norm = norm_layer(24);
         let x = image(3, 9, 8, 20, 1.7);
-        let (mut one, mut two) = (Pass::training_step(0, 0), Pass::training_step(0, 0));
+        let (mut one, mut two) = (ForwardContext::training_step(0, 0), ForwardContext::training_step(0, 0));
         let fused = conv_norm(&conv, &norm, x.leaky_trace(), InputGradient::Needed, &mut one).unwrap();
         let middle =
             conv2d(&conv, None, x.leaky_trace(), Activation::None, InputGradient::Needed, Order::Pixels)
@@ -249,13 +250,13 @@ fn pooling_and_response_norm_equal_pytorch() {
         ("mean 5x5 stride 3 valid", 11, 8, Window::square(5, 3, Valid), false),
     ] {
         let x = image(2, h, w, 20, 1.7);
-        let y = if max { max_pool(x.leaky_trace(), window) } else { mean_pool(x.leaky_trace(), window) };
+        let y = if max { max_pool(x.leaky_trace(), window) } else { avg_pool(x.leaky_trace(), window) };
         let y = y.unwrap();
         check(&fixtures[name], "y", elements(&y).unwrap(), name);
         check(&fixtures[name], "dx", &gradient(&backward(y), &x), name);
     }
     let x = image(2, 7, 6, 20, 1.7);
-    let y = global_mean(x.leaky_trace()).unwrap();
+    let y = global_avg_pool(x.leaky_trace()).unwrap();
     check(&fixtures["mean of all"], "y", elements(&y).unwrap(), "mean of all");
     check(&fixtures["mean of all"], "dx", &gradient(&backward(y), &x), "mean of all");
     let x = image(2, 3, 4, 30, 68.0);
@@ -303,7 +304,7 @@ fn channels_side_by_side() {
 #[test]
 fn dropout_keeps_its_share_and_the_mean() {
     let x: Rows = Cpu::default().ones_like(&(200, 300));
-    let y = dropout(x.leaky_trace(), 0.8, &mut Pass::training_step(1, 7)).unwrap();
+    let y = dropout(x.leaky_trace(), 0.8, &mut ForwardContext::training_step(1, 7)).unwrap();
     let values = elements(&y).unwrap().to_vec();
     assert!(values.iter().all(|&v| v == 0.0 || v == 1.25));
     let kept = values.iter().filter(|v| **v > 0.0).count() as f64 / 60_000.0;
@@ -311,14 +312,14 @@ fn dropout_keeps_its_share_and_the_mean() {
     assert!((kept - 0.8).abs() < 5.0 * (0.16f64 / 60_000.0).sqrt(), "{kept} are kept");
     assert_eq!(gradient(&y.sum::<Rank0, _>().backward(), &x), values, "the gradient goes the same way");
     let again = |step| {
-        let y = dropout(x.clone(), 0.8, &mut Pass::training_step(1, step)).unwrap();
+        let y = dropout(x.clone(), 0.8, &mut ForwardContext::training_step(1, step)).unwrap();
         elements(&y).unwrap().to_vec()
     };
     assert_eq!(again(7), values, "a step's draws are its own");
     assert_ne!(again(8), values);
-    let same = dropout(x.clone(), 0.8, &mut Pass::evaluation()).unwrap();
+    let same = dropout(x.clone(), 0.8, &mut ForwardContext::evaluation()).unwrap();
     assert_eq!(elements(&same).unwrap(), elements(&x).unwrap());
-    assert!(dropout(x, 0.0, &mut Pass::evaluation()).is_err());
+    assert!(dropout(x, 0.0, &mut ForwardContext::evaluation()).is_err());
 }
 
 #[test]
@@ -361,6 +362,6 @@ fn wrong_sizes_are_errors() {
     assert!(call(image(1, 5, 5, 3, 1.0)).unwrap_err().to_string().contains("got [3]"));
     assert!(max_pool(image(1, 2, 2, 1, 1.0), Window::square(3, 2, Padding::Valid)).is_err());
     let norm = norm_layer(5);
-    let pass = &mut Pass::evaluation();
+    let pass = &mut ForwardContext::evaluation();
     assert!(batch_norm(&norm, None, image(1, 2, 2, 4, 1.0), Activation::None, pass).is_err());
 }

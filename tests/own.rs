@@ -5,7 +5,7 @@ use rethink::data::corruption::Corruption;
 use rethink::run::config::Scale;
 use rethink::study::Study;
 use rethink_nn::models::plan::Layer;
-use rethink_nn::models::{ModelKind, Own};
+use rethink_nn::models::{CustomModel, ModelKind};
 use rethink_tests::rethink_bin;
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ fn layers() -> Vec<Layer> {
         Layer::conv(5, 6),
         Layer::max_pool(2),
         Layer::Branches(vec![vec![Layer::conv_norm(3, 4)], vec![Layer::conv(1, 4)]]),
-        Layer::GlobalMean,
+        Layer::GlobalAvgPool,
         Layer::hidden(20),
         Layer::scores(10),
     ]
@@ -29,7 +29,7 @@ fn study(folder: &std::path::Path) -> Study {
 fn an_own_network_trains_is_kept_and_read_again() {
     let out = tempfile::tempdir().unwrap();
     let study = study(out.path());
-    let model = ModelKind::Own(Own::new("tiny", layers()).unwrap());
+    let model = ModelKind::Custom(CustomModel::new("tiny", layers()).unwrap());
     let config = study.config(model, Corruption::TrueLabels);
     let run = study.train(std::slice::from_ref(&config)).unwrap().remove(0);
     // 5x5x3x6 + 6, 3x3x6x4 + 4, 1x1x6x4 + 4, 8x20 + 20, 20x10 + 10.
@@ -49,7 +49,9 @@ fn the_layers_are_part_of_the_key() {
     let out = tempfile::tempdir().unwrap();
     let study = study(out.path());
     let key = |layers: Vec<Layer>| {
-        study.config(ModelKind::Own(Own::new("tiny", layers).unwrap()), Corruption::TrueLabels).key()
+        study
+            .config(ModelKind::Custom(CustomModel::new("tiny", layers).unwrap()), Corruption::TrueLabels)
+            .key()
     };
     let mut wider = layers();
     wider[4] = Layer::hidden(21);
@@ -59,7 +61,7 @@ fn the_layers_are_part_of_the_key() {
 
 #[test]
 fn the_same_network_from_json() {
-    let model = ModelKind::Own(Own::new("tiny", layers()).unwrap());
+    let model = ModelKind::Custom(CustomModel::new("tiny", layers()).unwrap());
     let json = serde_json::to_string(&model).unwrap();
     assert_eq!(serde_json::from_str::<ModelKind>(&json).unwrap(), model);
     assert_eq!(serde_json::to_string(&ModelKind::Alexnet).unwrap(), "\"alexnet\"");
@@ -83,10 +85,11 @@ fn networks_that_cannot_be_built_are_told() {
         ("auxiliary", vec![Layer::Auxiliary(vec![scores.clone()]), scores.clone()], "auxiliary"),
     ];
     for (name, layers, expected) in no {
-        let error = Own::new(name, layers).unwrap_err().to_string();
+        let error = CustomModel::new(name, layers).unwrap_err().to_string();
         assert!(error.contains(expected), "{name}: {error}");
     }
-    let plan = |layers| ModelKind::Own(Own::new("other", layers).unwrap()).plan([28, 28, 3], 10, 1.0);
+    let plan =
+        |layers| ModelKind::Custom(CustomModel::new("other", layers).unwrap()).plan([28, 28, 3], 10, 1.0);
     let classes = plan(vec![Layer::scores(7)]).unwrap_err().to_string();
     assert!(classes.contains("[1, 1, 10]") && classes.contains("[1, 1, 7]"), "{classes}");
     assert!(plan(vec![Layer::max_pool(29), scores]).is_err());

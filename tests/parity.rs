@@ -4,7 +4,7 @@
 
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network, boxed};
-use rethink_nn::ops::Pass;
+use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_tests::{fill, formula, without_dropout};
 use serde_json::Value;
@@ -42,7 +42,7 @@ fn stays_with_pytorch(
         let set = at % SETS;
         let images = formula(batch * 3 * side * side, 6007 + 2 * set, 1.7);
         let labels: Vec<u16> = (0..batch).map(|i| ((i * 7 + set) % classes) as u16).collect();
-        let pass = Pass::training_step(0, at as u64);
+        let pass = ForwardContext::training_step(0, at as u64);
         let loss = f64::from(network.train_step(images, &labels, step, pass).unwrap().loss);
         theirs = theirs.max((single - exact).abs());
         let error = (loss - exact).abs();

@@ -4,11 +4,11 @@ use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split};
 use rethink::paper::reported::{TABLE_1, TABLE_4};
-use rethink::paper::{self, Product, Recipe, Results, Source, fig1a, fig1b, fig1c, fig2b, table1, table4};
+use rethink::paper::{self, Parts, Product, Recipe, Results, fig1a, fig1b, fig1c, fig2b, table1, table4};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
-use rethink::run::row::{Ending, Row};
-use rethink::run::train::Trained;
+use rethink::run::row::{LogRow, StopReason};
+use rethink::run::train::TrainedRun;
 use rethink::store::{Run, finish};
 use rethink::study::Study;
 use rethink_nn::models::Init;
@@ -26,7 +26,7 @@ fn data(train: usize, test: usize) -> Dataset {
 
 /// A finished run of `config` that nobody trained: an epoch a row, with these losses.
 fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
-    let row = |(i, &loss): (usize, &f64)| Row {
+    let row = |(i, &loss): (usize, &f64)| LogRow {
         step: 10 * (i as u32 + 1),
         epoch: i as u32 + 1,
         loss,
@@ -39,8 +39,8 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
         seconds: i as f64,
     };
     let rows = losses.iter().enumerate().map(row).collect();
-    let ending = if train == 1.0 { Ending::Fitted } else { Ending::Completed };
-    let trained = Trained {
+    let ending = if train == 1.0 { StopReason::Fitted } else { StopReason::Completed };
+    let trained = TrainedRun {
         rows,
         ending,
         parameters: Vec::new(),
@@ -55,7 +55,7 @@ fn run(config: &RunConfig, losses: &[f64], train: f64, test: f64) -> Run {
 /// A run whose loss became infinite.
 fn diverged(config: &RunConfig) -> Run {
     let mut run = run(config, &[2.3, f64::INFINITY], 0.0, 0.1);
-    run.record.ending = Ending::Diverged;
+    run.record.ending = StopReason::Diverged;
     run
 }
 
@@ -64,7 +64,7 @@ fn paper_scale_is_the_papers() {
     let data = data(50_000, 10_000);
     for recipe in paper::ALL {
         let configs = recipe.runs(&data, Scale::Paper);
-        let without = recipe.id == "fig3" || matches!(recipe.source, Source::Measurements { .. });
+        let without = recipe.id == "fig3" || matches!(recipe.source, Parts::Measurements { .. });
         assert_eq!(configs.is_empty(), without, "{}", recipe.id);
         for config in configs {
             assert_eq!((config.data.train, config.data.test, config.width), (50_000, 10_000, 1.0));
@@ -315,7 +315,7 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
         assert_eq!(keys.iter().filter(|k| **k == key).count(), shared, "{scale}");
     }
     let tests = |config: &RunConfig, tests: &[f64]| {
-        let row = |(i, test): (usize, &f64)| Row {
+        let row = |(i, test): (usize, &f64)| LogRow {
             step: i as u32 + 1,
             epoch: i as u32 + 1,
             loss: 1.0,
@@ -328,9 +328,9 @@ fn figure_2b_knows_what_early_stopping_could_have_won() {
             seconds: 1.0,
         };
         let rows = tests.iter().enumerate().map(row).collect();
-        let trained = Trained {
+        let trained = TrainedRun {
             rows,
-            ending: Ending::Completed,
+            ending: StopReason::Completed,
             parameters: Vec::new(),
             parameter_count: 1,
             classes: Some(10),
@@ -502,8 +502,8 @@ fn no_runs_make_no_figure_and_no_panic() {
     let note = Note { scale_line: String::new(), provenance: serde_json::Value::Null };
     for recipe in paper::ALL {
         let (none, other) = match recipe.source {
-            Source::Runs { .. } => (Results::Runs(vec![]), Results::Measured(vec![])),
-            Source::Measurements { .. } => (Results::Measured(vec![]), Results::Runs(vec![])),
+            Parts::Runs { .. } => (Results::Runs(vec![]), Results::Measured(vec![])),
+            Parts::Measurements { .. } => (Results::Measured(vec![]), Results::Runs(vec![])),
         };
         recipe.verdict(&none).unwrap();
         let _ = recipe.make(&none, &note);

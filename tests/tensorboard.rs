@@ -5,7 +5,7 @@ use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
 use rethink::run::appendix_a::setting;
 use rethink::run::config::{Scale, Seeds};
-use rethink::run::row::Row;
+use rethink::run::row::LogRow;
 use rethink::run::tensorboard::Events;
 use rethink::run::train::{Progress, train};
 use rethink::store::{Run, Store};
@@ -223,7 +223,7 @@ fn a_killed_run_has_no_step_twice() {
     };
     assert!(part(Duration::ZERO, Some(2)).is_none());
     // As if it had gone on for a while after its checkpoint, with a record cut off by the kill.
-    let later = Row {
+    let later = LogRow {
         step: 400,
         epoch: 9,
         loss: 1.0,

@@ -7,16 +7,16 @@ use rethink::data::DataId;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::run::appendix_a::setting;
-use rethink::run::config::{Hyper, RunConfig, Scale, Seeds};
+use rethink::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use rethink::run::history::Origin;
 use rethink::run::lock::Lock;
-use rethink::run::row::{Ending, Row};
-use rethink::run::train::{Progress, Trained, train, write_tensors};
+use rethink::run::row::{LogRow, StopReason};
+use rethink::run::train::{Progress, TrainedRun, train, write_tensors};
 use rethink::store::{Event, Run, Store, digest};
 use rethink_cli::commands::command::{Action, Command};
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network, Parameter, count_correct};
-use rethink_nn::ops::Pass;
+use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::optim::{Memory, Rules, SgdStep};
 use rethink_tests::{formula, killed_after_each_epoch, leaving, root};
@@ -59,8 +59,9 @@ fn three_steps_equal_pytorch() {
         let labels: Vec<u16> = (0..16).map(|i| i * 7 % 10).collect();
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay };
         for at in 0..3 {
-            let outcome =
-                network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
+            let outcome = network
+                .train_step(images.clone(), &labels, step, ForwardContext::training_step(0, 0))
+                .unwrap();
             close(
                 &format!("{name}, loss of step {at}"),
                 outcome.loss.into(),
@@ -106,7 +107,7 @@ fn gradients_equal_finite_differences() {
     let start = network.parameters().unwrap();
     let rate = 1e-3;
     let step = SgdStep { learning_rate: rate, momentum: 0.0, weight_decay: 0.0 };
-    network.train_step(images.clone(), &labels, step, Pass::training_step(0, 0)).unwrap();
+    network.train_step(images.clone(), &labels, step, ForwardContext::training_step(0, 0)).unwrap();
     let moved = network.parameters().unwrap();
     let loss = |network: &mut Box<dyn Network>, parameters: &[Parameter]| {
         network.restore(parameters, Vec::new()).unwrap();
@@ -164,15 +165,15 @@ fn bad_batches_are_errors() {
         result.map(|_: rethink_nn::models::StepOutcome| ()).unwrap_err().to_string()
     };
     assert!(
-        error(network.train_step(vec![0.0; 100], &[1], step, Pass::training_step(0, 0)))
+        error(network.train_step(vec![0.0; 100], &[1], step, ForwardContext::training_step(0, 0)))
             .contains("batch of images")
     );
     assert!(
-        error(network.train_step(vec![0.0; 2352], &[1, 2], step, Pass::training_step(0, 0)))
+        error(network.train_step(vec![0.0; 2352], &[1, 2], step, ForwardContext::training_step(0, 0)))
             .contains("training step")
     );
     assert!(
-        error(network.train_step(vec![0.0; 2352], &[10], step, Pass::training_step(0, 0)))
+        error(network.train_step(vec![0.0; 2352], &[10], step, ForwardContext::training_step(0, 0)))
             .contains("label 10 of 10")
     );
     assert!(ModelKind::Mlp1x512.build(0, 10, Init::Glorot, 0).is_err());
@@ -216,7 +217,7 @@ fn rms_prop_and_the_average_are_tensorflows() {
     let names: Vec<String> = network.parameters().unwrap().into_iter().map(|p| p.name).collect();
     let statistic = |i: usize| names[i].ends_with("mean") || names[i].ends_with("variance");
     for at in 0..3u32 {
-        let pass = || Pass::training_step(0, at.into());
+        let pass = || ForwardContext::training_step(0, at.into());
         let before = wide(values(&*network));
         let gradients = wide(network.gradients(images.clone(), &labels, pass()).unwrap().1);
         network.train_step(images.clone(), &labels, step, pass()).unwrap();
@@ -277,7 +278,8 @@ fn smoothed_labels_have_the_loss_and_the_gradients_of_their_formula() {
         });
         nats.sum::<f64>() / labels.len() as f64
     };
-    let (outcome, gradients) = network.gradients(images.clone(), &labels, Pass::training_step(0, 0)).unwrap();
+    let (outcome, gradients) =
+        network.gradients(images.clone(), &labels, ForwardContext::training_step(0, 0)).unwrap();
     assert!(
         (f64::from(outcome.loss) - loss(&*network)).abs() < 1e-5,
         "{} and {}",
@@ -314,7 +316,7 @@ fn weight_decay_on_weights_leaves_biases_and_shifts_alone() {
         });
         network.restore(&moved.collect::<Vec<_>>(), Vec::new()).unwrap();
         let start = network.parameters().unwrap();
-        network.train_step(images, &labels, step, Pass::training_step(0, 0)).unwrap();
+        network.train_step(images, &labels, step, ForwardContext::training_step(0, 0)).unwrap();
         (start, network.parameters().unwrap())
     };
     let ((start, without), (_, with)) = (stepped(0.0), stepped(0.5));
@@ -342,7 +344,7 @@ fn batch_norms_memory_is_the_share_that_is_kept_and_changes_no_weight() {
         network.set_rules(Rules { norm_memory: memory, ..Rules::default() });
         let start = network.parameters().unwrap();
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
-        let pass = || Pass::training_step(0, 0);
+        let pass = || ForwardContext::training_step(0, 0);
         let noted = network.gradients(images.clone(), &labels, pass()).unwrap().1;
         network.train_step(images, &labels, step, pass()).unwrap();
         (start, noted, network.parameters().unwrap())
@@ -501,7 +503,7 @@ fn config(data: &Dataset, corruption: Corruption) -> RunConfig {
     config
 }
 
-fn trained(config: &RunConfig, data: &Dataset) -> Trained {
+fn trained(config: &RunConfig, data: &Dataset) -> TrainedRun {
     train(config, data, Progress::quiet(&mut |_| {})).unwrap().unwrap()
 }
 
@@ -576,20 +578,20 @@ fn training_stops_when_fitted_and_says_when() {
     let mut config = config(&data, Corruption::RandomLabels);
     config.hyper.epochs = 200;
     let stopped = trained(&config, &data);
-    assert_eq!(stopped.ending, Ending::Fitted);
+    assert_eq!(stopped.ending, StopReason::Fitted);
     let last = stopped.rows.last().unwrap();
     assert_eq!(last.train_accuracy, Some(1.0));
     assert!(last.epoch < 200);
     config.hyper.stop_when_fitted = false;
     config.hyper.epochs = last.epoch as usize + 2;
     let on = trained(&config, &data);
-    assert_eq!(on.ending, Ending::Completed);
+    assert_eq!(on.ending, StopReason::Completed);
     // Random labels teach nothing: 100 test images, chance 10 %.
     assert!(on.rows.last().unwrap().test_accuracy.unwrap() < 0.25);
 }
 
 /// The accuracy on the whole training set at each epoch's end, where it was measured.
-fn measured(rows: &[Row]) -> Vec<Option<f64>> {
+fn measured(rows: &[LogRow]) -> Vec<Option<f64>> {
     rows.chunk_by(|a, b| a.epoch == b.epoch).map(|rows| rows.last().unwrap().train_accuracy).collect()
 }
 
@@ -612,13 +614,13 @@ fn a_run_ends_after_so_many_epochs_in_a_row_with_every_image_right() {
     let data = data();
     let (going, _) = going_and_stopping(&data, 1);
     let whole = trained(&going, &data);
-    assert_eq!(whole.ending, Ending::Completed);
+    assert_eq!(whole.ending, StopReason::Completed);
     let measured = measured(&whole.rows);
     for k in [1, 2, 5] {
         let (_, stopping) = going_and_stopping(&data, k);
         let stopped = trained(&stopping, &data);
         let end = in_a_row(&measured, k).expect("the network is fitted");
-        assert_eq!(stopped.ending, Ending::Fitted);
+        assert_eq!(stopped.ending, StopReason::Fitted);
         assert_eq!(stopped.rows.last().unwrap().epoch as usize, end, "{k} in a row: {measured:?}");
         // Bit for bit the beginning of the run that goes on, measured in the same epochs.
         assert_eq!(digest(&stopped.rows), digest(&whole.rows[..stopped.rows.len()]));
@@ -700,7 +702,7 @@ fn a_run_that_went_on_contains_the_run_that_stops() {
     assert_eq!(said.taken, Some(origin));
     assert_eq!(run.record.digest, digest(&directly.rows));
     let record = &run.record;
-    assert_eq!((record.ending, record.epochs, &record.config), (Ending::Fitted, end, &stopping));
+    assert_eq!((record.ending, record.epochs, &record.config), (StopReason::Fitted, end, &stopping));
     assert_eq!((record.train_accuracy, record.parameters), (Some(1.0), directly.parameter_count));
     assert_eq!(record.test_accuracy, directly.rows.last().unwrap().test_accuracy);
     assert_eq!(record.provenance, whole.record.provenance);
@@ -718,11 +720,11 @@ fn a_run_that_went_on_contains_the_run_that_stops() {
     let (_, two) = going_and_stopping(&data, 2);
     let mut cut = two.clone();
     (cut.hyper.epochs, cut.hyper.fitted_epochs) = (3, 5);
-    for (config, ending) in [(two, Ending::Fitted), (cut, Ending::Completed)] {
+    for (config, ending) in [(two, StopReason::Fitted), (cut, StopReason::Completed)] {
         let directly = trained(&config, &data);
         let (run, said) = made(&store, &config, &data);
         // At its last epoch, a run that is cut off measures what the other did not.
-        let measured = ending == Ending::Fitted;
+        let measured = ending == StopReason::Fitted;
         assert_eq!((said.epochs.is_empty(), run.record.origin.is_some()), (measured, measured), "{said:?}");
         assert_eq!((run.record.ending, run.record.digest), (ending, digest(&directly.rows)));
     }
@@ -831,8 +833,8 @@ fn nothing_is_taken_from_a_run_that_was_measured_in_other_epochs() {
 }
 
 /// An epoch a row, measured so, of a run that nobody trained.
-fn with_measurements(measured: &[Option<f64>]) -> Trained {
-    let row = |(index, train): (usize, &Option<f64>)| Row {
+fn with_measurements(measured: &[Option<f64>]) -> TrainedRun {
+    let row = |(index, train): (usize, &Option<f64>)| LogRow {
         step: index as u32 + 1,
         epoch: index as u32 + 1,
         loss: 1.0 / (index as f64 + 1.0),
@@ -845,9 +847,9 @@ fn with_measurements(measured: &[Option<f64>]) -> Trained {
         seconds: index as f64,
     };
     let rows = measured.iter().enumerate().map(row).collect();
-    let (ending, history) = (Ending::Completed, Default::default());
+    let (ending, history) = (StopReason::Completed, Default::default());
     let (parameters, classes) = (Vec::new(), Some(10));
-    Trained { rows, ending, parameters, parameter_count: 7, classes, history, left_out: None }
+    TrainedRun { rows, ending, parameters, parameter_count: 7, classes, history, left_out: None }
 }
 
 #[test]
@@ -864,10 +866,10 @@ fn an_image_that_is_wrong_again_breaks_the_row() {
         (vec![None, right, right, None, right, right, Some(0.999), Some(0.999), right, right], 8),
     ] {
         let stopping = match end {
-            8 => RunConfig { hyper: Hyper { epochs: 8, ..stopping.hyper.clone() }, ..stopping.clone() },
+            8 => RunConfig { hyper: TrainConfig { epochs: 8, ..stopping.hyper.clone() }, ..stopping.clone() },
             _ => stopping.clone(),
         };
-        let ending = if end == 8 { Ending::Completed } else { Ending::Fitted };
+        let ending = if end == 8 { StopReason::Completed } else { StopReason::Fitted };
         going.hyper.epochs = measured.len();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
@@ -974,7 +976,7 @@ fn a_run_that_diverges_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path());
     let run = store.run(&config, &data, Scale::Smoke, &mut |_| {}).unwrap();
-    assert_eq!(run.record.ending, Ending::Diverged);
+    assert_eq!(run.record.ending, StopReason::Diverged);
     assert_eq!(run.record.train_accuracy.is_some(), run.record.test_accuracy.is_some());
     let again = store.get(&config).unwrap().unwrap();
     assert_eq!(again.record, run.record);
@@ -1073,7 +1075,7 @@ fn a_network_that_the_last_step_ruins_has_diverged() {
     (config.hyper.learning_rate, config.hyper.weight_decay) = (1e30, 1e30);
     let run = train(&config, &data, Progress::quiet(&mut |_| ())).unwrap().unwrap();
     assert!(run.rows.iter().all(|row| row.loss.is_finite()), "a single step, and its loss is from before");
-    assert_eq!(run.ending, Ending::Diverged);
+    assert_eq!(run.ending, StopReason::Diverged);
 }
 
 /// A rate at which one step takes the weights so far that they are numbers still, and the scores are not.
@@ -1087,19 +1089,19 @@ fn to_scores_that_are_none(data: &Dataset, epochs: usize, eval_every: usize) -> 
 #[test]
 fn a_network_whose_scores_are_no_numbers_has_diverged() {
     let data = data();
-    let finite = |run: &Trained| run.parameters.iter().flat_map(|p| &p.values).all(|v| v.is_finite());
+    let finite = |run: &TrainedRun| run.parameters.iter().flat_map(|p| &p.values).all(|v| v.is_finite());
     // At the last epoch's end, and at that of one at which the test set is looked at.
     for (epochs, eval_every) in [(1, 2), (3, 1)] {
         let run = trained(&to_scores_that_are_none(&data, epochs, eval_every), &data);
         assert!(finite(&run), "the weights are numbers");
-        assert_eq!((run.rows.len(), run.ending), (1, Ending::Diverged));
+        assert_eq!((run.rows.len(), run.ending), (1, StopReason::Diverged));
         let row = &run.rows[0];
         assert!(row.loss.is_finite(), "{row:?}");
         assert!(row.train_accuracy.is_some() && row.test_accuracy.is_some(), "{row:?}");
     }
     // Where no evaluation is due, the next batch's loss tells.
     let run = trained(&to_scores_that_are_none(&data, 3, 2), &data);
-    assert_eq!((run.rows.len(), run.ending), (2, Ending::Diverged));
+    assert_eq!((run.rows.len(), run.ending), (2, StopReason::Diverged));
     assert!(run.rows[0].loss.is_finite() && !run.rows[1].loss.is_finite());
     let nan = f32::NAN;
     assert_eq!(count_correct(&[1.0, nan, nan, 0.0, 2.0, 1.0], &[0, 1, 0], 2), 1, "a row with a NaN is wrong");
@@ -1131,7 +1133,7 @@ fn nothing_is_taken_from_a_run_that_an_evaluation_ended() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path());
     let whole = store.run(&going, &data, Scale::Smoke, &mut |_| {}).unwrap();
-    assert_eq!((whole.record.ending, whole.record.epochs), (Ending::Diverged, 1));
+    assert_eq!((whole.record.ending, whole.record.epochs), (StopReason::Diverged, 1));
     let (run, said) = made(&store, &stopping, &data);
     assert_eq!((said.epochs, run.record.origin), (vec![1, 2], None));
     assert_eq!(run.record.digest, digest(&trained(&stopping, &data).rows));
@@ -1170,7 +1172,7 @@ fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
     assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());
     change_checkpoint(folder.path(), |_| {});
     let sound = leaving(&config, &data, folder.path(), 3).unwrap().unwrap();
-    assert_eq!((sound.ending, sound.rows.last().unwrap().epoch), (Ending::Completed, 3));
+    assert_eq!((sound.ending, sound.rows.last().unwrap().epoch), (StopReason::Completed, 3));
 
     let folder = tempfile::tempdir().unwrap();
     assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());
@@ -1180,8 +1182,8 @@ fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
         }
     });
     let run = leaving(&config, &data, folder.path(), 3).unwrap().unwrap();
-    assert_eq!((run.ending, run.rows.last().unwrap().epoch), (Ending::Diverged, 2));
-    let losses = |run: &Trained| run.rows.iter().map(|row| row.loss).collect::<Vec<_>>();
+    assert_eq!((run.ending, run.rows.last().unwrap().epoch), (StopReason::Diverged, 2));
+    let losses = |run: &TrainedRun| run.rows.iter().map(|row| row.loss).collect::<Vec<_>>();
     assert_eq!(losses(&run), losses(&sound)[..run.rows.len()], "the training itself is the same");
 }
 

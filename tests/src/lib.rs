@@ -5,7 +5,7 @@ pub mod server;
 
 use rethink::data::Dataset;
 use rethink::run::config::RunConfig;
-use rethink::run::train::{Progress, Trained, train};
+use rethink::run::train::{Progress, TrainedRun, train};
 use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{Network, Parameter};
@@ -56,7 +56,7 @@ pub fn leaving(
     data: &Dataset,
     folder: &Path,
     epochs: u32,
-) -> rethink::Result<Option<Trained>> {
+) -> rethink::Result<Option<TrainedRun>> {
     let mut on_epoch = |_: &_| {};
     let progress = Progress {
         folder: Some(folder.to_path_buf()),
@@ -68,7 +68,7 @@ pub fn leaving(
 }
 
 /// Trains `config`, killed after every single epoch and taken up again; and says how often it was killed.
-pub fn killed_after_each_epoch(config: &RunConfig, data: &Dataset) -> (Trained, u32) {
+pub fn killed_after_each_epoch(config: &RunConfig, data: &Dataset) -> (TrainedRun, u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut kills = 0;
     loop {

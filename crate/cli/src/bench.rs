@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rethink_nn::device::Device;
 use rethink_nn::image::CROP;
 use rethink_nn::models::{ModelKind, Network, PYTORCH};
-use rethink_nn::ops::Pass;
+use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_nn::{ops, threads};
 use std::io::{BufRead, BufReader, Write};
@@ -109,7 +109,7 @@ impl Trainer {
                     to.copy_from_slice(&self.images[from(i) * image..][..image]);
                 });
                 let labels: Vec<u16> = (0..batch).map(|i| self.labels[from(i)]).collect();
-                let pass = Pass::training_step(0, index as u64);
+                let pass = ForwardContext::training_step(0, index as u64);
                 self.network.train_step(images, &labels, step, pass)?;
             }
             Ok(())

@@ -26,12 +26,12 @@ pub struct Item {
     /// The figure, in any style, or the table.
     pub product: Product,
     /// Where its numbers come from.
-    pub origin: Origin,
+    pub origin: ItemOrigin,
 }
 
 /// Where numbers come from: which runs or measurements, and which code made them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct ItemOrigin {
     /// "runs" or "measurements".
     kind: &'static str,
     /// Their keys, in order.
@@ -40,9 +40,9 @@ pub struct Origin {
     revisions: Vec<String>,
 }
 
-impl Origin {
+impl ItemOrigin {
     /// Of `results`.
-    pub fn of(results: &Results) -> Origin {
+    pub fn of(results: &Results) -> ItemOrigin {
         let (kind, all): (_, Vec<(String, &str)>) = match results {
             Results::Runs(runs) => {
                 let one = |r: &'_ Run| r.record.config.key();
@@ -60,7 +60,7 @@ impl Origin {
             list.sort();
             list.dedup();
         }
-        Origin { kind, keys, revisions }
+        ItemOrigin { kind, keys, revisions }
     }
 
     /// Whether it is made of runs or measurements at all.
@@ -253,7 +253,7 @@ fn paper(drawings: &[Drawing], tables: &[&str], about: &str, venue: Venue) -> St
         let wide = venue.two_columns() && drawing.width > venue.column_in() + 1e-6;
         let float = if wide { "figure*" } else { "figure" };
         let twice = match (&drawing.art, venue.two_columns()) {
-            (Art::Own(_), _) => format!("\\input{{{id}.tex}}"),
+            (Art::Custom(_), _) => format!("\\input{{{id}.tex}}"),
             (_, true) => format!("\\includegraphics{{{id}.pdf}}\\par\\medskip\n\\input{{{id}.tex}}"),
             (_, false) => format!("\\includegraphics{{{id}.pdf}}\\hfill\n\\input{{{id}.tex}}"),
         };

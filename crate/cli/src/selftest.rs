@@ -7,18 +7,18 @@ use rand_chacha::ChaCha8Rng;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::shapes10;
 use rethink::measure::kernel_equation::dual;
+use rethink_nn::image::AugmentedImage;
 use rethink_nn::image::Pixels;
-use rethink_nn::image::View;
-use rethink_nn::kernels::dense::{Dense, Products};
-use rethink_nn::kernels::gaussian::Gaussian;
-use rethink_nn::kernels::random_conv::RandomConv;
-use rethink_nn::kernels::solve::{Kernel, solve};
+use rethink_nn::kernel_methods::dense::{Dense, Products};
+use rethink_nn::kernel_methods::gaussian::Gaussian;
+use rethink_nn::kernel_methods::random_conv::RandomConv;
+use rethink_nn::kernel_methods::solve::{Kernel, solve};
 use rethink_nn::models::Init;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{ModelKind, Network, Parameter, Role, boxed_own};
 use rethink_nn::ops::activation::Activation;
 use rethink_nn::ops::conv::{Padding, Window};
-use rethink_nn::ops::{Pass, Size3};
+use rethink_nn::ops::{ForwardContext, Size3};
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::optim::{Rules, SgdStep};
 
@@ -27,7 +27,7 @@ pub const TOLERANCE: f64 = 1e-3;
 
 /// One check.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub struct DeviceCheck {
     /// What was compared.
     pub name: String,
     /// The largest difference found, as a share of the largest number of the tensor that it is in.
@@ -36,7 +36,7 @@ pub struct Check {
     pub place: String,
 }
 
-impl Check {
+impl DeviceCheck {
     /// Whether the difference is within [`TOLERANCE`]. A NaN is not.
     pub fn passed(&self) -> bool {
         self.difference <= TOLERANCE
@@ -44,14 +44,14 @@ impl Check {
 }
 
 /// Puts a network on the device.
-pub type Place<'a> = &'a dyn Fn(&dyn Network) -> rethink_nn::Result<Box<dyn Network>>;
+pub type ToDevice<'a> = &'a dyn Fn(&dyn Network) -> rethink_nn::Result<Box<dyn Network>>;
 
 const CLASSES: usize = 7;
 
 /// A small network of each kind of layer, behind a convolution so that its gradient goes somewhere.
 ///
 /// Errors: those of the networks.
-pub fn operations(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
+pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<Vec<DeviceCheck>> {
     let window = |kernel, stride, padding| Window { kernel, stride, padding };
     let conv = |kernel, stride, padding, outputs, normalised| Layer::Conv {
         window: window(kernel, stride, padding),
@@ -72,9 +72,9 @@ pub fn operations(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check
         ("batch normalisation", vec![Layer::conv_norm(3, 6), Layer::conv_norm(1, 4)]),
         ("max pooling", vec![first(), Layer::MaxPool(window((3, 3), (2, 2), same))]),
         ("max pooling, inside", vec![first(), Layer::MaxPool(window((2, 3), (1, 2), valid))]),
-        ("mean pooling", vec![first(), Layer::MeanPool(window((3, 3), (1, 1), same))]),
-        ("mean pooling every 2 pixels", vec![first(), Layer::MeanPool(window((3, 2), (2, 2), same))]),
-        ("mean over the image", vec![first(), Layer::GlobalMean]),
+        ("mean pooling", vec![first(), Layer::AvgPool(window((3, 3), (1, 1), same))]),
+        ("mean pooling every 2 pixels", vec![first(), Layer::AvgPool(window((3, 2), (2, 2), same))]),
+        ("mean over the image", vec![first(), Layer::GlobalAvgPool]),
         ("local response normalisation", vec![Layer::conv(3, 13), Layer::LocalResponseNorm]),
         ("dropout", vec![first(), Layer::Dropout(0.6), Layer::hidden(9), Layer::Dropout(0.5)]),
         (
@@ -92,7 +92,7 @@ pub fn operations(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check
         ),
         (
             "auxiliary classifier",
-            vec![first(), Layer::Auxiliary(vec![Layer::GlobalMean, Layer::scores(CLASSES)]), narrow()],
+            vec![first(), Layer::Auxiliary(vec![Layer::GlobalAvgPool, Layer::scores(CLASSES)]), narrow()],
         ),
     ];
     let mut checks = Vec::new();
@@ -110,7 +110,7 @@ pub fn operations(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check
 }
 
 /// Steps of RMSProp against smoothed labels, with averages and another memory of batch normalisation than the usual.
-fn rules(place: Place) -> Result<Check> {
+fn rules(place: ToDevice) -> Result<DeviceCheck> {
     let plan = vec![Layer::conv_norm(3, 6), Layer::hidden(11), Layer::scores(CLASSES)];
     let mut here = boxed_own(plan, [9, 8, 5], Init::Glorot, 1)?;
     let mut there = place(here.as_ref())?;
@@ -121,7 +121,7 @@ fn rules(place: Place) -> Result<Check> {
         label_smoothing: 0.2,
         average: Some(0.6),
     };
-    let mut check = Check::new("RMSProp, smoothed labels, averages");
+    let mut check = DeviceCheck::new("RMSProp, smoothed labels, averages");
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let mut images = || (0..6 * 9 * 8 * 5).map(|_| rng.random_range(-1.7..1.7)).collect::<Vec<f32>>();
     let (tried, labels) = (images(), [0, 1, 2, 3, 4, 5]);
@@ -130,7 +130,7 @@ fn rules(place: Place) -> Result<Check> {
         network.set_rules(rules);
     }
     for number in 0..3 {
-        let (images, pass) = (images(), || Pass::training_step(4, number));
+        let (images, pass) = (images(), || ForwardContext::training_step(4, number));
         let ours = here.train_step(images.clone(), &labels, step, pass())?;
         let theirs = there.train_step(images, &labels, step, pass())?;
         check.numbers("loss of a step", &[ours.loss], &[theirs.loss]);
@@ -158,7 +158,7 @@ fn rules(place: Place) -> Result<Check> {
 /// a step.
 ///
 /// Errors: those of the networks.
-pub fn images(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
+pub fn images(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<Vec<DeviceCheck>> {
     let mut checks = Vec::new();
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let off = Augmentation::default();
@@ -175,27 +175,27 @@ pub fn images(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
         let bytes: Vec<u8> = (0..9 * size).map(|_| rng.random()).collect();
         let numbers = bytes.iter().map(|&b| f32::from(b) / 200.0 - 0.1).collect();
         for (kind, pixels) in [("bytes", Pixels::Bytes(bytes)), ("numbers", Pixels::Floats(numbers))] {
-            let view = |i: u32| View {
+            let view = |i: u32| AugmentedImage {
                 index: i as usize * 5 % 9,
                 corner: (rng.random_range(0..=4), rng.random_range(0..=6)),
                 change: (!augment.is_off()).then(|| augment.draw(6, 7, i)),
             };
-            let views: Vec<View> = (0..7).map(view).collect();
+            let views: Vec<AugmentedImage> = (0..7).map(view).collect();
             let labels: Vec<u16> = (0..7).collect();
             let plan = vec![Layer::scores(CLASSES)];
             let mut here = boxed_own(plan, [28, 28, channels], Init::Glorot, 8)?;
             let mut there = place(here.as_ref())?;
-            let mut check = Check::new(&format!("{name}, of {kind}"));
+            let mut check = DeviceCheck::new(&format!("{name}, of {kind}"));
             let mut batch = vec![0.0; views.len() * channels * 28 * 28];
             for (view, out) in views.iter().zip(batch.chunks_exact_mut(channels * 28 * 28)) {
                 view.write(&pixels, shape, out);
             }
             let step = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
-            let ours = here.train_step(batch, &labels, step, Pass::training_step(4, 0))?;
+            let ours = here.train_step(batch, &labels, step, ForwardContext::training_step(4, 0))?;
             if !there.keep(&pixels, shape)? {
                 (check.difference, check.place) = (f64::INFINITY, "not kept".into());
             } else {
-                let theirs = there.train_views(&views, &labels, step, Pass::training_step(4, 0))?;
+                let theirs = there.train_views(&views, &labels, step, ForwardContext::training_step(4, 0))?;
                 check.numbers("loss", &[ours.loss], &[theirs.loss]);
                 // Each label has one image: a row of the velocity is the image, all but a factor and the others' share.
                 for (ours, theirs) in here.velocity()?.iter().zip(there.velocity()?) {
@@ -213,7 +213,7 @@ pub fn images(place: Place, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
 /// said of a matrix that is not positive definite.
 ///
 /// Errors: the device's; [`crate::Error::Argument`] never, but for a defect.
-pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
+pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&DeviceCheck)) -> Result<Vec<DeviceCheck>> {
     // More points than a panel of the matrix has columns, more columns than the device sums up at once, images and
     // filters for several batches.
     const COLUMNS: usize = 17;
@@ -228,7 +228,7 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&Check)) -> Result<Vec<C
 
     let kernel = Gaussian::new(points, d, 0.1);
     let placed = dense.gaussian(&kernel)?;
-    let mut check = Check::new("kernel equation, Gaussian kernel");
+    let mut check = DeviceCheck::new("kernel equation, Gaussian kernel");
     check.equation(&kernel, &*placed, &x, COLUMNS)?;
     let theirs = single(&dense.predict(&kernel, &others, &x, COLUMNS)?);
     check.numbers("outputs on other points", &single(&kernel.predict(&others, &x, COLUMNS)), &theirs);
@@ -239,7 +239,7 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&Check)) -> Result<Vec<C
     let filters = RandomConv { filters: 130 }.draw(&data.train.images, data.shape, n, 8)?;
     let (here, _) = dual(&data, &data.id(n, m), &filters, None, quiet)?;
     let there = dense.conv(&filters, &data.train.images, &data.test.images, quiet)?;
-    let mut check = Check::new("kernel equation, random conv-net");
+    let mut check = DeviceCheck::new("kernel equation, random conv-net");
     for part in [n, n / 2] {
         let (ours, theirs) = (here.leading(part)?, there.leading(part)?);
         check.numbers("inner products", ours.numbers(), theirs.numbers());
@@ -250,7 +250,7 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&Check)) -> Result<Vec<C
     say(&check);
     checks.push(check);
 
-    let mut check = Check::new("a matrix that is not positive definite");
+    let mut check = DeviceCheck::new("a matrix that is not positive definite");
     let row = |kernel: &dyn Kernel| -> Result<f32> {
         Ok(kernel.copy(-2.0)?.factorise(&mut |_| ())?.map_or_else(|e| e.row as f32, |()| f32::NAN))
     };
@@ -264,11 +264,11 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&Check)) -> Result<Vec<C
 ///
 /// Errors: those of the networks.
 pub fn models(
-    place: Place,
+    place: ToDevice,
     batch: usize,
     (side, width): (usize, f64),
-    say: &mut dyn FnMut(&Check),
-) -> Result<Vec<Check>> {
+    say: &mut dyn FnMut(&DeviceCheck),
+) -> Result<Vec<DeviceCheck>> {
     let mut checks = Vec::new();
     for model in ModelKind::ALL {
         let (input, width) = match model {
@@ -292,10 +292,10 @@ fn compare(
     input: Size3,
     classes: usize,
     (batch, steps): (usize, usize),
-    place: Place,
-) -> Result<Check> {
+    place: ToDevice,
+) -> Result<DeviceCheck> {
     let mut there = place(here.as_ref())?;
-    let mut check = Check::new(name);
+    let mut check = DeviceCheck::new(name);
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let count: usize = input.iter().product();
     let mut images = || (0..batch * count).map(|_| rng.random_range(-1.7..1.7)).collect::<Vec<f32>>();
@@ -307,22 +307,23 @@ fn compare(
         }
     }
     check.numbers("scores at the start", &here.logits(tried.clone())?, &there.logits(tried.clone())?);
-    let first_step =
-        |network: &mut dyn Network| network.gradients(first.clone(), &labels, Pass::training_step(4, 0));
+    let first_step = |network: &mut dyn Network| {
+        network.gradients(first.clone(), &labels, ForwardContext::training_step(4, 0))
+    };
     check.numbers("loss at the start", &[first_step(&mut *here)?.0.loss], &[first_step(&mut *there)?.0.loss]);
 
     let positive = positive(here.parameters()?);
     here.restore(&positive, Vec::new())?;
     there.restore(&positive, Vec::new())?;
-    let ours = here.gradients(first.clone(), &labels, Pass::training_step(4, 0))?;
-    let theirs = there.gradients(first.clone(), &labels, Pass::training_step(4, 0))?;
+    let ours = here.gradients(first.clone(), &labels, ForwardContext::training_step(4, 0))?;
+    let theirs = there.gradients(first.clone(), &labels, ForwardContext::training_step(4, 0))?;
     check.numbers("loss", &[ours.0.loss], &[theirs.0.loss]);
     let of: Vec<(String, Role)> = here.parameters()?.into_iter().map(|p| p.name).zip(here.roles()).collect();
     check.gradients("gradient", &of, &ours.1, &theirs.1);
 
     let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.01 };
     for (number, images) in [first, second].into_iter().enumerate().take(steps) {
-        let pass = || Pass::training_step(4, number as u64);
+        let pass = || ForwardContext::training_step(4, number as u64);
         let ours = here.train_step(images.clone(), &labels, step, pass())?;
         let theirs = there.train_step(images, &labels, step, pass())?;
         check.numbers("loss of a step", &[ours.loss], &[theirs.loss]);
@@ -357,10 +358,10 @@ fn positive(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
     parameters
 }
 
-impl Check {
+impl DeviceCheck {
     /// Nothing compared yet.
-    fn new(name: &str) -> Check {
-        Check { name: name.into(), difference: 0.0, place: "nowhere".into() }
+    fn new(name: &str) -> DeviceCheck {
+        DeviceCheck { name: name.into(), difference: 0.0, place: "nowhere".into() }
     }
 
     /// A matrix here and there: its diagonal's mean, products with `x`, its inverse, and equation 3 with some l2.

@@ -9,7 +9,7 @@
 use crate::{Error, Result};
 use rethink::data::Dataset;
 use rethink::measure::Measurement;
-use rethink::paper::{self, Source};
+use rethink::paper::{self, Parts};
 use rethink::run::config::{RunConfig, Scale};
 use rethink::store::Store;
 use rethink::study::{Study, describe, summary};
@@ -117,8 +117,8 @@ fn items(study: &Study, id: &str) -> Result<Vec<Item>> {
         found.map(|(_, name)| name.to_string())
     };
     let works: Vec<Work> = match recipe.source {
-        Source::Runs { .. } => study.configs(recipe).into_iter().map(Work::Run).collect(),
-        Source::Measurements { plan, .. } => {
+        Parts::Runs { .. } => study.configs(recipe).into_iter().map(Work::Run).collect(),
+        Parts::Measurements { plan, .. } => {
             plan(&study.setting()).into_iter().map(Work::Measurement).collect()
         }
     };

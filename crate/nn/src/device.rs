@@ -4,7 +4,7 @@
 //! The device is no part of a run's key: it is where a run was computed, not what it is. A checkpoint of one device goes
 //! on on another. The record names it.
 
-use crate::kernels::dense::Dense;
+use crate::kernel_methods::dense::Dense;
 use crate::models::Network;
 use crate::{Error, Result};
 use std::str::FromStr;

@@ -19,7 +19,7 @@ pub mod device;
 pub mod distributed;
 pub mod error;
 pub mod image;
-pub mod kernels;
+pub mod kernel_methods;
 pub mod models;
 pub mod ops;
 pub mod optim;

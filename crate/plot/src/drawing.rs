@@ -57,7 +57,7 @@ pub enum Art {
     /// Curves and markers between axes.
     Plot(Box<Plot>),
     /// Something without axes.
-    Own(Arc<dyn Sketch>),
+    Custom(Arc<dyn Sketch>),
 }
 
 /// A drawing without axes, which knows how it is drawn.
@@ -81,7 +81,7 @@ impl Drawing {
     pub fn restyled(&self, style: &Style) -> Result<Drawing> {
         let (svg, width, height) = match &self.art {
             Art::Plot(plot) => plot.svg(style)?,
-            Art::Own(sketch) => sketch.svg(&self.notes, &self.caption, style)?,
+            Art::Custom(sketch) => sketch.svg(&self.notes, &self.caption, style)?,
         };
         Ok(Drawing { svg, width, height, style: *style, ..self.clone() })
     }
@@ -93,7 +93,7 @@ impl Drawing {
     pub fn pgfplots(&self, data: &str) -> Result<Option<Pgf>> {
         match &self.art {
             Art::Plot(plot) => pgf::pgfplots(plot, &self.style, data).map(Some),
-            Art::Own(_) => Ok(None),
+            Art::Custom(_) => Ok(None),
         }
     }
 

@@ -6,8 +6,8 @@
 use crate::Result;
 use crate::escape::escape_latex;
 use crate::theme::{
-    ABOVE_PLOT, Axis, DASHES, GREY, GRID, INK, KEY_GAP, Key, LINE, Layout, Look, MARGIN, MARKER, Mark, Plot,
-    SEAM, Style, TICK, clip,
+    ABOVE_PLOT, Axis, DASHES, GREY, GRID, INK, KEY_GAP, Key, LINE, Layout, MARGIN, MARKER, Mark, Plot, SEAM,
+    SeriesStyle, Style, TICK, clip,
 };
 use plotters::style::RGBColor;
 use plotters::style::text_anchor::HPos;
@@ -215,7 +215,7 @@ impl Pen<'_> {
             }
         }
         // All bars, and markers one after the other, of one look are one series.
-        let mut bars: Vec<(Look, Vec<Bar>)> = Vec::new();
+        let mut bars: Vec<(SeriesStyle, Vec<Bar>)> = Vec::new();
         let mut points: Vec<(Spot, Vec<(f64, f64)>)> = Vec::new();
         for mark in marks {
             let (spot, at) = match mark {
@@ -250,7 +250,7 @@ impl Pen<'_> {
         }
     }
 
-    fn band(&mut self, edges: &[(f64, f64, f64)], look: Look) {
+    fn band(&mut self, edges: &[(f64, f64, f64)], look: SeriesStyle) {
         let column = |pick: &dyn Fn(&(f64, f64, f64)) -> f64| edges.iter().map(pick).collect::<Vec<_>>();
         let low = column(&|e| self.clamped(e.1));
         let high = column(&|e| self.clamped(e.2));
@@ -296,7 +296,7 @@ impl Pen<'_> {
         }
     }
 
-    fn line(&mut self, points: &[(f64, f64)], look: Look, fine: bool) {
+    fn line(&mut self, points: &[(f64, f64)], look: SeriesStyle, fine: bool) {
         let (x, y) = self.path(points);
         if x.is_empty() {
             return;
@@ -311,7 +311,7 @@ impl Pen<'_> {
     }
 
     /// Vertical bars one after the other, and their caps where these are on the plot.
-    fn bars(&mut self, bars: &[Bar], look: Look) {
+    fn bars(&mut self, bars: &[Bar], look: SeriesStyle) {
         let (mut x, mut y) = (Vec::new(), Vec::new());
         let mut caps = (Vec::new(), Vec::new());
         for (at, (low, high)) in bars {
@@ -338,7 +338,7 @@ impl Pen<'_> {
     }
 
     /// Colour, width and dashes of a series' curve.
-    fn stroke(&mut self, look: Look) -> String {
+    fn stroke(&mut self, look: SeriesStyle) -> String {
         let mut options = format!("draw={}, line width={LINE}bp", self.colour(look.colour()));
         let dash = DASHES[look.dash()];
         if !dash.is_empty() {
@@ -413,7 +413,7 @@ type Bar = (f64, (f64, f64));
 /// How a marker looks.
 #[derive(Clone, Copy, PartialEq)]
 struct Spot {
-    look: Look,
+    look: SeriesStyle,
     hollow: bool,
     cross: bool,
     shift: f64,

@@ -131,17 +131,17 @@ const DASH_CODE: u32 = 90_000;
 
 /// How one series looks. Equal numbers look alike in all figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Look(usize);
+pub struct SeriesStyle(usize);
 
-impl Look {
+impl SeriesStyle {
     /// The look of the `index`-th series; after seven the colours come again with other dashes.
-    pub fn new(index: usize) -> Look {
-        Look(index)
+    pub fn new(index: usize) -> SeriesStyle {
+        SeriesStyle(index)
     }
 
     /// A second look in the colour of the `index`-th series, with another dash pattern.
-    pub fn partner(index: usize) -> Look {
-        Look(index + COLOURS.len())
+    pub fn partner(index: usize) -> SeriesStyle {
+        SeriesStyle(index + COLOURS.len())
     }
 
     /// Its colour at full strength.
@@ -367,7 +367,7 @@ pub enum Mark {
         /// Points in drawing order, finite.
         points: Vec<(f64, f64)>,
         /// Look.
-        look: Look,
+        look: SeriesStyle,
         /// Thin and solid.
         fine: bool,
     },
@@ -376,14 +376,14 @@ pub enum Mark {
         /// (x, low, high), x rising.
         edges: Vec<(f64, f64, f64)>,
         /// Look.
-        look: Look,
+        look: SeriesStyle,
     },
     /// A marker.
     Point {
         /// Place.
         at: (f64, f64),
         /// Look.
-        look: Look,
+        look: SeriesStyle,
         /// White inside: a run that did not fit.
         hollow: bool,
         /// Points to the right, to keep equal places apart.
@@ -394,7 +394,7 @@ pub enum Mark {
         /// Place.
         at: (f64, f64),
         /// Look.
-        look: Look,
+        look: SeriesStyle,
     },
     /// A vertical bar with caps.
     Bar {
@@ -403,7 +403,7 @@ pub enum Mark {
         /// Lower and upper end.
         span: (f64, f64),
         /// Look.
-        look: Look,
+        look: SeriesStyle,
     },
     /// A grey horizontal line across the plot; dotted, with a label that keeps clear of the points,
     /// or solid and bare.
@@ -442,7 +442,7 @@ pub struct Plot {
     /// Vertical axis.
     pub y: Axis,
     /// Legend above the plot: name, look and key of each series, in order.
-    pub legend: Vec<(String, Look, Key)>,
+    pub legend: Vec<(String, SeriesStyle, Key)>,
     /// Everything on the plot; bands and rules are drawn first, markers last.
     pub marks: Vec<Mark>,
     /// Small grey paragraphs below the plot: the scale line first.
@@ -452,7 +452,7 @@ pub struct Plot {
 }
 
 /// What is drawn on.
-pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Ticked, Ticked>>;
 
 const DRAW: &str = "draw the figure";
@@ -467,12 +467,12 @@ pub fn stroke(colour: RGBColor, points: f64) -> ShapeStyle {
     ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: units(points) as u32 }
 }
 
-fn dashed(look: Look) -> ShapeStyle {
+fn dashed(look: SeriesStyle) -> ShapeStyle {
     ShapeStyle { color: look.colour().to_rgba(), filled: false, stroke_width: DASH_CODE + look.dash() as u32 }
 }
 
 /// Draws `look`'s marker around `at`, in the area's own units.
-fn marker(area: &Area, at: (i32, i32), look: Look, hollow: bool) -> Result<()> {
+fn marker(area: &Canvas, at: (i32, i32), look: SeriesStyle, hollow: bool) -> Result<()> {
     let error = Error::drawing::<DrawingAreaErrorKind<std::io::Error>>;
     let outline = stroke(look.colour(), 0.9);
     let (inside, edge) =
@@ -576,7 +576,7 @@ impl Plot {
         Ok(layout)
     }
 
-    fn draw(&self, root: &Area, style: &Style, layout: &Layout) -> Result<()> {
+    fn draw(&self, root: &Canvas, style: &Style, layout: &Layout) -> Result<()> {
         let Layout { width, height, above, below, left, bottom, ref rows, ref small, ref x } = *layout;
         let error = Error::drawing::<DrawingAreaErrorKind<std::io::Error>>;
         root.fill(&WHITE).map_err(error(DRAW))?;
@@ -770,7 +770,7 @@ impl Plot {
         }
     }
 
-    fn draw_legend(&self, root: &Area, style: &Style, rows: &Rows) -> Result<()> {
+    fn draw_legend(&self, root: &Canvas, style: &Style, rows: &Rows) -> Result<()> {
         let error = Error::drawing::<DrawingAreaErrorKind<std::io::Error>>;
         let style = style.type_of(style.label_pt, INK, HPos::Left, VPos::Center);
         let columns = rows.widths.len();

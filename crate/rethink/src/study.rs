@@ -7,7 +7,7 @@ use crate::data::published::DIGITS;
 use crate::data::{Dataset, Places};
 use crate::measure::{Measured, Measurement};
 use crate::overrides::Overrides;
-use crate::paper::{self, Product, Recipe, Results, Setting, Source, Verdict};
+use crate::paper::{self, Parts, Product, Recipe, Results, Setting, Verdict};
 use crate::run::appendix_a;
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::run::history::Origin;
@@ -290,8 +290,8 @@ impl Study {
     /// Errors: those of [`Store::run`] and [`Store::measure`].
     pub fn results(&self, recipe: &Recipe, say: &mut dyn FnMut(&str)) -> Result<Results> {
         Ok(match recipe.source {
-            Source::Runs { .. } => Results::Runs(self.train_all(&self.configs(recipe), say)?),
-            Source::Measurements { plan, .. } => {
+            Parts::Runs { .. } => Results::Runs(self.train_all(&self.configs(recipe), say)?),
+            Parts::Measurements { plan, .. } => {
                 Results::Measured(self.measure_all(&plan(&self.setting()), say)?)
             }
         })
@@ -316,7 +316,7 @@ impl Study {
         let store = self.store();
         store.warn_of_others()?;
         let (of, missing, results) = match recipe.source {
-            Source::Runs { .. } => {
+            Parts::Runs { .. } => {
                 let configs = self.configs(recipe);
                 let (mut runs, mut missing) = (Vec::new(), Vec::new());
                 for config in &configs {
@@ -327,7 +327,7 @@ impl Study {
                 }
                 (configs.len(), missing, Results::Runs(runs))
             }
-            Source::Measurements { plan, .. } => {
+            Parts::Measurements { plan, .. } => {
                 let measurements = plan(&self.setting());
                 let (mut measured, mut missing) = (Vec::new(), Vec::new());
                 for measurement in &measurements {

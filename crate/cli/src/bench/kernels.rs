@@ -5,8 +5,8 @@ use crate::{Error, Result};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::device::Device;
-use rethink_nn::kernels::gaussian::Gaussian;
-use rethink_nn::kernels::triangle::{self, check_memory, free_memory};
+use rethink_nn::kernel_methods::gaussian::Gaussian;
+use rethink_nn::kernel_methods::triangle::{self, check_memory, free_memory};
 use std::path::Path;
 use std::time::Instant;
 

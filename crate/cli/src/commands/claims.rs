@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::commands::runs::comparable;
-use rethink::claims::{self, Check, Verdict};
+use rethink::claims::{self, Check, Judgement};
 use rethink_nn::text::thousands;
 use std::path::Path;
 
@@ -38,9 +38,9 @@ pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
     let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
     println!(
         "\n{} hold, {} fail, {} not yet measured",
-        count(Verdict::Holds),
-        count(Verdict::Fails),
-        count(Verdict::NotYetMeasured)
+        count(Judgement::Holds),
+        count(Judgement::Fails),
+        count(Judgement::NotYetMeasured)
     );
     Ok(())
 }

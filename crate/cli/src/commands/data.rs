@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
-use rethink::data::{self, Format, KNOWN, Known, Place, Places, Source, fetch as download, shapes10};
+use rethink::data::{self, Folder, Format, KNOWN, Known, Places, Source, fetch as download, shapes10};
 use rethink_nn::text::thousands;
 use serde_json::json;
 use std::path::Path;
@@ -26,8 +26,8 @@ pub fn list(json: bool) -> Result<()> {
             "about": known.about,
             "title": title,
             "place": found.as_ref().map(|(place, _)| match place {
-                Place::Named => "RETHINK_DATA",
-                Place::Cache => "cache",
+                Folder::Named => "RETHINK_DATA",
+                Folder::Cache => "cache",
             }),
             "folder": found.as_ref().map(|(_, folder)| folder.display().to_string()),
             "train": count.map(|c| c.0),

@@ -1,7 +1,7 @@
 //! `rethink export`: figures, tables and captions for a paper in a venue's measure, from what the store has.
 
 use crate::commands::reproduce::chosen;
-use crate::manuscript::{self, Item, Origin};
+use crate::manuscript::{self, Item, ItemOrigin};
 use crate::{Error, Result};
 use rethink::study::{Stored, Study};
 use rethink_plot::venue::Venue;
@@ -21,7 +21,7 @@ pub fn export(only: &[String], study: &Study, venue: Venue, to: Option<PathBuf>)
             Stored::Part { missing, of } => lacking.push((recipe, missing, of)),
             Stored::Whole(results) => {
                 let product = recipe.make(&results, &study.note_of(&results))?;
-                items.push(Item { recipe: *recipe, product, origin: Origin::of(&results) });
+                items.push(Item { recipe: *recipe, product, origin: ItemOrigin::of(&results) });
             }
         }
     }

@@ -3,11 +3,11 @@
 use crate::commands::runs::{RunChoice, print_run};
 use crate::{Error, Result};
 use rethink::run::config::{Parallel, RunConfig};
-use rethink::run::row::Row;
-use rethink::run::train::{Progress, Trained, train, train_by};
+use rethink::run::row::LogRow;
+use rethink::run::train::{Progress, TrainedRun, train, train_by};
 use rethink::store::Event;
 use rethink::study::{Study, begun, describe, summary, taken};
-use rethink_nn::distributed::Crew;
+use rethink_nn::distributed::Parallelism;
 use rethink_nn::distributed::mpi::World;
 use rethink_nn::models::Parameter;
 use serde_json::json;
@@ -95,7 +95,7 @@ pub fn check(world: &World, study: &Study, choice: &RunChoice, tolerance: f64, j
     let one_seconds = started.elapsed().as_secs_f64();
     world.team().gather(&[0.0]);
     let started = Instant::now();
-    let mut crew: Crew = world.synchronous();
+    let mut crew: Parallelism = world.synchronous();
     let all = train_by(&together, &study.data, Progress::quiet(&mut |_| {}), &mut crew)?;
     let all_seconds = started.elapsed().as_secs_f64();
     let (Some(one), Some(all)) = (one, all) else { return Ok(()) };
@@ -146,17 +146,17 @@ struct Apart {
     accuracy: f64,
 }
 
-fn apart(one: &Trained, other: &Trained) -> Result<Apart> {
+fn apart(one: &TrainedRun, other: &TrainedRun) -> Result<Apart> {
     let largest = |values: &mut dyn Iterator<Item = f64>| {
         // Not `max`, which passes over what is not a number.
         values.fold(0.0, |most: f64, v: f64| if v <= most || most.is_nan() { most } else { v })
     };
-    let (a, b): (Vec<&Row>, Vec<&Row>) = (one.rows.iter().collect(), other.rows.iter().collect());
-    let steps = |rows: &[&Row]| rows.iter().map(|row| row.step).collect::<Vec<u32>>();
+    let (a, b): (Vec<&LogRow>, Vec<&LogRow>) = (one.rows.iter().collect(), other.rows.iter().collect());
+    let steps = |rows: &[&LogRow]| rows.iter().map(|row| row.step).collect::<Vec<u32>>();
     if steps(&a) != steps(&b) || one.parameters.len() != other.parameters.len() {
         return Err(Error::argument("check", "the two trainings have other steps"));
     }
-    let accuracies = |row: &Row| {
+    let accuracies = |row: &LogRow| {
         [Some(row.batch_accuracy), row.train_accuracy, row.test_accuracy].map(|v| v.unwrap_or(-1.0))
     };
     // Squares of the differences, and of the weights.

@@ -10,7 +10,7 @@ use rethink::paper::reported::{TABLE_3, TABLE_4, Table1Row};
 use rethink::paper::{self, Results, mean_and_deviation, table1, table3, table4};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
-use rethink::run::row::Ending;
+use rethink::run::row::StopReason;
 use rethink::store::{Record, Run, Store};
 use rethink::study::{Study, describe};
 use rethink_nn::models::Init;
@@ -436,7 +436,7 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
         let before = all.len();
         for ((data, n, _), group) in groups {
             let (lost, sound): (Vec<&Run>, Vec<&Run>) =
-                group.iter().partition(|run| run.record.ending == Ending::Diverged);
+                group.iter().partition(|run| run.record.ending == StopReason::Diverged);
             let values = sound.iter().filter_map(|run| value(run)).map(|v| 100.0 * v).collect();
             let epochs = group.iter().map(|run| run.record.epochs);
             let (low, high) = (epochs.clone().min().unwrap_or(0), epochs.max().unwrap_or(0));

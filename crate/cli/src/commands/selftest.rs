@@ -1,6 +1,6 @@
 //! `rethink selftest`.
 
-use crate::selftest::{self, Check, TOLERANCE};
+use crate::selftest::{self, DeviceCheck, TOLERANCE};
 use crate::{Error, Result};
 use rethink_nn::device::Device;
 use rethink_nn::models::{ModelKind, Network};
@@ -23,9 +23,9 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
     let arithmetic = [false, true].map(|tf32| Device::Cuda { card, tf32 });
     let exact = arithmetic[0];
     let place = |network: &dyn Network| exact.place(network);
-    let mut say = |check: &Check| {
+    let mut say = |check: &DeviceCheck| {
         if json {
-            let Check { name, difference, place } = check;
+            let DeviceCheck { name, difference, place } = check;
             println!(
                 "{}",
                 json!({ "check": name, "difference": difference, "place": place, "passed": check.passed() })

@@ -2,11 +2,11 @@
 //! of the caller and panics, as indexing would.
 
 use crate::cuda::{Backend, Buffer, Done, Fault, Sgemm};
+use crate::image::AugmentedImage;
 use crate::image::Change;
-use crate::image::View;
 use crate::image::{CROP, Pixels};
-use crate::kernels::patches::Patches;
-use crate::kernels::random_conv::{BIAS, POOL, STRIDE};
+use crate::kernel_methods::patches::Patches;
+use crate::kernel_methods::random_conv::{BIAS, POOL, STRIDE};
 use crate::ops::geometry::Geometry;
 use dfdx::prelude::{Cache, Storage, Synchronize};
 use std::ffi::c_void;
@@ -143,7 +143,7 @@ struct Seen {
 const WORDS: usize = size_of::<Seen>() / size_of::<f32>();
 
 impl Seen {
-    fn new(view: &View) -> Seen {
+    fn new(view: &AugmentedImage) -> Seen {
         let both = |v: f64| [v as f32, (v - f64::from(v as f32)) as f32];
         let (sine, cosine) = view.change.map_or(0.0, |c| c.degrees).to_radians().sin_cos();
         let on = view.change.filter(Change::recolours);
@@ -181,7 +181,7 @@ pub(super) struct Kept<B: Backend> {
 
 impl<B: Backend> Kept<B> {
     /// Whether there is such an image, with the crop inside.
-    pub fn has(&self, view: &View) -> bool {
+    pub fn has(&self, view: &AugmentedImage) -> bool {
         let ([_, height, width], (top, left)) = (self.shape, view.corner);
         view.index < self.images && usize::from(top) + CROP <= height && usize::from(left) + CROP <= width
     }
@@ -234,7 +234,11 @@ fn along<B: Backend>(
 }
 
 /// The images of a batch as a step sees them (`n x C x 28 x 28`), each view of one that is kept.
-pub(super) fn views<B: Backend>(b: &B, kept: &Kept<B>, views: &[View]) -> Result<Buffer<B>, Fault<B>> {
+pub(super) fn views<B: Backend>(
+    b: &B,
+    kept: &Kept<B>,
+    views: &[AugmentedImage],
+) -> Result<Buffer<B>, Fault<B>> {
     let [channels, height, width] = kept.shape;
     let (n, area) = (views.len(), CROP * CROP);
     assert!(views.iter().all(|view| kept.has(view)), "views of images that are kept");
@@ -620,7 +624,7 @@ pub(super) fn max_pool<B: Backend>(
 }
 
 /// The mean under each window.
-pub(super) fn mean_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: &mut Buffer<B>) -> Done<B> {
+pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: &mut Buffer<B>) -> Done<B> {
     let all = g.images * g.out_pixels() * g.channels;
     kernel!(
         b, "mean_pool", all; x => g.images * g.pixels() * g.channels, y => all;
@@ -628,7 +632,7 @@ pub(super) fn mean_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: &mut 
     )
 }
 
-/// Back through [`max_pool`], with what it said, or through [`mean_pool`].
+/// Back through [`max_pool`], with what it said, or through [`avg_pool`].
 pub(super) fn pool_back<B: Backend>(
     b: &B,
     g: &Geometry,
@@ -652,7 +656,7 @@ pub(super) fn pool_back<B: Backend>(
 }
 
 /// The mean of all `area` pixels of each of `n` images.
-pub(super) fn global_mean<B: Backend>(
+pub(super) fn global_avg_pool<B: Backend>(
     b: &B,
     x: &Buffer<B>,
     y: &mut Buffer<B>,

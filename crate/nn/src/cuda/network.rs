@@ -4,13 +4,13 @@ use crate::cuda::kernels::{self, Kept};
 use crate::cuda::ops::{Ops, Value, take};
 use crate::cuda::weight::Weight;
 use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
-use crate::image::View;
+use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
 use crate::models::plan::{AUXILIARY, Layer, count, output};
 use crate::models::{Network, Parameter, Role, StepOutcome, are_finite, check_memory, check_velocity};
 use crate::ops::activation::Activation;
 use crate::ops::linear::InputGradient;
-use crate::ops::{Pass, Size3};
+use crate::ops::{ForwardContext, Size3};
 use crate::optim::Optimizer;
 use crate::optim::{Decay, Memory, Rules, SgdStep};
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ enum Images<'a> {
     /// Whitened, `n x C x H x W`.
     Given(&'a [f32]),
     /// Of those that are kept.
-    Kept(&'a [View]),
+    Kept(&'a [AugmentedImage]),
 }
 
 // SAFETY: all that is not plain data is the backend's, which promises this.
@@ -145,7 +145,7 @@ impl<B: Backend> Placed<B> {
         &self,
         images: Images,
         tape: T,
-        pass: &mut Pass,
+        pass: &mut ForwardContext,
     ) -> Result<Passed<B, T>> {
         let operation = "forward pass";
         if pass.part().is_some() {
@@ -175,7 +175,7 @@ impl<B: Backend> Placed<B> {
         Ok(Passed { scores, auxiliary: walk.auxiliary, noted: walk.noted })
     }
 
-    fn passes(&self, images: Images, labels: &[u16], pass: &mut Pass) -> Result<Stepped<B>> {
+    fn passes(&self, images: Images, labels: &[u16], pass: &mut ForwardContext) -> Result<Stepped<B>> {
         let operation = "training step";
         if let Some(label) = labels.iter().find(|label| usize::from(**label) >= self.classes) {
             return Err(Error::argument(operation, format!("label {label} of {} classes", self.classes)));
@@ -291,7 +291,7 @@ impl<B: Backend> Placed<B> {
         images: Images,
         labels: &[u16],
         step: SgdStep,
-        pass: &mut Pass,
+        pass: &mut ForwardContext,
     ) -> Result<StepOutcome> {
         let _turn = self.turn();
         let Stepped { sums, images, mut gradients, noted } = self.passes(images, labels, pass)?;
@@ -319,7 +319,7 @@ impl<B: Backend> Network for Placed<B> {
         images: Vec<f32>,
         labels: &[u16],
         step: SgdStep,
-        mut pass: Pass,
+        mut pass: ForwardContext,
     ) -> Result<StepOutcome> {
         self.step(Images::Given(&images), labels, step, &mut pass)
     }
@@ -343,10 +343,10 @@ impl<B: Backend> Network for Placed<B> {
 
     fn train_views(
         &mut self,
-        views: &[View],
+        views: &[AugmentedImage],
         labels: &[u16],
         step: SgdStep,
-        mut pass: Pass,
+        mut pass: ForwardContext,
     ) -> Result<StepOutcome> {
         self.step(Images::Kept(views), labels, step, &mut pass)
     }
@@ -355,7 +355,7 @@ impl<B: Backend> Network for Placed<B> {
         &mut self,
         images: Vec<f32>,
         labels: &[u16],
-        mut pass: Pass,
+        mut pass: ForwardContext,
     ) -> Result<(StepOutcome, Vec<Vec<f32>>)> {
         let _turn = self.turn();
         let Stepped { sums, images, mut gradients, noted } =
@@ -408,7 +408,8 @@ impl<B: Backend> Network for Placed<B> {
 
     fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
         let _turn = self.turn();
-        let scores = self.forward(Images::Given(&images), NoneTape, &mut Pass::evaluation())?.scores;
+        let scores =
+            self.forward(Images::Given(&images), NoneTape, &mut ForwardContext::evaluation())?.scores;
         self.read(&scores.data, scores.len())
     }
 
@@ -528,7 +529,7 @@ struct Walk<'a, B: Backend> {
     linear: usize,
     /// Names given away.
     names: usize,
-    pass: &'a mut Pass,
+    pass: &'a mut ForwardContext,
     /// Whether nothing with weights has been passed: nobody asks for the images' gradient.
     first: bool,
     auxiliary: Option<Value<B, ()>>,
@@ -577,8 +578,8 @@ impl<'a, B: Backend> Walk<'a, B> {
                 ops.linear(x.rows(), weights, *activation == Activation::Relu, input_gradient, key)
             }
             Layer::MaxPool(window) => ops.max_pool(x, *window, key),
-            Layer::MeanPool(window) => ops.mean_pool(x, *window, key),
-            Layer::GlobalMean => ops.global_mean(x, key),
+            Layer::AvgPool(window) => ops.avg_pool(x, *window, key),
+            Layer::GlobalAvgPool => ops.global_avg_pool(x, key),
             Layer::LocalResponseNorm => ops.local_response_norm(x, key),
             Layer::Dropout(kept) => ops.dropout(x, *kept, self.pass, key),
             Layer::Branches(branches) => {

@@ -6,7 +6,7 @@ use crate::ops::geometry::{Geometry, Window};
 use crate::ops::linear::InputGradient;
 use crate::ops::lrn::{ALPHA, RADIUS};
 use crate::ops::norm::EPSILON;
-use crate::ops::{Pass, Size3};
+use crate::ops::{ForwardContext, Size3};
 use crate::optim::Rules;
 use crate::{Error, Result};
 use dfdx::prelude::{Gradients, PutTape, Rank0, Tape, Tensor, ZerosTensor};
@@ -347,8 +347,8 @@ impl<B: Backend> Ops<B> {
         Ok(self.pooled(x, y, g, Some(which), key))
     }
 
-    /// [`crate::ops::pool::mean_pool`].
-    pub fn mean_pool<T: Tape<f32, B::Store>>(
+    /// [`crate::ops::pool::avg_pool`].
+    pub fn avg_pool<T: Tape<f32, B::Store>>(
         &self,
         x: Value<B, T>,
         window: Window,
@@ -357,7 +357,7 @@ impl<B: Backend> Ops<B> {
         let operation = "mean pooling";
         let g = x.geometry(operation, window, x.size[2])?;
         let mut y = self.alloc(operation, g.images * g.out_pixels() * g.channels)?;
-        kernels::mean_pool(&self.backend, &g, &x.data, &mut y).map_err(failed::<B>(operation))?;
+        kernels::avg_pool(&self.backend, &g, &x.data, &mut y).map_err(failed::<B>(operation))?;
         Ok(self.pooled(x, y, g, None, key))
     }
 
@@ -380,13 +380,17 @@ impl<B: Backend> Ops<B> {
         })
     }
 
-    /// [`crate::ops::pool::global_mean`].
-    pub fn global_mean<T: Tape<f32, B::Store>>(&self, x: Value<B, T>, key: Key<B>) -> Result<Value<B, T>> {
+    /// [`crate::ops::pool::global_avg_pool`].
+    pub fn global_avg_pool<T: Tape<f32, B::Store>>(
+        &self,
+        x: Value<B, T>,
+        key: Key<B>,
+    ) -> Result<Value<B, T>> {
         let operation = "mean over the image";
         let [height, width, channels] = x.size;
         let sizes = [x.n, height * width, channels];
         let mut y = self.alloc(operation, x.n * channels)?;
-        kernels::global_mean(&self.backend, &x.data, &mut y, sizes).map_err(failed::<B>(operation))?;
+        kernels::global_avg_pool(&self.backend, &x.data, &mut y, sizes).map_err(failed::<B>(operation))?;
         let y = Value { data: Arc::new(y), n: x.n, size: [1, 1, channels], key, tape: x.tape };
         let (b, x_key) = (self.backend.clone(), x.key);
         Ok(y.recorded(move |_, y_key, gradients| {
@@ -421,7 +425,7 @@ impl<B: Backend> Ops<B> {
         &self,
         x: Value<B, T>,
         kept: f32,
-        pass: &mut Pass,
+        pass: &mut ForwardContext,
         key: Key<B>,
     ) -> Result<Value<B, T>> {
         let operation = "dropout";

@@ -2,14 +2,14 @@
 //! changes the weights, which others have changed meanwhile. So the paper trained Inception V3 on ImageNet
 //! (appendix A: "a distributed asynchronous SGD system with 50 workers").
 //!
-//! Weights and velocities lie on a [`Server`]; momentum and weight decay act there, on the weights of the moment of
+//! Weights and velocities lie on a [`ParameterServer`]; momentum and weight decay act there, on the weights of the moment of
 //! the change, as TensorFlow's parameter servers have it. Every batch of an epoch is taken once, by whoever is
 //! free. At an epoch's end all wait, the weights are tested and may be written to a checkpoint. Batch
 //! normalisation is by each batch's own statistics; running statistics lie on the server too, and each batch moves them.
 
-use crate::distributed::{MakeServer, Server, Team, total};
+use crate::distributed::{MakeServer, ParameterServer, ProcessGroup, total};
 use crate::models::{Network, Parameter, Role};
-use crate::ops::Pass;
+use crate::ops::ForwardContext;
 use crate::ops::norm::follow;
 use crate::optim::SgdStep;
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ pub struct Taken {
 
 /// A network whose weights lie on a server.
 pub struct Worker {
-    server: Box<dyn Server>,
+    server: Box<dyn ParameterServer>,
     /// The tensors as one row of numbers.
     parts: Vec<(Range<usize>, Role)>,
     /// The last that was fetched.
@@ -42,7 +42,7 @@ pub struct Worker {
 }
 
 /// Images, their labels, and what the step draws.
-pub type Batch = (Vec<f32>, Vec<u16>, Pass);
+pub type Batch = (Vec<f32>, Vec<u16>, ForwardContext);
 
 impl Worker {
     /// With `network`'s weights and velocities, which are the same in all processes.
@@ -72,7 +72,7 @@ impl Worker {
     pub fn epoch<E: From<Error>>(
         &mut self,
         network: &mut dyn Network,
-        team: &dyn Team,
+        team: &dyn ProcessGroup,
         steps: usize,
         step: SgdStep,
         batch: &dyn Fn(usize) -> std::result::Result<Batch, E>,
@@ -120,7 +120,7 @@ impl Worker {
         &mut self,
         network: &mut dyn Network,
         step: SgdStep,
-        (images, labels, pass): (Vec<f32>, Vec<u16>, Pass),
+        (images, labels, pass): (Vec<f32>, Vec<u16>, ForwardContext),
     ) -> Result<(f64, usize)> {
         // Of nothing but files that are no photographs.
         if labels.is_empty() {

@@ -1,7 +1,7 @@
 //! One model trained by many processes through MPI: each with its share of every batch ([`synchronous`]), or each with a
 //! batch of its own ([`asynchronous`], the paper's "distributed asynchronous SGD system with 50 workers").
 //!
-//! The two ways of training know of MPI only what [`Team`] and [`Server`] say; `mpi` (feature `mpi`) is behind them.
+//! The two ways of training know of MPI only what [`ProcessGroup`] and [`ParameterServer`] say; `mpi` (feature `mpi`) is behind them.
 
 pub mod asynchronous;
 #[cfg(feature = "mpi")]
@@ -26,7 +26,7 @@ pub struct Processes {
 
 /// Processes that train one model. All call the same methods in the same order. A message that is lost ends
 /// them all, as is MPI's way; so nothing here gives an error.
-pub trait Team: Send + Sync {
+pub trait ProcessGroup: Send + Sync {
     /// This process, from 0.
     fn rank(&self) -> usize;
 
@@ -45,7 +45,7 @@ pub trait Team: Send + Sync {
 }
 
 /// Sums of small vectors over all processes.
-pub fn total(team: &dyn Team, values: &[f64]) -> Vec<f64> {
+pub fn total(team: &dyn ProcessGroup, values: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0; values.len()];
     for part in team.gather(values).chunks_exact(values.len().max(1)) {
         sums.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
@@ -55,7 +55,7 @@ pub fn total(team: &dyn Team, values: &[f64]) -> Vec<f64> {
 
 /// Weights and velocities that all processes can reach at any time without the others' doing, in a few pieces
 /// (shards). While one changes a piece, no other reads or changes it.
-pub trait Server: Send {
+pub trait ParameterServer: Send {
     /// The numbers of each shard, in their order: together, all.
     fn shards(&self) -> Vec<Range<usize>>;
 
@@ -64,7 +64,7 @@ pub trait Server: Send {
 
     /// Calls `change` with a shard's weights, its velocities, and zeros. The velocities become what it leaves
     /// there; what it leaves in the place of the zeros is added to the weights.
-    fn update(&mut self, shard: usize, change: &mut Change);
+    fn update(&mut self, shard: usize, change: &mut ShardUpdate);
 
     /// 0, 1, 2, ...: each number is given once, to one process.
     fn ticket(&mut self) -> u64;
@@ -73,29 +73,29 @@ pub trait Server: Send {
     fn close(self: Box<Self>);
 }
 
-/// See [`Server::update`].
-pub type Change<'a> = dyn FnMut(&[f32], &mut [f32], &mut [f32]) + 'a;
+/// See [`ParameterServer::update`].
+pub type ShardUpdate<'a> = dyn FnMut(&[f32], &mut [f32], &mut [f32]) + 'a;
 
 /// Who trains a model.
-pub enum Crew {
+pub enum Parallelism {
     /// This process.
     Alone,
     /// Each process with a share of every batch.
-    Synchronous(Arc<dyn Team>),
+    Synchronous(Arc<dyn ProcessGroup>),
     /// Each process with batches of its own.
-    Asynchronous(Arc<dyn Team>, MakeServer),
+    Asynchronous(Arc<dyn ProcessGroup>, MakeServer),
 }
 
 /// Makes the server of the weights that are given, with velocities. All processes call it at once, with the
 /// same numbers.
-pub type MakeServer = Box<dyn FnMut(&[f32], &[f32]) -> Box<dyn Server>>;
+pub type MakeServer = Box<dyn FnMut(&[f32], &[f32]) -> Box<dyn ParameterServer>>;
 
-impl Crew {
+impl Parallelism {
     /// The processes, where there are several.
-    pub fn team(&self) -> Option<&Arc<dyn Team>> {
+    pub fn team(&self) -> Option<&Arc<dyn ProcessGroup>> {
         match self {
-            Crew::Alone => None,
-            Crew::Synchronous(team) | Crew::Asynchronous(team, _) => Some(team),
+            Parallelism::Alone => None,
+            Parallelism::Synchronous(team) | Parallelism::Asynchronous(team, _) => Some(team),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Crew {
 #[derive(Clone)]
 pub struct Share {
     /// The processes.
-    pub team: Arc<dyn Team>,
+    pub team: Arc<dyn ProcessGroup>,
     /// Which images of the batch.
     pub images: Range<usize>,
     /// How many images the batch has.
@@ -122,7 +122,7 @@ impl fmt::Debug for Share {
 
 impl Share {
     /// This process's part of a batch of `of` images.
-    pub fn new(team: &Arc<dyn Team>, of: usize) -> Share {
+    pub fn new(team: &Arc<dyn ProcessGroup>, of: usize) -> Share {
         let images = part(of, team.rank(), team.size());
         let idle = images.is_empty();
         Share { team: team.clone(), images: if idle { 0..1 } else { images }, of, idle }

@@ -1,8 +1,8 @@
-//! MPI behind [`Team`] and [`Server`]: collective messages by the crate `mpi`; one-sided ones, which it lacks, by
+//! MPI behind [`ProcessGroup`] and [`ParameterServer`]: collective messages by the crate `mpi`; one-sided ones, which it lacks, by
 //! its bindings of the C interface, in the small functions of [`Window`].
 
 use crate::distributed::Processes;
-use crate::distributed::{Change, Crew, MakeServer, Server, Team, part};
+use crate::distributed::{MakeServer, Parallelism, ParameterServer, ProcessGroup, ShardUpdate, part};
 use crate::{Error, Result};
 use mpi::collective::{CommunicatorCollectives, Root};
 use mpi::datatype::{Partition, PartitionMut};
@@ -79,22 +79,22 @@ impl World {
     }
 
     /// The processes.
-    pub fn team(&self) -> Arc<dyn Team> {
+    pub fn team(&self) -> Arc<dyn ProcessGroup> {
         self.team.clone()
     }
 
-    /// All processes as a crew that trains synchronously; of one process, [`Crew::Alone`].
-    pub fn synchronous(&self) -> Crew {
-        if self.size() == 1 { Crew::Alone } else { Crew::Synchronous(self.team()) }
+    /// All processes as a crew that trains synchronously; of one process, [`Parallelism::Alone`].
+    pub fn synchronous(&self) -> Parallelism {
+        if self.size() == 1 { Parallelism::Alone } else { Parallelism::Synchronous(self.team()) }
     }
 
     /// All processes as a crew that trains asynchronously.
-    pub fn asynchronous(&self) -> Crew {
+    pub fn asynchronous(&self) -> Parallelism {
         let team = self.team.clone();
         let make: MakeServer = Box::new(move |weights, velocity| {
-            Box::new(Windows::new(&team, weights, velocity)) as Box<dyn Server>
+            Box::new(Windows::new(&team, weights, velocity)) as Box<dyn ParameterServer>
         });
-        Crew::Asynchronous(self.team(), make)
+        Parallelism::Asynchronous(self.team(), make)
     }
 
     /// Every process's `text`, in the order of the ranks.
@@ -145,7 +145,7 @@ impl Processors {
     }
 }
 
-impl Team for Processors {
+impl ProcessGroup for Processors {
     fn rank(&self) -> usize {
         self.world.rank() as usize
     }
@@ -329,7 +329,7 @@ impl Windows {
     }
 }
 
-impl Server for Windows {
+impl ParameterServer for Windows {
     fn shards(&self) -> Vec<Range<usize>> {
         self.shards.clone()
     }
@@ -346,7 +346,7 @@ impl Server for Windows {
         }
     }
 
-    fn update(&mut self, shard: usize, change: &mut Change) {
+    fn update(&mut self, shard: usize, change: &mut ShardUpdate) {
         let (rank, length) = (shard as c_int, self.shards[shard].len());
         let Windows { numbers, weights, velocity, change: changes, .. } = self;
         let (weights, velocity) = (&mut weights[..length], &mut velocity[..length]);

@@ -5,9 +5,9 @@
 //! added over the processes layer by layer ([`crate::ops::norm`]), and dropout draws for an image what one process
 //! would. So many processes compute what one computes, in sums of another order.
 
-use crate::distributed::{Share, Team, total};
+use crate::distributed::{ProcessGroup, Share, total};
 use crate::models::{Network, Role, StepOutcome};
-use crate::ops::Pass;
+use crate::ops::ForwardContext;
 use crate::ops::batch::BatchPart;
 use crate::optim::SgdStep;
 use crate::{Error, Result};
@@ -21,7 +21,7 @@ pub fn step(
     images: Vec<f32>,
     labels: &[u16],
     step: SgdStep,
-    pass: Pass,
+    pass: ForwardContext,
     share: &Share,
 ) -> Result<StepOutcome> {
     let (outcome, mut gradients) =
@@ -49,7 +49,7 @@ pub fn step(
 /// Whether all processes have the same weights, to the bit: else their numbers mean nothing.
 ///
 /// Errors: [`Error::Argument`] where they have not.
-pub fn same_weights(network: &dyn Network, team: &dyn Team) -> Result<()> {
+pub fn same_weights(network: &dyn Network, team: &dyn ProcessGroup) -> Result<()> {
     let mut hash = 0u64;
     for value in network.parameters()?.iter().flat_map(|p| &p.values) {
         hash = (hash.rotate_left(5) ^ u64::from(value.to_bits())).wrapping_mul(0x517c_c1b7_2722_0a95);

@@ -9,7 +9,7 @@ pub use pixels::{CROP, Pixels, centre, crop, whiten};
 
 /// A small training image as a step sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct View {
+pub struct AugmentedImage {
     /// Which image of the training set.
     pub index: usize,
     /// First row and column of its crop.
@@ -18,7 +18,7 @@ pub struct View {
     pub change: Option<Change>,
 }
 
-impl View {
+impl AugmentedImage {
     /// The image as the network sees it (`C x 28 x 28`): turned, cropped, flipped, recoloured, whitened. `pixels` are
     /// images of `shape`.
     pub fn write(&self, pixels: &Pixels, shape: [usize; 3], out: &mut [f32]) {

@@ -33,7 +33,7 @@ pub fn plan(normalised: bool, classes: usize, width: f64) -> Vec<Layer> {
         inception(176, 160),
         inception(176, 160),
         // 7x7 pixels are left of 28x28.
-        Layer::GlobalMean,
+        Layer::GlobalAvgPool,
         Layer::Linear { outputs: classes, activation: Activation::None },
     ]
 }

@@ -24,14 +24,14 @@ pub fn plan(auxiliary: bool, input: [usize; 3], classes: usize, width: f64) -> R
     let conv = |height, width, outputs| of((height, width), 1, Same, outputs);
     let down = |outputs| of((3, 3), 2, Valid, outputs);
     let max_pool = || Layer::MaxPool(Window::square(3, 2, Valid));
-    let mean_pool = || Layer::MeanPool(Window::square(3, 1, Same));
+    let avg_pool = || Layer::AvgPool(Window::square(3, 1, Same));
     // 35x35 pixels: "Mixed_5b" to "Mixed_5d".
     let wide = |pooled| {
         Layer::Branches(vec![
             vec![conv(1, 1, 64)],
             vec![conv(1, 1, 48), conv(5, 5, 64)],
             vec![conv(1, 1, 64), conv(3, 3, 96), conv(3, 3, 96)],
-            vec![mean_pool(), conv(1, 1, pooled)],
+            vec![avg_pool(), conv(1, 1, pooled)],
         ])
     };
     // 17x17 pixels: "Mixed_6b" to "Mixed_6e"; 7x7 kernels as two asymmetric ones.
@@ -41,7 +41,7 @@ pub fn plan(auxiliary: bool, input: [usize; 3], classes: usize, width: f64) -> R
             vec![conv(1, 1, 192)],
             vec![conv(1, 1, inner), low(inner), high(192)],
             vec![conv(1, 1, inner), high(inner), low(inner), high(inner), low(192)],
-            vec![mean_pool(), conv(1, 1, 192)],
+            vec![avg_pool(), conv(1, 1, 192)],
         ])
     };
     // 8x8 pixels: "Mixed_7b" and "Mixed_7c".
@@ -51,7 +51,7 @@ pub fn plan(auxiliary: bool, input: [usize; 3], classes: usize, width: f64) -> R
             vec![conv(1, 1, 320)],
             vec![conv(1, 1, 384), both()],
             vec![conv(1, 1, 448), conv(3, 3, 384), both()],
-            vec![mean_pool(), conv(1, 1, 192)],
+            vec![avg_pool(), conv(1, 1, 192)],
         ])
     };
     let mut layers = vec![
@@ -79,9 +79,9 @@ pub fn plan(auxiliary: bool, input: [usize; 3], classes: usize, width: f64) -> R
     if auxiliary {
         // Windows shrink with the image, as TF-Slim's do.
         let pool = Window { kernel: (height.min(5), across.min(5)), stride: (3, 3), padding: Valid };
-        let [height, across, _] = Layer::MeanPool(pool).output([height, across, 1])?;
+        let [height, across, _] = Layer::AvgPool(pool).output([height, across, 1])?;
         layers.push(Layer::Auxiliary(vec![
-            Layer::MeanPool(pool),
+            Layer::AvgPool(pool),
             conv(1, 1, 128),
             of((height.min(5), across.min(5)), 1, Valid, 768),
             Layer::Linear { outputs: classes, activation: Activation::None },
@@ -95,7 +95,7 @@ pub fn plan(auxiliary: bool, input: [usize; 3], classes: usize, width: f64) -> R
         ]),
         narrow(),
         narrow(),
-        Layer::GlobalMean,
+        Layer::GlobalAvgPool,
         Layer::Dropout(KEPT),
         Layer::Linear { outputs: classes, activation: Activation::None },
     ]);

@@ -1,25 +1,25 @@
 //! The architectures, one file each, and the one interface through which they are trained.
 
 pub mod alexnet;
+pub mod custom;
 pub mod inception;
 pub mod inception_v3;
 mod initial;
 pub mod mlp;
-pub mod own;
 pub mod plan;
 
-use crate::image::View;
+use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
 use crate::ops::activation::Activation;
 use crate::ops::norm::follow;
-use crate::ops::{Pass, Rows, elements, elements_mut, factored};
+use crate::ops::{ForwardContext, Rows, elements, elements_mut, factored};
 use crate::optim::{Decay, Descent, Memory, Rules, SgdStep};
 use crate::{Error, Result};
+pub use custom::CustomModel;
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
 pub use initial::Init;
-pub use own::Own;
 use plan::{AUXILIARY, Layer, Planned};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -46,8 +46,9 @@ pub enum ModelKind {
     InceptionV3,
     /// Inception V3 with its auxiliary classifier.
     InceptionV3Aux,
-    /// A network of one's own.
-    Own(Own),
+    /// A network of one's own. The name in a record is part of its key.
+    #[serde(rename = "own")]
+    Custom(CustomModel),
 }
 
 impl ModelKind {
@@ -74,7 +75,7 @@ impl ModelKind {
             ModelKind::Mlp1x512 => "mlp1x512",
             ModelKind::InceptionV3 => "inception-v3",
             ModelKind::InceptionV3Aux => "inception-v3-aux",
-            ModelKind::Own(own) => own.name(),
+            ModelKind::Custom(own) => own.name(),
         }
     }
 
@@ -88,7 +89,7 @@ impl ModelKind {
             ModelKind::Mlp1x512 => "MLP 1x512",
             ModelKind::InceptionV3 => "Inception V3",
             ModelKind::InceptionV3Aux => "Inception V3 with auxiliary head",
-            ModelKind::Own(own) => own.name(),
+            ModelKind::Custom(own) => own.name(),
         }
     }
 
@@ -97,7 +98,7 @@ impl ModelKind {
     pub fn learning_rate(self) -> f64 {
         match self {
             ModelKind::Inception | ModelKind::InceptionNoBn => 0.1,
-            ModelKind::Alexnet | ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Own(_) => 0.01,
+            ModelKind::Alexnet | ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Custom(_) => 0.01,
             ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => 0.045,
         }
     }
@@ -143,7 +144,7 @@ impl ModelKind {
             ModelKind::Mlp3x512 => mlp::plan(3, classes, width),
             ModelKind::InceptionV3 => inception_v3::plan(false, input, classes, width)?,
             ModelKind::InceptionV3Aux => inception_v3::plan(true, input, classes, width)?,
-            ModelKind::Own(own) => own.plan(width),
+            ModelKind::Custom(own) => own.plan(width),
         };
         let outputs = plan::output(&plan, input)?;
         if outputs != [1, 1, classes] {
@@ -192,7 +193,7 @@ impl ModelKind {
             ModelKind::Mlp3x512 => boxed::<0, 4>(plan, input, init, seed),
             ModelKind::InceptionV3 => boxed::<94, 1>(plan, input, init, seed),
             ModelKind::InceptionV3Aux => boxed::<96, 2>(plan, input, init, seed),
-            ModelKind::Own(_) => boxed_own(plan, input, init, seed),
+            ModelKind::Custom(_) => boxed_own(plan, input, init, seed),
         }
     }
 }
@@ -207,7 +208,7 @@ impl FromStr for ModelKind {
     type Err = Error;
     fn from_str(text: &str) -> Result<ModelKind> {
         if text.ends_with(".json") {
-            return Own::read(Path::new(text)).map(ModelKind::Own);
+            return CustomModel::read(Path::new(text)).map(ModelKind::Custom);
         }
         ModelKind::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
             let names = ModelKind::ALL.map(ModelKind::name).join(", ");
@@ -263,7 +264,7 @@ pub enum Role {
 /// A network and its optimiser, whatever its layers are.
 pub trait Network: Send + Sync {
     /// One step of the optimiser on a batch of `n` whitened images (`n x C x H x W`). `pass` is one of
-    /// [`Pass::training_step`].
+    /// [`ForwardContext::training_step`].
     ///
     /// Errors: [`Error::Shape`] for a batch of another size, [`Error::Tensor`] for lack of memory.
     fn train_step(
@@ -271,7 +272,7 @@ pub trait Network: Send + Sync {
         images: Vec<f32>,
         labels: &[u16],
         step: SgdStep,
-        pass: Pass,
+        pass: ForwardContext,
     ) -> Result<StepOutcome>;
 
     /// Keeps small images (of `shape`: channels, height, width) where the network computes, so that
@@ -287,10 +288,10 @@ pub trait Network: Send + Sync {
     /// Errors: as for [`Network::train_step`]; [`Error::Argument`] where it keeps none, or not these.
     fn train_views(
         &mut self,
-        _views: &[View],
+        _views: &[AugmentedImage],
         _labels: &[u16],
         _step: SgdStep,
-        _pass: Pass,
+        _pass: ForwardContext,
     ) -> Result<StepOutcome> {
         Err(Error::argument("training step", "this network keeps no images"))
     }
@@ -303,7 +304,7 @@ pub trait Network: Send + Sync {
         &mut self,
         images: Vec<f32>,
         labels: &[u16],
-        pass: Pass,
+        pass: ForwardContext,
     ) -> Result<(StepOutcome, Vec<Vec<f32>>)>;
 
     /// Changes weights and running statistics by what [`Network::gradients`] gave.
@@ -370,7 +371,7 @@ pub trait Network: Send + Sync {
     fn plan(&self) -> (&[Layer], [usize; 3]);
 }
 
-struct Trained<const CONVS: usize, const LINEARS: usize> {
+struct CpuNetwork<const CONVS: usize, const LINEARS: usize> {
     model: Planned<CONVS, LINEARS, f32, Cpu>,
     classes: usize,
     device: Cpu,
@@ -392,10 +393,10 @@ pub fn boxed<const CONVS: usize, const LINEARS: usize>(
     let classes = plan::output(&plan, input)?[2];
     let mut model = Planned::<CONVS, LINEARS, f32, Cpu>::new(&device, plan, input)?;
     initial::draw(&mut model, init, seed)?;
-    Ok(Box::new(Trained { model, classes, device, gradients: None, descent: Descent::default() }))
+    Ok(Box::new(CpuNetwork { model, classes, device, gradients: None, descent: Descent::default() }))
 }
 
-/// [`boxed`] for the numbers of layers that own networks may have ([`own::MOST_CONVS`], [`own::MOST_LINEARS`]).
+/// [`boxed`] for the numbers of layers that own networks may have ([`custom::MOST_CONVS`], [`custom::MOST_LINEARS`]).
 pub fn boxed_own(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) -> Result<Box<dyn Network>> {
     macro_rules! sized {
         ($($convs:literal)*) => {
@@ -415,7 +416,7 @@ pub fn boxed_own(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) -> 
     sized!(0 1 2 3 4 5 6 7 8)
 }
 
-impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
+impl<const CONVS: usize, const LINEARS: usize> CpuNetwork<CONVS, LINEARS> {
     fn batch(&self, images: Vec<f32>) -> Result<Rows> {
         let size: usize = self.model.input().iter().product();
         if images.is_empty() || !images.len().is_multiple_of(size) {
@@ -441,13 +442,13 @@ impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
     }
 }
 
-impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
+impl<const CONVS: usize, const LINEARS: usize> CpuNetwork<CONVS, LINEARS> {
     /// The forward pass and, by `backward`, the backward pass.
     fn passes<B>(
         &mut self,
         images: Vec<f32>,
         labels: &[u16],
-        pass: &mut Pass,
+        pass: &mut ForwardContext,
         backward: impl FnOnce(Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>) -> B,
     ) -> Result<(StepOutcome, B)> {
         let operation = "training step";
@@ -478,19 +479,19 @@ impl<const CONVS: usize, const LINEARS: usize> Trained<CONVS, LINEARS> {
     }
 }
 
-impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEARS> {
+impl<const CONVS: usize, const LINEARS: usize> Network for CpuNetwork<CONVS, LINEARS> {
     fn train_step(
         &mut self,
         images: Vec<f32>,
         labels: &[u16],
         step: SgdStep,
-        mut pass: Pass,
+        mut pass: ForwardContext,
     ) -> Result<StepOutcome> {
         let operation = "training step";
         let (outcome, (gradients, factored)) =
             self.passes(images, labels, &mut pass, |loss| factored::collect(|| loss.try_backward()))?;
         let mut gradients = gradients.map_err(Error::tensor(operation))?;
-        let Trained { descent, model, .. } = self;
+        let CpuNetwork { descent, model, .. } = self;
         descent.update(model, &mut gradients, factored, step).map_err(Error::tensor(operation))?;
         gradients.drop_non_leafs();
         self.gradients = Some(gradients);
@@ -505,7 +506,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
         &mut self,
         images: Vec<f32>,
         labels: &[u16],
-        mut pass: Pass,
+        mut pass: ForwardContext,
     ) -> Result<(StepOutcome, Vec<Vec<f32>>)> {
         let operation = "gradients";
         let (outcome, gradients) = self.passes(images, labels, &mut pass, |loss| loss.try_backward())?;
@@ -537,7 +538,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for Trained<CONVS, LINEAR
     }
 
     fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
-        let (scores, _) = self.model.forward(self.batch(images)?, &mut Pass::evaluation())?;
+        let (scores, _) = self.model.forward(self.batch(images)?, &mut ForwardContext::evaluation())?;
         Ok(scores.as_vec())
     }
 
@@ -663,7 +664,7 @@ pub fn count_top(k: usize, scores: &[f32], labels: &[u16], classes: usize) -> us
 
 /// Moves running statistics towards what the batch had.
 struct Follow<'a> {
-    pass: &'a Pass,
+    pass: &'a ForwardContext,
     /// [`Rules::norm_memory`].
     memory: f32,
 }
@@ -693,7 +694,7 @@ impl TensorVisitor<f32, Cpu> for Follow<'_> {
 
 /// Takes the gradients of a model's tensors, and leaves zeros.
 struct Take<'a> {
-    pass: &'a Pass,
+    pass: &'a ForwardContext,
     gradients: &'a mut Gradients<f32, Cpu>,
     taken: Vec<Vec<f32>>,
 }

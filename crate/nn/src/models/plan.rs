@@ -9,8 +9,8 @@ use crate::ops::lanes::{Order, arrange, by_image};
 use crate::ops::linear::{InputGradient, Linear, linear};
 use crate::ops::lrn::local_response_norm;
 use crate::ops::norm::BatchNorm;
-use crate::ops::pool::{global_mean, max_pool, mean_pool};
-use crate::ops::{Image, Pass, Rows};
+use crate::ops::pool::{avg_pool, global_avg_pool, max_pool};
+use crate::ops::{ForwardContext, Image, Rows};
 use crate::{Error, Result};
 use dfdx::nn::modules::Repeated;
 use dfdx::nn::tensor_collection::*;
@@ -42,9 +42,11 @@ pub enum Layer {
     /// The largest pixel under the window.
     MaxPool(Window),
     /// The mean of the pixels under the window.
-    MeanPool(Window),
+    #[serde(rename = "mean-pool")]
+    AvgPool(Window),
     /// The mean of all pixels.
-    GlobalMean,
+    #[serde(rename = "global-mean")]
+    GlobalAvgPool,
     /// Local response normalisation.
     LocalResponseNorm,
     /// Leaves elements out in training; each is kept with this probability.
@@ -105,9 +107,9 @@ impl Layer {
                 Err(Error::argument(operation, format!("{self:?} has no outputs")))
             }
             Layer::Conv { window, outputs, .. } => under(window, *outputs),
-            Layer::MaxPool(window) | Layer::MeanPool(window) => under(window, channels),
+            Layer::MaxPool(window) | Layer::AvgPool(window) => under(window, channels),
             Layer::Linear { outputs, .. } => Ok([1, 1, *outputs]),
-            Layer::GlobalMean => Ok([1, 1, channels]),
+            Layer::GlobalAvgPool => Ok([1, 1, channels]),
             Layer::LocalResponseNorm | Layer::Dropout(_) => Ok(from),
             Layer::Auxiliary(layers) => output(layers, from).map(|_| from),
             Layer::Branches(branches) => {
@@ -292,7 +294,7 @@ impl<const CONVS: usize, const LINEARS: usize> Planned<CONVS, LINEARS, f32, Cpu>
     pub fn forward<T: Tape<f32, Cpu>>(
         &self,
         images: Rows<T>,
-        pass: &mut Pass,
+        pass: &mut ForwardContext,
     ) -> Result<(Rows<T>, Option<Rows>)> {
         let (n, size) = *images.shape();
         if size != self.input.iter().product::<usize>() {
@@ -375,7 +377,7 @@ fn each_in_lanes(layers: &[Layer], mut from: Size3, work: &mut usize, weighted: 
                 *weighted += own * inside[2];
                 true
             }
-            Layer::MaxPool(_) | Layer::MeanPool(_) | Layer::GlobalMean | Layer::Linear { .. } => true,
+            Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool | Layer::Linear { .. } => true,
             Layer::Dropout(_) => inside[..2] == [1, 1],
             Layer::LocalResponseNorm => false,
             Layer::Branches(branches) => branches.iter().all(|b| each_in_lanes(b, inside, work, weighted)),
@@ -417,7 +419,7 @@ impl<T: Tape<f32, Cpu>> Value<T> {
 struct Walk<'a> {
     convs: &'a [ConvModule<f32, Cpu>],
     linears: &'a [Linear<f32, Cpu>],
-    pass: &'a mut Pass,
+    pass: &'a mut ForwardContext,
     /// Whether nothing with weights has been passed: nobody asks for the images' gradient.
     first: bool,
     auxiliary: Option<Rows>,
@@ -452,8 +454,8 @@ impl Walk<'_> {
                 Value::Rows(linear(module, x, *activation, input_gradient)?)
             }
             Layer::MaxPool(window) => Value::Image(max_pool(x.image()?, *window)?),
-            Layer::MeanPool(window) => Value::Image(mean_pool(x.image()?, *window)?),
-            Layer::GlobalMean => Value::Rows(by_image(global_mean(x.image()?)?, self.pass.order())?),
+            Layer::AvgPool(window) => Value::Image(avg_pool(x.image()?, *window)?),
+            Layer::GlobalAvgPool => Value::Rows(by_image(global_avg_pool(x.image()?)?, self.pass.order())?),
             Layer::LocalResponseNorm => Value::Image(local_response_norm(x.image()?)?),
             Layer::Dropout(kept) => match x {
                 Value::Image(x) => Value::Image(dropout(x, *kept, self.pass)?),

@@ -10,7 +10,7 @@ use crate::ops::geometry::{Geometry, Order};
 pub use crate::ops::geometry::{Padding, Window};
 use crate::ops::lanes;
 use crate::ops::linear::InputGradient;
-use crate::ops::{Image, Size, add_to, elements, take_gradient, winograd};
+use crate::ops::{DynSize, Image, add_to, elements, take_gradient, winograd};
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
@@ -135,7 +135,7 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut
 #[derive(Clone, Debug)]
 pub struct Conv2d<E: Dtype, D: Storage<E>> {
     /// `kh x kw x C x O`.
-    pub weight: Tensor<(Size, Size, Size, Size), E, D>,
+    pub weight: Tensor<(DynSize, DynSize, DynSize, DynSize), E, D>,
     /// How the window moves.
     pub window: Window,
 }
@@ -151,7 +151,7 @@ impl<E: Dtype, D: Device<E>> Conv2d<E, D> {
         outputs: usize,
     ) -> std::result::Result<Conv2d<E, D>, D::Err> {
         let (height, width) = window.kernel;
-        let shape = (Size(height), Size(width), Size(inputs), Size(outputs));
+        let shape = (DynSize(height), DynSize(width), DynSize(inputs), DynSize(outputs));
         Ok(Conv2d { weight: device.try_zeros_like(&shape)?, window })
     }
 }
@@ -177,7 +177,7 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Conv2d<E, D> {
 /// [`Error::Tensor`] when memory is short.
 pub fn conv2d<T: Tape<f32, Cpu>>(
     layer: &Conv2d<f32, Cpu>,
-    bias: Option<&Tensor<(Size,), f32, Cpu>>,
+    bias: Option<&Tensor<(DynSize,), f32, Cpu>>,
     x: Image<T>,
     activation: Activation,
     input_gradient: InputGradient,
@@ -185,7 +185,7 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
 ) -> Result<Image<T>> {
     let operation = "convolution";
     let shape = *x.shape();
-    let (_, _, Size(inputs), Size(outputs)) = *layer.weight.shape();
+    let (_, _, DynSize(inputs), DynSize(outputs)) = *layer.weight.shape();
     if shape.3 != inputs * order.lanes() || bias.is_some_and(|b| b.shape().0.0 != outputs) {
         return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });
     }

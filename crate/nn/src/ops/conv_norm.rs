@@ -8,7 +8,7 @@ use crate::ops::conv::{self, Conv2d};
 use crate::ops::geometry::Geometry;
 use crate::ops::linear::InputGradient;
 use crate::ops::norm::{BatchNorm, Channels};
-use crate::ops::{Image, Pass, Size, add_to, elements, take_gradient};
+use crate::ops::{DynSize, ForwardContext, Image, add_to, elements, take_gradient};
 use crate::{Error, Result};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
 
@@ -21,11 +21,11 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
     norm: &BatchNorm<f32, Cpu>,
     x: Image<T>,
     input_gradient: InputGradient,
-    pass: &mut Pass,
+    pass: &mut ForwardContext,
 ) -> Result<Image<T>> {
     let operation = "convolution with batch normalisation";
     let shape = *x.shape();
-    let (_, _, Size(inputs), Size(outputs)) = *conv.weight.shape();
+    let (_, _, DynSize(inputs), DynSize(outputs)) = *conv.weight.shape();
     let order = pass.order();
     if shape.3 != inputs * order.lanes() || norm.shift.shape().0.0 != outputs {
         return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });

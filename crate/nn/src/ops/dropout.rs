@@ -1,7 +1,7 @@
 //! Dropout (Srivastava et al. 2014): units are left out at random in training, and the others made
 //! larger by as much, so that evaluation needs no change.
 
-use crate::ops::{Pass, elements, take_gradient};
+use crate::ops::{ForwardContext, elements, take_gradient};
 use crate::{Error, Result};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, Shape, SplitTape, Tape, Tensor, TensorFromVec};
 use rand::RngExt;
@@ -12,7 +12,7 @@ use rand::RngExt;
 pub fn dropout<S: Shape, T: Tape<f32, Cpu>>(
     x: Tensor<S, f32, Cpu, T>,
     kept: f32,
-    pass: &mut Pass,
+    pass: &mut ForwardContext,
 ) -> Result<Tensor<S, f32, Cpu, T>> {
     let operation = "dropout";
     if !(kept > 0.0 && kept <= 1.0) {

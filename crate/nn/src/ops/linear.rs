@@ -3,7 +3,7 @@
 use crate::ops::activation::{self, Activation};
 use crate::ops::factored::{Factors, offer};
 use crate::ops::gemm::{Matrix, product};
-use crate::ops::{Size, add_to, elements, take_gradient};
+use crate::ops::{DynSize, add_to, elements, take_gradient};
 use crate::{Error, Result};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::{
@@ -14,9 +14,9 @@ use dfdx::prelude::{
 #[derive(Clone, Debug)]
 pub struct Linear<E: Dtype, D: Storage<E>> {
     /// `O x I`.
-    pub weight: Tensor<(Size, Size), E, D>,
+    pub weight: Tensor<(DynSize, DynSize), E, D>,
     /// `O`.
-    pub bias: Tensor<(Size,), E, D>,
+    pub bias: Tensor<(DynSize,), E, D>,
 }
 
 impl<E: Dtype, D: Device<E>> Linear<E, D> {
@@ -24,8 +24,8 @@ impl<E: Dtype, D: Device<E>> Linear<E, D> {
     ///
     /// Errors: dfdx's, when memory is short.
     pub fn zeros(device: &D, inputs: usize, outputs: usize) -> std::result::Result<Linear<E, D>, D::Err> {
-        let weight = device.try_zeros_like(&(Size(outputs), Size(inputs)))?;
-        Ok(Linear { weight, bias: device.try_zeros_like(&(Size(outputs),))? })
+        let weight = device.try_zeros_like(&(DynSize(outputs), DynSize(inputs)))?;
+        Ok(Linear { weight, bias: device.try_zeros_like(&(DynSize(outputs),))? })
     }
 }
 
@@ -65,7 +65,7 @@ pub fn linear<T: Tape<f32, Cpu>>(
     input_gradient: InputGradient,
 ) -> Result<Tensor<(usize, usize), f32, Cpu, T>> {
     let operation = "fully connected layer";
-    let ((n, width), (Size(o), Size(i))) = (*x.shape(), *layer.weight.shape());
+    let ((n, width), (DynSize(o), DynSize(i))) = (*x.shape(), *layer.weight.shape());
     if width != i {
         return Err(Error::Shape { operation, expected: vec![n, i], got: vec![n, width] });
     }

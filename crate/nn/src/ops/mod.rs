@@ -40,25 +40,25 @@ pub type Size3 = [usize; 3];
 /// A size that is known when a network is built. dfdx lets a module's tensors have sizes known to the
 /// compiler alone ([`ConstShape`]); this one passes for such, so that widths are chosen at run time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size(pub usize);
+pub struct DynSize(pub usize);
 
-impl Dim for Size {
+impl Dim for DynSize {
     fn size(&self) -> usize {
         self.0
     }
 
-    fn from_size(size: usize) -> Option<Size> {
-        Some(Size(size))
+    fn from_size(size: usize) -> Option<DynSize> {
+        Some(DynSize(size))
     }
 }
 
-impl ConstDim for Size {
+impl ConstDim for DynSize {
     /// What dfdx's own building would make: nothing. Networks here have constructors.
     const SIZE: usize = 0;
 }
 
 /// One pass of a batch through a network: what layers need that behave otherwise in training.
-pub struct Pass {
+pub struct ForwardContext {
     training: bool,
     draws: ChaCha8Rng,
     /// By the address of a running statistic: what this batch had.
@@ -68,10 +68,10 @@ pub struct Pass {
     order: Order,
 }
 
-impl Pass {
+impl ForwardContext {
     /// Batch norm uses running statistics, dropout does nothing.
-    pub fn evaluation() -> Pass {
-        Pass {
+    pub fn evaluation() -> ForwardContext {
+        ForwardContext {
             training: false,
             draws: ChaCha8Rng::seed_from_u64(0),
             notes: HashMap::new(),
@@ -81,15 +81,15 @@ impl Pass {
     }
 
     /// Batch norm uses the batch's statistics, dropout draws from the stream `step` of `seed`.
-    pub fn training_step(seed: u64, step: u64) -> Pass {
+    pub fn training_step(seed: u64, step: u64) -> ForwardContext {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         draws.set_stream(step);
-        Pass { training: true, draws, ..Pass::evaluation() }
+        ForwardContext { training: true, draws, ..ForwardContext::evaluation() }
     }
 
     /// The same for a batch of which this process has a part.
-    pub(crate) fn of_part(self, part: Arc<dyn BatchPart>) -> Pass {
-        Pass { part: Some(part), ..self }
+    pub(crate) fn of_part(self, part: Arc<dyn BatchPart>) -> ForwardContext {
+        ForwardContext { part: Some(part), ..self }
     }
 
     /// From here on images lie in `order`.

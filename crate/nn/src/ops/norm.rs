@@ -6,7 +6,7 @@ use crate::ops::activation::{Activation, ROWS, total};
 use crate::ops::batch::BatchPart;
 use crate::ops::geometry::{LANES, Order};
 use crate::ops::simd::{load, store};
-use crate::ops::{Image, Pass, Size, address, elements, take_gradient};
+use crate::ops::{DynSize, ForwardContext, Image, address, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub const EPSILON: f32 = 1e-3;
 
 /// A running statistic after a batch that had `now`; `memory` is the share that is kept
-/// ([`rethink::run::config::Hyper::norm_memory`]).
+/// ([`rethink::run::config::TrainConfig::norm_memory`]).
 pub(crate) fn follow(memory: f32, running: f32, now: f32) -> f32 {
     memory * running + (1.0 - memory) * now
 }
@@ -27,11 +27,11 @@ pub(crate) fn follow(memory: f32, running: f32, now: f32) -> f32 {
 #[derive(Clone, Debug)]
 pub struct BatchNorm<E: Dtype, D: Storage<E>> {
     /// `C`; the paper's beta.
-    pub shift: Tensor<(Size,), E, D>,
+    pub shift: Tensor<(DynSize,), E, D>,
     /// `C`: running mean.
-    pub mean: Tensor<(Size,), E, D>,
+    pub mean: Tensor<(DynSize,), E, D>,
     /// `C`: running variance.
-    pub variance: Tensor<(Size,), E, D>,
+    pub variance: Tensor<(DynSize,), E, D>,
 }
 
 impl<E: Dtype, D: Device<E>> BatchNorm<E, D> {
@@ -39,9 +39,9 @@ impl<E: Dtype, D: Device<E>> BatchNorm<E, D> {
     ///
     /// Errors: dfdx's, when memory is short.
     pub fn shift_only(device: &D, channels: usize) -> std::result::Result<BatchNorm<E, D>, D::Err> {
-        let none = (Size(0),);
+        let none = (DynSize(0),);
         Ok(BatchNorm {
-            shift: device.try_zeros_like(&(Size(channels),))?,
+            shift: device.try_zeros_like(&(DynSize(channels),))?,
             mean: device.try_zeros_like(&none)?,
             variance: device.try_zeros_like(&none)?,
         })
@@ -51,7 +51,7 @@ impl<E: Dtype, D: Device<E>> BatchNorm<E, D> {
     ///
     /// Errors: dfdx's, when memory is short.
     pub fn new(device: &D, channels: usize) -> std::result::Result<BatchNorm<E, D>, D::Err> {
-        let shape = (Size(channels),);
+        let shape = (DynSize(channels),);
         Ok(BatchNorm {
             shift: device.try_zeros_like(&shape)?,
             mean: device.try_zeros_like(&shape)?,
@@ -104,7 +104,7 @@ impl Channels {
         scale: Option<&[f32]>,
         x: &[f32],
         activation: Activation,
-        pass: &mut Pass,
+        pass: &mut ForwardContext,
     ) -> Channels {
         let shift = elements(&layer.shift).unwrap_or_default();
         let order = pass.order();
@@ -357,10 +357,10 @@ fn statistics(x: &[f32], channels: usize, order: Order) -> (f32, Vec<f32>, Vec<f
 /// Errors: [`Error::Shape`] where the channels are not the layer's; [`Error::Tensor`] when memory is short.
 pub fn batch_norm<T: Tape<f32, Cpu>>(
     layer: &BatchNorm<f32, Cpu>,
-    scale: Option<&Tensor<(Size,), f32, Cpu>>,
+    scale: Option<&Tensor<(DynSize,), f32, Cpu>>,
     x: Image<T>,
     activation: Activation,
-    pass: &mut Pass,
+    pass: &mut ForwardContext,
 ) -> Result<Image<T>> {
     let operation = "batch normalisation";
     let shape = *x.shape();

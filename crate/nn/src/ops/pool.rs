@@ -106,7 +106,7 @@ impl WithSimd for Give<'_> {
 /// The mean of the pixels under each window, those beyond the edge not counted (as in TensorFlow).
 ///
 /// Errors: as for [`max_pool`].
-pub fn mean_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<T>> {
+pub fn avg_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<T>> {
     let operation = "mean pooling";
     let g = Geometry::new(operation, *x.shape(), window, x.shape().3)?;
     let c = g.channels;
@@ -151,7 +151,7 @@ pub fn mean_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image
 /// The mean of all pixels: `n x H x W x C` to `n x C`.
 ///
 /// Errors: [`Error::Tensor`] when memory is short.
-pub fn global_mean<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Rows<T>> {
+pub fn global_avg_pool<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Rows<T>> {
     let operation = "mean over the image";
     let (n, height, width, c) = *x.shape();
     let size = height * width * c;

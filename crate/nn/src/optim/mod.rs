@@ -267,7 +267,7 @@ struct Walk<'a> {
 }
 
 /// What the optimiser remembers of a tensor, and how it moves.
-struct Own<'a> {
+struct CustomModel<'a> {
     velocity: &'a mut [f32],
     /// None for SGD.
     squares: &'a mut [f32],
@@ -300,7 +300,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The place of the next tensor, one of `dimensions` with `length` numbers that are trained, and what belongs to it.
-    fn own(&mut self, length: usize, dimensions: usize) -> (usize, Own<'_>) {
+    fn own(&mut self, length: usize, dimensions: usize) -> (usize, CustomModel<'_>) {
         // TensorFlow's mean squares begin with ones.
         let at = self.next(length, 1.0);
         let mut step = self.step;
@@ -308,7 +308,7 @@ impl<'a> Walk<'a> {
             step.weight_decay = 0.0;
         }
         let squares = self.squares.get_mut(at).map(Vec::as_mut_slice).unwrap_or_default();
-        (at, Own { velocity: &mut self.velocity[at], squares, step, optimizer: self.optimizer })
+        (at, CustomModel { velocity: &mut self.velocity[at], squares, step, optimizer: self.optimizer })
     }
 }
 
@@ -322,10 +322,10 @@ struct Piece<'a> {
     optimizer: Optimizer,
 }
 
-impl<'a> Own<'a> {
+impl<'a> CustomModel<'a> {
     /// `weights` and what belongs to them in pieces of `size`.
     fn pieces(self, weights: &'a mut [f32], size: usize) -> Vec<Piece<'a>> {
-        let Own { velocity, squares, step, optimizer } = self;
+        let CustomModel { velocity, squares, step, optimizer } = self;
         let mut squares = squares.chunks_mut(size);
         let both = weights.chunks_mut(size).zip(velocity.chunks_mut(size));
         let piece = |(weights, velocity)| {

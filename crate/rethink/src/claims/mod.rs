@@ -107,7 +107,7 @@ enum Checker {
 /// What the results say of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Judgement {
     /// Every measured part of it holds.
     Holds,
     /// Some part of it does not.
@@ -116,13 +116,13 @@ pub enum Verdict {
     NotYetMeasured,
 }
 
-impl Verdict {
+impl Judgement {
     /// For people.
     pub fn title(self) -> &'static str {
         match self {
-            Verdict::Holds => "holds",
-            Verdict::Fails => "fails",
-            Verdict::NotYetMeasured => "not yet measured",
+            Judgement::Holds => "holds",
+            Judgement::Fails => "fails",
+            Judgement::NotYetMeasured => "not yet measured",
         }
     }
 }
@@ -139,7 +139,7 @@ pub struct Check {
     /// What has to be measured for it to hold.
     pub criterion: &'static str,
     /// What the results say.
-    pub verdict: Verdict,
+    pub verdict: Judgement,
     /// The measured numbers, a part a model or comparison.
     pub measured: Vec<String>,
     /// What it would take to judge what is not judged.
@@ -200,7 +200,7 @@ fn groups<'a>(runs: &'a [Run], measured: &[Measured]) -> BTreeMap<Key, (Scale, G
 }
 
 /// Each claim on each data set, number of images and scale for which `runs` or `measured` hold something; once, as
-/// [`Verdict::NotYetMeasured`], where they hold nothing.
+/// [`Judgement::NotYetMeasured`], where they hold nothing.
 pub fn check_all(runs: &[Run], measured: &[Measured]) -> Vec<Check> {
     let groups = groups(runs, measured);
     let mut checks = Vec::new();
@@ -242,9 +242,9 @@ pub fn check_named(runs: &[Run], measured: &[Measured], only: &[&str]) -> Result
 fn together(claim: &Claim, parts: &[Part]) -> Check {
     let any = |outcome| parts.iter().any(|part| part.outcome == outcome);
     let verdict = match (any(Outcome::Fails), any(Outcome::Missing), any(Outcome::Holds)) {
-        (true, ..) => Verdict::Fails,
-        (false, false, true) => Verdict::Holds,
-        _ => Verdict::NotYetMeasured,
+        (true, ..) => Judgement::Fails,
+        (false, false, true) => Judgement::Holds,
+        _ => Judgement::NotYetMeasured,
     };
     let (mut measured, mut lacking) = (Vec::new(), Vec::new());
     for part in parts {

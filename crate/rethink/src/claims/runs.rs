@@ -10,7 +10,7 @@ use crate::paper::{self, fig1a, fig2b, mean, table2, table4};
 use crate::run::appendix_a;
 use crate::run::appendix_a::CIFAR_TRAIN;
 use crate::run::config::{RunConfig, Scale};
-use crate::run::row::Ending;
+use crate::run::row::StopReason;
 use crate::store::{FITTED, Run};
 use rethink_nn::models::ModelKind;
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ fn standing(run: &Run) -> Option<Standing> {
     (theirs.random_crop, theirs.augment) = (ours.random_crop, ours.augment);
     theirs.without_dropout = ours.without_dropout;
     let epochs = [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
-    let lasted = epochs.contains(&ours.epochs) || run.record.ending == Ending::Fitted;
+    let lasted = epochs.contains(&ours.epochs) || run.record.ending == StopReason::Fitted;
     let slow = ours.decay == table4::SLOW_DECAY
         && config.corruption == Corruption::RandomLabels
         && ours.epochs == table4::long_epochs(scale, config.model);
@@ -314,7 +314,7 @@ pub(super) fn train(runs: &[&Run]) -> Option<f64> {
 
 fn trained(run: &Run) -> Option<f64> {
     match run.record.ending {
-        Ending::Diverged => Some(0.0),
+        StopReason::Diverged => Some(0.0),
         _ => run.record.train_accuracy,
     }
 }

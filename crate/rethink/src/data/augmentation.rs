@@ -2,7 +2,7 @@
 //! contrast"; the published table 4: flips and rotations up to 25 degrees), on the fly: an image changes from
 //! epoch to epoch, its label stays.
 //!
-//! What a change does to an image is [`rethink_nn::image::Change`]. Random crops are [`crate::run::config::Hyper::random_crop`].
+//! What a change does to an image is [`rethink_nn::image::Change`]. Random crops are [`crate::run::config::TrainConfig::random_crop`].
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

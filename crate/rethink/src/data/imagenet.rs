@@ -130,7 +130,7 @@ impl LeftOut {
 
 /// A photograph's place in its data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PhotographId {
     /// Number so much of the training photographs.
     Train(usize),
     /// Number so much of the test photographs.
@@ -162,17 +162,17 @@ impl Photographs {
         }
     }
 
-    fn index(&self, place: Place) -> usize {
+    fn index(&self, place: PhotographId) -> usize {
         match place {
-            Place::Train(i) => i,
-            Place::Test(i) => self.train.len() + i,
+            PhotographId::Train(i) => i,
+            PhotographId::Test(i) => self.train.len() + i,
         }
     }
 
-    fn file(&self, place: Place) -> Option<(&PhotographFile, &AtomicU8)> {
+    fn file(&self, place: PhotographId) -> Option<(&PhotographFile, &AtomicU8)> {
         let file = match place {
-            Place::Train(i) => self.train.get(i),
-            Place::Test(i) => self.test.get(i),
+            PhotographId::Train(i) => self.train.get(i),
+            PhotographId::Test(i) => self.test.get(i),
         };
         file.zip(self.known.get(self.index(place)))
     }
@@ -182,7 +182,7 @@ impl Photographs {
     ///
     /// Errors: [`Error::Io`] for a file that cannot be read, [`Error::Format`] for one that has changed since the data set
     /// was opened; both name it.
-    pub fn with<R>(&self, place: Place, look: impl FnOnce(&Photograph) -> R) -> Result<Option<R>> {
+    pub fn with<R>(&self, place: PhotographId, look: impl FnOnce(&Photograph) -> R) -> Result<Option<R>> {
         if let Some(kept) = self.kept.get(self.index(place)) {
             return Ok(Some(look(kept)));
         }
@@ -212,25 +212,25 @@ impl Photographs {
     /// ([`Photographs::is_left_out`]) afterwards.
     ///
     /// Errors: those of [`Photographs::with`], of the first place that has one.
-    pub fn check(&self, places: &[Place]) -> Result<()> {
-        let unknown = |place: &&Place| {
+    pub fn check(&self, places: &[PhotographId]) -> Result<()> {
+        let unknown = |place: &&PhotographId| {
             self.file(**place).is_some_and(|(_, known)| known.load(Ordering::Relaxed) == UNKNOWN)
         };
         if !self.kept.is_empty() {
             return Ok(());
         }
-        let unknown: Vec<&Place> = places.iter().filter(unknown).collect();
-        let failed = |place: &&Place| self.with(**place, |_| ()).err();
+        let unknown: Vec<&PhotographId> = places.iter().filter(unknown).collect();
+        let failed = |place: &&PhotographId| self.with(**place, |_| ()).err();
         unknown.par_iter().find_map_first(failed).map_or(Ok(()), Err)
     }
 
     /// Whether a file is known to be no photograph.
-    pub fn is_left_out(&self, place: Place) -> bool {
+    pub fn is_left_out(&self, place: PhotographId) -> bool {
         self.file(place).is_some_and(|(_, known)| known.load(Ordering::Relaxed) == LEFT_OUT)
     }
 
     /// What another process has found out about a file.
-    pub(crate) fn learn(&self, place: Place, left_out: bool) {
+    pub(crate) fn learn(&self, place: PhotographId, left_out: bool) {
         let Some((file, known)) = self.file(place).filter(|_| self.kept.is_empty()) else { return };
         known.store(if left_out { LEFT_OUT } else { GOOD }, Ordering::Relaxed);
         if left_out && !self.skipped().iter().any(|(path, _)| *path == file.path) {
@@ -240,11 +240,12 @@ impl Photographs {
 
     /// How many files are no photographs: of those that are in neither split, and of the first `train` and `test`.
     pub fn left_out(&self, train: usize, test: usize) -> LeftOut {
-        let count =
-            |of: usize, place: fn(usize) -> Place| (0..of).filter(|&i| self.is_left_out(place(i))).count();
+        let count = |of: usize, place: fn(usize) -> PhotographId| {
+            (0..of).filter(|&i| self.is_left_out(place(i))).count()
+        };
         LeftOut {
-            train: self.at_start.train + count(train, Place::Train),
-            test: self.at_start.test + count(test, Place::Test),
+            train: self.at_start.train + count(train, PhotographId::Train),
+            test: self.at_start.test + count(test, PhotographId::Test),
         }
     }
 
@@ -276,7 +277,9 @@ impl Photographs {
     ///
     /// Errors: as there.
     pub fn decode_all(&self) -> Result<()> {
-        let places = (0..self.train.len()).map(Place::Train).chain((0..self.test.len()).map(Place::Test));
+        let places = (0..self.train.len())
+            .map(PhotographId::Train)
+            .chain((0..self.test.len()).map(PhotographId::Test));
         self.check(&places.collect::<Vec<_>>())
     }
 }

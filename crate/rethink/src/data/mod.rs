@@ -190,7 +190,7 @@ impl Dataset {
                 continue;
             }
             let mut small = vec![0.0; 3 * SIDE * SIDE];
-            let resized = photographs.with(imagenet::Place::Train(index), |photograph| {
+            let resized = photographs.with(imagenet::PhotographId::Train(index), |photograph| {
                 let area = Area::central(photograph.height, photograph.width);
                 photograph.resized(area, SIDE, &mut small);
             });
@@ -429,7 +429,7 @@ pub struct Places {
 
 /// A place of [`Places`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Folder {
     /// `RETHINK_DATA`.
     Named,
     /// The user's cache.
@@ -444,7 +444,7 @@ impl Places {
     }
 
     /// The folder of a known data set, and which place it is in.
-    pub fn find(&self, known: &Known) -> Option<(Place, PathBuf)> {
+    pub fn find(&self, known: &Known) -> Option<(Folder, PathBuf)> {
         let inside = |folder: &Path| {
             let sub = folder.join(known.folder);
             (Format::of(&sub) == Some(known.format)).then_some(sub)
@@ -457,43 +457,50 @@ impl Places {
         };
         let named = self.named.as_deref().and_then(|f| inside(f).or_else(|| itself(f)));
         let cached = || self.cache.as_deref().and_then(inside);
-        named.map(|p| (Place::Named, p)).or_else(|| cached().map(|p| (Place::Cache, p)))
+        named.map(|p| (Folder::Named, p)).or_else(|| cached().map(|p| (Folder::Cache, p)))
     }
 
     /// Picks a data set by the rules of [`choose`] without reading it.
-    pub fn pick(&self, name: Option<&str>) -> Result<Choice> {
+    pub fn pick(&self, name: Option<&str>) -> Result<DatasetChoice> {
         match name {
             Some(name) => self.pick_named(name),
             None => self.pick_default(),
         }
     }
 
-    fn pick_named(&self, name: &str) -> Result<Choice> {
+    fn pick_named(&self, name: &str) -> Result<DatasetChoice> {
         if name == SHAPES10 {
             let why = "shapes10, the embedded data set, as named".to_string();
-            return Ok(Choice { source: Source::Shapes10, why });
+            return Ok(DatasetChoice { source: Source::Shapes10, why });
         }
         if let Some(known) = KNOWN.iter().find(|k| k.name == name) {
             return match self.find(known) {
-                Some((place, folder)) => Ok(Choice::folder(known.name, known.format, folder, place.title())),
+                Some((place, folder)) => {
+                    Ok(DatasetChoice::folder(known.name, known.format, folder, place.title()))
+                }
                 None => Err(self.missing(known)),
             };
         }
         if let Some(folder) = name.strip_prefix("imagenet:").map(Path::new) {
             if Format::of(folder) == Some(Format::Photographs) {
-                return Ok(Choice::folder(IMAGENET.name, IMAGENET.format, folder.to_path_buf(), "as named"));
+                return Ok(DatasetChoice::folder(
+                    IMAGENET.name,
+                    IMAGENET.format,
+                    folder.to_path_buf(),
+                    "as named",
+                ));
             }
             let problem = "no train with folders named by WordNet ids (n01440764), and val";
             return Err(Error::format("open the data set", folder, problem));
         }
         let folder = Path::new(name);
         if let Some(format) = Format::of(folder) {
-            return Ok(Choice::folder(format.title(), format, folder.to_path_buf(), "as named"));
+            return Ok(DatasetChoice::folder(format.title(), format, folder.to_path_buf(), "as named"));
         }
         if folder.is_dir() {
             let inside = Places { named: Some(folder.to_path_buf()), cache: None };
             if let Some((known, folder)) = KNOWN.iter().find_map(|k| inside.find(k).map(|(_, f)| (k, f))) {
-                return Ok(Choice::folder(known.name, known.format, folder, "as named"));
+                return Ok(DatasetChoice::folder(known.name, known.format, folder, "as named"));
             }
             let problem = "no data_batch_1.bin (CIFAR-10 binary), no train-images-idx3-ubyte (MNIST idx), no train and \
                            val with folders named by WordNet ids (ILSVRC)";
@@ -504,12 +511,12 @@ impl Places {
         Err(Error::argument("open the data set", problem))
     }
 
-    fn pick_default(&self) -> Result<Choice> {
+    fn pick_default(&self) -> Result<DatasetChoice> {
         if let Some(named) = &self.named {
             let only = Places { named: self.named.clone(), cache: None };
             return match KNOWN.iter().find_map(|k| only.find(k).map(|(_, f)| (k, f))) {
                 Some((known, folder)) => {
-                    Ok(Choice::folder(known.name, known.format, folder, Place::Named.title()))
+                    Ok(DatasetChoice::folder(known.name, known.format, folder, Folder::Named.title()))
                 }
                 None => Err(Error::Missing {
                     what: format!("no data set in RETHINK_DATA={}", named.display()),
@@ -522,11 +529,11 @@ impl Places {
             };
         }
         if let Some((known, (place, folder))) = KNOWN.iter().find_map(|k| self.find(k).map(|f| (k, f))) {
-            return Ok(Choice::folder(known.name, known.format, folder, place.title()));
+            return Ok(DatasetChoice::folder(known.name, known.format, folder, place.title()));
         }
         let why = "shapes10, the embedded data set, since none is named, RETHINK_DATA is not set and nothing \
                    has been fetched (`rethink data fetch cifar10`)";
-        Ok(Choice { source: Source::Shapes10, why: why.to_string() })
+        Ok(DatasetChoice { source: Source::Shapes10, why: why.to_string() })
     }
 
     fn missing(&self, known: &Known) -> Error {
@@ -549,11 +556,11 @@ impl Places {
     }
 }
 
-impl Place {
+impl Folder {
     fn title(self) -> &'static str {
         match self {
-            Place::Named => "from RETHINK_DATA",
-            Place::Cache => "from the cache that `rethink data fetch` fills",
+            Folder::Named => "from RETHINK_DATA",
+            Folder::Cache => "from the cache that `rethink data fetch` fills",
         }
     }
 }
@@ -569,17 +576,17 @@ pub enum Source {
 
 /// A data set picked, not yet read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct DatasetChoice {
     /// Where it comes from.
     pub source: Source,
     /// For people: which data set, from where, and why.
     pub why: String,
 }
 
-impl Choice {
-    fn folder(name: &str, format: Format, folder: PathBuf, why: &str) -> Choice {
+impl DatasetChoice {
+    fn folder(name: &str, format: Format, folder: PathBuf, why: &str) -> DatasetChoice {
         let why = format!("{name}, {why}: {}", folder.display());
-        Choice { source: Source::Folder(format, folder), why }
+        DatasetChoice { source: Source::Folder(format, folder), why }
     }
 
     /// A name by which it is found again, from another folder and by another process: that of a known data set where

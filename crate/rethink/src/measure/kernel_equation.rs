@@ -3,19 +3,19 @@
 
 use crate::data::DataId;
 use crate::data::Dataset;
-use crate::measure::unfinished::Unfinished;
+use crate::measure::partial::PartialMeasurement;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rayon::prelude::*;
 use rethink_nn::device::Device;
-use rethink_nn::kernels::choice::{self, Chosen, Free};
-use rethink_nn::kernels::dense::{Dense, Products};
-use rethink_nn::kernels::gabor::Gabor;
-use rethink_nn::kernels::gaussian::{Gaussian, to_kernel_tile};
-use rethink_nn::kernels::on_features::{OnFeatures, mean_squared_distance, squares};
-use rethink_nn::kernels::random_conv::{FILTERS_AT_ONCE, Filters, RandomConv, batches};
-use rethink_nn::kernels::solve::{Kernel, Solution, solve};
-use rethink_nn::kernels::triangle::{self, TILE, Triangle, check_memory, free_memory};
+use rethink_nn::kernel_methods::choice::{self, Chosen, Free};
+use rethink_nn::kernel_methods::dense::{Dense, Products};
+use rethink_nn::kernel_methods::gabor::Gabor;
+use rethink_nn::kernel_methods::gaussian::{Gaussian, to_kernel_tile};
+use rethink_nn::kernel_methods::on_features::{OnFeatures, mean_squared_distance, squares};
+use rethink_nn::kernel_methods::random_conv::{FILTERS_AT_ONCE, Filters, RandomConv, batches};
+use rethink_nn::kernel_methods::solve::{Kernel, Solution, solve};
+use rethink_nn::kernel_methods::triangle::{self, TILE, Triangle, check_memory, free_memory};
 use rethink_nn::ops::gemm::{Matrix, Packed};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -219,7 +219,7 @@ pub fn measure(
     data: &Dataset,
     id: &DataId,
     seed: u64,
-    unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<DataFrame> {
     let dense = if what.on_device(data.shape, id.train) { Device::current()?.dense()? } else { None };
@@ -236,7 +236,7 @@ pub fn measure_on(
     data: &Dataset,
     id: &DataId,
     seed: u64,
-    unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<DataFrame> {
     if !what.plain && !what.ridge {
@@ -341,7 +341,7 @@ fn gaussian_on_features(
     what: &KernelEquation,
     conv: RandomConv,
     seed: u64,
-    unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Row>> {
     let Problem { data, id, targets, classes, .. } = problem;
@@ -475,7 +475,7 @@ fn linear(
     what: &KernelEquation,
     conv: RandomConv,
     seed: u64,
-    unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Row>> {
     let Problem { dense, data, id, .. } = problem;
@@ -610,12 +610,12 @@ impl Products for Dual {
 
 /// The inner products of the features and the constant one, and the seconds that they took, earlier attempts included.
 ///
-/// Errors: those of [`Unfinished::read_parts`] and [`Unfinished::keep_parts`].
+/// Errors: those of [`PartialMeasurement::read_parts`] and [`PartialMeasurement::keep_parts`].
 pub fn dual(
     data: &Dataset,
     id: &DataId,
     filters: &Filters,
-    unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<(Dual, f64)> {
     let (mut dual, seconds) = products(data, id, filters, false, unfinished, say)?;
@@ -625,13 +625,13 @@ pub fn dual(
 
 /// The inner products of the features alone.
 ///
-/// Errors: those of [`Unfinished::read_parts`] and [`Unfinished::keep_parts`].
+/// Errors: those of [`PartialMeasurement::read_parts`] and [`PartialMeasurement::keep_parts`].
 fn products(
     data: &Dataset,
     id: &DataId,
     filters: &Filters,
     standardised: bool,
-    mut unfinished: Option<&mut Unfinished>,
+    mut unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<(Dual, f64)> {
     let (n, m) = (id.train, id.test);

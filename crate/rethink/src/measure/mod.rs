@@ -6,15 +6,15 @@ pub mod corollary1;
 pub mod expressivity;
 pub mod kernel_equation;
 pub mod min_norm;
+pub mod partial;
 pub mod rademacher;
 pub mod stability;
 pub mod theorem1;
-pub mod unfinished;
 
 use crate::data::DataId;
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
-use crate::measure::unfinished::Unfinished;
+use crate::measure::partial::PartialMeasurement;
 use crate::run::config::Scale;
 use crate::run::provenance::Provenance;
 use crate::{Error, Result};
@@ -140,7 +140,7 @@ impl Measurement {
     pub fn measure(
         &self,
         data: &Dataset,
-        unfinished: Option<&mut Unfinished>,
+        unfinished: Option<&mut PartialMeasurement>,
         say: &mut dyn FnMut(&str),
     ) -> Result<DataFrame> {
         let operation = "measurement";

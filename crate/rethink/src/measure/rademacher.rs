@@ -4,7 +4,7 @@ use crate::data::DataId;
 use crate::data::corruption::Corruption;
 use crate::data::{Dataset, Split};
 use crate::measure::complexity::{Class, columns};
-use crate::measure::unfinished::{Unfinished, each};
+use crate::measure::partial::{PartialMeasurement, each};
 use crate::run::config::Seeds;
 use crate::run::train::{Progress, train};
 use crate::{Error, Result};
@@ -36,7 +36,7 @@ pub(crate) fn measure(
     epochs: usize,
     draws: u64,
     seed: u64,
-    unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<DataFrame> {
     let n = id.train;

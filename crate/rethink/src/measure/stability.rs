@@ -4,7 +4,7 @@ use crate::data::DataId;
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::measure::complexity::{Class, columns};
-use crate::measure::unfinished::{Unfinished, each};
+use crate::measure::partial::{PartialMeasurement, each};
 use crate::run::config::{RunConfig, Seeds};
 use crate::run::train::{Progress, train};
 use crate::{Error, Result};
@@ -50,7 +50,7 @@ pub(crate) fn measure(
     epochs: &[usize],
     replaced: usize,
     seed: u64,
-    unfinished: Option<&mut Unfinished>,
+    unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<DataFrame> {
     let (n, m) = (id.train, id.test);

@@ -5,13 +5,13 @@
 use crate::measure::{Measured, Measurement, Quantity, stack};
 use crate::paper::Setting;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink_nn::text::thousands;
 use rethink_plot::columns::{all_numbers, need};
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe.
@@ -19,7 +19,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "corollary1",
     title: "Corollary 1: depth for width",
     notebook: "07-expressivity.ipynb",
-    source: Source::Measurements { plan, make, verdict },
+    source: Parts::Measurements { plan, make, verdict },
 };
 
 /// Images and depths.
@@ -69,7 +69,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let series = [("weights", &weights, true), ("width", &width, true), ("n / depth", &share, false)];
     let (mut marks, mut points) = (Vec::new(), Vec::new());
     for (index, (_, values, marked)) in series.iter().enumerate() {
-        let look = Look::new(index);
+        let look = SeriesStyle::new(index);
         let line: Vec<(f64, f64)> = depth.iter().copied().zip(values.iter().copied()).collect();
         if *marked {
             points.extend(line.iter().map(|&at| Mark::Point { at, look, hollow: false, shift: 0.0 }));
@@ -95,7 +95,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             .iter()
             .zip(keys)
             .enumerate()
-            .map(|(i, (s, k))| (s.0.into(), Look::new(i), k))
+            .map(|(i, (s, k))| (s.0.into(), SeriesStyle::new(i), k))
             .collect(),
         marks,
         notes,

@@ -5,7 +5,7 @@
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict, curves, extended, mean, norm_note};
+use crate::paper::{Parts, Product, Recipe, Verdict, curves, extended, mean, norm_note};
 use crate::run::appendix_a::{Size, setting, size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
 use rethink_plot::{Drawing, Note};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig1a",
     title: "Figure 1a: learning curves",
     notebook: "01-fitting-random-labels.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 /// A loss that counts as fitted, for comparing the settings: reproductions give steps to 0.1.
@@ -175,7 +175,7 @@ pub fn draw_up_to(frame: &DataFrame, note: &Note, end: Option<f64>) -> Result<Dr
     let unit = if last >= 2000.0 { 1000.0 } else { 1.0 };
     for name in &names {
         let place = SETTINGS.iter().position(|s| s == name);
-        let look = Look::new(place.unwrap_or_else(|| extra.next().unwrap_or_default()));
+        let look = SeriesStyle::new(place.unwrap_or_else(|| extra.next().unwrap_or_default()));
         legend.push((name.clone(), look, Key::Line));
         let runs: Vec<&Losses> = runs.iter().filter(|(key, _)| key.0 == *name).map(|(_, run)| run).collect();
         let (whole, lost): (Vec<&Losses>, Vec<&Losses>) =
@@ -231,7 +231,7 @@ fn alive(run: &Losses) -> impl Iterator<Item = (f64, f64)> + '_ {
 }
 
 /// The mean of `runs` with its band over the steps they share, and what single runs have beyond.
-fn drawn_curve(runs: &[&Losses], unit: f64, look: Look, marks: &mut Vec<Mark>) {
+fn drawn_curve(runs: &[&Losses], unit: f64, look: SeriesStyle, marks: &mut Vec<Mark>) {
     let Some(first) = runs.first() else { return };
     let shared: Vec<u64> =
         first.keys().copied().filter(|step| runs.iter().all(|run| run.contains_key(step))).collect();

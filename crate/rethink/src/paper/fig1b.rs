@@ -7,9 +7,7 @@
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{
-    Product, Recipe, Source, Verdict, batch_note, extended, mean, narrow, norm_note, repeats,
-};
+use crate::paper::{Parts, Product, Recipe, Verdict, batch_note, extended, mean, narrow, norm_note, repeats};
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
@@ -18,7 +16,7 @@ use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
 use rethink_plot::frames::find;
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe.
@@ -26,7 +24,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig1b",
     title: "Figure 1b: time to fit",
     notebook: "02-partially-corrupted-labels.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 /// The figure's models, in its order.
@@ -154,7 +152,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let mut unfit = Vec::new();
     let mut several = false;
     for (index, name) in names.iter().enumerate() {
-        let look = Look::new(index);
+        let look = SeriesStyle::new(index);
         let mut line = Vec::new();
         let mut lost = Vec::new();
         let mut unscaled = 0;
@@ -230,7 +228,11 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let plot = Plot {
         x: Axis::linear("label corruption", 0.0, 1.0, 7)?.padded(0.05, 0.05),
         y,
-        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        legend: names
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
+            .collect(),
         marks,
         notes,
         description: caption,

@@ -4,14 +4,14 @@
 
 use crate::paper::fig1b::{check_p, drawn_levels, unfitted};
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict, batch_note, extended, fig1b, mean, norm_note};
+use crate::paper::{Parts, Product, Recipe, Verdict, batch_note, extended, fig1b, mean, norm_note};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
 use rethink_plot::frames::find;
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe; its frame is [`fig1b::frame`].
@@ -19,7 +19,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig1c",
     title: "Figure 1c: test error",
     notebook: "02-partially-corrupted-labels.ipynb",
-    source: Source::Runs { runs: fig1b::runs, make, verdict },
+    source: Parts::Runs { runs: fig1b::runs, make, verdict },
 };
 
 const DRAW: &str = "draw figure 1c";
@@ -77,7 +77,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let mut points = Vec::new();
     let mut several = false;
     for (index, name) in names.iter().enumerate() {
-        let look = Look::new(index);
+        let look = SeriesStyle::new(index);
         let mut line = Vec::new();
         let mut lost = Vec::new();
         for at in drawn_levels(&models, &p, name) {
@@ -125,7 +125,11 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let plot = Plot {
         x: Axis::linear("label corruption", 0.0, 1.0, 7)?.padded(0.05, 0.05),
         y: Axis::linear("test error", 0.0, 1.0, 7)?,
-        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        legend: names
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
+            .collect(),
         marks,
         notes,
         description: caption,

@@ -7,7 +7,7 @@
 use crate::Result;
 use crate::data::Dataset;
 use crate::paper::reported::{self, TABLE_2, Table2Row};
-use crate::paper::{Product, Recipe, Source, Verdict, curves, decay_note, extended, fig2b, mean, table2};
+use crate::paper::{Parts, Product, Recipe, Verdict, curves, decay_note, extended, fig2b, mean, table2};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use polars::prelude::DataFrame;
@@ -18,7 +18,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig2a",
     title: "Figure 2a: explicit regularisers and early stopping",
     notebook: "10-imagenet.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 /// Three of table 2's runs on true labels: all regularisers, weight decay alone, none.

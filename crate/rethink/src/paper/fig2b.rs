@@ -7,7 +7,7 @@
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict, curves, extended, fig1a, mean, norm_note, rate_note};
+use crate::paper::{Parts, Product, Recipe, Verdict, curves, extended, fig1a, mean, norm_note, rate_note};
 use crate::run::appendix_a::{Size, size};
 use crate::run::config::{RunConfig, Scale};
 use crate::store::Run;
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
 use rethink_plot::{Drawing, Note};
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig2b",
     title: "Figure 2b: batch normalisation and early stopping",
     notebook: "06-batch-normalization.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 /// The figure's models.
@@ -117,7 +117,7 @@ pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) ->
     let mut several = false;
     let mut drawn = false;
     for (index, name) in names.iter().enumerate() {
-        let (tests, trains) = (Look::new(index), Look::partner(index));
+        let (tests, trains) = (SeriesStyle::new(index), SeriesStyle::partner(index));
         legend.push((format!("test, {name}"), tests, Key::Line));
         legend.push((format!("train, {name}"), trains, Key::Line));
         let of: Vec<&Drawn> = runs.iter().filter(|(key, _)| key.0 == *name).map(|(_, run)| run).collect();

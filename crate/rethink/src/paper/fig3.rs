@@ -2,7 +2,7 @@
 
 use crate::data::Dataset;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::{RunConfig, Scale};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ use rethink_nn::models::plan::{self, Layer, Size3};
 use rethink_nn::ops::conv::Window;
 use rethink_nn::text::thousands;
 use rethink_plot::export::printable;
-use rethink_plot::theme::{Area, GREY, INK, Look, MARGIN, Style, finish, stroke, units};
+use rethink_plot::theme::{Canvas, GREY, INK, MARGIN, SeriesStyle, Style, finish, stroke, units};
 use rethink_plot::{Art, Drawing, Note, Sketch};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "fig3",
     title: "Figure 3: the small Inception",
     notebook: "06-batch-normalization.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 fn runs(_: &Dataset, _: Scale) -> Vec<RunConfig> {
@@ -101,7 +101,7 @@ pub fn draw(layers: &[Layer], input: Size3, note: &Note) -> Result<Drawing> {
         provenance: note.provenance.clone(),
         frame: frame(layers, input)?,
         style,
-        art: Art::Own(Arc::new(Plan { layers: layers.to_vec(), input })),
+        art: Art::Custom(Arc::new(Plan { layers: layers.to_vec(), input })),
     })
 }
 
@@ -188,8 +188,8 @@ fn block(layer: &Layer, from: Size3) -> String {
         Layer::Conv { window: w, outputs, .. } => format!("Conv {} ({outputs})", window(w)),
         Layer::Linear { outputs, .. } => format!("Fully connected ({outputs})"),
         Layer::MaxPool(w) => format!("Max pool {}", window(w)),
-        Layer::MeanPool(w) => format!("Mean pool {}", window(w)),
-        Layer::GlobalMean => format!("Mean pool {}x{}", from[0], from[1]),
+        Layer::AvgPool(w) => format!("Mean pool {}", window(w)),
+        Layer::GlobalAvgPool => format!("Mean pool {}x{}", from[0], from[1]),
         Layer::LocalResponseNorm => "Local response norm".into(),
         Layer::Dropout(kept) => format!("Dropout (keeps {kept})"),
         Layer::Branches(branches) => {
@@ -207,7 +207,7 @@ fn block(layer: &Layer, from: Size3) -> String {
 /// The paper's two modules with branches: one makes the image smaller.
 fn kind(branches: &[Vec<Layer>]) -> &'static str {
     let strides = |layer: &Layer| match layer {
-        Layer::Conv { window, .. } | Layer::MaxPool(window) | Layer::MeanPool(window) => {
+        Layer::Conv { window, .. } | Layer::MaxPool(window) | Layer::AvgPool(window) => {
             window.stride != (1, 1)
         }
         _ => false,
@@ -219,7 +219,7 @@ fn kind(branches: &[Vec<Layer>]) -> &'static str {
 struct Module {
     title: &'static str,
     branches: Vec<Vec<String>>,
-    look: Look,
+    look: SeriesStyle,
 }
 
 impl Module {
@@ -238,11 +238,11 @@ impl Module {
 }
 
 /// What a layer looks like in the network: the convolution, the two modules, all else.
-fn look(layer: &Layer) -> Option<Look> {
+fn look(layer: &Layer) -> Option<SeriesStyle> {
     match layer {
-        Layer::Conv { .. } => Some(Look::new(0)),
-        Layer::Branches(branches) if kind(branches) == "Inception" => Some(Look::new(2)),
-        Layer::Branches(_) => Some(Look::new(1)),
+        Layer::Conv { .. } => Some(SeriesStyle::new(0)),
+        Layer::Branches(branches) if kind(branches) == "Inception" => Some(SeriesStyle::new(2)),
+        Layer::Branches(_) => Some(SeriesStyle::new(1)),
         _ => None,
     }
 }
@@ -279,7 +279,7 @@ fn modules(layers: &[Layer]) -> Vec<Module> {
 }
 
 struct Pen<'a, 'b> {
-    root: &'a Area<'b>,
+    root: &'a Canvas<'b>,
     style: &'a Style,
 }
 
@@ -315,7 +315,7 @@ impl Pen<'_, '_> {
         text: &str,
         (x, y): (f64, f64),
         width: f64,
-        look: Option<Look>,
+        look: Option<SeriesStyle>,
     ) -> rethink_plot::Result<()> {
         let corners = [(units(x), units(y)), (units(x + width), units(y + BOX))];
         let (inside, edge) = match look {
@@ -354,7 +354,7 @@ impl Pen<'_, '_> {
             for (row, text) in branch.iter().enumerate() {
                 // Parts of a convolution are plain, convolutions among the branches have their own colour.
                 let look = if module.joined() {
-                    text.starts_with("Conv").then(|| Look::new(0))
+                    text.starts_with("Conv").then(|| SeriesStyle::new(0))
                 } else {
                     Some(module.look)
                 };

@@ -7,13 +7,13 @@
 use crate::measure::{Measured, Measurement, Quantity};
 use crate::paper::Setting;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_plot::columns::{all_numbers, need, numbers, texts};
 use rethink_plot::frames::column;
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe.
@@ -21,7 +21,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "min-norm",
     title: "Section 5: SGD and the minimum norm",
     notebook: "09-minimum-norm.ipynb",
-    source: Source::Measurements { plan, make, verdict },
+    source: Parts::Measurements { plan, make, verdict },
 };
 
 fn plan(setting: &Setting) -> Vec<Measurement> {
@@ -93,7 +93,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             (low, high, last) = (low.min(value), high.max(value), last.max(at));
             points.push((at, value));
         }
-        marks.push(Mark::Line { points, look: Look::new(index), fine: false });
+        marks.push(Mark::Line { points, look: SeriesStyle::new(index), fine: false });
     }
     if last == 0.0 {
         return Err(Error::argument(DRAW, "the frame holds no epoch above 0"));
@@ -106,7 +106,11 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let plot = Plot {
         x: Axis::log("epochs", 1.0, last.max(2.0))?.padded(0.02, 0.02),
         y: Axis::log("relative distance", low / 2.0, high * 3.0)?,
-        legend: series.iter().enumerate().map(|(i, s)| (s.0.into(), Look::new(i), Key::Line)).collect(),
+        legend: series
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (s.0.into(), SeriesStyle::new(i), Key::Line))
+            .collect(),
         marks,
         notes,
         description: caption,

@@ -45,7 +45,7 @@ pub struct Recipe {
     /// The notebook that tells its story, under `notebooks/`.
     pub notebook: &'static str,
     /// What it is made of.
-    pub source: Source,
+    pub source: Parts,
 }
 
 /// On what a recipe is run, and how much of it.
@@ -70,7 +70,7 @@ impl<'a> Setting<'a> {
 /// ours.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the fields are said above")]
-pub enum Source {
+pub enum Parts {
     /// Training runs.
     Runs {
         runs: fn(&Dataset, Scale) -> Vec<RunConfig>,
@@ -89,16 +89,16 @@ impl Recipe {
     /// The training runs it is made of; none for a recipe of measurements.
     pub fn runs(&self, data: &Dataset, scale: Scale) -> Vec<RunConfig> {
         match self.source {
-            Source::Runs { runs, .. } => runs(data, scale),
-            Source::Measurements { .. } => Vec::new(),
+            Parts::Runs { runs, .. } => runs(data, scale),
+            Parts::Measurements { .. } => Vec::new(),
         }
     }
 
     /// The measurements it is made of; none for a recipe of training runs.
     pub fn measurements(&self, setting: &Setting) -> Vec<Measurement> {
         match self.source {
-            Source::Runs { .. } => Vec::new(),
-            Source::Measurements { plan, .. } => plan(setting),
+            Parts::Runs { .. } => Vec::new(),
+            Parts::Measurements { plan, .. } => plan(setting),
         }
     }
 
@@ -107,8 +107,8 @@ impl Recipe {
     /// Errors: those of drawing; [`Error::Argument`] for results of the other kind.
     pub fn make(&self, results: &Results, note: &Note) -> Result<Product> {
         match (self.source, results) {
-            (Source::Runs { make, .. }, Results::Runs(runs)) => make(runs, note),
-            (Source::Measurements { make, .. }, Results::Measured(measured)) => make(measured, note),
+            (Parts::Runs { make, .. }, Results::Runs(runs)) => make(runs, note),
+            (Parts::Measurements { make, .. }, Results::Measured(measured)) => make(measured, note),
             _ => Err(self.other_kind()),
         }
     }
@@ -118,8 +118,8 @@ impl Recipe {
     /// Errors: [`Error::Argument`] for results of the other kind.
     pub fn verdict(&self, results: &Results) -> Result<Verdict> {
         let verdict = match (self.source, results) {
-            (Source::Runs { verdict, .. }, Results::Runs(runs)) => verdict(runs),
-            (Source::Measurements { verdict, .. }, Results::Measured(measured)) => verdict(measured),
+            (Parts::Runs { verdict, .. }, Results::Runs(runs)) => verdict(runs),
+            (Parts::Measurements { verdict, .. }, Results::Measured(measured)) => verdict(measured),
             _ => return Err(self.other_kind()),
         };
         let alone = match results {
@@ -131,8 +131,8 @@ impl Recipe {
 
     fn other_kind(&self) -> Error {
         let kind = match self.source {
-            Source::Runs { .. } => "training runs",
-            Source::Measurements { .. } => "measurements",
+            Parts::Runs { .. } => "training runs",
+            Parts::Measurements { .. } => "measurements",
         };
         Error::argument("recipe", format!("{} is made of {kind}", self.id))
     }

@@ -9,12 +9,12 @@ use crate::measure::{Measured, Measurement, Quantity};
 use crate::paper::Setting;
 use crate::paper::reported;
 use crate::paper::table3::{Solved, equation, sizes, solved};
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::{Error, Result};
 use polars::prelude::*;
-use rethink_nn::kernels::gabor::Gabor;
+use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe.
@@ -22,7 +22,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "norms",
     title: "Section 5: norm and test error",
     notebook: "08-kernels.ipynb",
-    source: Source::Measurements { plan, make, verdict },
+    source: Parts::Measurements { plan, make, verdict },
 };
 
 /// Gammas of the curve that shows that the norm follows the width: about the first author's 0.02 for MNIST.
@@ -132,7 +132,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let names = distinct(&series);
     let (mut marks, mut points) = (Vec::new(), Vec::new());
     for (index, name) in names.iter().enumerate() {
-        let look = Look::new(index);
+        let look = SeriesStyle::new(index);
         let mut rows: Vec<usize> = (0..series.len()).filter(|r| series[*r] == *name).collect();
         rows.sort_by(|a, b| n[*a].total_cmp(&n[*b]));
         let plain = rows.iter().filter(|r| ridge[**r] == 0.0).map(|r| (norm[*r], error[*r]));
@@ -176,7 +176,11 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let plot = Plot {
         x: Axis::log("norm of the solution", ends.0, ends.1)?,
         y: Axis::linear("test error", 0.0, top, 6)?,
-        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        legend: names
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
+            .collect(),
         marks,
         notes,
         description: caption,

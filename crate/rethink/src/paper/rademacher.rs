@@ -7,13 +7,13 @@ use crate::measure::complexity::Class;
 use crate::measure::{Measured, Measurement, Quantity, stack};
 use crate::paper::Setting;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, texts};
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe.
@@ -21,7 +21,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "rademacher",
     title: "Section 2.2: Rademacher complexity",
     notebook: "03-complexity-measures.ipynb",
-    source: Source::Measurements { plan, make, verdict },
+    source: Parts::Measurements { plan, make, verdict },
 };
 
 /// Classes, images, epochs and draws. The narrow one is there to show that the estimate can be below 1.
@@ -85,7 +85,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let mut points = Vec::new();
     let mut lowest = 0.0f64;
     for (index, name) in names.iter().enumerate() {
-        let look = Look::new(index);
+        let look = SeriesStyle::new(index);
         let mut sizes: Vec<f64> = (0..n.len()).filter(|r| class[*r] == *name).map(|r| n[r]).collect();
         sizes.sort_by(f64::total_cmp);
         sizes.dedup();
@@ -118,7 +118,11 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let plot = Plot {
         x: Axis::log("images n", ends.0 / 1.2, ends.1 * 1.2)?,
         y: Axis::linear("correlation with signs", lowest.min(0.0), 1.0, 6)?.padded(0.0, 0.12),
-        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        legend: names
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
+            .collect(),
         marks,
         notes,
         description: caption,

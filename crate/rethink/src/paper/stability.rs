@@ -8,13 +8,13 @@ use crate::measure::complexity::Class;
 use crate::measure::{Measured, Measurement, Quantity, stack};
 use crate::paper::Setting;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot, round_up};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe.
@@ -22,7 +22,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "stability",
     title: "Section 2.2: uniform stability",
     notebook: "03-complexity-measures.ipynb",
-    source: Source::Measurements { plan, make, verdict },
+    source: Parts::Measurements { plan, make, verdict },
 };
 
 /// Training images (of more, from which replacements come), test images, epochs, replaced examples.
@@ -82,7 +82,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let names = distinct(&labels);
     let (mut marks, mut points, mut top) = (Vec::new(), Vec::new(), 0.0f64);
     for (index, name) in names.iter().enumerate() {
-        let look = Look::new(index);
+        let look = SeriesStyle::new(index);
         let mut times: Vec<f64> =
             (0..epochs.len()).filter(|r| labels[*r] == *name).map(|r| epochs[r]).collect();
         times.sort_by(f64::total_cmp);
@@ -119,7 +119,11 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let plot = Plot {
         x: Axis::log("epochs", ends.0 / 1.2, ends.1 * 1.2)?,
         y: Axis::linear("change of loss (nats)", 0.0, round_up(1.05 * top), 6)?,
-        legend: names.iter().enumerate().map(|(i, n)| (n.clone(), Look::new(i), Key::Marked)).collect(),
+        legend: names
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
+            .collect(),
         marks,
         notes,
         description: caption,

@@ -8,12 +8,12 @@ use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported::{TABLE_1, Table1Row};
 use crate::paper::{
-    Product, Recipe, Source, Verdict, batch_note, decay_note, decay_weights, mean, mean_and_deviation,
+    Parts, Product, Recipe, Verdict, batch_note, decay_note, decay_weights, mean, mean_and_deviation,
     norm_note, papers, rate_note, repeats,
 };
 use crate::run::appendix_a::{derive, setting};
 use crate::run::config::{RunConfig, Scale, Seeds};
-use crate::run::row::Ending;
+use crate::run::row::StopReason;
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::*;
@@ -27,7 +27,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "table1",
     title: "Table 1: training and test accuracy",
     notebook: "04-regularization.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 /// The rows, each with its model.
@@ -158,7 +158,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
 
 /// Mean and deviation in per cent of the runs that did not diverge; "diverged" if all did, "-" for no runs.
 pub(super) fn accuracies(runs: &[&Run], value: fn(&Run) -> Option<f64>) -> String {
-    let sound = runs.iter().filter(|run| run.record.ending != Ending::Diverged);
+    let sound = runs.iter().filter(|run| run.record.ending != StopReason::Diverged);
     let values: Vec<f64> = sound.filter_map(|run| value(run)).map(|v| 100.0 * v).collect();
     match (values.is_empty(), runs.is_empty()) {
         (false, _) => mean_and_deviation(&values),
@@ -172,9 +172,9 @@ pub(super) fn accuracies(runs: &[&Run], value: fn(&Run) -> Option<f64>) -> Strin
 pub(super) fn endings(runs: &[&Run]) -> String {
     let order = |run: &&Run| {
         let place = match run.record.ending {
-            Ending::Fitted => 0,
-            Ending::Completed => 1,
-            Ending::Diverged => 2,
+            StopReason::Fitted => 0,
+            StopReason::Completed => 1,
+            StopReason::Diverged => 2,
         };
         (place, run.record.config.hyper.fitted_epochs)
     };

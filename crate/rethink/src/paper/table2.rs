@@ -12,9 +12,9 @@ use crate::data::corruption::Corruption;
 use crate::data::{DataId, Dataset};
 use crate::paper::reported::{ALEXNET_TOP_5, TABLE_2, Table2Row};
 use crate::paper::table1::endings;
-use crate::paper::{Product, Recipe, Source, Verdict, decay_note, decay_weights, mean, mean_and_deviation};
+use crate::paper::{Parts, Product, Recipe, Verdict, decay_note, decay_weights, mean, mean_and_deviation};
 use crate::run::appendix_a::{Size, sized};
-use crate::run::config::{Hyper, RunConfig, Scale, Seeds};
+use crate::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::*;
@@ -28,7 +28,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "table2",
     title: "Table 2: Inception V3 on photographs",
     notebook: "10-imagenet.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 /// Images, epochs and width, and height and width of the network's input. At scale small a quarter of the width on
@@ -49,7 +49,7 @@ pub const REDUCED_RATE: f64 = 0.004;
 /// from the TensorFlow package"; numbers: `inception_train.py` and `inception_model.py` of that time): RMSProp with decay 0.9,
 /// momentum 0.9 and epsilon 1, a rate of 0.1 times 0.16 every 30 epochs, 32 images a step, labels smoothed by 0.1, weights
 /// averaged with 0.9999, batch normalisation's memory 0.9997.
-pub fn tensorflow(hyper: &mut Hyper) {
+pub fn tensorflow(hyper: &mut TrainConfig) {
     hyper.optimizer = Optimizer::INCEPTION_V3;
     (hyper.learning_rate, hyper.decay, hyper.decay_every) = (0.1, 0.16, 30);
     hyper.label_smoothing = 0.1;
@@ -60,7 +60,7 @@ pub fn tensorflow(hyper: &mut Hyper) {
 /// What the small print says of how the network is trained: TensorFlow's setting, or what there is in its place.
 pub(super) fn training_note(runs: &[Run]) -> Option<String> {
     let hyper = &runs.first()?.record.config.hyper;
-    let Hyper { learning_rate, decay, decay_every, momentum, norm_memory, .. } = *hyper;
+    let TrainConfig { learning_rate, decay, decay_every, momentum, norm_memory, .. } = *hyper;
     let smoothed = match hyper.label_smoothing {
         0.0 => "labels as they are".to_string(),
         share => format!("label smoothing {share} (losses are with smoothed labels)"),

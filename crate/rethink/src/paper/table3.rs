@@ -12,12 +12,12 @@ use crate::measure::kernel_equation::{Choice, KernelEquation, OnConv, Preprocess
 use crate::measure::{Measured, Measurement, Quantity};
 use crate::paper::Setting;
 use crate::paper::reported::{TABLE_3, Table3Row};
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
-use rethink_nn::kernels::gabor::Gabor;
-use rethink_nn::kernels::random_conv::RandomConv;
+use rethink_nn::kernel_methods::gabor::Gabor;
+use rethink_nn::kernel_methods::random_conv::RandomConv;
 use rethink_nn::text::thousands;
 use rethink_plot::Note;
 use rethink_plot::tables::{Align, Table};
@@ -27,7 +27,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "table3",
     title: "Table 3: generalizing with kernels",
     notebook: "08-kernels.ipynb",
-    source: Source::Measurements { plan, make, verdict },
+    source: Parts::Measurements { plan, make, verdict },
 };
 
 /// Training and test images.

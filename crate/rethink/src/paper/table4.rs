@@ -9,7 +9,7 @@ use crate::data::corruption::Corruption;
 use crate::paper::reported::{Regularizer, TABLE_4, Table4Row};
 use crate::paper::table1::{ENDINGS, accuracies, endings, model_named};
 use crate::paper::{
-    Product, Recipe, Source, Verdict, batch_note, decay_note, decay_weights, mean, narrow, norm_note, papers,
+    Parts, Product, Recipe, Verdict, batch_note, decay_note, decay_weights, mean, narrow, norm_note, papers,
     repeats,
 };
 use crate::run::appendix_a::{Size, sized};
@@ -27,7 +27,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "table4",
     title: "Table 4: training accuracy on random labels with regularisers",
     notebook: "05-regularizers-on-random-labels.ipynb",
-    source: Source::Runs { runs, make, verdict },
+    source: Parts::Runs { runs, make, verdict },
 };
 
 /// Factor on the learning rate of the rows whose images change from epoch to epoch; 0.95 would end the training

@@ -6,13 +6,13 @@
 use crate::measure::{Measured, Measurement, Quantity, stack};
 use crate::paper::Setting;
 use crate::paper::reported;
-use crate::paper::{Product, Recipe, Source, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink_nn::text::thousands;
 use rethink_plot::columns::{all_numbers, need};
-use rethink_plot::theme::{Axis, Key, Look, Mark, Plot};
+use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
 use rethink_plot::{Drawing, Note};
 
 /// The recipe.
@@ -20,7 +20,7 @@ pub const RECIPE: Recipe = Recipe {
     id: "theorem1",
     title: "Theorem 1: finite-sample expressivity",
     notebook: "07-expressivity.ipynb",
-    source: Source::Measurements { plan, make, verdict },
+    source: Parts::Measurements { plan, make, verdict },
 };
 
 /// Sizes of the sample.
@@ -86,7 +86,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let low = low / 3.0;
     let mut exact = 0;
     for (index, values) in columns.iter().enumerate() {
-        let look = Look::new(index);
+        let look = SeriesStyle::new(index);
         exact += values.iter().filter(|v| **v == 0.0).count();
         let line: Vec<(f64, f64)> = n.iter().zip(values).map(|(&n, &v)| (n, v.max(low))).collect();
         for (&at, &v) in line.iter().zip(values) {
@@ -106,7 +106,11 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let plot = Plot {
         x: Axis::log("points n", ends.0 / 1.3, ends.1 * 1.3)?,
         y: Axis::log("value", low, high * 3.0)?,
-        legend: series.iter().enumerate().map(|(i, s)| (s.0.into(), Look::new(i), Key::Marked)).collect(),
+        legend: series
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (s.0.into(), SeriesStyle::new(i), Key::Marked))
+            .collect(),
         marks,
         notes,
         description: caption,

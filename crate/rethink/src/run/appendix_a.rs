@@ -3,7 +3,7 @@
 use crate::data::augmentation::Augmentation;
 use crate::data::corruption::Corruption;
 use crate::data::{DataId, Dataset};
-use crate::run::config::{Hyper, RunConfig, SCHEMA, Scale, Seeds};
+use crate::run::config::{RunConfig, SCHEMA, Scale, Seeds, TrainConfig};
 use rethink_nn::image::CROP;
 use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer};
@@ -38,9 +38,9 @@ pub fn size(scale: Scale, model: ModelKind) -> Size {
         (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
         (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(160, 1.0),
         (Scale::Small, ModelKind::Alexnet) => small(130, 0.125),
-        (Scale::Small, ModelKind::Own(_)) => small(110, 1.0),
+        (Scale::Small, ModelKind::Custom(_)) => small(110, 1.0),
         (Scale::Small, _) => small(130, 0.25),
-        (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Own(_)) => smoke(12, 1.0),
+        (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Custom(_)) => smoke(12, 1.0),
         (Scale::Smoke, _) => smoke(2, 0.125),
     }
 }
@@ -71,7 +71,7 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
         width: size.width,
         input: CROP,
         corruption,
-        hyper: Hyper {
+        hyper: TrainConfig {
             batch_size: model.batch_size(),
             learning_rate: model.learning_rate(),
             momentum: 0.9,

@@ -76,7 +76,7 @@ impl Seeds {
 }
 /// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Hyper {
+pub struct TrainConfig {
     /// Images a step. Not stated in the paper; 128 in most reproductions.
     pub batch_size: usize,
     /// Initial learning rate: 0.1 for Inception, 0.01 for Alexnet and MLPs.
@@ -133,7 +133,7 @@ pub struct Hyper {
     pub fitted_epochs: usize,
 }
 
-impl Hyper {
+impl TrainConfig {
     /// What holds for all steps of the run.
     pub fn rules(&self) -> Rules {
         Rules {
@@ -151,13 +151,14 @@ impl Hyper {
     }
 }
 
-impl Hyper {
+impl TrainConfig {
     /// What is wrong with its numbers: each is checked in the type that it is used in, single precision for all that
     /// a step computes with.
     pub(crate) fn problem(&self) -> Option<String> {
-        let Hyper { batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, .. } =
-            *self;
-        let Hyper { norm_memory, optimizer, label_smoothing, average, .. } = *self;
+        let TrainConfig {
+            batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, ..
+        } = *self;
+        let TrainConfig { norm_memory, optimizer, label_smoothing, average, .. } = *self;
         let single = "in single precision";
         if batch_size == 0 || epochs == 0 || decay_every == 0 {
             Some(format!(
@@ -275,7 +276,7 @@ pub struct RunConfig {
     /// Section 2.1's modification of labels or images.
     pub corruption: Corruption,
     /// Optimisation.
-    pub hyper: Hyper,
+    pub hyper: TrainConfig,
     /// Seeds.
     pub seeds: Seeds,
     /// Steps between two rows of the frame (an epoch's end adds one too).

@@ -17,12 +17,12 @@
 
 pub mod appendix_a;
 pub mod config;
-pub(crate) mod ending;
-pub mod examples;
 pub mod history;
+pub mod loader;
 pub mod lock;
 pub mod provenance;
 pub mod row;
+pub(crate) mod stopping;
 pub(crate) mod streams;
 pub mod strict;
 pub mod tensorboard;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A row of a run's frame. Accuracies are fractions, 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct LogRow {
     /// Steps taken so far.
     pub step: u32,
     /// Epochs, counted from 1; the one that the step belongs to.
@@ -29,18 +29,18 @@ pub struct Row {
     pub seconds: f64,
 }
 
-impl Row {
+impl LogRow {
     /// Whether `logged` is this row as the log has it.
-    pub(crate) fn is_logged_as(&self, logged: &Row) -> bool {
+    pub(crate) fn is_logged_as(&self, logged: &LogRow) -> bool {
         let rounded = (self.seconds - logged.seconds).abs() <= 0.001;
-        rounded && Row { seconds: self.seconds, ..logged.clone() } == *self
+        rounded && LogRow { seconds: self.seconds, ..logged.clone() } == *self
     }
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ending {
+pub enum StopReason {
     /// Every training image was right in as many epochs in a row as the configuration says, and it says to stop there.
     Fitted,
     /// All epochs were run.

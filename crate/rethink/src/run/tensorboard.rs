@@ -4,7 +4,7 @@
 //! The two that are needed (`Event`, `Summary`) are a few fields; the crates that know all of them want a protocol
 //! buffer compiler at build time.
 
-use crate::run::row::Row;
+use crate::run::row::LogRow;
 use crate::{Error, Result};
 use rethink_plot::files;
 use std::fs::{self, File, OpenOptions};
@@ -28,7 +28,7 @@ impl Events {
     /// run wrote after its last checkpoint comes again.
     ///
     /// Errors: [`Error::Io`].
-    pub fn create(folder: &Path, rows: &[Row]) -> Result<Events> {
+    pub fn create(folder: &Path, rows: &[LogRow]) -> Result<Events> {
         fs::create_dir_all(folder).map_err(Error::io(OPERATION, folder))?;
         for entry in fs::read_dir(folder).map_err(Error::io(OPERATION, folder))? {
             let path = entry.map_err(Error::io(OPERATION, folder))?.path();
@@ -49,7 +49,7 @@ impl Events {
     /// Adds `rows`. TensorBoard shows them at its next look; a record that a kill has cut off it passes over.
     ///
     /// Errors: [`Error::Io`].
-    pub fn append(&mut self, rows: &[Row]) -> Result<()> {
+    pub fn append(&mut self, rows: &[LogRow]) -> Result<()> {
         let bytes: Vec<u8> = rows.iter().flat_map(|row| record(&event(row, self.began))).collect();
         self.file.write_all(&bytes).map_err(Error::io(OPERATION, &self.path))
     }
@@ -78,7 +78,7 @@ fn version(seconds: f64) -> Vec<u8> {
 }
 
 /// `Event { wall_time = 1, step = 2, summary = 5 }` with a value for each of the row's numbers.
-fn event(row: &Row, began: f64) -> Vec<u8> {
+fn event(row: &LogRow, began: f64) -> Vec<u8> {
     let values = [
         ("loss", Some(row.loss)),
         ("accuracy/batch", Some(row.batch_accuracy)),

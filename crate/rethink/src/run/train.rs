@@ -4,12 +4,12 @@
 use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
 use crate::run::config::{Parallel, RunConfig};
-use crate::run::ending::{self, Fit};
-use crate::run::examples::{self, Accuracy, Examples};
 use crate::run::history::{self, History, Sitting};
+use crate::run::loader::{self, Accuracy, DataLoader};
 use crate::run::lock::Lock;
 use crate::run::provenance::Provenance;
-use crate::run::row::{Ending, Row};
+use crate::run::row::{LogRow, StopReason};
+use crate::run::stopping::{self, Fit};
 use crate::run::streams::{DRAWS, ORDER, epoch_stream};
 use crate::run::strict;
 use crate::run::tensorboard::Events;
@@ -17,10 +17,10 @@ use crate::{Error, Result};
 use rand::seq::SliceRandom;
 use rethink_nn::device::Device;
 use rethink_nn::distributed::asynchronous::{Taken, Worker};
-use rethink_nn::distributed::{Crew, Share, synchronous};
+use rethink_nn::distributed::{Parallelism, Share, synchronous};
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{Network, Parameter, StepOutcome};
-use rethink_nn::ops::Pass;
+use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::DecayOn;
 use rethink_nn::optim::{Memory, SgdStep};
 use rethink_nn::text::hex;
@@ -35,11 +35,11 @@ use std::time::{Duration, Instant};
 
 /// What training gives.
 #[derive(Clone, Debug)]
-pub struct Trained {
+pub struct TrainedRun {
     /// The frame's rows.
-    pub rows: Vec<Row>,
+    pub rows: Vec<LogRow>,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: StopReason,
     /// Final weights, with which the network is tested: their average where there is one.
     pub parameters: Vec<Parameter>,
     /// How many numbers were trained.
@@ -65,14 +65,14 @@ pub struct Progress<'a> {
     /// Least time between two checkpoints (they come at an epoch's end).
     pub checkpoint_every: Duration,
     /// Called after every epoch.
-    pub on_epoch: &'a mut dyn FnMut(&Row),
+    pub on_epoch: &'a mut dyn FnMut(&LogRow),
     /// Leave after this epoch's checkpoint, as a kill would; for tests.
     pub leave_after: Option<u32>,
 }
 
 impl<'a> Progress<'a> {
     /// Keeps nothing, tells `on_epoch`.
-    pub fn quiet(on_epoch: &'a mut dyn FnMut(&Row)) -> Progress<'a> {
+    pub fn quiet(on_epoch: &'a mut dyn FnMut(&LogRow)) -> Progress<'a> {
         let (folder, lock, events, leave_after) = (None, None, None, None);
         Progress { folder, lock, events, checkpoint_every: Duration::MAX, on_epoch, leave_after }
     }
@@ -148,7 +148,7 @@ pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
 /// The layers of a configuration's network, and the height, width and channels of what it sees.
 fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> {
     // Photographs have three colours, and so has what is seen as they are.
-    let channels = if examples::as_photographs(config, data) { 3 } else { data.shape[0] };
+    let channels = if loader::as_photographs(config, data) { 3 } else { data.shape[0] };
     let input = [config.input, config.input, channels];
     let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
     if config.hyper.without_dropout {
@@ -168,8 +168,8 @@ pub(crate) struct Position {
     pub epoch: u32,
     step: u32,
     seconds: f64,
-    pub rows: Vec<Row>,
-    pub ending: Option<Ending>,
+    pub rows: Vec<LogRow>,
+    pub ending: Option<StopReason>,
     /// Without sittings in checkpoints from before they were kept.
     #[serde(default)]
     pub history: History,
@@ -195,7 +195,7 @@ impl Interval {
         images: usize,
         log_every: usize,
         left: usize,
-    ) -> Option<Row> {
+    ) -> Option<LogRow> {
         self.loss += loss;
         self.correct += correct;
         self.seen += images;
@@ -206,7 +206,7 @@ impl Interval {
             return None;
         }
         let Interval { loss, correct, seen, batches } = std::mem::take(self);
-        Some(Row {
+        Some(LogRow {
             step: 0,
             epoch: 0,
             loss: loss / f64::from(batches as u32),
@@ -228,8 +228,8 @@ impl Interval {
 ///
 /// Errors: [`Error::Argument`] for a configuration that does not fit the data, those of
 /// [`rethink_nn::models::ModelKind::build`], and I/O errors of the checkpoint.
-pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<Option<Trained>> {
-    train_by(config, data, progress, &mut Crew::Alone)
+pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<Option<TrainedRun>> {
+    train_by(config, data, progress, &mut Parallelism::Alone)
 }
 
 /// The same by a crew, which is the one that `config.parallel` names. All its processes call it; rank 0's `progress`
@@ -240,12 +240,14 @@ pub fn train_by(
     config: &RunConfig,
     data: &Dataset,
     progress: Progress,
-    crew: &mut Crew,
-) -> Result<Option<Trained>> {
+    crew: &mut Parallelism,
+) -> Result<Option<TrainedRun>> {
     let fits = match (config.parallel, &*crew) {
-        (None, Crew::Alone) => true,
-        (Some(Parallel::Synchronous { ranks }), Crew::Synchronous(team)) => ranks == team.size(),
-        (Some(Parallel::Asynchronous { workers }), Crew::Asynchronous(team, _)) => workers == team.size(),
+        (None, Parallelism::Alone) => true,
+        (Some(Parallel::Synchronous { ranks }), Parallelism::Synchronous(team)) => ranks == team.size(),
+        (Some(Parallel::Asynchronous { workers }), Parallelism::Asynchronous(team, _)) => {
+            workers == team.size()
+        }
         _ => false,
     };
     if !fits {
@@ -256,9 +258,9 @@ pub fn train_by(
     }
     let processes = crew.team().cloned();
     let team = processes.as_deref();
-    let synchronous = processes.as_ref().filter(|_| matches!(crew, Crew::Synchronous(_)));
+    let synchronous = processes.as_ref().filter(|_| matches!(crew, Parallelism::Synchronous(_)));
     let DataSizes { train, test } = sizes(config, data)?;
-    let mut examples = Examples::new(config, data, train, test)?;
+    let mut examples = DataLoader::new(config, data, train, test)?;
     let left_out = examples.check(team)?;
     let hyper = &config.hyper;
     let mut network = network(config, data)?;
@@ -300,7 +302,7 @@ pub fn train_by(
         }
     }
     let mut worker = match &mut *crew {
-        Crew::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)?),
+        Parallelism::Asynchronous(_, make) => Some(Worker::new(network.as_ref(), make)?),
         _ => None,
     };
     examples.keep_in(network.as_mut(), team.is_none())?;
@@ -335,12 +337,13 @@ pub fn train_by(
                 diverged = !outcome.0.is_finite();
                 if let Some(row) = interval.add(outcome, images, config.log_every, steps - index - 1) {
                     let (step, epoch, seconds) = (at.step, at.epoch, seconds_before + seconds);
-                    at.rows.push(Row { step, epoch, learning_rate: rate, seconds, ..row });
+                    at.rows.push(LogRow { step, epoch, learning_rate: rate, seconds, ..row });
                 }
                 !diverged
             };
         let batches = || order.chunks(hyper.batch_size).enumerate();
-        let draws = |step: u32| Pass::training_step(config.seeds.order, DRAWS << 40 | u64::from(step));
+        let draws =
+            |step: u32| ForwardContext::training_step(config.seeds.order, DRAWS << 40 | u64::from(step));
         threads::awake(|| -> Result<()> {
             let Some(worker) = &mut worker else {
                 for (index, order) in batches() {
@@ -400,7 +403,7 @@ pub fn train_by(
         // A loss is taken before its step's update: what the epoch's last step ruined shows in the weights, or, where these
         // are numbers still, in the scores of an evaluation.
         let diverged = diverged || !network.is_finite()?;
-        let last = ending::is_last(config, at.epoch) || diverged;
+        let last = stopping::is_last(config, at.epoch) || diverged;
         let network = network.as_mut();
         let on_training = |network: &mut dyn Network| {
             by_average(network, |network| examples.train_accuracy(network, team)).map(Some)
@@ -408,25 +411,25 @@ pub fn train_by(
         let on_test = |network: &mut dyn Network| {
             by_average(network, |network| examples.test_accuracy(network, team)).map(Some)
         };
-        let nearly = epoch_correct as f64 >= ending::NEARLY * epoch_seen as f64;
+        let nearly = epoch_correct as f64 >= stopping::NEARLY * epoch_seen as f64;
         let before = Fit::of(&at.rows[..rows_before]);
         let (mut measured, mut tested) = (None, None);
-        if last || nearly && ending::measured_if_nearly(config, at.epoch, before) {
+        if last || nearly && stopping::measured_if_nearly(config, at.epoch, before) {
             measured = on_training(network)?;
         }
         let fit = before.then(measured.map(|accuracy| accuracy.top1));
         if diverged {
-            at.ending = Some(Ending::Diverged);
-        } else if ending::is_met(config, fit) {
-            at.ending = Some(Ending::Fitted);
+            at.ending = Some(StopReason::Diverged);
+        } else if stopping::is_met(config, fit) {
+            at.ending = Some(StopReason::Fitted);
         } else if last {
-            at.ending = Some(Ending::Completed);
+            at.ending = Some(StopReason::Completed);
         }
-        if at.ending.is_some() || ending::test_due(config, at.epoch) {
+        if at.ending.is_some() || stopping::test_due(config, at.epoch) {
             tested = on_test(network)?;
         }
         if [measured, tested].iter().flatten().any(|accuracy| !accuracy.finite) {
-            at.ending = Some(Ending::Diverged);
+            at.ending = Some(StopReason::Diverged);
             // A run's end has both.
             if measured.is_none() {
                 measured = on_training(network)?;
@@ -470,11 +473,11 @@ pub fn train_by(
     if let Some(worker) = worker {
         worker.close();
     }
-    let ending = at.ending.unwrap_or(Ending::Completed);
+    let ending = at.ending.unwrap_or(StopReason::Completed);
     let parameters = by_average(network.as_mut(), |network| Ok(network.parameters()?))?;
     let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
     let classes = Some(data.classes.len());
-    Ok(Some(Trained { rows, ending, parameters, parameter_count, classes, history, left_out }))
+    Ok(Some(TrainedRun { rows, ending, parameters, parameter_count, classes, history, left_out }))
 }
 
 /// What `work` says of the network with the averages in the place of its weights, where it has averages.
@@ -611,7 +614,7 @@ const LOG: &str = "log.csv";
 
 /// The rows of the log of the unfinished run in `folder`, without top-5 accuracies, seconds to three decimals; none where
 /// there is no log, or it is not whole.
-pub(crate) fn read_log(folder: &Path) -> Result<Vec<Row>> {
+pub(crate) fn read_log(folder: &Path) -> Result<Vec<LogRow>> {
     let path = folder.join(LOG);
     let text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -621,7 +624,7 @@ pub(crate) fn read_log(folder: &Path) -> Result<Vec<Row>> {
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
         let [step, epoch, loss, batch, train, test, rate, seconds] = cells[..] else { return None };
-        Some(Row {
+        Some(LogRow {
             step: step.parse().ok()?,
             epoch: epoch.parse().ok()?,
             loss: loss.parse().ok()?,
@@ -634,7 +637,7 @@ pub(crate) fn read_log(folder: &Path) -> Result<Vec<Row>> {
             seconds: seconds.parse().ok()?,
         })
     };
-    let rows: Option<Vec<Row>> = text.lines().skip(1).map(row).collect();
+    let rows: Option<Vec<LogRow>> = text.lines().skip(1).map(row).collect();
     rows.ok_or_else(|| Error::format("read the run's log", &path, "a line is none of a log"))
 }
 

@@ -13,15 +13,15 @@ mod origin;
 
 use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
-use crate::measure::unfinished::Unfinished;
+use crate::measure::partial::PartialMeasurement;
 use crate::measure::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::run::config::{RunConfig, Scale};
 use crate::run::history::{Origin, Sitting};
 use crate::run::lock::Lock;
 use crate::run::provenance::Provenance;
-use crate::run::row::{Ending, Row};
+use crate::run::row::{LogRow, StopReason};
 use crate::run::tensorboard::Events;
-use crate::run::train::{Checkpoint, Progress, Trained, check, train};
+use crate::run::train::{Checkpoint, Progress, TrainedRun, check, train};
 use crate::run::{config, strict};
 use crate::{Error, Result};
 use origin::Taken;
@@ -50,7 +50,7 @@ pub struct Record {
     /// The scale it was run for. Not part of the key: equal configurations are one run.
     pub scale: Scale,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: StopReason,
     /// Trained numbers of the model.
     pub parameters: usize,
     /// Epochs run.
@@ -91,10 +91,10 @@ impl Record {
     /// "diverged".
     pub fn ended(&self) -> String {
         match (self.ending, self.config.hyper.fitted_epochs) {
-            (Ending::Fitted, 1) => "fitted (1 epoch)".into(),
-            (Ending::Fitted, epochs) => format!("fitted ({epochs} epochs)"),
-            (Ending::Completed, _) => "completed".into(),
-            (Ending::Diverged, _) => "diverged".into(),
+            (StopReason::Fitted, 1) => "fitted (1 epoch)".into(),
+            (StopReason::Fitted, epochs) => format!("fitted ({epochs} epochs)"),
+            (StopReason::Completed, _) => "completed".into(),
+            (StopReason::Diverged, _) => "diverged".into(),
         }
     }
 }
@@ -124,7 +124,7 @@ pub struct Run {
     pub record: Record,
     /// `step` u32, `epoch` u32, `loss`, `batch_accuracy`, `train_accuracy` (nulls), `test_accuracy`
     /// (nulls), `learning_rate`, `seconds`: f64; of photographs also `train_top5` and `test_top5` (nulls). See
-    /// [`Row`].
+    /// [`LogRow`].
     pub frame: DataFrame,
 }
 
@@ -141,7 +141,7 @@ impl Run {
     }
 
     /// The frame's rows.
-    pub(crate) fn rows(&self) -> Result<Vec<Row>> {
+    pub(crate) fn rows(&self) -> Result<Vec<LogRow>> {
         rows(&self.frame).map_err(Error::frame("read the run's rows"))
     }
 
@@ -203,7 +203,7 @@ pub enum Event<'a> {
     /// Another process is at this run; waiting for it.
     Waiting,
     /// An epoch ended.
-    Epoch(&'a Row),
+    Epoch(&'a LogRow),
     /// The run is contained in another one, which went on: it is taken from there, without training.
     Taken(&'a Record),
     /// The run begins with the epochs of another one, which goes on; the others are trained.
@@ -325,7 +325,7 @@ impl Store {
         config: &RunConfig,
         scale: Scale,
         on_event: &mut dyn FnMut(Event),
-        training: &mut dyn FnMut(Progress) -> Result<Option<Trained>>,
+        training: &mut dyn FnMut(Progress) -> Result<Option<TrainedRun>>,
     ) -> Result<Run> {
         let key = config.key();
         let partial = self.partial(&key);
@@ -371,7 +371,7 @@ impl Store {
             None => {}
         }
         fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
-        let mut on_epoch = |row: &Row| on_event(Event::Epoch(row));
+        let mut on_epoch = |row: &LogRow| on_event(Event::Epoch(row));
         let progress = Progress {
             folder: Some(partial.clone()),
             lock: Some(&lock),
@@ -489,7 +489,7 @@ impl Store {
     ) -> Result<(Measured, bool)> {
         let key = measurement.key();
         let path = self.folder.join(format!("{key}.unfinished"));
-        let mut unfinished = Unfinished::new(path, key.clone(), checkpoint_every()?);
+        let mut unfinished = PartialMeasurement::new(path, key.clone(), checkpoint_every()?);
         if let Some(measured) = self.get_measured(measurement)? {
             // Left by a process that was killed between the measurement's last two steps, if nobody holds it. A folder may
             // be read-only.
@@ -627,7 +627,7 @@ fn remove_folder_if_there(folder: &Path) -> Result<()> {
 }
 
 /// The run that training gave, with its record.
-pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run> {
+pub fn finish(config: &RunConfig, scale: Scale, trained: &TrainedRun) -> Result<Run> {
     let frame = frame(&trained.rows)?;
     let last = trained.rows.last().ok_or_else(|| Error::argument("finish a run", "it has no rows"))?;
     Ok(Run {
@@ -657,7 +657,7 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &Trained) -> Result<Run
 }
 
 /// SHA-256 of everything in `rows` but `seconds`.
-pub fn digest(rows: &[Row]) -> String {
+pub fn digest(rows: &[LogRow]) -> String {
     let mut hash = Sha256::new();
     let bits = |v: Option<f64>| v.map_or(u64::MAX, f64::to_bits);
     for r in rows {
@@ -675,11 +675,11 @@ pub fn digest(rows: &[Row]) -> String {
     hex(&hash.finalize())
 }
 
-fn frame(rows: &[Row]) -> Result<DataFrame> {
-    let column = |name: &str, value: fn(&Row) -> f64| {
+fn frame(rows: &[LogRow]) -> Result<DataFrame> {
+    let column = |name: &str, value: fn(&LogRow) -> f64| {
         Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
     };
-    let optional = |name: &str, value: fn(&Row) -> Option<f64>| {
+    let optional = |name: &str, value: fn(&LogRow) -> Option<f64>| {
         Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
     };
     let mut columns = vec![
@@ -796,7 +796,7 @@ pub fn read_measured(path: &Path) -> Result<Measured> {
 }
 
 /// The rows that [`frame`] made a frame of.
-fn rows(frame: &DataFrame) -> PolarsResult<Vec<Row>> {
+fn rows(frame: &DataFrame) -> PolarsResult<Vec<LogRow>> {
     let whole = |name: &str| find(frame, name).and_then(|c| c.u32()).cloned();
     let numbers = |name: &str| find(frame, name).and_then(|c| c.f64()).cloned();
     let maybe = |name: &str| if find(frame, name).is_ok() { numbers(name).map(Some) } else { Ok(None) };
@@ -805,7 +805,7 @@ fn rows(frame: &DataFrame) -> PolarsResult<Vec<Row>> {
     let (trains, tests) = (numbers("train_accuracy")?, numbers("test_accuracy")?);
     let (rates, seconds) = (numbers("learning_rate")?, numbers("seconds")?);
     let (trains5, tests5) = (maybe("train_top5")?, maybe("test_top5")?);
-    let row = |i: usize| Row {
+    let row = |i: usize| LogRow {
         step: steps.get(i).unwrap_or_default(),
         epoch: epochs.get(i).unwrap_or_default(),
         loss: losses.get(i).unwrap_or(f64::NAN),

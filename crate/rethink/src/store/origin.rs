@@ -2,11 +2,11 @@
 //! run that stops is taken from one that went on, finished or not, as far as that has come; no epoch is trained twice.
 
 use crate::run::config::RunConfig;
-use crate::run::ending::{Common, common};
 use crate::run::history::{self, History, Origin};
 use crate::run::provenance::{self, Provenance};
-use crate::run::row::Row;
-use crate::run::train::{Checkpoint, Found, Trained, read_log};
+use crate::run::row::LogRow;
+use crate::run::stopping::{Common, common};
+use crate::run::train::{Checkpoint, Found, TrainedRun, read_log};
 use crate::store::{self, Store};
 use crate::{Error, Result};
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use std::fs;
 /// What a run has from another.
 pub(crate) enum Taken {
     /// All of it: the run needs no step of training. With what it was trained on, where its sittings do not say so.
-    Whole(Box<Trained>, Option<Box<Provenance>>),
+    Whole(Box<TrainedRun>, Option<Box<Provenance>>),
     /// A checkpoint under the run's own name, in the bytes of its file.
     Beginning(Origin, Vec<u8>),
 }
@@ -95,7 +95,7 @@ fn relatives(config: &RunConfig) -> impl Iterator<Item = RunConfig> {
     going_on.chain(stopping).map(with).filter(move |other| other != config)
 }
 
-fn origin(of: &RunConfig, taken: u32, rows: &[Row], history: &History) -> Origin {
+fn origin(of: &RunConfig, taken: u32, rows: &[LogRow], history: &History) -> Origin {
     let epochs = rows.last().map_or(0, |row| row.epoch);
     Origin { key: of.key(), taken, epochs, revision: provenance::revision(), beyond: history.after(taken) }
 }
@@ -118,7 +118,7 @@ fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<
     };
     let (rows, parameter_count) = (rows[..count].to_vec(), record.parameters);
     let (classes, left_out, parameters) = (record.classes, record.left_out, Vec::new());
-    let trained = Trained { rows, ending, parameters, parameter_count, classes, history, left_out };
+    let trained = TrainedRun { rows, ending, parameters, parameter_count, classes, history, left_out };
     Ok(Some(Taken::Whole(Box::new(trained), provenance)))
 }
 
@@ -135,7 +135,7 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
     };
     let (seen, rest) = log.split_at_checked(kept.len()).unwrap_or_default();
     let goes_on = !rest.is_empty() && kept.iter().zip(seen).all(|(row, logged)| row.is_logged_as(logged));
-    let rows: Vec<Row> = kept.iter().chain(rest.iter().filter(|_| goes_on)).cloned().collect();
+    let rows: Vec<LogRow> = kept.iter().chain(rest.iter().filter(|_| goes_on)).cloned().collect();
     let mut history = History { origin: None, ..position.history.clone() };
     let last = rows.last().map_or(0, |row| row.epoch);
     if history.known() < last {
@@ -150,7 +150,8 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
             // A checkpoint does not say of how many classes its data set is.
             let (rows, classes, parameters) = (rows[..count].to_vec(), None, Vec::new());
             let left_out = position.left_out;
-            let trained = Trained { rows, ending, parameters, parameter_count, classes, history, left_out };
+            let trained =
+                TrainedRun { rows, ending, parameters, parameter_count, classes, history, left_out };
             Some(Taken::Whole(Box::new(trained), None))
         }
         _ if common(config, of, kept, position.ending) == Common::Beginning => {

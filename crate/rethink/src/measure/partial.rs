@@ -25,7 +25,7 @@ const HEADER: u64 = 4096;
 /// The file of a measurement that goes on. Either a line of JSON, parts as little-endian f32, and the SHA-256 of all
 /// that in hexadecimal digits; or a line of JSON with the numbers of each unit, and that of it.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct PartialMeasurement {
     path: PathBuf,
     key: String,
     every: Duration,
@@ -57,7 +57,7 @@ struct Units {
 /// Errors: those of `make`, and of an unreadable file of the earlier attempt; [`Lock::check`]'s before the last unit.
 pub fn each(
     (count, numbers): (usize, usize),
-    mut unfinished: Option<&mut Unfinished>,
+    mut unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
     mut make: impl FnMut(usize, &mut dyn FnMut(&str)) -> Result<Vec<f64>>,
 ) -> Result<Vec<Vec<f64>>> {
@@ -81,11 +81,11 @@ pub fn each(
     Ok(units)
 }
 
-impl Unfinished {
+impl PartialMeasurement {
     /// At `path`, of the measurement `key`, written every so often at most, and less often where writing takes long; where
     /// `every` is zero, whenever it can be.
-    pub fn new(path: PathBuf, key: String, every: Duration) -> Unfinished {
-        Unfinished { path, key, every, saved: Instant::now(), earlier: 0.0, lock: None }
+    pub fn new(path: PathBuf, key: String, every: Duration) -> PartialMeasurement {
+        PartialMeasurement { path, key, every, saved: Instant::now(), earlier: 0.0, lock: None }
     }
 
     /// Fills `parts` with what is there, and says how much of the work that is; 0 with the parts as they were where there

@@ -3,15 +3,15 @@
 
 use crate::data::Dataset;
 use crate::data::augmentation::Augmentation;
-use crate::data::imagenet::{LeftOut, Photographs, Place};
+use crate::data::imagenet::{LeftOut, PhotographId, Photographs};
 use crate::data::preprocessing::{Area, centre_values};
-use crate::run::config::{Hyper, RunConfig};
+use crate::run::config::{RunConfig, TrainConfig};
 use crate::run::streams::{AUGMENT, CROPS, epoch_stream};
 use crate::{Error, Result};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rethink_nn::distributed::{Team, part, total};
-use rethink_nn::image::View;
+use rethink_nn::distributed::{ProcessGroup, part, total};
+use rethink_nn::image::AugmentedImage;
 use rethink_nn::image::{CROP, Pixels, centre, flip, rotate};
 use rethink_nn::models::{Network, are_finite, count_correct, count_top};
 use rethink_nn::threads;
@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Images and labels of one run.
-pub struct Examples {
+pub struct DataLoader {
     /// Numbers of an image.
     image: usize,
     train_labels: Vec<u16>,
@@ -41,7 +41,7 @@ enum Images {
 /// What random crops and augmented images are made from.
 struct Varied {
     shape: [usize; 3],
-    /// Given away by [`Examples::keep_in`] where nothing changes from epoch to epoch, or the network keeps them.
+    /// Given away by [`DataLoader::keep_in`] where nothing changes from epoch to epoch, or the network keeps them.
     pixels: Pixels,
     /// Whether the network keeps them.
     kept: bool,
@@ -92,10 +92,14 @@ impl Varied {
         self.random_crop || !self.augment.is_off()
     }
 
-    fn view(&self, index: usize, choices: &Choices) -> View {
+    fn view(&self, index: usize, choices: &Choices) -> AugmentedImage {
         let stream = AUGMENT << 40 | u64::from(choices.epoch);
         let change = || self.augment.draw(self.seed, stream, index as u32);
-        View { index, corner: choices.corners[index], change: (!self.augment.is_off()).then(change) }
+        AugmentedImage {
+            index,
+            corner: choices.corners[index],
+            change: (!self.augment.is_off()).then(change),
+        }
     }
 }
 
@@ -105,7 +109,7 @@ impl Streamed {
     /// Errors: those of [`Photographs::with`].
     fn train(&self, index: usize, epoch: u32, out: &mut [f32]) -> Result<bool> {
         let change = self.augment.draw(self.seed, AUGMENT << 40 | u64::from(epoch), index as u32);
-        let written = self.photographs.with(Place::Train(index), |photograph| {
+        let written = self.photographs.with(PhotographId::Train(index), |photograph| {
             let area = if self.random_area {
                 let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
                 rng.set_stream(CROPS << 40 | u64::from(epoch));
@@ -135,7 +139,7 @@ impl Streamed {
     /// A photograph as networks are tested on it: its central part; `false` where the file is none.
     ///
     /// Errors: those of [`Photographs::with`].
-    fn central(&self, place: Place, out: &mut [f32]) -> Result<bool> {
+    fn central(&self, place: PhotographId, out: &mut [f32]) -> Result<bool> {
         let written = self.photographs.with(place, |photograph| {
             photograph.resized(Area::central(photograph.height, photograph.width), self.side, out);
         })?;
@@ -144,16 +148,16 @@ impl Streamed {
     }
 }
 
-impl Examples {
+impl DataLoader {
     /// The first `train` training and `test` test images of `data` after the corruption of `config`.
     ///
     /// Small images are seen as photographs are where the input is of another size than 28 pixels.
     ///
     /// Errors: [`Error::Shape`] for small images below 28x28, [`Error::Argument`] for an input of more than 4,096 pixels, and
     /// for a corruption of a photograph's pixels.
-    pub fn new(config: &RunConfig, data: &Dataset, train: usize, test: usize) -> Result<Examples> {
+    pub fn new(config: &RunConfig, data: &Dataset, train: usize, test: usize) -> Result<DataLoader> {
         let operation = "training run";
-        let Hyper { random_crop, augment, .. } = config.hyper;
+        let TrainConfig { random_crop, augment, .. } = config.hyper;
         let seed = config.seeds.order;
         let side = config.input;
         if as_photographs(config, data) {
@@ -163,7 +167,7 @@ impl Examples {
                 return Err(Error::argument(operation, format!("input of {side} pixels (1 to {LARGEST})")));
             }
             let labels = &data.train.labels[..train];
-            return Ok(Examples {
+            return Ok(DataLoader {
                 image: 3 * side * side,
                 train_labels: config.corruption.labels(labels, data.classes.len(), config.seeds.data)?,
                 test_labels: data.test.labels[..test].to_vec(),
@@ -178,7 +182,7 @@ impl Examples {
         }
         let corrupted = config.corruption.apply(data, train, test, config.seeds.data)?;
         let shape = corrupted.shape;
-        Ok(Examples {
+        Ok(DataLoader {
             image: shape[0] * CROP * CROP,
             train_labels: corrupted.train_labels,
             test_labels: corrupted.test_labels,
@@ -190,7 +194,7 @@ impl Examples {
         })
     }
 
-    /// Has `network` keep small images, if it does that and is `alone`: then [`Examples::views`] are what it trains on.
+    /// Has `network` keep small images, if it does that and is `alone`: then [`DataLoader::views`] are what it trains on.
     ///
     /// Errors: those of [`Network::keep`].
     pub fn keep_in(&mut self, network: &mut dyn Network, alone: bool) -> Result<()> {
@@ -241,10 +245,11 @@ impl Examples {
     /// set's files are left out; `None` where none is.
     ///
     /// Errors: those of [`Photographs::with`]; [`Error::Argument`] where no training or no test photograph is left.
-    pub fn check(&self, team: Option<&dyn Team>) -> Result<Option<LeftOut>> {
+    pub fn check(&self, team: Option<&dyn ProcessGroup>) -> Result<Option<LeftOut>> {
         let Images::Photographs(Streamed { photographs, .. }) = &self.images else { return Ok(None) };
         let (train, test) = (self.train_labels.len(), self.test_labels.len());
-        let all: Vec<Place> = (0..train).map(Place::Train).chain((0..test).map(Place::Test)).collect();
+        let all: Vec<PhotographId> =
+            (0..train).map(PhotographId::Train).chain((0..test).map(PhotographId::Test)).collect();
         let (rank, size) = places(team);
         let mine = part(all.len(), rank, size);
         photographs.check(&all[mine.clone()])?;
@@ -256,9 +261,10 @@ impl Examples {
             team.sum(&mut left);
             all.iter().zip(left).for_each(|(place, left)| photographs.learn(*place, left > 0.0));
         }
-        let none_of =
-            |count: usize, place: fn(usize) -> Place| (0..count).all(|i| photographs.is_left_out(place(i)));
-        if none_of(train, Place::Train) || none_of(test, Place::Test) {
+        let none_of = |count: usize, place: fn(usize) -> PhotographId| {
+            (0..count).all(|i| photographs.is_left_out(place(i)))
+        };
+        if none_of(train, PhotographId::Train) || none_of(test, PhotographId::Test) {
             let problem = format!("no photograph is left to train or to test on: {}", self.report());
             return Err(Error::argument("training run", problem));
         }
@@ -276,7 +282,7 @@ impl Examples {
     /// Those of the training images `order` that are not left out.
     pub fn present<'a>(&self, order: &'a [u32]) -> Cow<'a, [u32]> {
         let Images::Photographs(Streamed { photographs, .. }) = &self.images else { return order.into() };
-        let left_out = |index: &u32| photographs.is_left_out(Place::Train(*index as usize));
+        let left_out = |index: &u32| photographs.is_left_out(PhotographId::Train(*index as usize));
         if !order.iter().any(left_out) {
             return order.into();
         }
@@ -311,7 +317,7 @@ impl Examples {
 
     /// The training images `order` as they are in this epoch, for a network that keeps them, and their labels; `None`
     /// where it does not.
-    pub fn views(&self, order: &[u32], choices: &Choices) -> Option<(Vec<View>, Vec<u16>)> {
+    pub fn views(&self, order: &[u32], choices: &Choices) -> Option<(Vec<AugmentedImage>, Vec<u16>)> {
         let Images::Small { source, .. } = &self.images else { return None };
         let view = |&index: &u32| source.view(index as usize, choices);
         let labels = order.iter().map(|&i| self.train_labels[i as usize]);
@@ -354,20 +360,24 @@ impl Examples {
     /// Accuracy on the whole training set, as trained on: with its corruption, without random changes.
     ///
     /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
-    pub fn train_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
+    pub fn train_accuracy(&self, network: &dyn Network, team: Option<&dyn ProcessGroup>) -> Result<Accuracy> {
         match &self.images {
             Images::Small { train, .. } => self.small(network, train, &self.train_labels, team),
-            Images::Photographs(s) => self.streamed(network, s, (&self.train_labels, Place::Train), team),
+            Images::Photographs(s) => {
+                self.streamed(network, s, (&self.train_labels, PhotographId::Train), team)
+            }
         }
     }
 
     /// Accuracy on the test set.
     ///
     /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
-    pub fn test_accuracy(&self, network: &dyn Network, team: Option<&dyn Team>) -> Result<Accuracy> {
+    pub fn test_accuracy(&self, network: &dyn Network, team: Option<&dyn ProcessGroup>) -> Result<Accuracy> {
         match &self.images {
             Images::Small { test, .. } => self.small(network, test, &self.test_labels, team),
-            Images::Photographs(s) => self.streamed(network, s, (&self.test_labels, Place::Test), team),
+            Images::Photographs(s) => {
+                self.streamed(network, s, (&self.test_labels, PhotographId::Test), team)
+            }
         }
     }
 
@@ -376,7 +386,7 @@ impl Examples {
         network: &dyn Network,
         images: &[f32],
         labels: &[u16],
-        team: Option<&dyn Team>,
+        team: Option<&dyn ProcessGroup>,
     ) -> Result<Accuracy> {
         const AT_ONCE: usize = 250;
         let (rank, size) = places(team);
@@ -398,8 +408,8 @@ impl Examples {
         &self,
         network: &dyn Network,
         streamed: &Streamed,
-        (labels, place): (&[u16], fn(usize) -> Place),
-        team: Option<&dyn Team>,
+        (labels, place): (&[u16], fn(usize) -> PhotographId),
+        team: Option<&dyn ProcessGroup>,
     ) -> Result<Accuracy> {
         const AT_ONCE: usize = 50;
         let (rank, size) = places(team);
@@ -430,12 +440,12 @@ impl Examples {
 }
 
 /// This process's number and how many there are: of several, each classifies some of the images.
-fn places(team: Option<&dyn Team>) -> (usize, usize) {
+fn places(team: Option<&dyn ProcessGroup>) -> (usize, usize) {
     team.map_or((0, 1), |team| (team.rank(), team.size()))
 }
 
 /// Counts summed up over all processes.
-fn together<const N: usize>(team: Option<&dyn Team>, counts: [f64; N]) -> [f64; N] {
+fn together<const N: usize>(team: Option<&dyn ProcessGroup>, counts: [f64; N]) -> [f64; N] {
     let Some(team) = team else { return counts };
     let sums = total(team, &counts);
     std::array::from_fn(|i| sums[i])

@@ -13,7 +13,7 @@ pub const WIDTHS: RangeInclusive<i32> = -10..=10;
 pub const WEIGHTS: RangeInclusive<i32> = -18..=4;
 
 /// Powers of 2 and half powers of 10.
-pub type Place = (i32, i32);
+pub type GridPoint = (i32, i32);
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Free {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chosen {
     /// The place.
-    pub place: Place,
+    pub place: GridPoint,
     /// The least and greatest power of 2 that was tried.
     pub widths: (i32, i32),
     /// The least and greatest half power of 10 that was tried with the chosen width.
@@ -46,13 +46,13 @@ pub fn weight(half_power: i32) -> f64 {
 /// whose matrix is better conditioned.
 ///
 /// Errors: those of `errors`.
-pub fn search<E>(free: Free, mut errors: impl FnMut(Place) -> Result<f64, E>) -> Result<Chosen, E> {
-    let mut tried: BTreeMap<Place, f64> = BTreeMap::new();
+pub fn search<E>(free: Free, mut errors: impl FnMut(GridPoint) -> Result<f64, E>) -> Result<Chosen, E> {
+    let mut tried: BTreeMap<GridPoint, f64> = BTreeMap::new();
     let starts = |free: bool, starts: &[i32]| if free { starts.to_vec() } else { vec![0] };
     let (widths, weights) = (starts(free.gamma, &[0, 2, 4]), starts(free.ridge, &[-8, -6, -4, -2]));
     // The widths at a middling weight, then the weights at the best of these widths.
     let middle = if free.ridge { -6 } else { 0 };
-    let mut next: Vec<Place> = widths.iter().map(|&width| (width, middle)).collect();
+    let mut next: Vec<GridPoint> = widths.iter().map(|&width| (width, middle)).collect();
     let mut steps = 0;
     loop {
         let before = best(&tried);
@@ -92,9 +92,9 @@ pub fn search<E>(free: Free, mut errors: impl FnMut(Place) -> Result<f64, E>) ->
     }
 }
 
-fn best(tried: &BTreeMap<Place, f64>) -> Option<Place> {
+fn best(tried: &BTreeMap<GridPoint, f64>) -> Option<GridPoint> {
     let smooth = |width: i32, error: f64| if error.is_finite() { width } else { -width };
-    let order = |a: &(&Place, &f64), b: &(&Place, &f64)| {
+    let order = |a: &(&GridPoint, &f64), b: &(&GridPoint, &f64)| {
         let ((a, x), (b, y)) = (a, b);
         x.total_cmp(y).then(b.1.cmp(&a.1)).then(smooth(a.0, **x).cmp(&smooth(b.0, **y)))
     };

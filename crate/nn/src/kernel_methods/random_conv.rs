@@ -5,7 +5,7 @@
 //! `max(c - 1, 0)` and `max(-c - 1, 0)` for every filter and place, `c` being the convolution, averaged over
 //! windows of 15x15, 6 apart.
 
-use crate::kernels::patches::Patches;
+use crate::kernel_methods::patches::Patches;
 use crate::ops::gemm::{Matrix, Packed};
 use crate::{Error, Result};
 use faer::{Mat, Side};

@@ -29,7 +29,7 @@ pub const MOST_LINEARS: usize = 3;
 
 /// A network of one's own. Equal where name and layers are.
 #[derive(Clone, Copy)]
-pub struct Own(&'static Definition);
+pub struct CustomModel(&'static Definition);
 
 /// As it is in a file and in a run's configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,14 +39,14 @@ struct Definition {
     layers: Vec<Layer>,
 }
 
-impl Own {
+impl CustomModel {
     /// The network `name` (letters, digits, `-`, `_` and `.`; no name of the paper's) of `layers`, of which the last
     /// one is a fully connected one with a unit a class and without activation.
     ///
     /// Errors: [`Error::Argument`] for another name, and for layers of which no network is made: other numbers of
     /// convolutions and fully connected layers than [`MOST_CONVS`] and [`MOST_LINEARS`] allow, a last layer that gives
     /// no scores, an auxiliary classifier, a probability that is none.
-    pub fn new(name: &str, layers: Vec<Layer>) -> Result<Own> {
+    pub fn new(name: &str, layers: Vec<Layer>) -> Result<CustomModel> {
         let failed = |problem: String| Error::argument("own network", problem);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
@@ -70,27 +70,29 @@ impl Own {
             )));
         }
         check(&layers).map_err(|problem| failed(format!("{name}: {problem}")))?;
-        Ok(Own::kept(Definition { name: name.into(), layers }))
+        Ok(CustomModel::kept(Definition { name: name.into(), layers }))
     }
 
     /// The network in the JSON file at `path`.
     ///
-    /// Errors: [`Error::Io`]; [`Error::Format`] naming the file and the place; those of [`Own::new`].
-    pub fn read(path: &Path) -> Result<Own> {
+    /// Errors: [`Error::Io`]; [`Error::Format`] naming the file and the place; those of [`CustomModel::new`].
+    pub fn read(path: &Path) -> Result<CustomModel> {
         let operation = "read the network";
         let text = fs::read_to_string(path).map_err(Error::io(operation, path))?;
         let definition: Definition =
             serde_json::from_str(&text).map_err(|e| Error::format(operation, path, e.to_string()))?;
-        Own::new(&definition.name, definition.layers)
+        CustomModel::new(&definition.name, definition.layers)
             .map_err(|e| Error::format(operation, path, e.to_string()))
     }
 
     /// Each distinct network is kept for the program's life, so that a model's kind stays a plain value.
-    fn kept(definition: Definition) -> Own {
+    fn kept(definition: Definition) -> CustomModel {
         static KEPT: Mutex<Option<HashMap<String, &'static Definition>>> = Mutex::new(None);
         let json = serde_json::to_string(&definition).expect("layers of plain values are JSON");
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        Own(kept.get_or_insert_default().entry(json).or_insert_with(|| Box::leak(Box::new(definition))))
+        CustomModel(
+            kept.get_or_insert_default().entry(json).or_insert_with(|| Box::leak(Box::new(definition))),
+        )
     }
 
     /// Its name.
@@ -127,7 +129,7 @@ fn check(layers: &[Layer]) -> std::result::Result<(), String> {
     const MOST_OUTPUTS: usize = 1 << 16;
     const MOST_PIXELS: usize = 1 << 10;
     for layer in layers {
-        if let Layer::Conv { window, .. } | Layer::MaxPool(window) | Layer::MeanPool(window) = layer {
+        if let Layer::Conv { window, .. } | Layer::MaxPool(window) | Layer::AvgPool(window) = layer {
             let Window { kernel, stride, .. } = window;
             if [kernel.0, kernel.1, stride.0, stride.1].iter().any(|side| !(1..=MOST_PIXELS).contains(side)) {
                 return Err(format!("a window of {kernel:?} every {stride:?} pixels (1 to {MOST_PIXELS})"));
@@ -148,35 +150,35 @@ fn check(layers: &[Layer]) -> std::result::Result<(), String> {
     Ok(())
 }
 
-impl std::fmt::Debug for Own {
+impl std::fmt::Debug for CustomModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.0)
     }
 }
 
-impl PartialEq for Own {
-    fn eq(&self, other: &Own) -> bool {
+impl PartialEq for CustomModel {
+    fn eq(&self, other: &CustomModel) -> bool {
         std::ptr::eq(self.0, other.0)
     }
 }
 
-impl Eq for Own {}
+impl Eq for CustomModel {}
 
-impl Hash for Own {
+impl Hash for CustomModel {
     fn hash<H: Hasher>(&self, state: &mut H) {
         std::ptr::hash(self.0, state);
     }
 }
 
-impl Serialize for Own {
+impl Serialize for CustomModel {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Own {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Own, D::Error> {
+impl<'de> Deserialize<'de> for CustomModel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<CustomModel, D::Error> {
         let Definition { name, layers } = Definition::deserialize(deserializer)?;
-        Own::new(&name, layers).map_err(serde::de::Error::custom)
+        CustomModel::new(&name, layers).map_err(serde::de::Error::custom)
     }
 }

@@ -1,7 +1,7 @@
 //! Gabor wavelets (section 5, table 3): a bank of oriented band-pass filters, the magnitude of their responses,
 //! averaged over neighbourhoods. The paper does not describe its bank; this one is recorded with each run.
 
-use crate::kernels::patches::Patches;
+use crate::kernel_methods::patches::Patches;
 use crate::ops::gemm::{Matrix, Packed};
 use crate::{Error, Result};
 use rayon::prelude::*;

@@ -1,8 +1,8 @@
 //! Equation 3, `K a = y`, and with l2 regularisation `(K + ridge I) a = y`: Cholesky in f32, then conjugate
 //! gradients with that factor until the residual, in f64, is small.
 
-use crate::kernels::gaussian::Gaussian;
-use crate::kernels::triangle::{NotPositive, Triangle};
+use crate::kernel_methods::gaussian::Gaussian;
+use crate::kernel_methods::triangle::{NotPositive, Triangle};
 use crate::{Error, Result};
 use std::time::Instant;
 

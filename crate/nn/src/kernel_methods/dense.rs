@@ -1,11 +1,11 @@
 //! Equation 3 on a device that holds whole matrices: what it does there. The processor holds half of each
-//! ([`crate::kernels::triangle`]), so that more images fit.
+//! ([`crate::kernel_methods::triangle`]), so that more images fit.
 
 use crate::Result;
-use crate::kernels::gaussian::Gaussian;
-use crate::kernels::random_conv::Filters;
-use crate::kernels::solve::Kernel;
-use crate::kernels::triangle::Triangle;
+use crate::kernel_methods::gaussian::Gaussian;
+use crate::kernel_methods::random_conv::Filters;
+use crate::kernel_methods::solve::Kernel;
+use crate::kernel_methods::triangle::Triangle;
 
 /// A device.
 pub trait Dense {

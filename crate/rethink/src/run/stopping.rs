@@ -1,10 +1,10 @@
-//! When a run ends: the rule of [`Hyper::stop_when_fitted`](crate::run::config::Hyper::stop_when_fitted), and in which epochs
+//! When a run ends: the rule of [`TrainConfig::stop_when_fitted`](crate::run::config::TrainConfig::stop_when_fitted), and in which epochs
 //! the whole training set is measured for it.
 //!
 //! Training and the search for a run that another one contains ([`crate::store::origin`]) follow the same functions.
 
 use crate::run::config::RunConfig;
-use crate::run::row::{Ending, Row};
+use crate::run::row::{LogRow, StopReason};
 
 /// What the epochs so far say of fitting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct Fit {
 
 impl Fit {
     /// Of the rows of whole epochs.
-    pub fn of(rows: &[Row]) -> Fit {
+    pub fn of(rows: &[LogRow]) -> Fit {
         let epochs = rows.chunk_by(|a, b| a.epoch == b.epoch);
         epochs.filter_map(|rows| rows.last()).fold(Fit::default(), |fit, row| fit.then(row.train_accuracy))
     }
@@ -59,7 +59,7 @@ pub(crate) fn is_met(config: &RunConfig, fit: Fit) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Common {
     /// The run ends within the origin's rows: with so many of them, in this way.
-    Whole(usize, Ending),
+    Whole(usize, StopReason),
     /// All rows of the origin, which the run would have had too; it is not at its end with them.
     Beginning,
     /// From this epoch on the two are measured in different epochs, or it cannot be known whether they are.
@@ -69,7 +69,12 @@ pub(crate) enum Common {
 /// What a run of `config` has in common with one of `origin`, whose configuration differs in when it ends alone
 /// (`stop_when_fitted`, `fitted_epochs`, `epochs`). `rows` are the origin's whole epochs; `ending` is how it ended
 /// with the last of them, where it did.
-pub(crate) fn common(config: &RunConfig, origin: &RunConfig, rows: &[Row], ending: Option<Ending>) -> Common {
+pub(crate) fn common(
+    config: &RunConfig,
+    origin: &RunConfig,
+    rows: &[LogRow],
+    ending: Option<StopReason>,
+) -> Common {
     let (mut fit, mut count) = (Fit::default(), 0);
     for (before, epoch) in rows.chunk_by(|a, b| a.epoch == b.epoch).enumerate() {
         let Some(row) = epoch.last() else { continue };
@@ -78,7 +83,7 @@ pub(crate) fn common(config: &RunConfig, origin: &RunConfig, rows: &[Row], endin
             return Common::Until(before as u32 + 1);
         }
         count += epoch.len();
-        let diverged = count == rows.len() && ending == Some(Ending::Diverged);
+        let diverged = count == rows.len() && ending == Some(StopReason::Diverged);
         if diverged && row.loss.is_finite() && !is_last(config, number) && !test_due(config, number) {
             // The scores of an evaluation may have shown it, which the run would not have made.
             return Common::Until(number);
@@ -94,9 +99,9 @@ pub(crate) fn common(config: &RunConfig, origin: &RunConfig, rows: &[Row], endin
         };
         fit = fit.then(row.train_accuracy);
         let end = match (diverged, is_met(config, fit), last) {
-            (true, ..) => Some(Ending::Diverged),
-            (_, true, _) => Some(Ending::Fitted),
-            (.., true) => Some(Ending::Completed),
+            (true, ..) => Some(StopReason::Diverged),
+            (_, true, _) => Some(StopReason::Fitted),
+            (.., true) => Some(StopReason::Completed),
             _ => None,
         };
         let tested = end.is_some() || test_due(config, number);
@@ -111,7 +116,7 @@ pub(crate) fn common(config: &RunConfig, origin: &RunConfig, rows: &[Row], endin
 }
 
 /// Whether an epoch's batches were [`NEARLY`] right, where all its rows say the same of it.
-fn nearly(epoch: &[Row]) -> Option<bool> {
+fn nearly(epoch: &[LogRow]) -> Option<bool> {
     let all = |is: fn(f64) -> bool| epoch.iter().all(|row| is(row.batch_accuracy));
     match (all(|a| a > NEARLY), all(|a| a < NEARLY)) {
         (true, _) => Some(true),

@@ -2,9 +2,9 @@
 //! 2 x y`. Its values are made tile by tile as they are needed, beside the products and a factor nothing is kept.
 
 use crate::Result;
-use crate::kernels::gaussian::to_kernel_tile;
-use crate::kernels::solve::{Factor, Kernel};
-use crate::kernels::triangle::{SymmetricProduct, TILE, Triangle};
+use crate::kernel_methods::gaussian::to_kernel_tile;
+use crate::kernel_methods::solve::{Factor, Kernel};
+use crate::kernel_methods::triangle::{SymmetricProduct, TILE, Triangle};
 
 /// The kernel `exp(-gamma |f(x) - f(y)|^2)`.
 #[derive(Debug)]

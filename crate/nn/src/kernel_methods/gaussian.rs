@@ -1,6 +1,6 @@
 //! The Gaussian kernel `exp(-gamma |x - y|^2)`, in tiles: distances by matrix products and norms.
 
-use crate::kernels::triangle::{SymmetricProduct, TILE, Triangle, tile_rows};
+use crate::kernel_methods::triangle::{SymmetricProduct, TILE, Triangle, tile_rows};
 use crate::ops::gemm::{Matrix, Packed};
 use pulp::Arch;
 use rayon::prelude::*;
