@@ -1,7 +1,7 @@
 //! `--set`: other values of what the recipes choose.
 
 use clap::Parser;
-use rethink::claims::Verdict;
+use rethink::claims::Judgement;
 use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
 use rethink::overrides::Overrides;
@@ -185,7 +185,7 @@ fn runs_with_other_values_are_no_evidence_for_the_paper() {
     for set in ["epochs=1", "n=60,test=50", "rate=0.02,epochs=1", "weight-decay=0.5"] {
         train(&at(set));
         if set != "weight-decay=0.5" {
-            assert_eq!(at("").claims(&claim).unwrap()[0].verdict, Verdict::NotYetMeasured, "{set}");
+            assert_eq!(at("").claims(&claim).unwrap()[0].verdict, Judgement::NotYetMeasured, "{set}");
         }
     }
     train(&at(""));
@@ -193,8 +193,8 @@ fn runs_with_other_values_are_no_evidence_for_the_paper() {
     assert_eq!(checks.len(), 1, "one number of images: {checks:?}");
     assert_eq!(checks[0].n, 200);
     // Nor are the plain runs evidence for a study with other values; where these are the recipe's own, they are.
-    assert_eq!(at("epochs=1").claims(&claim).unwrap()[0].verdict, Verdict::NotYetMeasured);
-    assert_ne!(at("momentum=0.9").claims(&claim).unwrap()[0].verdict, Verdict::NotYetMeasured);
+    assert_eq!(at("epochs=1").claims(&claim).unwrap()[0].verdict, Judgement::NotYetMeasured);
+    assert_ne!(at("momentum=0.9").claims(&claim).unwrap()[0].verdict, Judgement::NotYetMeasured);
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! | [`image`] | crops, changes and whitening of a batch's small images | appendix A |
 //! | [`device`], [`cuda`] | what is computed on; networks and kernel equations on a GPU | |
 //! | [`distributed`] | many processes that train one model, by MPI | appendix A |
-//! | [`kernels`] | kernel matrices and their exact solution | section 5, table 3 |
+//! | [`kernel_methods`] | kernel matrices and their exact solution | section 5, table 3 |
 //! | [`threads`] | work shared out among threads | |
 //! | [`text`] | numbers and bytes as text | |
 //! | [`error`] | the error enum | |

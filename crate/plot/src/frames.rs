@@ -15,7 +15,7 @@ pub fn column<'a>(frame: &'a DataFrame, name: &str) -> Result<&'a Column> {
     find(frame, name).map_err(Error::frame("look up a column"))
 }
 
-/// As [`column`], with polars' error for the caller to say what was being done.
+/// As [`column()`], with polars' error for the caller to say what was being done.
 pub fn find<'a>(frame: &'a DataFrame, name: &str) -> PolarsResult<&'a Column> {
     let found = frame.columns().iter().find(|column| column.name() == name);
     found.ok_or_else(|| {

@@ -397,7 +397,7 @@ pub(crate) fn curves(
 }
 
 /// The frames of `runs` below each other, with `setting` (what `label` says of a run) and `seed` before their columns:
-/// what [`crate::paper::drawings::fig1a::draw`] draws.
+/// what [`crate::paper::fig1a::draw`] draws.
 ///
 /// Errors: [`Error::Frame`]; [`Error::Argument`] for no runs.
 pub fn learning_curves(runs: &[Run], label: impl Fn(&RunConfig) -> String) -> Result<DataFrame> {

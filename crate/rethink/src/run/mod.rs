@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | [`config`] | every choice that can change a run's numbers, and the key made of them |
 //! | [`appendix_a`] | the paper's setting of each network |
-//! | [`examples`] | a run's images and labels, ready for the network |
+//! | [`loader`] | a run's images and labels, ready for the network |
 //! | [`train`] | the training loop: frames, checkpoints, resuming |
-//! | `ending` | when a run ends |
+//! | `stopping` | when a run ends |
 //! | [`history`] | where the parts of a run were trained |
 //! | [`row`] | a row of a run's frame, and how a run ends |
 //! | [`lock`] | one process at a time at a run |
