@@ -15,7 +15,7 @@ use rethink::measure::partial::{PartialMeasurement, each};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
-use rethink::run::train::{self, Progress, train};
+use rethink::run::train::{Progress, train};
 use rethink::store::{self, Store};
 use rethink::study::Study;
 use rethink_cli::commands::command::{Action, Command};
@@ -431,7 +431,7 @@ fn command_lines() {
             Action::Run { choice, .. } => {
                 let config = choice.configure(&study);
                 config.key();
-                text(train::check(&config, &study.data))
+                text(rethink::run::setup::check(&config, &study.data))
             }
             Action::Reproduce { only, set, .. } => text(set.study(study.clone(), &only)),
             Action::Sweep { recipe, set, .. } => text(set.study(study.clone(), &[recipe])),

@@ -48,6 +48,13 @@ pub struct History {
 }
 
 impl History {
+    /// The present sitting has trained the epochs up to this one.
+    pub(crate) fn reach(&mut self, epoch: u32) {
+        if let Some(sitting) = self.sittings.last_mut() {
+            sitting.last = epoch;
+        }
+    }
+
     /// The same up to `epoch`; epochs that no sitting has become one that was not recorded.
     pub(crate) fn until(&self, epoch: u32) -> History {
         let mut history = self.clone();

@@ -5,6 +5,8 @@
 //! | [`config`] | every choice that can change a run's numbers, and the key made of them |
 //! | [`appendix_a`] | the paper's setting of each network |
 //! | [`loader`] | a run's images and labels, ready for the network |
+//! | `setup`, `steps` | what is made and checked before the first step; the steps of an epoch |
+//! | `checkpoint` | from which a killed run goes on; the live log |
 //! | [`train`] | the training loop: frames, checkpoints, resuming |
 //! | `stopping` | when a run ends |
 //! | [`history`] | where the parts of a run were trained |
@@ -16,12 +18,15 @@
 //! | [`strict`] | records that are read whole or not at all |
 
 pub mod appendix_a;
+pub mod checkpoint;
 pub mod config;
 pub mod history;
 pub mod loader;
 pub mod lock;
 pub mod provenance;
 pub mod row;
+pub mod setup;
+mod steps;
 pub(crate) mod stopping;
 pub(crate) mod streams;
 pub mod strict;

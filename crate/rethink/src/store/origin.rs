@@ -1,12 +1,13 @@
 //! A run that goes on contains the run that stops: of equal seeds, its first rows are the other's, bit for bit. So the
 //! run that stops is taken from one that went on, finished or not, as far as that has come; no epoch is trained twice.
 
+use crate::run::checkpoint::{Checkpoint, Found, read_log};
 use crate::run::config::RunConfig;
 use crate::run::history::{self, History, Origin};
 use crate::run::provenance::{self, Provenance};
 use crate::run::row::LogRow;
 use crate::run::stopping::{Common, common};
-use crate::run::train::{Checkpoint, Found, TrainedRun, read_log};
+use crate::run::train::TrainedRun;
 use crate::store::{self, Store};
 use crate::{Error, Result};
 use std::collections::HashSet;

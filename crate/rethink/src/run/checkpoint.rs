@@ -1,0 +1,280 @@
+//! Checkpoints, from which a killed run goes on as if it had never stopped, and the live log beside them.
+
+use crate::data::imagenet::LeftOut;
+use crate::run::history::History;
+use crate::run::row::{LogRow, StopReason};
+use crate::run::strict;
+use crate::{Error, Result};
+use rethink_nn::models::{Network, Parameter};
+use rethink_nn::optim::Memory;
+use rethink_nn::text::hex;
+use rethink_plot::files;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Everything that a run carries from one epoch to the next, but for weights and velocities.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Position {
+    pub epoch: u32,
+    pub step: u32,
+    pub seconds: f64,
+    pub rows: Vec<LogRow>,
+    pub ending: Option<StopReason>,
+    /// Without sittings in checkpoints from before they were kept.
+    #[serde(default)]
+    pub history: History,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+}
+
+/// A run's unfinished state on disk: `checkpoint.safetensors`, whole or absent, and `log.csv`, to
+/// which each epoch's rows are appended for whoever watches.
+pub(crate) struct Checkpoint {
+    folder: PathBuf,
+    key: String,
+}
+
+/// What a checkpoint holds.
+pub(crate) struct Found {
+    pub parameters: Vec<Parameter>,
+    pub velocity: Vec<Vec<f32>>,
+    pub memory: Memory,
+    pub position: Position,
+}
+
+impl Checkpoint {
+    /// In `folder`, of the run named `key`.
+    pub fn new(folder: PathBuf, key: String) -> Checkpoint {
+        Checkpoint { folder, key }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How far it is; 0 where there is none.
+    pub fn epoch(&self) -> Result<u32> {
+        let found = self.read()?.map(|bytes| self.parse(&bytes)).transpose()?;
+        Ok(found.map_or(0, |found| found.position.epoch))
+    }
+
+    /// Writes the checkpoint that these bytes are.
+    pub fn keep(&self, bytes: &[u8]) -> Result<()> {
+        Ok(files::write_whole(&self.path(), bytes)?)
+    }
+
+    /// The checkpoint in `bytes`, of another run at `position`, as one of this run, which goes on from there.
+    pub fn adopt(&self, bytes: &[u8], position: Position, history: History) -> Result<Vec<u8>> {
+        let failed = |e: safetensors::SafeTensorError| Error::argument("take the checkpoint", e.to_string());
+        let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(failed)?;
+        let file = safetensors::SafeTensors::deserialize(bytes).map_err(failed)?;
+        let tensors = file.tensors();
+        let mut metadata = header.metadata().clone().unwrap_or_default();
+        let position = Position { ending: None, history, ..position };
+        let position = serde_json::to_string(&position).expect("plain values are JSON");
+        metadata.extend([("key".to_string(), self.key.clone()), ("position".to_string(), position)]);
+        let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
+        metadata.insert(CHECKSUM.into(), checksum(&metadata, parts));
+        safetensors::serialize(tensors, Some(metadata)).map_err(failed)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("checkpoint.safetensors")
+    }
+
+    pub fn save(&self, network: &dyn Network, at: &Position) -> Result<()> {
+        let parameters = network.parameters()?;
+        let velocity = network.velocity()?;
+        let metadata = HashMap::from([
+            ("key".to_string(), self.key.clone()),
+            ("position".to_string(), serde_json::to_string(at).expect("plain values are JSON")),
+        ]);
+        write_tensors(&self.path(), &parameters, &velocity, &network.memory()?, metadata)
+    }
+
+    pub fn log(&self, at: &Position) -> Result<()> {
+        let path = self.folder.join(LOG);
+        let mut text = String::from(
+            "step,epoch,loss,batch_accuracy,train_accuracy,test_accuracy,learning_rate,seconds\n",
+        );
+        let optional = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
+        for r in &at.rows {
+            text += &format!(
+                "{},{},{},{},{},{},{},{:.3}\n",
+                r.step,
+                r.epoch,
+                r.loss,
+                r.batch_accuracy,
+                optional(r.train_accuracy),
+                optional(r.test_accuracy),
+                r.learning_rate,
+                r.seconds
+            );
+        }
+        // Rewritten whole: rows later than a checkpoint come again after a kill, never twice.
+        Ok(files::write_whole(&path, text.as_bytes())?)
+    }
+
+    /// The last checkpoint; `None` where there is none.
+    pub fn read(&self) -> Result<Option<Vec<u8>>> {
+        let path = self.path();
+        match fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(Error::io("read the checkpoint", &path)),
+        }
+    }
+
+    /// What a checkpoint holds.
+    pub fn parse(&self, bytes: &[u8]) -> Result<Found> {
+        let (operation, path) = ("read the checkpoint", self.path());
+        let malformed = |problem: String| {
+            let remedy = format!("{problem}; remove {} to start this run again", self.folder.display());
+            Error::format(operation, &path, remedy)
+        };
+        let (_, header) =
+            safetensors::SafeTensors::read_metadata(bytes).map_err(|e| malformed(e.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        if metadata.get("key") != Some(&self.key) {
+            return Err(malformed("it belongs to another run".into()));
+        }
+        let position = metadata.get("position").map(String::as_str).unwrap_or_default();
+        let position: Position = strict::from_json(position).map_err(malformed)?;
+        let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
+        let tensors = file.tensors();
+        let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
+        if metadata.get(CHECKSUM) != Some(&checksum(&metadata, parts)) {
+            return Err(malformed("its checksum is not that of what it holds: it has been damaged".into()));
+        }
+        let (parameters, velocity, memory) = read_tensors(tensors).map_err(malformed)?;
+        Ok(Found { parameters, velocity, memory, position })
+    }
+}
+
+const LOG: &str = "log.csv";
+
+/// The rows of the log of the unfinished run in `folder`, without top-5 accuracies, seconds to three decimals; none where
+/// there is no log, or it is not whole.
+pub(crate) fn read_log(folder: &Path) -> Result<Vec<LogRow>> {
+    let path = folder.join(LOG);
+    let text = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.map_err(Error::io("read the run's log", &path))?,
+    };
+    let optional = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [step, epoch, loss, batch, train, test, rate, seconds] = cells[..] else { return None };
+        Some(LogRow {
+            step: step.parse().ok()?,
+            epoch: epoch.parse().ok()?,
+            loss: loss.parse().ok()?,
+            batch_accuracy: batch.parse().ok()?,
+            train_accuracy: optional(train)?,
+            test_accuracy: optional(test)?,
+            train_top5: None,
+            test_top5: None,
+            learning_rate: rate.parse().ok()?,
+            seconds: seconds.parse().ok()?,
+        })
+    };
+    let rows: Option<Vec<LogRow>> = text.lines().skip(1).map(row).collect();
+    rows.ok_or_else(|| Error::format("read the run's log", &path, "a line is none of a log"))
+}
+
+/// The name under which a file's metadata has the SHA-256 of its tensors and its other metadata.
+const CHECKSUM: &str = "sha256";
+
+/// SHA-256 of metadata and tensors, each with its name and length, in the order of the names.
+fn checksum<'a>(
+    metadata: &HashMap<String, String>,
+    tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> String {
+    let mut parts: Vec<(&str, &[u8])> =
+        metadata.iter().filter(|(k, _)| *k != CHECKSUM).map(|(k, v)| (k.as_str(), v.as_bytes())).collect();
+    parts.sort_unstable();
+    let mut tensors: Vec<(&str, &[u8])> = tensors.collect();
+    tensors.sort_unstable_by_key(|(name, _)| *name);
+    let mut hash = Sha256::new();
+    for (name, bytes) in parts.into_iter().chain(tensors) {
+        for part in [name.as_bytes(), bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hex(&hash.finalize())
+}
+
+/// Weights (and velocities, under `velocity.NAME`, mean squares, under `squares.NAME`, averages, under `average.NAME`) as
+/// one safetensors file, whole or absent, with a checksum.
+pub fn write_tensors(
+    path: &Path,
+    parameters: &[Parameter],
+    velocity: &[Vec<f32>],
+    memory: &Memory,
+    mut metadata: HashMap<String, String>,
+) -> Result<()> {
+    let operation = "write the tensors";
+    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let mut tensors = Vec::new();
+    for (index, p) in parameters.iter().enumerate() {
+        // safetensors sorts by name; the number keeps the order.
+        tensors.push((format!("{index:03}.{}", p.name), p.shape.clone(), bytes(&p.values)));
+        for (kind, all) in KINDS.iter().zip([velocity, &memory.squares, &memory.average]) {
+            if let Some(v) = all.get(index).filter(|v| !v.is_empty()) {
+                tensors.push((format!("{kind}.{index:03}.{}", p.name), p.shape.clone(), bytes(v)));
+            }
+        }
+    }
+    let parts = tensors.iter().map(|(name, _, data)| (name.as_str(), data.as_slice()));
+    metadata.insert(CHECKSUM.into(), checksum(&metadata, parts));
+    let views = tensors.iter().map(|(name, shape, data)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data);
+        view.map(|view| (name.clone(), view))
+    });
+    let failed = |e: safetensors::SafeTensorError| Error::argument(operation, e.to_string());
+    let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
+    Ok(files::write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(failed)?)?)
+}
+
+/// What a tensor that is no parameter begins with.
+const KINDS: [&str; 3] = ["velocity", "squares", "average"];
+
+type Tensors = (Vec<Parameter>, Vec<Vec<f32>>, Memory);
+
+fn read_tensors(
+    tensors: Vec<(String, safetensors::tensor::TensorView)>,
+) -> std::result::Result<Tensors, String> {
+    let mut parameters = Vec::new();
+    let mut others: [Vec<Vec<f32>>; 3] = Default::default();
+    let kind = |name: &str| {
+        let (first, rest) = name.split_once('.')?;
+        Some((KINDS.iter().position(|kind| *kind == first)?, rest.to_string()))
+    };
+    let (mut rest, mut own): (Vec<_>, Vec<_>) =
+        tensors.into_iter().partition(|(name, _)| kind(name).is_some());
+    own.sort_by(|a, b| a.0.cmp(&b.0));
+    rest.sort_by(|a, b| a.0.cmp(&b.0));
+    for (name, view) in own.into_iter().chain(rest) {
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(format!("tensor {name} is of type {:?}", view.dtype()));
+        }
+        let (chunks, _) = view.data().as_chunks::<4>();
+        let values: Vec<f32> = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        if let Some((kind, rest)) = kind(&name) {
+            // Numbered as the parameters are, which all have come before. Those that have none, as running statistics
+            // have no velocity, keep an empty list.
+            let index = rest.split_once('.').and_then(|(number, _)| number.parse().ok());
+            others[kind].resize(parameters.len(), Vec::new());
+            let slot = index.and_then(|i: usize| others[kind].get_mut(i));
+            *slot.ok_or_else(|| format!("tensor {name} belongs to no parameter"))? = values;
+        } else {
+            let name = name.split_once('.').map_or(name.as_str(), |(_, rest)| rest).to_string();
+            parameters.push(Parameter { name, shape: view.shape().to_vec(), values });
+        }
+    }
+    let [velocity, squares, average] = others;
+    Ok((parameters, velocity, Memory { squares, average, steps: 0 }))
+}

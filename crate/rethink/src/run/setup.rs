@@ -1,0 +1,117 @@
+//! What is made and checked before a run's first step: its values, its images, its network.
+
+use crate::data::Dataset;
+use crate::run::config::{Parallel, RunConfig};
+use crate::run::loader;
+use crate::{Error, Result};
+use rethink_nn::device::Device;
+use rethink_nn::distributed::Parallelism;
+use rethink_nn::models::Network;
+use rethink_nn::models::plan::Layer;
+use rethink_nn::optim::DecayOn;
+
+/// How many images are trained and tested on.
+pub(super) struct DataSizes {
+    pub train: usize,
+    pub test: usize,
+}
+
+/// Whether `config` can be trained on `data`: its values, its images, its network.
+///
+/// Errors: [`Error::Argument`] for a value out of its range or for other data; those of
+/// [`rethink_nn::models::ModelKind::plan`].
+pub fn check(config: &RunConfig, data: &Dataset) -> Result<()> {
+    sizes(config, data)?;
+    plan(config, data).map(|_| ())
+}
+
+/// Checks the configuration's values against the data, before anything is spent.
+pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
+    let operation = "training run";
+    let hyper = &config.hyper;
+    let (train, test) = (config.data.train, config.data.test);
+    let problem = if config.data.fingerprint != data.fingerprint {
+        format!("configured for {}, given {data:?}", config.data.title)
+    } else if train == 0 || train > data.train.len() || test == 0 || test > data.test.len() {
+        format!("{train} training and {test} test images of {} and {}", data.train.len(), data.test.len())
+    } else if let Some(problem) = hyper.problem() {
+        problem
+    } else if train
+        .div_ceil(hyper.batch_size)
+        .checked_mul(hyper.epochs)
+        .is_none_or(|all| u32::try_from(all).is_err())
+    {
+        format!(
+            "{} epochs of {} steps each: more than {} in all",
+            hyper.epochs,
+            train.div_ceil(hyper.batch_size),
+            u32::MAX
+        )
+    } else if hyper.fitted_epochs == 0 {
+        "fitted after 0 epochs in a row: 1 or more".into()
+    } else if config.log_every == 0 || config.eval_every == 0 {
+        format!(
+            "a row every {} steps, a test every {} epochs: none may be 0",
+            config.log_every, config.eval_every
+        )
+    } else if let (Some(Parallel::Asynchronous { .. }), false) =
+        (config.parallel, hyper.optimizer.is_sgd() && hyper.average.is_none())
+    {
+        let option = if hyper.optimizer.is_sgd() { "average" } else { "optimizer rmsprop" };
+        format!("{option} is not for asynchronous workers, whose server keeps weights and velocities alone")
+    } else if !(0.0..=1.0).contains(&config.corruption.label_noise()) {
+        format!("labels replaced with probability {} (0 to 1)", config.corruption.label_noise())
+    } else {
+        return Ok(DataSizes { train, test });
+    };
+    Err(Error::argument(operation, problem))
+}
+
+/// The network of a configuration, at its start, on the device that is trained on.
+///
+/// Errors: those of [`rethink_nn::models::ModelKind::plan`] and [`Device::place`].
+pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
+    let (plan, input) = plan(config, data)?;
+    let network = config.model.build_plan(plan, input, config.hyper.init, config.seeds.init)?;
+    let mut network = Device::current()?.take(network)?;
+    network.set_rules(config.hyper.rules());
+    Ok(network)
+}
+
+/// The layers of a configuration's network, and the height, width and channels of what it sees.
+fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> {
+    // Photographs have three colours, and so has what is seen as they are.
+    let channels = if loader::as_photographs(config, data) { 3 } else { data.shape[0] };
+    let input = [config.input, config.input, channels];
+    let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
+    if config.hyper.without_dropout {
+        plan.retain(|layer| !matches!(layer, Layer::Dropout(_)));
+    }
+    let linears = plan.iter().filter(|layer| matches!(layer, Layer::Linear { .. })).count();
+    if config.hyper.weight_decay > 0.0 && config.hyper.weight_decay_on == DecayOn::Fc && linears < 2 {
+        let problem = format!("weight decay on fc, but {} has no fully connected hidden layer", config.model);
+        return Err(Error::argument("training run", problem));
+    }
+    Ok((plan, input))
+}
+
+/// Whether the processes are those that the configuration names.
+///
+/// Errors: [`Error::Argument`] where they are not.
+pub(super) fn check_parallelism(config: &RunConfig, processes: &Parallelism) -> Result<()> {
+    let fits = match (config.parallel, processes) {
+        (None, Parallelism::Alone) => true,
+        (Some(Parallel::Synchronous { ranks }), Parallelism::Synchronous(group)) => ranks == group.size(),
+        (Some(Parallel::Asynchronous { workers }), Parallelism::Asynchronous(group, _)) => {
+            workers == group.size()
+        }
+        (None | Some(_), _) => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let wanted = config.parallel.map_or("one process".into(), Parallel::describe);
+    let problem =
+        format!("of {wanted}: `rethink run` trains with one process, `rethink-mpi run` with several");
+    Err(Error::argument("training run", problem))
+}

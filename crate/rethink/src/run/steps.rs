@@ -1,0 +1,288 @@
+//! The steps of an epoch, by whoever takes them: this process alone, several processes with a share of every batch each, or
+//! workers with batches of their own.
+//!
+//! The path of a batch, alone:
+//!
+//! ```text
+//! the epoch's order --chunks--> indices of a batch
+//!   DataLoader::batch          crop, augment, whiten -> images (n x C x H x W), labels
+//!   Network::train_step        forward with ForwardContext (dropout's draws), loss, backward, the optimiser's update
+//!   StepOutcome                loss and correct, of before the update
+//!   EpochLog::count            a row of the frame every `log_every` steps
+//! ```
+
+use crate::Result;
+use crate::run::checkpoint::Position;
+use crate::run::config::RunConfig;
+use crate::run::loader::{Choices, DataLoader};
+use crate::run::row::LogRow;
+use crate::run::streams::DRAWS;
+use rethink_nn::distributed::asynchronous::{Taken, Worker};
+use rethink_nn::distributed::{Parallelism, ProcessGroup, Share, synchronous};
+use rethink_nn::models::{Network, StepOutcome};
+use rethink_nn::ops::ForwardContext;
+use rethink_nn::optim::SgdStep;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the steps of an epoch are made of.
+pub(super) struct Epoch<'a> {
+    pub config: &'a RunConfig,
+    pub loader: &'a DataLoader,
+    /// The training images in this epoch's order.
+    pub order: &'a [u32],
+    /// The epoch's random crops and changes.
+    pub choices: &'a Choices,
+    pub update: SgdStep,
+    /// Steps before this epoch.
+    pub first: u32,
+    /// When it began.
+    pub started: Instant,
+}
+
+impl Epoch<'_> {
+    /// The images of each batch, with its number.
+    fn batches(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        self.order.chunks(self.config.hyper.batch_size).enumerate()
+    }
+
+    /// How many batches it has.
+    pub fn steps(&self) -> usize {
+        self.order.len().div_ceil(self.config.hyper.batch_size)
+    }
+
+    /// What layers draw at a step.
+    fn context(&self, step: u32) -> ForwardContext {
+        ForwardContext::training_step(self.config.seeds.order, DRAWS << 40 | u64::from(step))
+    }
+}
+
+/// A step that was taken, or a batch of nothing but files that are no photographs, which is none.
+pub(super) struct Counted {
+    /// Number of the batch within the epoch.
+    index: usize,
+    loss: f64,
+    correct: usize,
+    images: usize,
+    /// Since the epoch's beginning.
+    seconds: f64,
+}
+
+/// Who takes the steps.
+pub(super) enum Steps {
+    /// This process.
+    Alone,
+    /// Each process a share of every batch.
+    Synchronous(Arc<dyn ProcessGroup>),
+    /// Each process batches of its own.
+    Asynchronous(Arc<dyn ProcessGroup>, Worker),
+}
+
+impl Steps {
+    /// With `network` as it is at the run's start or checkpoint.
+    ///
+    /// Errors: those of [`Worker::new`].
+    pub fn new(processes: &mut Parallelism, network: &dyn Network) -> Result<Steps> {
+        Ok(match processes {
+            Parallelism::Alone => Steps::Alone,
+            Parallelism::Synchronous(group) => Steps::Synchronous(group.clone()),
+            Parallelism::Asynchronous(group, make) => {
+                Steps::Asynchronous(group.clone(), Worker::new(network, make)?)
+            }
+        })
+    }
+
+    /// Takes the steps of `epoch`, until `log` says that the run ends.
+    ///
+    /// Errors: those of [`DataLoader::batch`] and of the network.
+    pub fn take(&mut self, network: &mut dyn Network, epoch: &Epoch, log: &mut EpochLog) -> Result<()> {
+        match self {
+            Steps::Alone => alone(network, epoch, log),
+            Steps::Synchronous(group) => together(network, epoch, group, log),
+            Steps::Asynchronous(group, worker) => by_workers(network, epoch, group.as_ref(), worker, log),
+        }
+    }
+
+    /// After the run's last step.
+    pub fn close(self) {
+        if let Steps::Asynchronous(_, worker) = self {
+            worker.close();
+        }
+    }
+}
+
+/// The plain loop.
+fn alone(network: &mut dyn Network, epoch: &Epoch, log: &mut EpochLog) -> Result<()> {
+    let mut step = epoch.first;
+    for (index, order) in epoch.batches() {
+        let order = epoch.loader.present(order);
+        let (outcome, images) = step_alone(network, epoch, &order, epoch.context(step))?;
+        step += u32::from(images > 0);
+        if !log.count(Counted::now(epoch, index, outcome, images)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A step on the training images `order`, and of how many images it was.
+fn step_alone(
+    network: &mut dyn Network,
+    epoch: &Epoch,
+    order: &[u32],
+    context: ForwardContext,
+) -> Result<(StepOutcome, usize)> {
+    // A device that keeps the images crops and changes them itself.
+    if let Some((kept, labels)) = epoch.loader.views(order, epoch.choices) {
+        return Ok((network.train_views(&kept, &labels, epoch.update, context)?, labels.len()));
+    }
+    let (images, labels) = epoch.loader.batch(order, epoch.choices)?;
+    if labels.is_empty() {
+        return Ok((NO_STEP, 0));
+    }
+    Ok((network.train_step(images, &labels, epoch.update, context)?, labels.len()))
+}
+
+/// Of a batch without an image.
+const NO_STEP: StepOutcome = StepOutcome { loss: 0.0, correct: 0 };
+
+fn together(
+    network: &mut dyn Network,
+    epoch: &Epoch,
+    group: &Arc<dyn ProcessGroup>,
+    log: &mut EpochLog,
+) -> Result<()> {
+    let mut step = epoch.first;
+    for (index, order) in epoch.batches() {
+        let order = epoch.loader.present(order);
+        let mut outcome = NO_STEP;
+        if !order.is_empty() {
+            let share = Share::new(group, order.len());
+            let (images, labels) = epoch.loader.batch(&order[share.images.clone()], epoch.choices)?;
+            let context = epoch.context(step);
+            outcome = synchronous::step(network, images, &labels, epoch.update, context, &share)?;
+            step += 1;
+        }
+        if !log.count(Counted::now(epoch, index, outcome, order.len())) {
+            break;
+        }
+    }
+    Ok(synchronous::same_weights(network, group.as_ref())?)
+}
+
+fn by_workers(
+    network: &mut dyn Network,
+    epoch: &Epoch,
+    group: &dyn ProcessGroup,
+    worker: &mut Worker,
+    log: &mut EpochLog,
+) -> Result<()> {
+    let size = epoch.config.hyper.batch_size;
+    let batch = |index: usize| -> Result<_> {
+        let order = &epoch.order[index * size..epoch.order.len().min((index + 1) * size)];
+        let (images, labels) = epoch.loader.batch(order, epoch.choices)?;
+        Ok((images, labels, epoch.context(epoch.first + index as u32)))
+    };
+    let taken = worker.epoch(network, group, epoch.steps(), epoch.update, &batch)?;
+    let mut latest = 0.0f64;
+    for ((index, order), Taken { loss, correct, seconds }) in epoch.batches().zip(taken) {
+        latest = latest.max(seconds);
+        let images = epoch.loader.present(order).len();
+        if !log.count(Counted { index, loss, correct, images, seconds: latest }) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Counted {
+    fn now(epoch: &Epoch, index: usize, outcome: StepOutcome, images: usize) -> Counted {
+        let seconds = epoch.started.elapsed().as_secs_f64();
+        Counted { index, loss: f64::from(outcome.loss), correct: outcome.correct, images, seconds }
+    }
+}
+
+/// What an epoch's steps have shown so far.
+pub(super) struct EpochLog<'a> {
+    at: &'a mut Position,
+    log_every: usize,
+    /// Batches of the epoch.
+    steps: usize,
+    rate: f64,
+    /// Seconds before this epoch.
+    before: f64,
+    interval: Interval,
+    /// Images classified as labelled, each before its own update, and all.
+    pub correct: usize,
+    pub seen: usize,
+    /// The last loss was infinite or not a number.
+    pub diverged: bool,
+}
+
+impl EpochLog<'_> {
+    /// At the beginning of an epoch of so many batches, with the learning rate `rate`.
+    pub fn new<'a>(at: &'a mut Position, config: &RunConfig, steps: usize, rate: f64) -> EpochLog<'a> {
+        let (before, interval) = (at.seconds, Interval::default());
+        let log_every = config.log_every;
+        EpochLog { at, log_every, steps, rate, before, interval, correct: 0, seen: 0, diverged: false }
+    }
+
+    /// Counts a step; false where the run ends with it.
+    fn count(&mut self, counted: Counted) -> bool {
+        let Counted { index, loss, correct, images, seconds } = counted;
+        self.at.step += u32::from(images > 0);
+        self.correct += correct;
+        self.seen += images;
+        self.diverged = !loss.is_finite();
+        let left = self.steps - index - 1;
+        if let Some(row) = self.interval.add((loss, correct), images, self.log_every, left) {
+            let (step, epoch, seconds) = (self.at.step, self.at.epoch, self.before + seconds);
+            self.at.rows.push(LogRow { step, epoch, learning_rate: self.rate, seconds, ..row });
+        }
+        !self.diverged
+    }
+}
+
+/// What an interval of steps has seen so far.
+#[derive(Default)]
+struct Interval {
+    loss: f64,
+    correct: usize,
+    seen: usize,
+    batches: usize,
+}
+
+impl Interval {
+    /// Counts a batch of `images`; one without any is none. Gives the interval's row where it ends: it has `log_every`
+    /// steps or the epoch, with `left` steps to go, ends.
+    fn add(
+        &mut self,
+        (loss, correct): (f64, usize),
+        images: usize,
+        log_every: usize,
+        left: usize,
+    ) -> Option<LogRow> {
+        self.loss += loss;
+        self.correct += correct;
+        self.seen += images;
+        self.batches += usize::from(images > 0);
+        // The epoch's end closes the last interval, which is never shorter than half.
+        let full = self.batches >= log_every && left >= log_every.div_ceil(2);
+        if self.batches == 0 || !(full || left == 0 || !loss.is_finite()) {
+            return None;
+        }
+        let Interval { loss, correct, seen, batches } = std::mem::take(self);
+        Some(LogRow {
+            step: 0,
+            epoch: 0,
+            loss: loss / f64::from(batches as u32),
+            batch_accuracy: correct as f64 / seen as f64,
+            train_accuracy: None,
+            test_accuracy: None,
+            train_top5: None,
+            test_top5: None,
+            learning_rate: 0.0,
+            seconds: 0.0,
+        })
+    }
+}
