@@ -699,7 +699,7 @@ fn rule(fitted_epochs: usize) -> String {
 }
 
 /// Where a run was taken from.
-pub(crate) fn taken(record: &Record) -> String {
+pub fn taken(record: &Record) -> String {
     let Some(origin) = &record.origin else { return String::new() };
     let Origin { key, taken, epochs, .. } = origin;
     match taken == epochs {
@@ -711,7 +711,7 @@ pub(crate) fn taken(record: &Record) -> String {
 }
 
 /// Where the first epochs of a run come from.
-pub(crate) fn begun(origin: &Origin) -> String {
+pub fn begun(origin: &Origin) -> String {
     format!("epochs 1 to {} are taken from {}, which goes on", origin.taken, origin.key)
 }
 

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use rethink::Result;
+use rethink::run::provenance;
 use rethink_cli::commands::What;
 use rethink_cli::commands::mpi;
 use rethink_cli::commands::runs::RunChoice;
@@ -62,6 +63,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(processes) = world.processes() {
+        provenance::set_processes(processes.clone());
+    }
     // Whoever panics must not wait in MPI's end for others that wait for it.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -12,7 +12,7 @@ const FOLDERS_VARIABLE: &str = "RETHINK_CUDA_LIBRARIES";
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod forwarded {
-    use crate::cuda::Result;
+    use super::Result;
     use std::ffi::{CStr, c_void};
     use std::ptr::null_mut;
     use std::sync::atomic::{AtomicPtr, Ordering};
@@ -97,8 +97,8 @@ mod forwarded {
 
     impl Library {
         fn load(&self) -> Result<()> {
-            let library = crate::cuda::open(self.what, self.remedy, self.files, &[self.beside])?;
-            self.find(library).map_err(|problem| crate::cuda::missing(self.what, self.remedy, &problem))
+            let library = super::open(self.what, self.remedy, self.files, &[self.beside])?;
+            self.find(library).map_err(|problem| super::missing(self.what, self.remedy, &problem))
         }
 
         /// The functions of a library, which stays loaded.

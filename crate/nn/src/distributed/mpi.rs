@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// MPI, from here until this is dropped, and all processes that `mpirun` has started.
 pub struct World {
@@ -25,12 +25,22 @@ pub struct World {
 }
 
 struct Processors {
+    /// Used by whoever holds [`TURN`] alone.
     world: SimpleCommunicator,
+    rank: usize,
+    size: usize,
+}
+
+/// Held by the thread that calls the MPI library: from several at once it may not be called, at the threading level that
+/// [`World::start`] asks for.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // SAFETY: a communicator is a handle to what the MPI library keeps, which may be used from any thread, one at
-// a time: that is the threading level that `World::start` demands. A process's methods are called one after the other, by
-// whichever thread is at the training step.
+// a time: every use of it here is by the thread whose turn it is (`TURN`).
 unsafe impl Send for Processors {}
 // SAFETY: as above.
 unsafe impl Sync for Processors {}
@@ -51,7 +61,9 @@ impl World {
             let remedy = "use a library built for MPI_THREAD_SERIALIZED, which is the usual";
             return Err(failed("its library is for one thread only", remedy));
         }
-        let team = Arc::new(Processors { world: universe.world() });
+        let world = universe.world();
+        let (rank, size) = (world.rank() as usize, world.size() as usize);
+        let team = Arc::new(Processors { world, rank, size });
         let mut world = World { team, processes: None, _universe: universe };
         let names = world.texts(&mpi::environment::processor_name().unwrap_or_else(|_| "unknown".into()));
         let mut hosts = BTreeMap::new();
@@ -122,7 +134,7 @@ impl World {
         (std::thread::available_parallelism().map_or(1, usize::from) / sharing.max(1)).max(1)
     }
 
-    /// Ends all processes, this one with `code`.
+    /// Ends all processes, this one with `code`. It waits for no other thread's turn, which might not end.
     pub fn abort(&self, code: i32) -> ! {
         self.team.world.abort(code)
     }
@@ -131,6 +143,7 @@ impl World {
 impl Processors {
     /// The bytes of process `rank`, which alone gives them, everywhere.
     fn from(&self, rank: usize, bytes: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let _turn = turn();
         let root = self.world.process_at_rank(rank as c_int);
         // There are none, or so many.
         let mut length = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64 + 1);
@@ -147,15 +160,16 @@ impl Processors {
 
 impl ProcessGroup for Processors {
     fn rank(&self) -> usize {
-        self.world.rank() as usize
+        self.rank
     }
 
     fn size(&self) -> usize {
-        self.world.size() as usize
+        self.size
     }
 
     fn gather(&self, values: &[f64]) -> Vec<f64> {
-        let mut all = vec![0.0; values.len() * self.size()];
+        let _turn = turn();
+        let mut all = vec![0.0; values.len() * self.size];
         self.world.all_gather_into(values, &mut all[..]);
         all
     }
@@ -163,7 +177,8 @@ impl ProcessGroup for Processors {
     /// Each process adds one part of the vector, in the order of the ranks. MPI's own sum may add in another order from
     /// one number of bytes, or one network, to the next; as many numbers travel.
     fn sum(&self, values: &mut [f32]) {
-        let (n, rank, size) = (values.len(), self.rank(), self.size());
+        let _turn = turn();
+        let (n, rank, size) = (values.len(), self.rank, self.size);
         let parts: Vec<Range<usize>> = (0..size).map(|r| part(n, r, size)).collect();
         let counts: Vec<c_int> = parts.iter().map(|p| p.len() as c_int).collect();
         let starts: Vec<c_int> = parts.iter().map(|p| p.start as c_int).collect();
@@ -196,11 +211,12 @@ struct Window<T: mpi::traits::Equivalence> {
     of: PhantomData<T>,
 }
 
-// SAFETY: a handle and a pointer to what the MPI library keeps; see `Processors`.
+// SAFETY: a handle and a pointer to what the MPI library keeps, used by the thread whose turn it is (`TURN`).
 unsafe impl<T: mpi::traits::Equivalence> Send for Window<T> {}
 
 impl<T: mpi::traits::Equivalence + Copy> Window<T> {
-    /// These numbers in this process; each process has its own. Call it in all at once, and [`Window::free`] too.
+    /// These numbers in this process; each process has its own. Call it in all at once, and [`Window::free`] too. This and all
+    /// below are called by the thread whose turn it is.
     fn new(world: &SimpleCommunicator, initial: &[T]) -> Window<T> {
         let length = initial.len();
         let bytes = std::mem::size_of_val(initial);
@@ -318,6 +334,7 @@ impl Windows {
         let initial = [&weights[own.clone()], &velocity[own]].concat();
         let ticket: &[u64] = if team.rank() == 0 { &[0] } else { &[] };
         let longest = shards.iter().map(Range::len).max().unwrap_or(0);
+        let _turn = turn();
         Windows {
             numbers: Window::new(&team.world, &initial),
             tickets: Window::new(&team.world, ticket),
@@ -335,6 +352,7 @@ impl ParameterServer for Windows {
     }
 
     fn fetch(&mut self, weights: &mut [f32], mut velocity: Option<&mut [f32]>) {
+        let _turn = turn();
         for (rank, shard) in self.shards.iter().enumerate() {
             let rank = rank as c_int;
             self.numbers.locked(rank, ffi::MPI_LOCK_SHARED, |numbers| {
@@ -347,6 +365,7 @@ impl ParameterServer for Windows {
     }
 
     fn update(&mut self, shard: usize, change: &mut ShardUpdate) {
+        let _turn = turn();
         let (rank, length) = (shard as c_int, self.shards[shard].len());
         let Windows { numbers, weights, velocity, change: changes, .. } = self;
         let (weights, velocity) = (&mut weights[..length], &mut velocity[..length]);
@@ -362,11 +381,13 @@ impl ParameterServer for Windows {
     }
 
     fn close(self: Box<Self>) {
+        let _turn = turn();
         self.numbers.free();
         self.tickets.free();
     }
 
     fn ticket(&mut self) -> u64 {
+        let _turn = turn();
         self.tickets.locked(0, ffi::MPI_LOCK_SHARED, |tickets| tickets.fetch_and_add(0, 1))
     }
 }
