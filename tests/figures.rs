@@ -133,7 +133,7 @@ fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>, u32) {
     (frame.width, frame.height, data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect(), dots)
 }
 
-/// All text of an SVG, an element a line.
+/// All text of an SVG, one element per line.
 fn texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).expect("well-formed XML");
     let text = document.descendants().filter(|n| n.has_tag_name("text"));
@@ -806,7 +806,7 @@ fn figure_2b_shows_both_models_and_what_diverged() {
         assert_eq!(drawing.caption.contains("standard deviation"), seeds > 1);
         let told = drawing.notes.iter().any(|n| n.contains("w/o BatchNorm: the loss of 1 of 3 seeds became"));
         assert_eq!(told, lost, "{:?}", drawing.notes);
-        // Two epochs of two rows each: the curve has a point an epoch.
+        // Two epochs of two rows each: the curve has one point per epoch.
         let (_, _, pixels, _) = decode(&drawing.png(150).unwrap());
         for colour in [[0x00, 0x72, 0xB2], [0xD5, 0x5E, 0x00]] {
             assert!(pixels.contains(&colour), "{colour:?}");

@@ -3,7 +3,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`commands`] | the command line, one file a family of commands |
+//! | [`commands`] | the command line, one file per family of commands |
 //! | [`jupyter`] | the kernel, the Python environment, running notebooks |
 //! | [`slurm`] | a sweep as a job array of Slurm |
 //! | [`mod@bench`], [`selftest`] | images per second beside PyTorch; a GPU against the processor |

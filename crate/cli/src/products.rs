@@ -142,7 +142,7 @@ pub fn files_of(folder: &Path, ids: &[&str]) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Copies what was changed to names that end in `.old`, before it is written anew; says so, a line a file.
+/// Copies what was changed to names that end in `.old`, before it is written anew; says so, one line per file.
 ///
 /// Errors: those of [`keep_old`].
 pub fn keep_changed(folder: &Path, damaged: &[Damage], say: &mut dyn FnMut(&str)) -> Result<()> {

@@ -7,8 +7,8 @@
 //! | [`run`] | training runs: configuration, training loop, provenance | appendix A |
 //! | [`measure`] | what is computed without training a network of table 1: the kernel equation, expressivity, complexity, minimum norm | sections 2.2, 4 and 5, appendix C |
 //! | [`store`] | finished runs and measurements, one Parquet file each | |
-//! | [`paper`] | one file a figure or table: its runs, its frame, its drawing, its verdict | figures, tables |
-//! | [`claims`] | the paper's sentences as checks over the store, a file a section | sections 1 to 5, appendices B and C |
+//! | [`paper`] | one file per figure or table: its runs, its frame, its drawing, its verdict | figures, tables |
+//! | [`claims`] | the paper's sentences as checks over the store, one file per section | sections 1 to 5, appendices B and C |
 //! | [`study`], [`overrides`] | what a notebook holds: data, scale, store, output folder; other values of what the paper's items choose | |
 //! | [`show`], [`prelude`] | what a cell shows of frames, runs and several figures; what it imports | |
 //! | [`error`] | the error enum | |

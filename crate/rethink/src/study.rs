@@ -404,7 +404,7 @@ impl Study {
         recipe.verdict(&self.results(recipe, &mut |_| {})?)
     }
 
-    /// A line a recipe: the paper's finding, and ours.
+    /// One line per recipe: the paper's finding, and ours.
     ///
     /// Errors: as for [`Study::results`].
     pub fn verdicts(&self, ids: &[&str]) -> Result<Table> {
@@ -488,7 +488,7 @@ impl Study {
         claims::check_named(&runs, &measured, only)
     }
 
-    /// A line a check: the sentence, the verdict, the measured numbers and what is lacking.
+    /// One line per check: the sentence, the verdict, the measured numbers and what is lacking.
     ///
     /// Errors: those of [`Table::push`].
     pub fn claims_table(&self, checks: &[Check]) -> Result<Table> {

@@ -52,7 +52,7 @@ impl Round {
 }
 
 /// Runs `notebook` (code cells alone, at scale smoke on `shapes10`) `rounds` times after a first one; with `peer`, in
-/// turns with evcxr's own kernel, whose first round compiles every library anew (many minutes). `say` gets a line a round.
+/// turns with evcxr's own kernel, whose first round compiles every library anew (many minutes). `say` gets one line per round.
 ///
 /// Errors: those of [`jupyter::ensure`]; [`Error::Program`] with what a cell said that failed.
 pub fn measure(

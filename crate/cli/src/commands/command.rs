@@ -189,7 +189,7 @@ pub enum Action {
 pub enum Executor {
     /// This program, one item after the other
     Here,
-    /// A job array of Slurm, one item an index; --out is on a folder that all nodes share
+    /// A job array of Slurm, one item per index; --out is on a folder that all nodes share
     Slurm,
 }
 

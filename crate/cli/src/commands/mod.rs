@@ -1,4 +1,4 @@
-//! The commands of the program, one file a family. `command.rs` has the command line, which `main.rs` reads.
+//! The commands of the program, one file per family. `command.rs` has the command line, which `main.rs` reads.
 
 pub mod bench;
 pub mod book;

@@ -32,11 +32,11 @@ pub fn run(
         1 => None,
         ranks => Some(Parallel::Synchronous { ranks }),
     };
-    let mut crew = if asynchronous { world.asynchronous() } else { world.synchronous() };
+    let mut processes = if asynchronous { world.asynchronous() } else { world.synchronous() };
     if world.rank() > 0 {
         // Rank 0 looks into the store first.
         if world.team().broadcast(None).is_some() {
-            train_by(&config, &study.data, Progress::quiet(&mut |_| {}), &mut crew)?;
+            train_by(&config, &study.data, Progress::quiet(&mut |_| {}), &mut processes)?;
         }
         return Ok(());
     }
@@ -64,7 +64,7 @@ pub fn run(
             told = true;
             world.team().broadcast(Some(Vec::new()));
             let checkpoint_every = checkpoint_every.unwrap_or(progress.checkpoint_every);
-            train_by(&config, &study.data, Progress { checkpoint_every, ..progress }, &mut crew)
+            train_by(&config, &study.data, Progress { checkpoint_every, ..progress }, &mut processes)
         },
     )?;
     if told {
@@ -95,8 +95,8 @@ pub fn check(world: &World, study: &Study, choice: &RunChoice, tolerance: f64, j
     let one_seconds = started.elapsed().as_secs_f64();
     world.team().gather(&[0.0]);
     let started = Instant::now();
-    let mut crew: Parallelism = world.synchronous();
-    let all = train_by(&together, &study.data, Progress::quiet(&mut |_| {}), &mut crew)?;
+    let mut processes: Parallelism = world.synchronous();
+    let all = train_by(&together, &study.data, Progress::quiet(&mut |_| {}), &mut processes)?;
     let all_seconds = started.elapsed().as_secs_f64();
     let (Some(one), Some(all)) = (one, all) else { return Ok(()) };
     let Apart { loss, weights, worst, accuracy } = apart(&one, &all)?;

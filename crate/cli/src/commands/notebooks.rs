@@ -19,10 +19,10 @@ pub struct Which {
     /// Names in `notebooks` (01-fitting-random-labels, or just 01) or paths [default: all in `notebooks`]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Folder of stored outputs, a folder a notebook [default: tests/expected]
+    /// Folder of stored outputs, one folder per notebook [default: tests/expected]
     #[arg(long, value_name = "DIR")]
     expected: Option<PathBuf>,
-    /// Keep runs, figures and the executed notebook in a folder a notebook below DIR [default: temporary]
+    /// Keep runs, figures and the executed notebook in one folder per notebook below DIR [default: temporary]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

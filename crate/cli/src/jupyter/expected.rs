@@ -1,6 +1,6 @@
 //! Regression tests of notebooks in nbval's manner: what an execution shows and writes, beside what is stored.
 //!
-//! Stored outputs lie in the workspace's `tests/expected`, a folder a notebook. Texts are compared line by line, CSVs
+//! Stored outputs lie in the workspace's `tests/expected`, one folder per notebook. Texts are compared line by line, CSVs
 //! cell by cell: numbers within a [`Tolerance`], all else equal ([`close`]).
 //!
 //! Results are equal bit for bit on processors with the same vector instructions. Others add in another order, and

@@ -110,7 +110,7 @@ impl Outputs {
     }
 
     /// Writes them to `folder`, each file whole or not at all, only where it differs, and removes the CSV of what is
-    /// no longer written. Returns what was done, a line a file ("new: fig1a.csv").
+    /// no longer written. Returns what was done, one line per file ("new: fig1a.csv").
     ///
     /// Errors: [`Error::Io`] naming the file.
     pub fn write(&self, folder: &Path) -> Result<Vec<String>> {

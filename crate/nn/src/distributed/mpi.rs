@@ -95,12 +95,12 @@ impl World {
         self.team.clone()
     }
 
-    /// All processes as a crew that trains synchronously; of one process, [`Parallelism::Alone`].
+    /// All processes as a group that trains synchronously; of one process, [`Parallelism::Alone`].
     pub fn synchronous(&self) -> Parallelism {
         if self.size() == 1 { Parallelism::Alone } else { Parallelism::Synchronous(self.team()) }
     }
 
-    /// All processes as a crew that trains asynchronously.
+    /// All processes as a group that trains asynchronously.
     pub fn asynchronous(&self) -> Parallelism {
         let team = self.team.clone();
         let make: MakeServer = Box::new(move |weights, velocity| {

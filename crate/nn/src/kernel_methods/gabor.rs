@@ -35,7 +35,7 @@ impl Gabor {
         2 * (1.5 * widest).ceil() as usize + 1
     }
 
-    /// Real and imaginary parts in turn, a filter a row, each of length 1 and the real one without mean.
+    /// Real and imaginary parts in turn, one filter per row, each of length 1 and the real one without mean.
     fn filters(&self) -> Vec<f32> {
         let side = self.side();
         let middle = (side / 2) as f64;
@@ -100,7 +100,7 @@ impl Gabor {
         Ok(features)
     }
 
-    /// Magnitudes, averaged over windows: window after window, a value an orientation and scale.
+    /// Magnitudes, averaged over windows: window after window, one value per orientation and scale.
     fn pool(&self, responses: &[f32], height: usize, width: usize, count: usize, out: &mut [f32]) {
         let magnitudes: Vec<f32> =
             responses.chunks_exact(2).map(|pair| (pair[0] * pair[0] + pair[1] * pair[1]).sqrt()).collect();

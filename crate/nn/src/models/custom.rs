@@ -41,7 +41,7 @@ struct Definition {
 
 impl CustomModel {
     /// The network `name` (letters, digits, `-`, `_` and `.`; no name of the paper's) of `layers`, of which the last
-    /// one is a fully connected one with a unit a class and without activation.
+    /// one is a fully connected one with one unit per class and without activation.
     ///
     /// Errors: [`Error::Argument`] for another name, and for layers of which no network is made: other numbers of
     /// convolutions and fully connected layers than [`MOST_CONVS`] and [`MOST_LINEARS`] allow, a last layer that gives
@@ -87,9 +87,9 @@ impl CustomModel {
 
     /// Each distinct network is kept for the program's life, so that a model's kind stays a plain value.
     fn kept(definition: Definition) -> CustomModel {
-        static KEPT: Mutex<Option<HashMap<String, &'static Definition>>> = Mutex::new(None);
+        static KNOWN: Mutex<Option<HashMap<String, &'static Definition>>> = Mutex::new(None);
         let json = serde_json::to_string(&definition).expect("layers of plain values are JSON");
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         CustomModel(
             kept.get_or_insert_default().entry(json).or_insert_with(|| Box::leak(Box::new(definition))),
         )

@@ -7,7 +7,7 @@ use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
 
 /// Probability of keeping a unit before the last layer.
-pub const KEPT: f32 = 0.8;
+pub const KEEP_PROBABILITY: f32 = 0.8;
 /// The least height and width: smaller images do not reach the last module.
 pub const LEAST: usize = 75;
 
@@ -96,7 +96,7 @@ pub fn plan(auxiliary: bool, input: [usize; 3], classes: usize, width: f64) -> R
         narrow(),
         narrow(),
         Layer::GlobalAvgPool,
-        Layer::Dropout(KEPT),
+        Layer::Dropout(KEEP_PROBABILITY),
         Layer::Linear { outputs: classes, activation: Activation::None },
     ]);
     output(&layers, input)?;

@@ -515,11 +515,11 @@ pub(super) struct Scratch {
     length: usize,
 }
 
-static KEPT: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+static CACHE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
 /// Gives the memory that is kept between operations back to the system.
 pub(super) fn release() {
-    if let Ok(mut kept) = KEPT.lock() {
+    if let Ok(mut kept) = CACHE.lock() {
         *kept = Vec::new();
     }
 }
@@ -531,7 +531,7 @@ impl Scratch {
     /// What was in it is still there.
     pub(super) fn new(length: usize) -> Scratch {
         // The smallest that is large enough, so that large ones stay for those who need them.
-        let fitting = KEPT.lock().ok().and_then(|mut kept| {
+        let fitting = CACHE.lock().ok().and_then(|mut kept| {
             let fits = |(i, memory): (usize, &Vec<f32>)| {
                 (memory.len() >= length + LINE).then_some((memory.len(), i))
             };
@@ -561,7 +561,7 @@ impl AsMut<[f32]> for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Ok(mut kept) = KEPT.lock() {
+        if let Ok(mut kept) = CACHE.lock() {
             kept.push(std::mem::take(&mut self.memory));
         }
     }

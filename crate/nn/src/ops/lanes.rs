@@ -45,7 +45,7 @@ pub fn arrange<T: Tape<f32, Cpu>>(
     Ok(y.put_tape(tape))
 }
 
-/// From rows in `order` (in lanes `ceil(n / 16) x (size * 16)`) to one row an image (`n x size`).
+/// From rows in `order` (in lanes `ceil(n / 16) x (size * 16)`) to one row per image (`n x size`).
 ///
 /// Errors: [`Error::Shape`] where there are fewer lanes than images; [`Error::Tensor`] when memory is short.
 pub fn by_image<T: Tape<f32, Cpu>>(x: Rows<T>, order: Order) -> Result<Rows<T>> {

@@ -128,8 +128,8 @@ impl ForwardContext {
     }
 }
 
-/// Gives the memory that operations keep for the next one back to the system: before another network is trained,
-/// or after the last.
+/// Frees the scratch buffers that operations cache for the next one: before another network is trained, or after the
+/// last.
 pub fn release_memory() {
     gemm::release();
 }

@@ -78,7 +78,7 @@ impl Default for Rules {
     }
 }
 
-/// What an optimiser remembers beside velocities, a list a tensor of [`crate::models::Network::parameters`].
+/// What an optimiser remembers beside velocities, one list per tensor of [`crate::models::Network::parameters`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     /// RMSProp's mean squares, empty ones for running statistics; none at all for SGD, or before the first step.
@@ -126,7 +126,7 @@ impl Decay {
 /// The optimiser, with its memory in the order in which the model names its tensors.
 #[derive(Clone, Debug, Default)]
 pub struct Descent {
-    /// One entry a parameter tensor, an empty one for a running statistic; filled at the first update.
+    /// One entry per parameter tensor, an empty one for a running statistic; filled at the first update.
     pub velocity: Vec<Vec<f32>>,
     /// The rest of it.
     pub memory: Memory,

@@ -140,7 +140,7 @@ pub struct Check {
     pub criterion: &'static str,
     /// What the results say.
     pub verdict: Judgement,
-    /// The measured numbers, a part a model or comparison.
+    /// The measured numbers, one part per model or comparison.
     pub measured: Vec<String>,
     /// What it would take to judge what is not judged.
     pub lacking: Vec<String>,

@@ -55,7 +55,7 @@ const DECODED_AT_ONCE: u64 = 1 << 30;
 /// So many bytes, where not `DECODED_AT_ONCE`.
 pub const AT_ONCE_VARIABLE: &str = "RETHINK_DECODED_AT_ONCE";
 /// Decoded photographs are kept as long as they take no more than so many bytes.
-const KEPT: usize = 3 << 30;
+const CACHED_BYTES: usize = 3 << 30;
 /// Larger files are no photographs of this set (the largest has 15 MB).
 const LARGEST_FILE: u64 = 64 << 20;
 /// Larger pictures are refused before anything is allocated for them.
@@ -420,7 +420,7 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
         for split in &mut splits {
             split.retain(|_| good.next() == Some(true));
         }
-        if kept.iter().map(|p| p.rgb.len()).sum::<usize>() > KEPT {
+        if kept.iter().map(|p| p.rgb.len()).sum::<usize>() > CACHED_BYTES {
             kept = Vec::new();
         }
     }
@@ -650,7 +650,7 @@ fn check_size(width: usize, height: usize) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// From one value a pixel or three.
+/// From one value per pixel or three.
 fn photograph(width: usize, height: usize, values: Vec<u8>) -> std::result::Result<Photograph, String> {
     let pixels = width * height;
     let rgb = match values.len() {

@@ -204,7 +204,7 @@ impl Dataset {
         Dataset { shape: [3, SIDE, SIDE], train: split, photographs: None, ..self.clone() }
     }
 
-    /// The first `rows` training images of each class, one class a column in the order of
+    /// The first `rows` training images of each class, one class per column in the order of
     /// [`Dataset::classes`], each pixel `zoom` times enlarged, with white gaps between them. Places
     /// without an image stay white.
     pub fn contact_sheet(&self, rows: usize, zoom: usize) -> Sheet {

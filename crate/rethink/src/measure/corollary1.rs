@@ -2,7 +2,7 @@
 //!
 //! The line on which points are projected is cut into b = k - 3 intervals. Layer after layer, theorem 1's
 //! construction is made for one interval, while the projection and the sum of what was selected before are handed on.
-//! The multiplexer is one unit an interval, `max(o_j - M (1 - f_j), 0)`: `o_j` is the interval's output, between 0 and
+//! The multiplexer is one unit per interval, `max(o_j - M (1 - f_j), 0)`: `o_j` is the interval's output, between 0 and
 //! `M`, and `f_j` is 1 on its points and 0 on all others, made of four units.
 
 use crate::data::Dataset;

@@ -203,7 +203,7 @@ struct Row {
     features: f64,
 }
 
-/// Solves `what` on the first images of `data`. A row a solution, the one without l2 first: `n`, `test`
+/// Solves `what` on the first images of `data`. One row per solution, the one without l2 first: `n`, `test`
 /// (images), `dimensions` (features), `filters` (0 without a conv-net), `gamma` (NaN where the kernel is
 /// linear), `ridge` (share of the mean diagonal, 0 for none), `unknowns` (rows of the system solved),
 /// `train_error`, `test_error` (0 to 1), `norm` (of the solution, over all classes, in the kernel's space),

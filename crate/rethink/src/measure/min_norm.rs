@@ -56,7 +56,7 @@ fn solve(matrix: &Mat<f64>, right: &Mat<f64>) -> Result<Mat<f64>> {
 /// SGD on the squared loss of a linear model of whitened images (targets 1 and -1), an example a step, step size 1 (the
 /// images have length 1), from zero and from a random start.
 ///
-/// A row a start and recorded epoch: `start` ("zero", "random"), `epoch`, `distance` (to the kernel equation's solution
+/// One row per start and recorded epoch: `start` ("zero", "random"), `epoch`, `distance` (to the kernel equation's solution
 /// `w* = X^T (X X^T)^-1 y`, relative to its norm), `loss` (mean squared error), `norm` (of the weights), `least_norm` (of
 /// `w*`), `off_span` (the part of the weights outside of the span of the data, relative), `hessian` (Frobenius
 /// distance of the Hessian of the mean `log cosh` loss to that at `w*`, relative to it), `nullity` (dimensions in which
@@ -144,7 +144,7 @@ pub(crate) fn sgd_path(data: &Dataset, n: usize, epochs: usize, seed: u64) -> Re
 /// labels of `n` training images: the one of least norm; one whose `n` centres are random points (the pixels' own means
 /// and deviations, independent); one that is made to give random labels on the first half of the test images.
 ///
-/// A row a solution: `solution` (text), `norm` (in the kernel's space, over all classes), `train_error`, `test_error` (of
+/// One row per solution: `solution` (text), `norm` (in the kernel's space, over all classes), `train_error`, `test_error` (of
 /// the second half of the test images), `forced_error` (of the first half), 0 to 1.
 ///
 /// Errors: [`Error::Argument`] for fewer than two test images, or repeated images.

@@ -23,7 +23,7 @@ pub fn vc_bound(vc_dimension: f64, n: usize) -> f64 {
     ((v * ((2.0 * n / v).ln() + 1.0) + (4.0f64 / 0.05).ln()) / n).sqrt()
 }
 
-/// Trains `class` on random signs of the first `id.train` images, `draws` times. A row a draw: `class` (text), `n`,
+/// Trains `class` on random signs of the first `id.train` images, `draws` times. One row per draw: `class` (text), `n`,
 /// `draw`, `parameters`, `correlation` (`1/n sum sigma_i h(x_i)` of the trained `h`, -1 to 1: a lower bound of the
 /// supremum), `epochs`, `vc_bound` (with as many dimensions as parameters).
 ///

@@ -36,7 +36,7 @@ fn losses(config: &RunConfig, data: &Dataset, images: &[f32], m: usize) -> Resul
 
 /// Trains `class` on the first `id.train` images for each of `epochs`, with `corruption`'s labels, then again with each
 /// of `replaced` examples replaced by an image that was not among them, everything else (weights' and order's seeds)
-/// equal. A row an example and number of epochs: `labels` (text), `epochs`, `example` (index), `largest_change` (of the
+/// equal. One row per example and number of epochs: `labels` (text), `epochs`, `example` (index), `largest_change` (of the
 /// cross-entropy, over the test images, nats), `mean_change`, `changed` (share of test images that are classified
 /// otherwise, 0 to 1).
 ///

@@ -37,7 +37,7 @@ fn plan(setting: &Setting) -> Vec<Measurement> {
     depths.iter().map(at).collect()
 }
 
-/// A row a depth: `n`, `d`, `depth`, `width`, `weights`, `largest_error` (f64).
+/// One row per depth: `n`, `d`, `depth`, `width`, `weights`, `largest_error` (f64).
 ///
 /// Errors: [`crate::Error::Argument`] for no measurement.
 pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
@@ -49,7 +49,7 @@ const DRAW: &str = "draw corollary 1";
 /// Draws the width of the constructed networks and their number of weights against their depth, both axes
 /// logarithmic, with n / depth beside them.
 ///
-/// `frame`, one row a network: `n`, `depth`, `width`, `weights` (1 or more), `largest_error` (stated under the plot).
+/// `frame`, one row per network: `n`, `depth`, `width`, `weights` (1 or more), `largest_error` (stated under the plot).
 ///
 /// Errors: absent or mistyped columns, numbers below 1, no row.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {

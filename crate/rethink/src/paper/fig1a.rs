@@ -115,7 +115,7 @@ const PAPER_TOP: f64 = 2.5;
 
 /// Draws figure 1a.
 ///
-/// `frame`, one row a measurement: `setting` (text: one of [`SETTINGS`]; others are drawn after them),
+/// `frame`, one row per measurement: `setting` (text: one of [`SETTINGS`]; others are drawn after them),
 /// `step` (training steps done, 0 or more), `loss` (cross-entropy in nats, averaged since the row
 /// before), `seed` (which repetition). Rows may be in any order; of two rows with one setting, seed and
 /// step the later counts; a row without a loss is passed over.

@@ -78,7 +78,7 @@ pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
     configs
 }
 
-/// A row a run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, [`Run::fitted_at`], null where it was never
+/// One row per run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, [`Run::fitted_at`], null where it was never
 /// fitted), `relative` (f64, null: to the run with the same model and seed at p = 0), `test_error`
 /// (f64, null for a diverged run), `train_accuracy` (f64), `chance` (f64: the
 /// error of guessing among the data set's classes, null where an old record does not say how many).
@@ -114,7 +114,7 @@ const DRAW: &str = "draw figure 1b";
 
 /// Draws figure 1b.
 ///
-/// `frame`, one row a run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
+/// `frame`, one row per run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
 /// 1), `seed`, `epochs_to_fit` (epochs until the training set was fitted; absent if it never was),
 /// `relative` (that time over the same model's and seed's at p = 0; absent if one of the two is).
 ///

@@ -26,7 +26,7 @@ const DRAW: &str = "draw figure 1c";
 
 /// Draws figure 1c.
 ///
-/// `frame`, one row a run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
+/// `frame`, one row per run: `model` (text, as the legend shows it), `p` (share of labels drawn anew, 0 to
 /// 1), `seed`, `test_error` (on clean test labels, 0 to 1), `chance` (the error of guessing, one value
 /// in all rows: 0.9 for ten classes; none where it is not known), drawn as a dotted line. Where training error is zero, test error is
 /// the generalization error; if the frame has `epochs_to_fit` (as for figure 1b), a level at which a run

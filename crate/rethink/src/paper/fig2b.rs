@@ -64,7 +64,7 @@ const DRAW: &str = "draw accuracies against steps";
 
 /// Draws figure 2b.
 ///
-/// `frame`, one row a measurement: `model` (text, as the legend shows it), `seed`, `step` (training steps done),
+/// `frame`, one row per measurement: `model` (text, as the legend shows it), `seed`, `step` (training steps done),
 /// `epoch`, `loss` (nats; infinite or undefined where a run diverged), `batch_accuracy` (0 to 1, on the batches
 /// since the row before), `test_accuracy` (0 to 1, absent where it was not measured). Rows may be in any order.
 ///

@@ -42,7 +42,7 @@ fn of(measured: &[Measured], wanted: fn(&Quantity) -> bool) -> Result<&Measured>
     found.ok_or_else(|| Error::argument("minimum norm", "it has not been measured"))
 }
 
-/// SGD's way, a row a start and recorded epoch: `start` (text), `epoch`, `distance`, `loss`, `norm`, `least_norm`, `off_span`,
+/// SGD's way, one row per start and recorded epoch: `start` (text), `epoch`, `distance`, `loss`, `norm`, `least_norm`, `off_span`,
 /// `hessian`, `nullity` (f64).
 ///
 /// Errors: [`Error::Argument`] where it is not among `measured`.
@@ -65,7 +65,7 @@ const FLOOR: f64 = 1e-16;
 /// Draws, against epochs, SGD's relative distance to the solution of least norm from both starts, and the relative
 /// distance of the Hessians from the random start; logarithmic axes, epoch 0 left out.
 ///
-/// `frame`, one row a start and epoch: `start` ("zero" or "random"), `epoch`, `distance`, `hessian` (0 or more); rows
+/// `frame`, one row per start and epoch: `start` ("zero" or "random"), `epoch`, `distance`, `hessian` (0 or more); rows
 /// whose `epoch` is absent are not drawn.
 ///
 /// Errors: absent or mistyped columns, negative numbers, no epoch above 0.

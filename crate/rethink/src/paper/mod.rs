@@ -1,4 +1,4 @@
-//! One file a figure or table: which runs it needs, the frame it is drawn from, and what it shows
+//! One file per figure or table: which runs it needs, the frame it is drawn from, and what it shows
 //! beside the paper.
 //!
 //! A recipe is the same at every scale and on every data set; [`Scale`] decides how many images,

@@ -74,7 +74,7 @@ fn gammas(solution: &Solved, all: &[Solved]) -> Vec<f64> {
     gammas
 }
 
-/// A row a solution: `series` (data set, pre-processing, and where gamma varies its range), `n`, `gamma`, `ridge` (all that
+/// One row per solution: `series` (data set, pre-processing, and where gamma varies its range), `n`, `gamma`, `ridge` (all that
 /// was added to the diagonal, as a share of its mean; 0 without regularisation), `norm`, `train_error`, `test_error` (f64, 0 to
 /// 1).
 ///
@@ -106,10 +106,10 @@ const DRAW: &str = "draw the norms";
 /// In the name of a series along which the kernel's width varies, and not n.
 const GAMMA: &str = ", gamma ";
 
-/// Draws test error against norm, the norm on a logarithmic axis, a curve a series in the order of n, then of the rows; hollow
+/// Draws test error against norm, the norm on a logarithmic axis, one curve per series in the order of n, then of the rows; hollow
 /// markers are regularised solutions.
 ///
-/// `frame`, one row a solution: `series` (text, as the legend shows it), `n`, `ridge` (0 without regularisation), `norm` (above
+/// `frame`, one row per solution: `series` (text, as the legend shows it), `n`, `ridge` (0 without regularisation), `norm` (above
 /// 0), `test_error` (0 to 1).
 ///
 /// Errors: absent or mistyped columns, numbers out of range, no row.

@@ -51,7 +51,7 @@ fn plan(setting: &Setting) -> Vec<Measurement> {
     all
 }
 
-/// A row a draw: `class` (text), `n`, `draw`, `parameters`, `correlation`, `epochs`, `vc_bound` (f64).
+/// One row per draw: `class` (text), `n`, `draw`, `parameters`, `correlation`, `epochs`, `vc_bound` (f64).
 ///
 /// Errors: [`crate::Error::Argument`] for no measurement.
 pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
@@ -63,7 +63,7 @@ const DRAW: &str = "draw the Rademacher complexity";
 /// Draws, for each class of networks, the mean correlation with random signs against n, with its standard error; a
 /// dotted line at 1, the most there is.
 ///
-/// `frame`, one row a draw: `class` (text, as the legend shows it), `n` (1 or more), `correlation` (-1 to 1).
+/// `frame`, one row per draw: `class` (text, as the legend shows it), `n` (1 or more), `correlation` (-1 to 1).
 ///
 /// Errors: absent or mistyped columns, numbers out of range, no row.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {

@@ -45,7 +45,7 @@ fn plan(setting: &Setting) -> Vec<Measurement> {
     [Corruption::TrueLabels, Corruption::RandomLabels].map(labelling).to_vec()
 }
 
-/// A row a replaced example and number of epochs: `labels` (text), `epochs`, `example`, `largest_change`, `mean_change`,
+/// One row per replaced example and number of epochs: `labels` (text), `epochs`, `example`, `largest_change`, `mean_change`,
 /// `changed` (f64).
 ///
 /// Errors: [`crate::Error::Argument`] for no measurement.
@@ -58,7 +58,7 @@ const DRAW: &str = "draw the stability";
 /// Draws, for each labelling, the largest change of a test image's cross-entropy over all replaced examples against the
 /// epochs of training, and thin below it the mean change.
 ///
-/// `frame`, one row a replaced example: `labels` (text, as the legend shows it), `epochs` (1 or more),
+/// `frame`, one row per replaced example: `labels` (text, as the legend shows it), `epochs` (1 or more),
 /// `largest_change`, `mean_change` (nats, 0 or more), `changed` (share, stated under the plot).
 ///
 /// Errors: absent or mistyped columns, numbers out of range, no row.

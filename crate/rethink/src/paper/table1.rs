@@ -109,7 +109,7 @@ pub fn belongs(row: &Table1Row, run: &Run) -> bool {
         && !is_control(config)
 }
 
-/// A line a row of the paper: `model`, `parameters`, `crop`, `weight decay`, `labels`, `train (paper)`,
+/// One line per row of the paper: `model`, `parameters`, `crop`, `weight decay`, `labels`, `train (paper)`,
 /// `train`, `test (paper)`, `test` (text, accuracies in per cent, ours as mean ±
 /// standard deviation over seeds; "diverged" where no seed has an end), `seeds` (u32), `ended` (text: how the runs
 /// ended). Below them, where there are any, the controls ([`is_control`]), which the paper has not.

@@ -143,7 +143,7 @@ pub fn belongs(row: &Table2Row, run: &Run) -> bool {
         && !hyper.stop_when_fitted
 }
 
-/// A line a row of the paper, and one for Alexnet: `labels`, `augmentation`, `dropout`, `weight decay`, then for training top-1
+/// One line per row of the paper, and one for Alexnet: `labels`, `augmentation`, `dropout`, `weight decay`, then for training top-1
 /// and top-5 and test top-1 and top-5 the paper's and ours (text, per cent, mean ± standard deviation over seeds; of test
 /// accuracies the best along the training in parentheses), `seeds` (u32), `ended`.
 ///

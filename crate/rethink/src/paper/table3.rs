@@ -167,7 +167,7 @@ pub fn solved(measured: &[Measured]) -> Vec<Solved<'_>> {
     all
 }
 
-/// A line a row of the paper ("not run" where its data set was not given), and a line every other solution: `data
+/// One line per row of the paper ("not run" where its data set was not given), and a line every other solution: `data
 /// set`, `pre-processing`, `l2`, `n`, `test error (paper)`, `test error`, `train error`, `norm`, `residual` (text, errors
 /// in per cent).
 ///

@@ -154,7 +154,7 @@ pub fn belongs(row: &Table4Row, run: &Run) -> bool {
         && switches.iter().all(|(regularizer, on)| *on == (*regularizer == row.regularizer))
 }
 
-/// A line a row of the paper: `model`, `regulariser`, `train (paper)`, `train` (text, per cent, ours as mean ±
+/// One line per row of the paper: `model`, `regulariser`, `train (paper)`, `train` (text, per cent, ours as mean ±
 /// standard deviation over seeds), `seeds` (u32), `ended` (text: how the runs ended). Below them, where there are any, the
 /// controls ([`control`]), which the paper has not.
 ///

@@ -37,7 +37,7 @@ fn plan(setting: &Setting) -> Vec<Measurement> {
     sizes(setting.scale).iter().filter(|n| **n <= setting.data().train.len()).map(size).collect()
 }
 
-/// A row a sample size: `n`, `repeated`, `d`, `weights`, `largest_error`, `smallest_eigenvalue`, `largest_weight`,
+/// One row per sample size: `n`, `repeated`, `d`, `weights`, `largest_error`, `smallest_eigenvalue`, `largest_weight`,
 /// `weight_bound` (f64).
 ///
 /// Errors: [`crate::Error::Argument`] for no measurement.
@@ -50,7 +50,7 @@ const DRAW: &str = "draw theorem 1";
 /// Draws the largest weight of the constructed network, lemma 1's bound on it and the largest error of the fit
 /// against the number of points, both axes logarithmic.
 ///
-/// `frame`, one row a sample: `n`, `largest_weight`, `weight_bound`, `largest_error` (above 0; an exact fit
+/// `frame`, one row per sample: `n`, `largest_weight`, `weight_bound`, `largest_error` (above 0; an exact fit
 /// is drawn at the foot of the axis and said under the plot).
 ///
 /// Errors: absent or mistyped columns, numbers that are not positive, no row.
