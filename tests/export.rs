@@ -110,7 +110,7 @@ fn items() -> &'static [Item] {
         };
         let item = |recipe: &Recipe| {
             let (results, study) = match recipe.source {
-                Parts::Runs { .. } => (Results::Runs(odd.configs(recipe).iter().map(run).collect()), &odd),
+                Parts::Runs { .. } => (Results::Runs(odd.configs_of(recipe).iter().map(run).collect()), &odd),
                 Parts::Measurements { .. } => (study.results(recipe, &mut |_| ()).unwrap(), &study),
             };
             let product = recipe.make(&results, &study.note_of(&results)).unwrap();
@@ -215,7 +215,7 @@ fn pgfplots_gets_the_plots_own_numbers() {
     let configs = {
         let study = Study::new(Some("shapes10"), Scale::Smoke, "nowhere").unwrap();
         let study = Study { data: data("odd", "odd"), seeds: Some(2), ..study };
-        study.configs(paper::find("fig1a").unwrap())
+        study.configs_of(paper::find("fig1a").unwrap())
     };
     let clean: Vec<TrainedRun> =
         configs.iter().filter(|c| c.corruption == Corruption::TrueLabels).map(trained).collect();
@@ -449,7 +449,7 @@ fn export_takes_what_the_store_has_whole_and_names_what_is_missing() {
 
     let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
     let recipe = paper::find("fig1a").unwrap();
-    let configs = study.configs(recipe);
+    let configs = study.configs_of(recipe);
     let store = study.store();
     let keep = |config: &RunConfig| {
         store.run_by(config, Scale::Smoke, &mut |_| (), &mut |_| Ok(Some(trained(config)))).unwrap()

@@ -501,13 +501,13 @@ fn an_interrupted_cell_goes_on_where_it_was_and_ends_as_if_it_had_not_been() {
     let whole = tempfile::tempdir().expect("a temporary folder");
     let study =
         Study::new(Some("shapes10"), Scale::Smoke, whole.path()).unwrap().set(set.parse().unwrap()).unwrap();
-    let config = study.configs(paper::find("fig2b").unwrap()).remove(0);
+    let config = study.configs_of(paper::find("fig2b").unwrap()).remove(0);
     let expected = study.train_all(std::slice::from_ref(&config), &mut |_| {}).unwrap();
 
     let cells = [
         ":dep rethink = { path = \"../crate\" }\nuse rethink::prelude::*;",
         "let study: Study = Study::from_environment()?;\n\
-         let config: RunConfig = study.configs(paper::find(\"fig2b\")?).remove(0);",
+         let config: RunConfig = study.configs_of(paper::find(\"fig2b\")?).remove(0);",
         "let mut first: Option<u32> = None;\n\
          let run: Run = study.store().run(&config, &study.data, study.scale, &mut |event| {\n\
              if let rethink::store::Event::Epoch(row) = event { first.get_or_insert(row.epoch); }\n\

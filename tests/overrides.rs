@@ -23,7 +23,7 @@ fn study(scale: Scale, set: &str) -> Study {
 }
 
 fn configs(scale: Scale, id: &str, set: &str) -> Vec<RunConfig> {
-    study(scale, set).configs(paper::find(id).unwrap())
+    study(scale, set).configs_of(paper::find(id).unwrap())
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn runs_with_other_values_are_no_evidence_for_the_paper() {
         Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap().set(set.parse().unwrap()).unwrap()
     };
     let train = |study: &Study| {
-        let all = study.configs(paper::find("table1").unwrap());
+        let all = study.configs_of(paper::find("table1").unwrap());
         let mlps: Vec<RunConfig> = all.into_iter().filter(|c| c.model.title() == "MLP 1x512").collect();
         study.train_all(&mlps, &mut |_| {}).unwrap();
     };

@@ -3,7 +3,7 @@
 use polars::prelude::{Column, DataFrame};
 use rethink::paper::Product;
 use rethink::run::config::Scale;
-use rethink::show::{html, table, together};
+use rethink::show::{experiment, html, table, together};
 use rethink::study::Study;
 use rethink_cli::mathml::in_markdown;
 use rethink_plot::export;
@@ -109,4 +109,21 @@ fn formulas_become_mathml_and_the_rest_stays() {
     assert!(formula.contains("&#42;") && !formula.contains('*') && !formula.contains('\n'), "{formula}");
     // What is no LaTeX stays as it is written.
     assert_eq!(in_markdown("so $\\frac{1$ that"), "so $\\frac{1$ that");
+}
+
+#[test]
+fn an_experiment_shows_what_its_runs_choose() {
+    let study = Study::new(Some("shapes10"), Scale::Smoke, "unused").unwrap();
+    assert!(study.configs("table3").is_err() && study.configs("fig9").is_err());
+    let mut configs = study.configs("fig1a").unwrap();
+    let shown = experiment(&configs);
+    assert_eq!((shown.rows.len(), shown.title.as_str()), (5, "5 runs"));
+    let random: Vec<&str> = shown.rows[1].iter().map(String::as_str).collect();
+    assert_eq!(random[..6], ["Inception", "0.125", "random labels", "200", "128", "0.1"]);
+    assert_eq!(random[7..], ["none", "4", "no", "2"], "{random:?}");
+    let hyper = &mut configs[1].hyper;
+    (hyper.learning_rate, hyper.weight_decay, hyper.stop_when_fitted) = (0.05, 5e-4, true);
+    let changed = &experiment(&configs).rows[1];
+    assert_eq!((changed[5].as_str(), changed[7].as_str()), ("0.05", "0.0005 on all"));
+    assert_ne!(changed[9], "no");
 }

@@ -117,7 +117,7 @@ fn items(study: &Study, id: &str) -> Result<Vec<Item>> {
         found.map(|(_, name)| name.to_string())
     };
     let works: Vec<Work> = match recipe.source {
-        Parts::Runs { .. } => study.configs(recipe).into_iter().map(Work::Run).collect(),
+        Parts::Runs { .. } => study.configs_of(recipe).into_iter().map(Work::Run).collect(),
         Parts::Measurements { plan, .. } => {
             plan(&study.setting()).into_iter().map(Work::Measurement).collect()
         }

@@ -5,9 +5,11 @@
 //! piece of HTML. A cell ends in the value: `frame`, `runs[0]`, or `vec![study.show("fig1b")?, study.show("fig1c")?]`.
 
 use crate::paper::Product;
+use crate::run::config::RunConfig;
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::{AnyValue, DataFrame};
+use rethink_nn::text::thousands;
 use rethink_plot::tables::{Align, Table};
 use rethink_plot::{self, Drawing, export};
 use std::fmt::Write;
@@ -50,6 +52,18 @@ impl Show for Run {
     }
 }
 
+impl Show for Vec<RunConfig> {
+    fn evcxr_display(&self) {
+        experiment(self).evcxr_display();
+    }
+}
+
+impl Show for Vec<Run> {
+    fn evcxr_display(&self) {
+        results(self).evcxr_display();
+    }
+}
+
 impl Show for Vec<Product> {
     fn evcxr_display(&self) {
         self[..].evcxr_display();
@@ -83,6 +97,79 @@ fn plain(product: &Product) -> String {
         Product::Figure(drawing) => format!("{}: {}", drawing.id, drawing.caption),
         Product::Table(table) => table.text(),
     }
+}
+
+/// An experiment: what distinguishes its runs, and what they have in common.
+pub fn experiment(configs: &[RunConfig]) -> Table {
+    let title = format!("{} runs", configs.len());
+    let columns = [
+        ("model", Align::Left),
+        ("width", Align::Right),
+        ("data", Align::Left),
+        ("images", Align::Right),
+        ("batch", Align::Right),
+        ("rate", Align::Right),
+        ("times, every", Align::Right),
+        ("weight decay", Align::Right),
+        ("epochs", Align::Right),
+        ("ends when fitted", Align::Left),
+        ("seed", Align::Right),
+    ];
+    let mut table = Table::new("experiment", &title, &columns);
+    table.rows = configs.iter().map(choices).collect();
+    table
+}
+
+fn choices(config: &RunConfig) -> Vec<String> {
+    let hyper = &config.hyper;
+    let every = if hyper.decay_every == 1 { "epoch".into() } else { format!("{} epochs", hyper.decay_every) };
+    let decay = match hyper.weight_decay {
+        0.0 => "none".into(),
+        weight => format!("{weight} on {}", hyper.weight_decay_on.name()),
+    };
+    let ends = match (hyper.stop_when_fitted, hyper.fitted_epochs) {
+        (false, _) => "no".into(),
+        (true, 1) => "at once".into(),
+        (true, epochs) => format!("{epochs} epochs in a row"),
+    };
+    vec![
+        config.model.title().into(),
+        config.width.to_string(),
+        config.corruption.title(),
+        thousands(config.data.train),
+        hyper.batch_size.to_string(),
+        hyper.learning_rate.to_string(),
+        format!("{}, {every}", hyper.decay),
+        decay,
+        hyper.epochs.to_string(),
+        ends,
+        config.seeds.init.to_string(),
+    ]
+}
+
+/// How runs ended.
+pub fn results(runs: &[Run]) -> Table {
+    let columns = [
+        ("run", Align::Left),
+        ("ended", Align::Left),
+        ("epochs", Align::Right),
+        ("train %", Align::Right),
+        ("test %", Align::Right),
+    ];
+    let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.2}", 100.0 * share));
+    let row = |run: &Run| {
+        let record = &run.record;
+        vec![
+            crate::study::describe(&record.config),
+            record.ended(),
+            record.epochs.to_string(),
+            percent(record.train_accuracy),
+            percent(record.test_accuracy),
+        ]
+    };
+    let mut table = Table::new("results", &format!("{} runs", runs.len()), &columns);
+    table.rows = runs.iter().map(row).collect();
+    table
 }
 
 /// Figures and tables in their order, below each other.

@@ -250,8 +250,29 @@ impl Study {
         self.datasets().into_iter().map(|data| data.title.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The runs that a recipe is made of, with the study's repetitions.
-    pub fn configs(&self, recipe: &Recipe) -> Vec<RunConfig> {
+    /// The runs that recipe `id` is made of, with the study's repetitions: the experiment, to be looked at, changed and
+    /// trained by [`Study::train`].
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of measurements.
+    pub fn configs(&self, id: &str) -> Result<Vec<RunConfig>> {
+        let recipe = paper::find(id)?;
+        match recipe.source {
+            Parts::Runs { .. } => Ok(self.configs_of(recipe)),
+            Parts::Measurements { .. } => {
+                Err(Error::argument("configs", format!("{id} is made of measurements: `study.measurements`")))
+            }
+        }
+    }
+
+    /// The figure or table of recipe `id`, of any `runs`: those of [`Study::configs`], or changed ones. Nothing is saved.
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of measurements; those of drawing.
+    pub fn make(&self, id: &str, runs: &[Run]) -> Result<Product> {
+        paper::find(id)?.make(&Results::Runs(runs.to_vec()), &self.note(runs))
+    }
+
+    /// The runs that a recipe is made of, with the study's repetitions; none for one of measurements.
+    pub fn configs_of(&self, recipe: &Recipe) -> Vec<RunConfig> {
         let mut configs = recipe.runs(&self.data, self.scale);
         configs.retain(|config| self.overrides.has(config.model));
         configs.iter_mut().for_each(|config| self.overrides.apply(config, &self.data));
@@ -290,7 +311,7 @@ impl Study {
     /// Errors: those of [`Store::run`] and [`Store::measure`].
     pub fn results(&self, recipe: &Recipe, say: &mut dyn FnMut(&str)) -> Result<Results> {
         Ok(match recipe.source {
-            Parts::Runs { .. } => Results::Runs(self.train_all(&self.configs(recipe), say)?),
+            Parts::Runs { .. } => Results::Runs(self.train_all(&self.configs_of(recipe), say)?),
             Parts::Measurements { plan, .. } => {
                 Results::Measured(self.measure_all(&plan(&self.setting()), say)?)
             }
@@ -317,7 +338,7 @@ impl Study {
         store.warn_of_others()?;
         let (of, missing, results) = match recipe.source {
             Parts::Runs { .. } => {
-                let configs = self.configs(recipe);
+                let configs = self.configs_of(recipe);
                 let (mut runs, mut missing) = (Vec::new(), Vec::new());
                 for config in &configs {
                     match store.get(config)? {
@@ -461,7 +482,7 @@ impl Study {
     pub fn claims(&self, only: &[&str]) -> Result<Vec<Check>> {
         let mut runs = self.store().all()?;
         runs.retain(|run| run.record.config.data.is_comparable());
-        let own: Vec<RunConfig> = paper::ALL.iter().flat_map(|recipe| self.configs(recipe)).collect();
+        let own: Vec<RunConfig> = paper::ALL.iter().flat_map(|recipe| self.configs_of(recipe)).collect();
         // Runs of another number of images were made for another study.
         let sizes: HashSet<(usize, usize)> =
             own.iter().map(|config| (config.data.train, config.data.test)).collect();

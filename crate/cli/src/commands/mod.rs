@@ -59,7 +59,7 @@ impl Set {
             return Ok(study);
         }
         for id in only {
-            if study.configs(paper::find(id)?).is_empty() {
+            if study.configs_of(paper::find(id)?).is_empty() {
                 let problem = format!("{id} is made of no training runs, so that nothing of it can be set");
                 return Err(Error::argument("--set", problem));
             }

@@ -40,7 +40,7 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
     let mut recipes = chosen(only, &study.data)?;
     if !study.overrides.is_empty() {
         // What is made of no training runs is what it is without `--set`.
-        recipes.retain(|recipe| !study.configs(recipe).is_empty());
+        recipes.retain(|recipe| !study.configs_of(recipe).is_empty());
     }
     let root = jupyter::root()?;
     study.own_folder()?;
