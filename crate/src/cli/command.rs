@@ -115,6 +115,15 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// A row for each item of the paper: what the paper says and what the runs of a store say, in Markdown
+    Status {
+        /// Folder of figures, tables and runs
+        #[arg(long, value_name = "DIR", default_value = "figures/published")]
+        out: PathBuf,
+        /// Write it into this file, between the marks there, and its pictures into crate/docs/pictures beside it
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
     /// Figures, tables and captions for a paper, from the runs of the store
     Export {
         /// Whose pages they are to fit
@@ -293,6 +302,7 @@ impl Command {
             Action::List { out, json } => runs::list(&out, json),
             Action::Compare { out, json } => runs::compare(&out, json),
             Action::Claims { only, out, json } => cli::claims::claims(&only, &out, json),
+            Action::Status { out, write } => cli::status::status(&out, write.as_deref()),
             Action::Export { venue, only, filters, what, to } => {
                 cli::export::export(&only, &Study { filters, ..what.study()? }, venue, to)
             }

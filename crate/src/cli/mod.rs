@@ -12,6 +12,7 @@ pub mod notebooks;
 pub mod reproduce;
 pub mod runs;
 pub mod selftest;
+pub mod status;
 
 use crate::config::Scale;
 use crate::recipe;
