@@ -6,10 +6,11 @@ use crate::figures::theme::{Axis, Look, Mark, Plot};
 use crate::figures::{Art, Drawing, Note, Style};
 use crate::files::write_whole;
 use crate::measurement::{Measured, Quantity};
-use crate::paper::{TABLE_1, TABLE_3, TABLE_4};
+use crate::paper::{CIFAR_TRAIN, Regularizer, TABLE_1, TABLE_3, TABLE_4, Table1Row, Table4Row};
 use crate::recipe::{self, Product, Recipe, Results, table1, table3, table4};
 use crate::store::{Run, Store};
 use crate::study::{Study, thousands};
+use crate::train::Ending;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use std::collections::BTreeSet;
@@ -105,12 +106,10 @@ fn numbers(items: &[Item]) -> Result<String> {
         line(what, format!("{:.2}", if is_test { row.test } else { row.train }), ours);
     }
     if let Some(Results::Measured(all)) = results("table3") {
-        let (_, paper, ours) = kernel_rows(all)?.swap_remove(0);
-        line(
-            "MNIST, Gaussian kernel fitted exactly, no regulariser: test images wrong",
-            format!("{paper}"),
-            ours,
-        );
+        for row in kernel_rows(all)?.into_iter().take(1) {
+            let what = "MNIST, Gaussian kernel fitted exactly, no regulariser: test images wrong";
+            line(what, row.paper.to_string(), row.ours);
+        }
     }
     Ok(lines.join("\n") + "\n")
 }
@@ -156,10 +155,16 @@ fn item(
     let configs = study.configs(&recipe);
     let plan = recipe.measurements(study);
     let (results, count, of) = if recipe.id == table3::RECIPE.id {
-        let solved: Vec<Measured> =
-            measured.iter().filter(|m| is_equation(m) && m.record.scale == Scale::Paper).cloned().collect();
+        let mut solved = Vec::new();
+        for m in measured.iter().filter(|m| is_equation(m) && m.record.scale == Scale::Paper) {
+            let rows = kernel_rows(std::slice::from_ref(m))?;
+            // A linear last layer, and what else the paper has not, is no row of its table.
+            if rows.iter().any(|row| row.ours.is_some() || row.regularised.is_some()) {
+                solved.push(m.clone());
+            }
+        }
         let rows = kernel_rows(&solved)?;
-        let count = rows.iter().filter(|(_, _, ours)| ours.is_some()).count();
+        let count = rows.iter().filter(|row| row.ours.is_some()).count();
         (Results::Measured(solved), count, rows.len())
     } else if plan.is_empty() {
         let found: Vec<Run> = configs.iter().filter_map(|config| published(config, runs)).cloned().collect();
@@ -178,6 +183,10 @@ fn item(
         (Results::Measured(found), count, plan.len())
     };
     let verdict = recipe.verdict(&results)?;
+    // A part too small to say anything.
+    let nothing = ["not measured", "runs are missing"].contains(&verdict.ours.as_str())
+        && recipe.id != table4::RECIPE.id;
+    let count = if nothing { 0 } else { count };
     let (paper, ours) = match recipe.id {
         _ if count == 0 => (verdict.paper, NOT_MEASURED.into()),
         "table1" => table1_cells(&results),
@@ -197,10 +206,10 @@ fn item(
 /// The published run of the paper's size that answers to `config`, a recipe's configuration on another data set: of several, the one that
 /// ends by the rule of today.
 fn published<'a>(config: &RunConfig, runs: &'a [Run]) -> Option<&'a Run> {
-    // Data and rule are not compared, nor how often a run was logged and tested.
+    // Data and rule are not compared, nor how often a run was logged and tested, nor what follows from the number of images.
     let plain = |config: &RunConfig| {
         let mut plain = config.clone();
-        plain.hyper.fitted_epochs = 1;
+        (plain.hyper.fitted_epochs, plain.hyper.decay_every, plain.hyper.epochs) = (1, 1, 1);
         (plain.log_every, plain.eval_every) = (1, 1);
         plain
     };
@@ -208,7 +217,9 @@ fn published<'a>(config: &RunConfig, runs: &'a [Run]) -> Option<&'a Run> {
     let same = |run: &&Run| {
         let own = &run.record.config;
         run.record.scale == Scale::Paper
-            && own.data.train >= crate::paper::CIFAR_TRAIN
+            && own.data.train >= CIFAR_TRAIN
+            // One that is fitted earlier is the same however long it might have gone on.
+            && (own.hyper.epochs == config.hyper.epochs || run.record.ending == Ending::Fitted)
             && plain(own) == RunConfig { data: own.data.clone(), ..wanted.clone() }
     };
     runs.iter().filter(same).max_by_key(|run| run.record.config.hyper.fitted_epochs)
@@ -236,44 +247,79 @@ fn mean(runs: &[Run], belongs: impl Fn(&Run) -> bool, value: impl Fn(&Run) -> Op
     (!values.is_empty()).then(|| 100.0 * values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Test accuracies of the rows without regularisers: the paper's, and ours in the same places.
+/// What is measured of an item's rows, in the paper's order, as "Inception 85.8, Alexnet -".
+fn list(cells: impl Iterator<Item = (String, String)>) -> String {
+    cells.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Test accuracies of the rows without regularisers: the paper's and ours.
 fn table1_cells(results: &Results) -> (String, String) {
     let ours = |row| mean(of_runs(results), |run| table1::belongs(row, run), |run| run.record.test_accuracy);
-    let line = |value: &dyn Fn(&'static crate::paper::Table1Row) -> Option<f64>| {
-        let of = |random: bool| {
-            let plain =
-                TABLE_1.iter().filter(|r| !r.random_crop && !r.weight_decay && r.random_labels == random);
-            plain.map(|row| percent(value(row))).collect::<Vec<_>>().join(" / ")
+    let line = |value: &dyn Fn(&'static Table1Row) -> Option<f64>| {
+        let plain = |random: bool| {
+            let rows = TABLE_1.iter().filter(|row| !row.random_crop && !row.weight_decay);
+            rows.filter(move |row| row.random_labels == random)
         };
-        format!("test {} %; random labels {} %", of(false), of(true))
+        let name = |row: &Table1Row| row.model.replace("Inception w/o BatchNorm", "without batch norm");
+        let random: Vec<f64> = plain(true).filter_map(value).collect();
+        let (low, high) = (random.iter().copied().reduce(f64::min), random.iter().copied().reduce(f64::max));
+        format!(
+            "test, %: {}; random labels {} to {}",
+            list(plain(false).map(|row| (name(row), percent(value(row))))),
+            percent(low),
+            percent(high)
+        )
     };
     (line(&|row| Some(row.test)), line(&ours))
 }
 
-/// Training accuracies, the paper's and ours in the same places.
+/// Training accuracies: the paper's and ours.
 fn table4_cells(results: &Results) -> (String, String) {
     let ours = |row| mean(of_runs(results), |run| table4::belongs(row, run), |run| run.record.train_accuracy);
-    let paper = TABLE_4.iter().map(|row| row.train.map_or("fails".into(), |v| format!("{v:.1}")));
-    let join = |cells: Vec<String>| format!("train {} %", cells.join(" / "));
-    (join(paper.collect()), join(TABLE_4.iter().map(|row| percent(ours(row))).collect()))
+    let name = |row: &Table4Row| match row.regularizer {
+        Regularizer::WeightDecay => row.model.to_string(),
+        Regularizer::RandomCrop => format!("{} with crops", row.model),
+        Regularizer::Augmentation => format!("{} with augmentation", row.model),
+    };
+    let line = |value: &dyn Fn(&'static Table4Row) -> String| {
+        format!("train, %: {}", list(TABLE_4.iter().map(|row| (name(row), value(row)))))
+    };
+    (line(&|row| row.train.map_or("fails".into(), |v| format!("{v:.1}"))), line(&|row| percent(ours(row))))
 }
 
-/// Name, the paper's test error and ours, in per cent, of each row of table 3.
-fn kernel_rows(measured: &[Measured]) -> Result<Vec<(String, f64, Option<f64>)>> {
+/// A row of table 3: its name, the paper's test error, ours, and ours with a regularised solution where the paper has none; per cent.
+struct KernelRow {
+    name: String,
+    paper: f64,
+    ours: Option<f64>,
+    regularised: Option<f64>,
+}
+
+fn kernel_rows(measured: &[Measured]) -> Result<Vec<KernelRow>> {
     let frame = table3::frame(measured)?;
     let column = |name: &str| -> Result<Vec<String>> {
-        let error = Error::frame("table 3's frame");
-        let column = frame.column(name).and_then(|c| c.str().cloned()).map_err(error)?;
+        let column = frame.column(name).and_then(|c| c.str().cloned());
+        let column = column.map_err(Error::frame("table 3's frame"))?;
         Ok(column.iter().map(|text| text.unwrap_or_default().to_string()).collect())
     };
-    let (paper, ours) = (column("test error (paper)")?, column("test error")?);
-    let mut rows = Vec::new();
+    let (paper, ours, what) =
+        (column("test error (paper)")?, column("test error")?, column("pre-processing")?);
     let mut lines = paper.iter().zip(&ours).filter(|(paper, _)| *paper != "-");
+    let mut rows = Vec::new();
     for row in &TABLE_3 {
-        let Some((_, ours)) = lines.next() else { break };
-        let what = if row.preprocessing == "none" { "pixels" } else { row.preprocessing };
-        let l2 = if row.l2 { ", l2" } else { "" };
-        rows.push((format!("{} {what}{l2}", row.data), row.test_error, ours.parse().ok()));
+        let Some((_, error)) = lines.next() else { break };
+        let name = match (row.data, row.preprocessing, row.l2) {
+            (data, "none", _) => data.replace("CIFAR10", "CIFAR-10"),
+            (_, "gabor filters", _) => "with Gabor wavelets".into(),
+            (_, what, false) => what.into(),
+            (_, what, true) => format!("{what} and l2"),
+        };
+        // Of a row without l2, a solution that needed some.
+        let other = (0..what.len()).find(|i| {
+            !row.l2 && row.preprocessing != "none" && paper[*i] == "-" && what[*i] == row.preprocessing
+        });
+        let regularised = other.and_then(|i| ours[i].parse().ok());
+        rows.push(KernelRow { name, paper: row.test_error, ours: error.parse().ok(), regularised });
     }
     Ok(rows)
 }
@@ -281,11 +327,15 @@ fn kernel_rows(measured: &[Measured]) -> Result<Vec<(String, f64, Option<f64>)>>
 fn table3_cells(results: &Results) -> Result<(String, String)> {
     let Results::Measured(measured) = results else { return Ok(Default::default()) };
     let rows = kernel_rows(measured)?;
-    let line = |value: &dyn Fn(&(String, f64, Option<f64>)) -> Option<f64>| {
-        let cell = |row: &(String, f64, Option<f64>)| format!("{} {}", row.0, percent(value(row)));
+    let line = |value: &dyn Fn(&KernelRow) -> String| {
+        let cell = |row: &KernelRow| format!("{} {}", row.name, value(row));
         format!("test error, %: {}", rows.iter().map(cell).collect::<Vec<_>>().join("; "))
     };
-    Ok((line(&|row| Some(row.1)), line(&|row| row.2)))
+    let ours = |row: &KernelRow| match (row.ours, row.regularised) {
+        (None, Some(error)) => format!("{error:.1} (regularised)"),
+        (error, _) => percent(error),
+    };
+    Ok((line(&|row| percent(Some(row.paper))), line(&ours)))
 }
 
 /// How many of the claims that the item's recipe serves hold, fail or cannot be judged on the runs that are shown.
@@ -367,7 +417,7 @@ fn seeds(results: &Results) -> String {
 /// A row an item.
 fn markdown(items: &[Item]) -> String {
     let mut lines = vec![
-        "| item | | the paper | here | n | seeds | claims | notebook | minutes |".to_string(),
+        "| item | | the paper | here | n | seeds | verdict | notebook | minutes |".to_string(),
         "| :--- | --- | :--- | :--- | :--- | ---: | :--- | :--- | ---: |".to_string(),
     ];
     for item in items {
@@ -423,11 +473,11 @@ fn pictures(item: &Item, study: &Study) -> Result<Vec<(String, Vec<u8>)>> {
     ])
 }
 
-/// A PNG of a few kilobytes.
+/// A PNG of a few kilobytes: small type, no small print, and at most 256 colours.
 fn small(drawing: &Drawing) -> Result<Vec<u8>> {
     if matches!(drawing.art, Art::Network { .. }) {
         let dpi = (f64::from(2 * THUMBNAIL_WIDTH) / drawing.width).round() as u32;
-        return drawing.png(dpi.max(24));
+        return indexed(&drawing.png(dpi.max(24))?);
     }
     let style = Style {
         width_in: 1.5,
@@ -437,7 +487,39 @@ fn small(drawing: &Drawing) -> Result<Vec<u8>> {
         small_print: false,
         ..drawing.style
     };
-    drawing.restyled(&style)?.png(THUMBNAIL_DPI)
+    indexed(&drawing.restyled(&style)?.png(THUMBNAIL_DPI)?)
+}
+
+/// An RGB image with a palette, which takes a third: colours rounded to as many bits as 256 of them allow.
+fn indexed(image: &[u8]) -> Result<Vec<u8>> {
+    let failed = |e: String| Error::Drawing { operation: "make a thumbnail", problem: e };
+    let mut reader = png::Decoder::new(image).read_info().map_err(|e| failed(e.to_string()))?;
+    let mut rgb = vec![0; reader.output_buffer_size()];
+    let size = reader.next_frame(&mut rgb).map_err(|e| failed(e.to_string()))?;
+    for bits in (1..=8u32).rev() {
+        // To the nearest of 2^bits levels, of which the last is white.
+        let levels = (1u32 << bits) - 1;
+        let round = |c: u8| ((u32::from(c) * levels + 127) / 255 * 255 / levels) as u8;
+        let pixels: Vec<[u8; 3]> =
+            rgb.chunks_exact(3).map(|p| [round(p[0]), round(p[1]), round(p[2])]).collect();
+        let palette: Vec<[u8; 3]> = pixels.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        if palette.len() > 256 {
+            continue;
+        }
+        let index = |pixel: &[u8; 3]| palette.binary_search(pixel).unwrap_or(0) as u8;
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, size.width, size.height);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Best);
+        encoder.set_palette(palette.concat());
+        let mut writer = encoder.write_header().map_err(|e| failed(e.to_string()))?;
+        let indices: Vec<u8> = pixels.iter().map(index).collect();
+        writer.write_image_data(&indices).map_err(|e| failed(e.to_string()))?;
+        writer.finish().map_err(|e| failed(e.to_string()))?;
+        return Ok(bytes);
+    }
+    Err(failed("more than 256 colours".into()))
 }
 
 /// A figure of which not every run is published: two levels of corruption are points, and no curve between them. Of
@@ -492,7 +574,7 @@ fn against(item: &Item, note: &Note) -> Result<Drawing> {
             .collect(),
         _ => match &item.results {
             Results::Measured(all) => {
-                kernel_rows(all)?.into_iter().filter_map(|(_, paper, ours)| Some((paper, ours?))).collect()
+                kernel_rows(all)?.into_iter().filter_map(|row| Some((row.paper, row.ours?))).collect()
             }
             Results::Runs(_) => Vec::new(),
         },
