@@ -35,7 +35,7 @@ pub struct Command {
 pub enum Action {
     /// Set up what is missing, run the notebooks, write figures and tables
     Reproduce {
-        /// Only these items, separated by commas (see README.md)
+        /// Only these items, separated by commas, as fig1a,table1 (names: crate/docs/gallery)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
@@ -58,7 +58,7 @@ pub enum Action {
     },
     /// Make every run or measurement of a recipe that the store lacks
     Sweep {
-        /// An item of README.md, as fig1a
+        /// An item, as fig1a (names: crate/docs/gallery)
         recipe: String,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
         #[arg(long, value_name = "N")]
@@ -129,7 +129,7 @@ pub enum Action {
         /// Whose pages they are to fit
         #[arg(long = "for", value_enum, value_name = "VENUE")]
         venue: Venue,
-        /// Only these items, separated by commas (see README.md)
+        /// Only these items, separated by commas, as fig1a,table1 (names: crate/docs/gallery)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]

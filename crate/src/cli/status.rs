@@ -34,6 +34,9 @@ const THUMBNAIL_WIDTH: u32 = 120;
 /// Of a thumbnail: two pixels for each that it is shown at.
 const THUMBNAIL_DPI: u32 = 160;
 
+/// The figures on top of README, which says beside them what else their small print does.
+const SHOWN_FIRST: [&str; 2] = ["fig1a", "fig1c"];
+
 /// What an item says that no published run belongs to.
 const NOT_MEASURED: &str = "not measured yet";
 
@@ -168,6 +171,20 @@ fn item(
         (Results::Measured(solved), count, rows.len())
     } else if plan.is_empty() {
         let found: Vec<Run> = configs.iter().filter_map(|config| published(config, runs)).cloned().collect();
+        // Time to fit is relative to true labels: of a network without either end, nothing can be said.
+        let ends = |run: &Run| {
+            let at = |p| {
+                found.iter().any(|r| {
+                    r.record.config.model == run.record.config.model
+                        && r.record.config.corruption.label_noise() == p
+                })
+            };
+            at(0.0) && at(1.0)
+        };
+        let found: Vec<Run> = match recipe.id {
+            "fig1b" => found.iter().filter(|run| ends(run)).cloned().collect(),
+            _ => found,
+        };
         let (count, of) = (found.len(), configs.len());
         // What has no runs is whole.
         (Results::Runs(found), if of == 0 { 1 } else { count }, of.max(1))
@@ -192,6 +209,7 @@ fn item(
         "table1" => table1_cells(&results),
         "table3" => table3_cells(&results)?,
         "table4" => table4_cells(&results),
+        "fig1c" => (verdict.paper, verdict.ours.replace(" to - %", " % on true labels")),
         _ => (verdict.paper, verdict.ours),
     };
     let mut item =
@@ -378,8 +396,8 @@ fn minutes(results: &Results) -> String {
     }
     let shown = |value: f64| if value < 1.0 { "< 1".into() } else { format!("{value:.0}") };
     match (cpu > 0.0, gpu > 0.0) {
-        (true, true) => format!("{} + {} on a GPU", shown(cpu), shown(gpu)),
-        (false, true) => format!("{} on a GPU", shown(gpu)),
+        (true, true) => format!("{} + {} (GPU)", shown(cpu), shown(gpu)),
+        (false, true) => format!("{} (GPU)", shown(gpu)),
         (true, false) => shown(cpu),
         (false, false) => "< 1".into(),
     }
@@ -416,21 +434,22 @@ fn seeds(results: &Results) -> String {
 
 /// A row an item.
 fn markdown(items: &[Item]) -> String {
+    // Pages show a picture no wider than its column, and a column no wider than its longest word.
+    let room = "&nbsp;".repeat(24);
     let mut lines = vec![
-        "| item | | the paper | here | n | seeds | verdict | notebook | minutes |".to_string(),
-        "| :--- | --- | :--- | :--- | :--- | ---: | :--- | :--- | ---: |".to_string(),
+        format!("| item{room} | the paper | here | n | seeds | verdict | notebook | minutes |"),
+        "| :--- | :--- | :--- | :--- | ---: | :--- | :---: | ---: |".to_string(),
     ];
     for item in items {
         let Recipe { id, title, notebook, .. } = item.recipe;
         let number = notebook.split('-').next().unwrap_or(notebook);
         let thumbnail = format!("thumbnails/{id}.png");
-        let picture = match item.pictures.iter().any(|(name, _)| *name == thumbnail) {
-            true => {
-                format!("<img src=\"{PICTURES}/{thumbnail}\" width=\"{THUMBNAIL_WIDTH}\" alt=\"{title}\">")
-            }
-            false => String::new(),
-        };
-        let name = format!("[{title}](crate/docs/gallery/{id}.md)");
+        let mut name = format!("[{title}](crate/docs/gallery/{id}.md)");
+        if item.pictures.iter().any(|(picture, _)| *picture == thumbnail) {
+            name += &format!(
+                "<br><img src=\"{PICTURES}/{thumbnail}\" width=\"{THUMBNAIL_WIDTH}\" alt=\"{title}\">"
+            );
+        }
         let notebook = format!("[{number}](notebooks/{notebook})");
         let (n, seeds, verdict, minutes) = match item.count {
             0 => ("-".into(), "-".into(), "-".into(), "-".into()),
@@ -438,7 +457,7 @@ fn markdown(items: &[Item]) -> String {
         };
         let Item { paper, ours, .. } = item;
         lines.push(format!(
-            "| {name} | {picture} | {paper} | {ours} | {n} | {seeds} | {verdict} | {notebook} | {minutes} |"
+            "| {name} | {paper} | {ours} | {n} | {seeds} | {verdict} | {notebook} | {minutes} |"
         ));
     }
     lines.join("\n") + "\n"
@@ -467,10 +486,15 @@ fn pictures(item: &Item, study: &Study) -> Result<Vec<(String, Vec<u8>)>> {
             Product::Table(_) => return Ok(Vec::new()),
         },
     };
-    Ok(vec![
+    let mut pictures = vec![
         (format!("{id}.svg"), drawing.svg.clone().into_bytes()),
         (format!("thumbnails/{id}.png"), small(&drawing)?),
-    ])
+    ];
+    if SHOWN_FIRST.contains(&id) {
+        let plain = drawing.restyled(&Style { small_print: false, ..drawing.style })?;
+        pictures.push((format!("{id}-plain.svg"), plain.svg.into_bytes()));
+    }
+    Ok(pictures)
 }
 
 /// A PNG of a few kilobytes: small type, no small print, and at most 256 colours.
