@@ -224,11 +224,9 @@ fn commands_in_the_documents_exist() {
         let text = fs::read_to_string(page).unwrap().replace("\\\n", " ");
         for line in text.lines().filter(|line| line.starts_with("    ")) {
             let line = line.split(" # ").next().unwrap_or(line);
-            let Some(rest) = ["rethink ", "run --release -- "].iter().find_map(|call| {
-                line.split_once(call)
-                    .filter(|(before, _)| before.trim().is_empty() || before.contains("cargo"))
-                    .map(|(_, rest)| rest)
-            }) else {
+            let call = line.trim_start();
+            let calls = ["rethink ", "cargo run --release -- "];
+            let Some(rest) = calls.iter().find_map(|program| call.strip_prefix(program)) else {
                 continue;
             };
             let words: Vec<&str> = rest.split_whitespace().collect();
