@@ -162,6 +162,6 @@ impl Device {
 fn without_cuda(device: Device) -> Error {
     Error::Missing {
         what: format!("{device}: this program was built without CUDA"),
-        remedy: "build it with `cargo build --release --features cuda` (README.md, \"On a GPU\")".into(),
+        remedy: "build it with `cargo build --release --features cuda` (crate/docs/how-to/gpu.md)".into(),
     }
 }

@@ -35,7 +35,7 @@ pub struct Command {
 pub enum Action {
     /// Set up what is missing, run the notebooks, write figures and tables
     Reproduce {
-        /// Only these items, separated by commas (see README.md)
+        /// Only these items, separated by commas, as fig1a,table1 (names: crate/docs/gallery)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
@@ -58,7 +58,7 @@ pub enum Action {
     },
     /// Make every run or measurement of a recipe that the store lacks
     Sweep {
-        /// An item of README.md, as fig1a
+        /// An item, as fig1a (names: crate/docs/gallery)
         recipe: String,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
         #[arg(long, value_name = "N")]
@@ -115,12 +115,21 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// A row for each item of the paper: what the paper says and what the runs of a store say, in Markdown
+    Status {
+        /// Folder of figures, tables and runs
+        #[arg(long, value_name = "DIR", default_value = "figures/published")]
+        out: PathBuf,
+        /// Write it into this file, between the marks there, and its pictures into crate/docs/pictures beside it
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
     /// Figures, tables and captions for a paper, from the runs of the store
     Export {
         /// Whose pages they are to fit
         #[arg(long = "for", value_enum, value_name = "VENUE")]
         venue: Venue,
-        /// Only these items, separated by commas (see README.md)
+        /// Only these items, separated by commas, as fig1a,table1 (names: crate/docs/gallery)
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
@@ -293,6 +302,7 @@ impl Command {
             Action::List { out, json } => runs::list(&out, json),
             Action::Compare { out, json } => runs::compare(&out, json),
             Action::Claims { only, out, json } => super::claims::claims(&only, &out, json),
+            Action::Status { out, write } => super::status::status(&out, write.as_deref()),
             Action::Export { venue, only, filters, what, to } => {
                 super::export::export(&only, &Study { filters, ..what.study()? }, venue, to)
             }

@@ -12,6 +12,7 @@ pub mod notebooks;
 pub mod reproduce;
 pub mod runs;
 pub mod selftest;
+pub mod status;
 
 use crate::{Error, Result};
 use rethink::paper;
