@@ -120,7 +120,7 @@ fn an_experiment_shows_what_its_runs_choose() {
     assert_eq!((shown.rows.len(), shown.title.as_str()), (5, "5 runs"));
     let random: Vec<&str> = shown.rows[1].iter().map(String::as_str).collect();
     assert_eq!(random[..6], ["Inception", "0.125", "random labels", "200", "128", "0.1"]);
-    assert_eq!(random[7..], ["none", "4", "no", "2"], "{random:?}");
+    assert_eq!(random[7..], ["none", "3", "no", "2"], "{random:?}");
     let hyper = &mut configs[1].hyper;
     (hyper.learning_rate, hyper.weight_decay, hyper.stop_when_fitted) = (0.05, 5e-4, true);
     let changed = &experiment(&configs).rows[1];
