@@ -988,8 +988,7 @@ fn a_hostile_archive_is_refused_and_nothing_is_written_outside() {
 
 #[test]
 fn several_files_appear_together_and_finished_ones_are_kept() {
-    let server =
-        Server::start(mnist_remote_files(), vec![Fault::None, Fault::None, Fault::Status(404)]);
+    let server = Server::start(mnist_remote_files(), vec![Fault::None, Fault::None, Fault::Status(404)]);
     let root = tempfile::tempdir().unwrap();
     assert!(fetch_into(&server.remote("mnist"), root.path(), PATIENCE).is_err());
     assert_eq!(tree(root.path()), [".fetch-mnist"]);

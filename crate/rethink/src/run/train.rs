@@ -19,7 +19,7 @@ use rethink_nn::device::Device;
 use rethink_nn::distributed::asynchronous::{Taken, Worker};
 use rethink_nn::distributed::{Parallelism, Share, synchronous};
 use rethink_nn::models::plan::Layer;
-use rethink_nn::models::{Network, Parameter, StepOutcome};
+use rethink_nn::models::{self, Network, Parameter, StepOutcome};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::DecayOn;
 use rethink_nn::optim::{Memory, SgdStep};
@@ -139,7 +139,7 @@ fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
 /// Errors: those of [`rethink_nn::models::ModelKind::plan`] and [`Device::place`].
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     let (plan, input) = plan(config, data)?;
-    let network = config.model.build_plan(plan, input, config.hyper.init, config.seeds.init)?;
+    let network = models::build_plan(plan, input, config.hyper.init, config.seeds.init)?;
     let mut network = Device::current()?.take(network)?;
     network.set_rules(config.hyper.rules());
     Ok(network)
