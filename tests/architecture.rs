@@ -1,4 +1,5 @@
-//! The direction of dependencies: between the crates as README's map has it, and within a crate without circles.
+//! The direction of dependencies: between the crates as README's map has it, and within a crate without circles; and that a
+//! new network is forgotten nowhere.
 
 use rethink_tests::root;
 use serde_json::Value;
@@ -235,4 +236,78 @@ fn circles_and_imports_are_seen() {
     ]
     .into();
     assert_eq!(circle(&uses(&files)), None);
+}
+
+/// The patterns of every `match` in `code`, as rustfmt writes it.
+fn matches(code: &str) -> Vec<Vec<String>> {
+    /// Where the first of `ends` is that lies in no bracket.
+    fn end(text: &str, ends: &[&str]) -> usize {
+        let mut depth = 0;
+        for (at, c) in text.char_indices() {
+            if depth == 0 && ends.iter().any(|end| text[at..].starts_with(end)) {
+                return at;
+            }
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth -= 1,
+                _ => (),
+            }
+        }
+        text.len()
+    }
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("match ") {
+        let after = &code[at..];
+        let inside = after.get(end(after, &["{"]) + 1..).unwrap_or_default();
+        let mut rest = &inside[..end(inside, &["}"])];
+        let mut patterns = Vec::new();
+        while let Some((pattern, what)) =
+            rest.get(end(rest, &["=>"])..).map(|what| rest.split_at(rest.len() - what.len()))
+            && what.len() > 2
+        {
+            patterns.push(pattern.trim().trim_start_matches([',', ' ', '\n']).to_string());
+            let what = what[2..].trim_start();
+            let over = if what.starts_with('{') { 1 + end(&what[1..], &["}"]) } else { end(what, &[","]) };
+            rest = what.get(over + 1..).unwrap_or_default();
+        }
+        found.push(patterns);
+    }
+    found
+}
+
+/// The arm of a `match` over networks, or their families, that would take a new one in silence.
+fn catch_all(patterns: &[String]) -> Option<&String> {
+    let names = |pattern: &str| pattern.contains("ModelKind::") || pattern.contains("Family::");
+    let first = |pattern: &str| pattern.split_once(", ").map(|(first, _)| first.to_string());
+    let any =
+        |pattern: &str| pattern.split(" if ").next().is_some_and(|p| !p.contains("::") && !p.contains('('));
+    let named = patterns.iter().filter(|pattern| names(pattern));
+    // Of a pair, the second may be anything where no pattern with this first one names networks.
+    let firsts: Vec<Option<String>> = named.clone().map(|pattern| first(pattern)).collect();
+    let of_pair = |pattern: &String| pattern.ends_with(", _)") && firsts.contains(&first(pattern));
+    patterns.iter().find(|pattern| !firsts.is_empty() && (any(pattern) || of_pair(pattern)))
+}
+
+#[test]
+fn no_match_over_networks_has_an_arm_for_all_others() {
+    let mut seen = 0;
+    for name in ["nn", "plot", "rethink", "cli"] {
+        for (own, text) in modules(&root().join("crate").join(name).join("src")) {
+            for patterns in matches(&code(&text)) {
+                seen +=
+                    usize::from(patterns.iter().any(|p| p.contains("Family::") || p.contains("ModelKind::")));
+                assert_eq!(catch_all(&patterns), None, "crate/{name}, {own}: {patterns:?}");
+            }
+        }
+    }
+    assert!(seen >= 4, "{seen} such matches");
+    let of = |arms: &str| {
+        let all = matches(&format!("let a = match (scale, model) {{ {arms} }};"));
+        catch_all(&all[0]).cloned()
+    };
+    assert_eq!(of("ModelKind::A => f(1, 2), ModelKind::B => { g(); }"), None);
+    assert_eq!(of("ModelKind::A => f(1, 2), _ => g()").unwrap(), "_");
+    assert_eq!(of("ModelKind::A | ModelKind::B => { f() } other => other.g()").unwrap(), "other");
+    assert_eq!(of("(Scale::Paper, _) => 1, (Scale::Small, Family::A) => 2"), None);
+    assert_eq!(of("(Scale::Small, Family::A) => 2, (Scale::Small, _) => 3").unwrap(), "(Scale::Small, _)");
 }

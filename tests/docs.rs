@@ -92,7 +92,7 @@ fn links_between_pages_resolve() {
 fn every_item_has_a_page_that_the_gallery_names() {
     let gallery = root().join("crate/docs/gallery");
     let index = fs::read_to_string(gallery.join("README.md")).unwrap();
-    for recipe in recipe::ALL {
+    for recipe in paper::ALL {
         let page = fs::read_to_string(gallery.join(format!("{}.md", recipe.id)))
             .unwrap_or_else(|e| panic!("{}: {e}", recipe.id));
         assert!(index.contains(&format!("({}.md)", recipe.id)), "{}", recipe.id);
@@ -178,7 +178,7 @@ fn example() {
                 train.labels.iter_mut().step_by(3).for_each(|label| *label = (*label + 1) % 10);
             })?;
         let layers = vec![Layer::conv(5, 6), Layer::max_pool(2), Layer::hidden(84), Layer::scores(10)];
-        let network: ModelKind = ModelKind::Own(Own::new("small-net", layers)?);
+        let network: ModelKind = ModelKind::Custom(CustomModel::new("small-net", layers)?);
         let own: Study = Study::of(noisy, &study);
         let runs: Vec<Run> = own.train(&[own.config(network, Corruption::TrueLabels)])?;
         Ok(runs[0].clone())

@@ -8,7 +8,7 @@ use rethink::data::imagenet::{LeftOut, PhotographId, decode_bytes, read_as};
 use rethink::data::preprocessing::{Area, Photograph};
 use rethink::data::{self, Dataset, Format};
 use rethink::paper::reported::TABLE_2;
-use rethink::paper::{self, Parts, fig2a, table2};
+use rethink::paper::{self, fig2a, table2};
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::loader::DataLoader;
 use rethink::run::row::{LogRow, StopReason};
@@ -505,8 +505,7 @@ fn top_five_counts_labels_among_the_five_highest() {
 fn table_2_has_the_papers_rows_and_switches() {
     let folder = folder();
     let data = read(folder.path());
-    let Parts::Runs { runs, .. } = table2::RECIPE.source else { panic!("training runs") };
-    let configs = runs(&data, Scale::Paper);
+    let configs = table2::RECIPE.runs(&data, Scale::Paper);
     assert_eq!((configs.len(), configs[0].input, configs[0].width), (7, 299, 1.0));
     let switches: Vec<[bool; 4]> = configs
         .iter()
@@ -518,8 +517,7 @@ fn table_2_has_the_papers_rows_and_switches() {
     let rows = TABLE_2.map(|r| [r.augmented, r.dropout, r.weight_decay, r.random_labels]);
     assert_eq!(switches, rows);
     // Figure 2a is made of three of them.
-    let Parts::Runs { runs, .. } = fig2a::RECIPE.source else { panic!("training runs") };
-    let shown: Vec<String> = runs(&data, Scale::Paper).iter().map(RunConfig::key).collect();
+    let shown: Vec<String> = fig2a::RECIPE.runs(&data, Scale::Paper).iter().map(RunConfig::key).collect();
     let keys: Vec<String> = configs.iter().map(RunConfig::key).collect();
     assert_eq!(shown, [0, 2, 3].map(|i| keys[i].clone()));
 }

@@ -2,15 +2,19 @@
 //!
 //! `fixtures/conv_step.json` was made with PyTorch by `fixtures/conv_step.py`.
 
+use clap::CommandFactory;
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::optim::{Momentum, Sgd};
 use dfdx::prelude::{
-    AsArray, Backward, Cpu, LoadFromSafetensors, NumParams, Optimizer, SaveToSafetensors, SgdConfig,
-    TensorFromVec, Trace, ZeroGrads,
+    AsArray, Backward, Cpu, Device, Dtype, LoadFromSafetensors, ModuleVisitor, NumParams, Optimizer,
+    SaveToSafetensors, SgdConfig, TensorCollection, TensorFromVec, Trace, ZeroGrads,
 };
+use rethink::run::appendix_a;
+use rethink::run::config::Scale;
+use rethink_cli::commands::command::Command;
 use rethink_nn::models::Init;
 use rethink_nn::models::plan::{self, Planned};
-use rethink_nn::models::{ModelKind, Network, Parameter, boxed};
+use rethink_nn::models::{ModelKind, Network, Parameter, build_plan, pytorch};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_tests::{compare, fill, formula, without_dropout};
@@ -148,7 +152,7 @@ fn steps_of_the_small_networks_equal_pytorch() {
 fn steps_of_inception_v3_without_norm_equal_pytorch() {
     let input = [107, 107, 3];
     let plan = without_dropout(ModelKind::InceptionV3Aux.plan(input, 20, 0.125).unwrap(), false);
-    let network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
+    let network = build_plan(plan, input, Init::Glorot, 0).unwrap();
     steps_equal_pytorch("inception-v3-aux", network, (107, 4, 20), (0.0, 1.0));
 }
 
@@ -159,7 +163,7 @@ fn passes_of_inception_v3_equal_pytorch() {
     let (side, batch, classes) = (139, 8, 20);
     let input = [side, side, 3];
     let plan = without_dropout(ModelKind::InceptionV3Aux.plan(input, classes, 1.0).unwrap(), true);
-    let mut network = boxed::<96, 2>(plan, input, Init::Glorot, 0).unwrap();
+    let mut network = build_plan(plan, input, Init::Glorot, 0).unwrap();
     fill(&mut network, 0.0, 1.0);
     let images = formula(batch * 3 * side * side, 6007, 1.7);
     let logits = network.logits(images[..3 * side * side].to_vec()).unwrap();
@@ -224,6 +228,25 @@ fn alexnet_starts_as_the_tutorials() {
     }
 }
 
+/// dfdx visits what a type says that it has: here the layers of the small Inception.
+struct Inception(Planned);
+
+impl TensorCollection<f32, Cpu> for Inception {
+    type To<E2: Dtype, D2: Device<E2>> = ();
+
+    fn iter_tensors<V: ModuleVisitor<Self, f32, Cpu>>(visitor: &mut V) -> Result<Option<()>, V::Err> {
+        let names: Vec<String> = (0..19).map(|i| format!("convs.{i}")).collect();
+        let named = names.iter().enumerate();
+        let convs: Vec<_> = named
+            .map(|(i, name)| {
+                Self::module(name, move |m| &m.0.convs()[i], move |m| &mut m.0.modules_mut().0[i])
+            })
+            .collect();
+        let linear = Self::module("linears.0", |m| &m.0.linears()[0], |m| &mut m.0.modules_mut().1[0]);
+        visitor.visit_fields((convs, linear), |_| ())
+    }
+}
+
 #[test]
 fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
     let (input, classes, n) = ([28, 28, 3], 10, 4);
@@ -241,7 +264,7 @@ fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
     std::fs::write(&file, safetensors::serialize(views, None).unwrap()).unwrap();
 
     let device = Cpu::default();
-    let mut theirs = Planned::<19, 1, f32, Cpu>::new(&device, plan, input).unwrap();
+    let mut theirs = Inception(Planned::new(&device, plan, input).unwrap());
     theirs.load_safetensors(&file).unwrap();
     assert_eq!(theirs.num_trainable_params(), ours.parameter_count());
 
@@ -257,6 +280,7 @@ fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
     let mut gradients = theirs.alloc_grads();
     for at in 0..3 {
         let (scores, _) = theirs
+            .0
             .forward(batch.clone().traced(gradients), &mut ForwardContext::training_step(0, at))
             .unwrap();
         let loss = cross_entropy_with_logits_loss(scores, targets.clone());
@@ -287,6 +311,42 @@ fn dfdx_counts_saves_and_trains_the_networks_as_its_own() {
         let largest = p.values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         for (a, b) in p.values.iter().zip(&values) {
             assert!((a - b).abs() <= 1e-5 * largest, "{}: {a} and {b}", p.name);
+        }
+    }
+}
+
+/// A network is told once: command line, records, tables, PyTorch's twin and reduced scales know what its description says.
+#[test]
+fn every_network_is_known_everywhere() {
+    let mut command = Command::command();
+    let run = command.find_subcommand_mut("run").unwrap().render_long_help().to_string();
+    let bench = command.find_subcommand_mut("bench").unwrap().render_long_help().to_string();
+    let (words, twins) = ([run, bench].map(|help| help.replace(char::is_whitespace, " ")), pytorch());
+    let mut seen = Vec::new();
+    for model in ModelKind::ALL {
+        let known = model.description();
+        assert!(!seen.contains(&known.name) && !seen.contains(&known.title), "{}", known.name);
+        seen.extend([known.name, known.title]);
+        assert_eq!(serde_json::to_string(&model).unwrap(), format!("{:?}", known.name));
+        assert_eq!(serde_json::from_str::<ModelKind>(&format!("{:?}", known.name)).unwrap(), model);
+        assert_eq!(known.name.parse::<ModelKind>().unwrap(), model);
+        let listed = |help: &String| help.split([' ', ',']).any(|word| word == known.name);
+        assert!(words.iter().all(listed), "{}: {words:?}", known.name);
+        let twin = format!(
+            "    {:?}: lambda: {},
+",
+            known.name,
+            known.pytorch.unwrap()
+        );
+        assert!(twins.contains(&twin), "{twin}");
+        let side = if model.is_for_photographs() { 299 } else { 28 };
+        let plan = model.plan([side, side, 3], 10, 1.0).unwrap();
+        assert_eq!(known.normalised, plan::is_normalised(&plan), "{}", known.name);
+        for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+            let size = appendix_a::size(scale, model);
+            assert!(size.epochs > 0 && size.train >= 200, "{}: {size:?}", known.name);
+            // Only convolutions are narrower at a reduced scale.
+            assert_eq!(size.width < 1.0, scale != Scale::Paper && !model.is_mlp(), "{}", known.name);
         }
     }
 }

@@ -10,8 +10,7 @@ use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::study::Study;
 use rethink_cli::commands::command::{Action, Command};
-use rethink_nn::models::Init;
-use rethink_nn::models::ModelKind;
+use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_tests::rethink_bin;
 use std::path::Path;
@@ -63,9 +62,9 @@ fn only_the_networks_that_are_named() {
     for (id, count) in [("fig1b", 4), ("table1", 6), ("table4", 2), ("fig1a", 0)] {
         let chosen = configs(Scale::Small, id, "models=mlp1x512+mlp3x512,epochs=9");
         assert!(chosen.len() >= count && (count > 0 || chosen.is_empty()), "{id}: {}", chosen.len());
-        assert!(chosen.iter().all(|c| ModelKind::MLPS.contains(&c.model) && c.hyper.epochs == 9), "{id}");
+        assert!(chosen.iter().all(|c| c.model.is_mlp() && c.hyper.epochs == 9), "{id}");
         let all = configs(Scale::Small, id, "epochs=9");
-        let kept: Vec<_> = all.into_iter().filter(|c| ModelKind::MLPS.contains(&c.model)).collect();
+        let kept: Vec<_> = all.into_iter().filter(|c| c.model.is_mlp()).collect();
         assert_eq!(chosen, kept, "{id}");
     }
     let set = study(Scale::Small, "models=mlp1x512+mlp3x512").overrides.to_string();
@@ -73,6 +72,65 @@ fn only_the_networks_that_are_named() {
     for wrong in ["models=", "models=mlp", "models=mlp1x512+", "models=mlp1x512,models=alexnet"] {
         let error = wrong.parse::<Overrides>().unwrap_err().to_string();
         assert!(error.contains("models"), "{wrong}: {error}");
+    }
+}
+
+/// In figures that compare networks, beside those of the paper that are named; in no other item.
+#[test]
+fn a_network_of_ones_own_enters_the_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.json");
+    let write = |outputs: usize| {
+        let hidden = format!(r#"{{"linear": {{"outputs": {outputs}, "activation": "relu"}}}}"#);
+        let last = r#"{"linear": {"outputs": 10, "activation": "none"}}"#;
+        std::fs::write(&file, format!(r#"{{"name": "tiny", "layers": [{hidden}, {last}]}}"#)).unwrap();
+    };
+    write(20);
+    let set = format!("models=alexnet+{}", file.display());
+    let titles = |id: &str, set: &str| {
+        let mut titles: Vec<&str> =
+            configs(Scale::Smoke, id, set).iter().map(|config| config.model.title()).collect();
+        titles.dedup();
+        titles
+    };
+    for id in ["fig1b", "fig1c"] {
+        assert_eq!(titles(id, &set), ["Alexnet", "tiny"]);
+        assert_eq!(configs(Scale::Smoke, id, &set).len(), 6, "at three levels each");
+    }
+    for (id, expected) in [("fig1a", &["tiny"][..]), ("fig2b", &["tiny"]), ("table4", &["Alexnet"])] {
+        assert_eq!(titles(id, &set), expected, "{id}");
+    }
+    // What is shown, and the folder, have its name and its layers' checksum; a notebook is given the file.
+    let mine = study(Scale::Smoke, &set);
+    let shown = mine.overrides.to_string();
+    assert!(shown.starts_with("models=alexnet+tiny-") && !shown.contains('/'), "{shown}");
+    assert_eq!(mine.folder(), Path::new(&format!("/nowhere/shapes10-smoke,{shown}")));
+    assert_eq!(mine.overrides.argument().parse::<Overrides>().unwrap(), mine.overrides);
+    write(21);
+    assert_ne!(study(Scale::Smoke, &set).overrides.to_string(), shown, "another network of that name");
+    // What is wrong with a file is told.
+    std::fs::write(&file, "{").unwrap();
+    let error = set.parse::<Overrides>().unwrap_err().to_string();
+    assert!(error.contains("tiny.json") && error.contains("EOF"), "{error}");
+    let error = "models=/nowhere/a,b.json".parse::<Overrides>().unwrap_err().to_string();
+    assert!(error.contains("models"), "{error}");
+}
+
+#[test]
+fn levels_of_figures_1b_and_1c() {
+    for id in ["fig1b", "fig1c"] {
+        let levels: Vec<f64> = configs(Scale::Smoke, id, "levels=1+0.25+0+0.25,models=mlp1x512")
+            .iter()
+            .map(|config| config.corruption.label_noise())
+            .collect();
+        assert_eq!(levels, [0.0, 0.25, 1.0], "{id}");
+    }
+    assert!(configs(Scale::Smoke, "table1", "levels=0+1").is_empty());
+    let set = study(Scale::Smoke, "levels=1+0+-0");
+    assert_eq!(set.folder(), Path::new("/nowhere/shapes10-smoke,levels=0+1"));
+    for wrong in ["levels=", "levels=0+1.1", "levels=nan", "levels=-0.1", "levels=0,levels=1"] {
+        let error = wrong.parse::<Overrides>().unwrap_err().to_string();
+        assert!(error.contains("levels"), "{wrong}: {error}");
     }
 }
 
@@ -86,7 +144,7 @@ fn what_depends_on_a_changed_value_follows_it() {
     assert_eq!(of("batch=1000").log_every, 10);
     let alexnet = |set: &str| {
         let all = configs(Scale::Paper, "fig1b", set);
-        all.into_iter().find(|c| c.model == rethink_nn::models::ModelKind::Alexnet).unwrap().hyper.init
+        all.into_iter().find(|c| c.model == ModelKind::Alexnet).unwrap().hyper.init
     };
     assert_eq!((alexnet(""), alexnet("width=0.125")), (Init::Tutorial, Init::Glorot));
     // What a recipe has chosen itself stays.
@@ -245,4 +303,7 @@ fn unknown_names_and_bad_values_are_errors_that_list_the_names() {
     let said =
         rethink(&["sweep", "theorem1", "--data", "shapes10", "--set", "epochs=3", "--out", "/nonexistent/x"]);
     assert!(said.contains("theorem1 is made of no training runs"), "{said}");
+    let said =
+        rethink(&["sweep", "table1", "--data", "shapes10", "--set", "levels=0", "--out", "/nonexistent/x"]);
+    assert!(said.contains("table1 has no levels"), "{said}");
 }

@@ -43,6 +43,29 @@ fn an_own_network_trains_is_kept_and_read_again() {
     assert!(study.store().all().unwrap().iter().any(|run| run.record.config.model.name() == "tiny"));
 }
 
+/// As many convolutions and fully connected layers as one likes.
+#[test]
+fn nine_convolutions_and_four_fully_connected_layers_train() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let mut layers = vec![Layer::conv_norm(3, 4); 9];
+    layers.extend([Layer::GlobalAvgPool, Layer::hidden(12), Layer::hidden(12), Layer::hidden(12)]);
+    layers.push(Layer::scores(10));
+    let model = ModelKind::Custom(CustomModel::new("deep", layers).unwrap());
+    let parameters = model.build(3, 10, model.init(), 0).unwrap().parameters().unwrap();
+    let weights = parameters.iter().filter(|p| p.name.ends_with(".weight"));
+    let last: Vec<&str> = weights.map(|p| p.name.as_str()).skip(8).collect();
+    let linears = [0, 1, 2, 3].map(|i| format!("linears.{i}.weight"));
+    assert_eq!(last[0], "convs.8.conv.weight");
+    assert_eq!(last[1..], linears);
+    let mut config = study.config(model, Corruption::TrueLabels);
+    (config.data, config.hyper.epochs) = (study.data.id(100, 100), 4);
+    let run = study.train(std::slice::from_ref(&config)).unwrap().remove(0);
+    let loss = |at: usize| run.frame.column("loss").unwrap().f64().unwrap().get(at).unwrap();
+    assert!(loss(run.frame.height() - 1) < loss(0), "{:?}", run.frame);
+    assert!(model.is_normalised() && study.store().get(&config).unwrap().is_some());
+}
+
 /// A changed network under its old name is another run.
 #[test]
 fn the_layers_are_part_of_the_key() {
@@ -74,8 +97,8 @@ fn networks_that_cannot_be_built_are_told() {
         ("", vec![scores.clone()], "name"),
         ("a b", vec![scores.clone()], "name"),
         ("alexnet", vec![scores.clone()], "paper's networks"),
-        ("none", vec![], "0 fully connected"),
-        ("deep", [vec![Layer::conv(3, 4); 9], vec![scores.clone()]].concat(), "9 convolutions"),
+        ("none", vec![], "last layer"),
+        ("deep", [vec![Layer::conv(3, 4); 1_000], vec![scores.clone()]].concat(), "1001 layers"),
         ("relu", vec![Layer::hidden(10)], "last layer"),
         ("dropout", vec![Layer::Dropout(0.0), scores.clone()], "dropout"),
         ("nan", vec![Layer::Dropout(f32::NAN), scores.clone()], "dropout"),

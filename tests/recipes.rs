@@ -14,7 +14,10 @@ use rethink::study::Study;
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, plan};
 use rethink_nn::optim::{DecayOn, Optimizer};
+use rethink_nn::text::hex;
 use rethink_plot::Note;
+use rethink_tests::root;
+use sha2::{Digest, Sha256};
 
 /// As many images as CIFAR-10, of one pixel's information.
 fn data(train: usize, test: usize) -> Dataset {
@@ -73,9 +76,12 @@ fn paper_scale_is_the_papers() {
                 ModelKind::Inception | ModelKind::InceptionNoBn => (0.1, 128, Init::Glorot),
                 ModelKind::Alexnet => (0.01, 128, Init::Tutorial),
                 // TensorFlow's setting.
-                ModelKind::InceptionV3 => (0.1, 32, Init::Glorot),
-                _ if table1::is_control(&config) && recipe.id == "table1" => (0.01, 128, Init::Glorot),
-                _ => (0.01, 64, Init::Glorot),
+                ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => (0.1, 32, Init::Glorot),
+                ModelKind::Mlp1x512 | ModelKind::Mlp3x512 => {
+                    let control = table1::is_control(&config) && recipe.id == "table1";
+                    (0.01, if control { 128 } else { 64 }, Init::Glorot)
+                }
+                ModelKind::Custom(own) => panic!("{own:?} in {}", recipe.id),
             };
             assert_eq!((hyper.learning_rate, hyper.batch_size, hyper.init), (rate, batch, init));
             let varied = recipe.id == "table4" && (hyper.random_crop || !hyper.augment.is_off());
@@ -99,7 +105,7 @@ fn smoke_is_small_and_small_says_its_width() {
         for config in recipe.runs(&data, Scale::Smoke) {
             let images = config.data.train * config.hyper.epochs;
             assert!(images <= 2_400 && config.data.test <= 200, "{}: {images} images", recipe.id);
-            assert_eq!(config.width < 1.0, !ModelKind::MLPS.contains(&config.model));
+            assert_eq!(config.width < 1.0, !config.model.is_mlp());
         }
     }
     let configs = table1::RECIPE.runs(&data, Scale::Small);
@@ -510,4 +516,33 @@ fn no_runs_make_no_figure_and_no_panic() {
         assert!(recipe.make(&other, &note).is_err() && recipe.verdict(&other).is_err());
     }
     assert!(fig1a::RECIPE.make(&Results::Runs(vec![]), &note).is_err());
+}
+
+/// A line a recipe and scale: how many runs and measurements it has on shapes10, and the SHA-256 of their keys, sorted.
+fn keys_of_all_recipes() -> String {
+    let mut lines = String::new();
+    let mut study = Study::new(Some("shapes10"), Scale::Smoke, "/nowhere").unwrap();
+    for recipe in paper::ALL {
+        for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+            study.scale = scale;
+            let mut keys: Vec<String> = study.configs(&recipe).iter().map(RunConfig::key).collect();
+            keys.extend(recipe.measurements(&study.setting()).iter().map(|m| m.key()));
+            keys.sort();
+            let digest = hex(&Sha256::digest(keys.join("\n")));
+            lines += &format!("{} {scale} {} {digest}\n", recipe.id, keys.len());
+        }
+    }
+    lines
+}
+
+/// The keys by which stores name runs: where they change, every stored run is lost to its recipe. After an intended
+/// change: `WRITE_KEYS=1 cargo test --release -p rethink-tests --test recipes keys_stay`.
+#[test]
+fn keys_stay() {
+    let file = root().join("tests/fixtures/keys.txt");
+    let now = keys_of_all_recipes();
+    if std::env::var_os("WRITE_KEYS").is_some() {
+        std::fs::write(&file, &now).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), now);
 }

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::device::Device;
 use rethink_nn::image::CROP;
-use rethink_nn::models::{ModelKind, Network, PYTORCH};
+use rethink_nn::models::{ModelKind, Network, pytorch};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_nn::{ops, threads};
@@ -80,9 +80,10 @@ struct Trainer {
 
 impl Trainer {
     fn new(model: ModelKind, device: Device) -> Result<Trainer> {
-        let (side, classes, batch, count) = match model {
-            ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => (299, 1000, BATCH_V3, 4 * BATCH_V3),
-            _ => (CROP, 10, BATCH, IMAGES),
+        let (side, classes, batch, count) = if model.is_for_photographs() {
+            (299, 1000, BATCH_V3, 4 * BATCH_V3)
+        } else {
+            (CROP, 10, BATCH, IMAGES)
         };
         let image = 3 * side * side;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -215,7 +216,7 @@ pub fn measure(
     peer: Option<&Path>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Rate>> {
-    let script = format!("{PYTORCH}\n{}", include_str!("bench_peer.py"));
+    let script = format!("{}\n{}", pytorch(), include_str!("bench_peer.py"));
     let remedy =
         "name a Python with PyTorch, such as one made by `python3 -m venv DIR && DIR/bin/pip install torch`";
     let (place, arithmetic) = match device {
@@ -241,7 +242,9 @@ pub fn measure(
         let (mut ours, mut theirs, mut peer_memory) = (Vec::new(), Vec::new(), None);
         for _ in 0..TURNS {
             ours.push((steps * batch) as f64 / trainer.run(steps)?);
-            if let Some((peer, _)) = &mut peer {
+            if let Some((peer, _)) = &mut peer
+                && model.description().pytorch.is_some()
+            {
                 let (seconds, memory) = peer.run(model, steps)?;
                 theirs.push((steps * batch) as f64 / seconds);
                 peer_memory = memory;

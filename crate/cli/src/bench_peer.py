@@ -1,6 +1,6 @@
 """The peer of `rethink bench`: the same models, batches and updates in PyTorch, eager.
 
-Runs behind the text of models/torch_models.py. Reads lines "MODEL STEPS" from standard input and answers each
+Runs behind the text of models/torch_models.py and the lists MODELS and PHOTOGRAPHS, which rethink adds. Reads lines "MODEL STEPS" from standard input and answers each
 with the seconds that STEPS training steps took, and the most memory (bytes) since the model was built, where
 Linux tells it. Arguments: threads, device, "float32" or "tf32". Every model is built once, at its first line; two
 steps of each are not counted.
@@ -13,7 +13,7 @@ DEVICE = sys.argv[2]  # "cpu", "cuda:0"
 
 class Trainer:
     def __init__(self, name):
-        large = name.startswith("inception-v3")
+        large = name in PHOTOGRAPHS
         side, classes, self.batch, count = (299, 1000, 8, 32) if large else (28, 10, 128, 4096)
         self.images = torch.randn(count, 3, side, side)
         self.labels = torch.randint(classes, (count,))

@@ -15,7 +15,7 @@ use rethink_nn::kernel_methods::random_conv::RandomConv;
 use rethink_nn::kernel_methods::solve::{Kernel, solve};
 use rethink_nn::models::Init;
 use rethink_nn::models::plan::Layer;
-use rethink_nn::models::{ModelKind, Network, Parameter, Role, boxed_own};
+use rethink_nn::models::{ModelKind, Network, Parameter, Role, build_plan};
 use rethink_nn::ops::activation::Activation;
 use rethink_nn::ops::conv::{Padding, Window};
 use rethink_nn::ops::{ForwardContext, Size3};
@@ -98,7 +98,7 @@ pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<
     let mut checks = Vec::new();
     for (name, mut plan) in cases {
         plan.push(Layer::Linear { outputs: CLASSES, activation: Activation::None });
-        let network = boxed_own(plan, [9, 8, 5], Init::Glorot, 1)?;
+        let network = build_plan(plan, [9, 8, 5], Init::Glorot, 1)?;
         let check = compare(name, network, [9, 8, 5], CLASSES, (6, 2), place)?;
         say(&check);
         checks.push(check);
@@ -112,7 +112,7 @@ pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<
 /// Steps of RMSProp against smoothed labels, with averages and another memory of batch normalisation than the usual.
 fn rules(place: ToDevice) -> Result<DeviceCheck> {
     let plan = vec![Layer::conv_norm(3, 6), Layer::hidden(11), Layer::scores(CLASSES)];
-    let mut here = boxed_own(plan, [9, 8, 5], Init::Glorot, 1)?;
+    let mut here = build_plan(plan, [9, 8, 5], Init::Glorot, 1)?;
     let mut there = place(here.as_ref())?;
     let rules = Rules {
         decay_on: DecayOn::Weights,
@@ -183,7 +183,7 @@ pub fn images(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<Vec<
             let views: Vec<AugmentedImage> = (0..7).map(view).collect();
             let labels: Vec<u16> = (0..7).collect();
             let plan = vec![Layer::scores(CLASSES)];
-            let mut here = boxed_own(plan, [28, 28, channels], Init::Glorot, 8)?;
+            let mut here = build_plan(plan, [28, 28, channels], Init::Glorot, 8)?;
             let mut there = place(here.as_ref())?;
             let mut check = DeviceCheck::new(&format!("{name}, of {kind}"));
             let mut batch = vec![0.0; views.len() * channels * 28 * 28];
@@ -271,10 +271,8 @@ pub fn models(
 ) -> Result<Vec<DeviceCheck>> {
     let mut checks = Vec::new();
     for model in ModelKind::ALL {
-        let (input, width) = match model {
-            ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => ([side, side, 3], width),
-            _ => ([28, 28, 3], 1.0),
-        };
+        let (input, width) =
+            if model.is_for_photographs() { ([side, side, 3], width) } else { ([28, 28, 3], 1.0) };
         let network = model.build_for(input, 10, width, model.init(), 2)?;
         let check = compare(model.title(), network, input, 10, (batch, 1), place)?;
         say(&check);

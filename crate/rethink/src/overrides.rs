@@ -4,79 +4,184 @@ use crate::data::Dataset;
 use crate::run::appendix_a;
 use crate::run::config::RunConfig;
 use crate::{Error, Result};
-use rethink_nn::models::ModelKind;
+use rethink_nn::models::{CustomModel, ModelKind};
 use rethink_nn::optim::{DecayOn, Optimizer, is_share, is_size};
-use rethink_nn::text::thousands;
+use rethink_nn::text::{hex, thousands};
+use sha2::{Digest, Sha256};
 use std::fmt;
+use std::path::{self, Path, PathBuf};
 use std::str::FromStr;
 
 const OPERATION: &str = "--set";
 
-/// Values that replace the recipes' own; `None` keeps them. Written as `epochs=20,n=500`, in the order below.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Overrides {
-    /// `epochs`: at most so many.
-    pub epochs: Option<usize>,
-    /// `n`: the first so many training images. What a recipe derives from their number follows it.
-    pub n: Option<usize>,
-    /// `test`: the first so many test images.
-    pub test: Option<usize>,
-    /// `width`: factor on channels and units of hidden layers.
-    pub width: Option<f64>,
-    /// `batch`: images a step.
-    pub batch: Option<usize>,
-    /// `rate`: initial learning rate.
-    pub rate: Option<f64>,
-    /// `momentum`.
-    pub momentum: Option<f64>,
-    /// `decay`: factor on the learning rate.
-    pub decay: Option<f64>,
-    /// `decay-every`: epochs between two applications of it.
-    pub decay_every: Option<usize>,
-    /// `weight-decay`: L2 coefficient of the runs that have one.
-    pub weight_decay: Option<f64>,
-    /// `weight-decay-on`: what it acts on in the runs that have one.
-    pub weight_decay_on: Option<DecayOn>,
-    /// `norm-memory`: batch normalisation's memory.
-    pub norm_memory: Option<f64>,
-    /// `optimizer`: what a step does with a gradient.
-    pub optimizer: Option<Optimizer>,
-    /// `label-smoothing`: share of a label that is spread over all classes.
-    pub label_smoothing: Option<f64>,
-    /// `average`: share of the weights' average that is kept at a step.
-    pub average: Option<f64>,
-    /// `log-every`: steps between two rows of the frame.
-    pub log_every: Option<usize>,
-    /// `eval-every`: epochs between two evaluations on the test set.
-    pub eval_every: Option<usize>,
-    /// `fitted-epochs`: epochs in a row in which every training image is right, before a run ends; of the runs that end so.
-    pub fitted_epochs: Option<usize>,
-    /// `models`: only the runs of these networks, such as `mlp1x512+mlp3x512`.
-    pub models: Option<Vec<ModelKind>>,
+/// Makes [`Overrides`] of a table. A line is a field, its type, its name, what it takes, how its text is read (`None`: it is
+/// none of what it takes), and how it is shown.
+macro_rules! overrides {
+    ($($(#[$about:meta])* $field:ident: $type:ty, $name:literal, $range:expr, $read:expr, $show:expr;)*) => {
+        /// Values that replace the recipes' own; `None` keeps them. Written as `epochs=20,n=500`, in the order below.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Overrides {
+            $($(#[$about])* pub $field: Option<$type>,)*
+        }
+
+        /// Names and what they take, as errors and the command line's help list them.
+        pub const NAMES: &[(&str, &str)] = &[$(($name, $range)),*];
+
+        impl Overrides {
+            fn set(&mut self, name: &str, value: &str) -> Result<()> {
+                match name {
+                    $($name => put(&mut self.$field, (name, value), $range, $read),)*
+                    _ => {
+                        let known: Vec<String> =
+                            NAMES.iter().map(|(name, range)| format!("{name} ({range})")).collect();
+                        let problem = format!("{name:?} is none of {}", known.join(", "));
+                        Err(Error::argument(OPERATION, problem))
+                    }
+                }
+            }
+
+            /// What is set. Networks of one's own by their files where `again`, so that it can be read again.
+            fn written(&self, again: bool) -> String {
+                let all = [$(($name, self.$field.as_ref().map(|value| $show(value, again)))),*];
+                let set = all.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+                set.collect::<Vec<_>>().join(",")
+            }
+        }
+    };
 }
 
-/// Names and what they take, as an error lists them.
-const NAMES: [(&str, &str); 19] = [
-    ("epochs", "1 to 100,000"),
-    ("n", "1 or more"),
-    ("test", "1 or more"),
-    ("width", "above 0, at most 16"),
-    ("batch", "1 to 100,000"),
-    ("rate", "above 0, at most 100"),
-    ("momentum", "0 or more, below 1"),
-    ("decay", "above 0, at most 1"),
-    ("decay-every", "1 or more"),
-    ("weight-decay", "above 0, at most 1"),
-    ("weight-decay-on", "all, fc or weights"),
-    ("norm-memory", "0 or more, below 1"),
-    ("optimizer", "sgd, rmsprop or rmsprop+DECAY+EPSILON"),
-    ("label-smoothing", "0 or more, below 1"),
-    ("average", "0 or more, below 1"),
-    ("log-every", "1 or more"),
-    ("eval-every", "1 or more"),
-    ("fitted-epochs", "1 to 100,000"),
-    ("models", "names of the paper's networks, such as mlp1x512+mlp3x512"),
-];
+overrides! {
+    /// At most so many epochs.
+    epochs: usize, "epochs", "1 to 100,000", |text| count(text, 100_000), plain;
+    /// The first so many training images. What a recipe derives from their number follows it.
+    n: usize, "n", "1 or more", |text| count(text, usize::MAX), plain;
+    /// The first so many test images.
+    test: usize, "test", "1 or more", |text| count(text, usize::MAX), plain;
+    /// Factor on channels and units of hidden layers.
+    width: f64, "width", "above 0, at most 16", |text| number(text, |x| x > 0.0 && x <= 16.0), plain;
+    /// Images a step.
+    batch: usize, "batch", "1 to 100,000", |text| count(text, 100_000), plain;
+    /// Initial learning rate.
+    rate: f64, "rate", "above 0, at most 100", |text| number(text, |x| is_size(x) && x <= 100.0), plain;
+    /// Momentum.
+    momentum: f64, "momentum", "0 or more, below 1", |text| number(text, is_share), plain;
+    /// Factor on the learning rate.
+    decay: f64, "decay", "above 0, at most 1", |text| number(text, |x| x > 0.0 && x <= 1.0), plain;
+    /// Epochs between two applications of it.
+    decay_every: usize, "decay-every", "1 or more", |text| count(text, usize::MAX), plain;
+    /// L2 coefficient of the runs that have one.
+    weight_decay: f64, "weight-decay", "above 0, at most 1", |text| number(text, |x| is_size(x) && x <= 1.0), plain;
+    /// What it acts on in the runs that have one.
+    weight_decay_on: DecayOn, "weight-decay-on", "all, fc or weights", named, |on: &DecayOn, _| on.name().to_string();
+    /// Batch normalisation's memory.
+    norm_memory: f64, "norm-memory", "0 or more, below 1", |text| number(text, is_share), plain;
+    /// What a step does with a gradient.
+    optimizer: Optimizer, "optimizer", "sgd, rmsprop or rmsprop+DECAY+EPSILON", named, plain;
+    /// Share of a label that is spread over all classes.
+    label_smoothing: f64, "label-smoothing", "0 or more, below 1", |text| number(text, is_share), plain;
+    /// Share of the weights' average that is kept at a step.
+    average: f64, "average", "0 or more, below 1", |text| number(text, is_share), plain;
+    /// Steps between two rows of the frame.
+    log_every: usize, "log-every", "1 or more", |text| count(text, usize::MAX), plain;
+    /// Epochs between two evaluations on the test set.
+    eval_every: usize, "eval-every", "1 or more", |text| count(text, usize::MAX), plain;
+    /// Epochs in a row in which every training image is right, before a run ends; of the runs that end so.
+    fitted_epochs: usize, "fitted-epochs", "1 to 100,000", |text| count(text, 100_000), plain;
+    /// Only the runs of these networks, such as `mlp1x512+mlp3x512`; a .json file's network enters figures 1a, 1b, 1c and 2b.
+    models: Vec<Chosen>, "models", "names of the paper's networks, such as mlp1x512+mlp3x512, or .json files of one's own",
+        chosen, |models: &Vec<Chosen>, again| joined(models.iter().map(|model| model.written(again)));
+    /// Shares of corrupted labels in figures 1b and 1c, rising.
+    levels: Vec<f64>, "levels", "shares of corrupted labels for figures 1b and 1c, 0 to 1, such as 0+0.25+1", shares,
+        |levels: &Vec<f64>, _| joined(levels.iter().map(f64::to_string));
+}
+
+fn put<T>(
+    place: &mut Option<T>,
+    (name, value): (&str, &str),
+    range: &str,
+    read: impl Fn(&str) -> Result<Option<T>>,
+) -> Result<()> {
+    let Some(read) = read(value)? else {
+        return Err(Error::argument(OPERATION, format!("{name}={value}: {range} is expected")));
+    };
+    match place.replace(read) {
+        None => Ok(()),
+        Some(_) => Err(Error::argument(OPERATION, format!("{name} is given twice"))),
+    }
+}
+
+fn count(text: &str, most: usize) -> Result<Option<usize>> {
+    Ok(text.parse().ok().filter(|n| (1..=most).contains(n)))
+}
+
+fn number(text: &str, good: impl Fn(f64) -> bool) -> Result<Option<f64>> {
+    Ok(text.parse().ok().filter(|x| good(*x)))
+}
+
+fn named<T: FromStr>(text: &str) -> Result<Option<T>> {
+    Ok(text.parse().ok())
+}
+
+fn chosen(text: &str) -> Result<Option<Vec<Chosen>>> {
+    text.split('+').map(Chosen::read).collect()
+}
+
+fn shares(text: &str) -> Result<Option<Vec<f64>>> {
+    // Adding 0 makes of -0 what it is.
+    let share = |text: &str| text.parse::<f64>().ok().filter(|p| (0.0..=1.0).contains(p)).map(|p| p + 0.0);
+    let shares: Option<Vec<f64>> = text.split('+').map(share).collect();
+    Ok(shares.map(|mut shares| {
+        shares.sort_by(f64::total_cmp);
+        shares.dedup();
+        shares
+    }))
+}
+
+fn plain<T: ToString>(value: &T, _: bool) -> String {
+    value.to_string()
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join("+")
+}
+
+/// A network that was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// Which.
+    pub model: ModelKind,
+    /// Where it is from, if it is one's own.
+    file: Option<PathBuf>,
+}
+
+impl Chosen {
+    /// Errors: those of [`CustomModel::read`] for a .json file.
+    fn read(text: &str) -> Result<Option<Chosen>> {
+        if !text.ends_with(".json") {
+            let model = ModelKind::ALL.into_iter().find(|model| model.name() == text);
+            return Ok(model.map(|model| Chosen { model, file: None }));
+        }
+        let file = path::absolute(text).map_err(Error::io("find the network", Path::new(text)))?;
+        if file.to_string_lossy().contains(['+', ',']) {
+            let problem = format!("{}: a path here may have no '+' and no ','", file.display());
+            return Err(Error::argument(OPERATION, problem));
+        }
+        let model = ModelKind::Custom(CustomModel::read(&file)?);
+        Ok(Some(Chosen { model, file: Some(file) }))
+    }
+
+    /// One's own with digits of its layers' checksum: a network that is changed under its old name gets figures of its own.
+    fn written(&self, again: bool) -> String {
+        match &self.file {
+            None => self.model.name().into(),
+            Some(file) if again => file.to_string_lossy().into_owned(),
+            Some(_) => {
+                let layers = serde_json::to_vec(&self.model).expect("layers of plain values are JSON");
+                format!("{}-{}", self.model.name(), hex(&Sha256::digest(layers)[..4]))
+            }
+        }
+    }
+}
 
 impl Overrides {
     /// Whether nothing is replaced.
@@ -102,7 +207,19 @@ impl Overrides {
 
     /// Whether a run of this network is among those that are wanted.
     pub fn has(&self, model: ModelKind) -> bool {
-        self.models.as_ref().is_none_or(|models| models.contains(&model))
+        self.models.as_ref().is_none_or(|models| models.iter().any(|chosen| chosen.model == model))
+    }
+
+    /// The networks of one's own among those that are wanted.
+    pub fn own(&self) -> Vec<ModelKind> {
+        let models = self.models.iter().flatten().filter(|chosen| chosen.file.is_some());
+        models.map(|chosen| chosen.model).collect()
+    }
+
+    /// As text that gives the same values again, files of one's own networks by their full paths. (What is shown has their
+    /// names.)
+    pub fn argument(&self) -> String {
+        self.written(true)
     }
 
     /// Puts the values into `config`, a run on `data`. What the recipe derived from a value that changes (how often
@@ -145,47 +262,6 @@ impl Overrides {
         config.log_every = self.log_every.unwrap_or(config.log_every);
         config.eval_every = self.eval_every.unwrap_or(config.eval_every);
     }
-
-    fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let accepted = || NAMES.map(|(name, range)| format!("{name} ({range})")).join(", ");
-        let Some((_, range)) = NAMES.iter().find(|(known, _)| *known == name) else {
-            return Err(Error::argument(OPERATION, format!("{name:?} is none of {}", accepted())));
-        };
-        let bad = || Error::argument(OPERATION, format!("{name}={value}: {range} is expected"));
-        let count = |most: usize| value.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(bad);
-        let number = |good: fn(f64) -> bool| value.parse().ok().filter(|x| good(*x)).ok_or_else(bad);
-        fn put<T>(place: &mut Option<T>, name: &str, value: T) -> Result<()> {
-            match place.replace(value) {
-                None => Ok(()),
-                Some(_) => Err(Error::argument(OPERATION, format!("{name} is given twice"))),
-            }
-        }
-        match name {
-            "epochs" => put(&mut self.epochs, name, count(100_000)?),
-            "n" => put(&mut self.n, name, count(usize::MAX)?),
-            "test" => put(&mut self.test, name, count(usize::MAX)?),
-            "width" => put(&mut self.width, name, number(|x| x > 0.0 && x <= 16.0)?),
-            "batch" => put(&mut self.batch, name, count(100_000)?),
-            "rate" => put(&mut self.rate, name, number(|x| is_size(x) && x <= 100.0)?),
-            "momentum" => put(&mut self.momentum, name, number(is_share)?),
-            "decay" => put(&mut self.decay, name, number(|x| x > 0.0 && x <= 1.0)?),
-            "decay-every" => put(&mut self.decay_every, name, count(usize::MAX)?),
-            "weight-decay" => put(&mut self.weight_decay, name, number(|x| is_size(x) && x <= 1.0)?),
-            "weight-decay-on" => put(&mut self.weight_decay_on, name, value.parse().map_err(|_| bad())?),
-            "norm-memory" => put(&mut self.norm_memory, name, number(is_share)?),
-            "optimizer" => put(&mut self.optimizer, name, value.parse().map_err(|_| bad())?),
-            "label-smoothing" => put(&mut self.label_smoothing, name, number(is_share)?),
-            "average" => put(&mut self.average, name, number(is_share)?),
-            "log-every" => put(&mut self.log_every, name, count(usize::MAX)?),
-            "eval-every" => put(&mut self.eval_every, name, count(usize::MAX)?),
-            "fitted-epochs" => put(&mut self.fitted_epochs, name, count(100_000)?),
-            _ => {
-                let named =
-                    |text: &str| ModelKind::ALL.into_iter().find(|m| m.name() == text).ok_or_else(bad);
-                put(&mut self.models, name, value.split('+').map(named).collect::<Result<_>>()?)
-            }
-        }
-    }
 }
 
 impl FromStr for Overrides {
@@ -206,31 +282,6 @@ impl FromStr for Overrides {
 
 impl fmt::Display for Overrides {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |value: Option<usize>| value.map(|value| value.to_string());
-        let number = |value: Option<f64>| value.map(|value| value.to_string());
-        let values = [
-            count(self.epochs),
-            count(self.n),
-            count(self.test),
-            number(self.width),
-            count(self.batch),
-            number(self.rate),
-            number(self.momentum),
-            number(self.decay),
-            count(self.decay_every),
-            number(self.weight_decay),
-            self.weight_decay_on.map(|on| on.name().to_string()),
-            number(self.norm_memory),
-            self.optimizer.map(|optimizer| optimizer.to_string()),
-            number(self.label_smoothing),
-            number(self.average),
-            count(self.log_every),
-            count(self.eval_every),
-            count(self.fitted_epochs),
-            self.models.as_ref().map(|models| models.iter().map(|m| m.name()).collect::<Vec<_>>().join("+")),
-        ];
-        let set =
-            NAMES.iter().zip(values).filter_map(|((name, _), value)| Some(format!("{name}={}", value?)));
-        f.write_str(&set.collect::<Vec<_>>().join(","))
+        f.write_str(&self.written(false))
     }
 }

@@ -150,7 +150,13 @@ impl Study {
 
     /// What its recipes are run on.
     pub fn setting(&self) -> Setting<'_> {
-        Setting { datasets: self.datasets(), scale: self.scale, filters: self.filters }
+        Setting {
+            filters: self.filters,
+            own: self.overrides.own(),
+            levels: self.overrides.levels.clone(),
+            datasets: self.datasets(),
+            scale: self.scale,
+        }
     }
 
     /// Every data set, in the order in which they were named.
@@ -273,7 +279,7 @@ impl Study {
 
     /// The runs that a recipe is made of, with the study's repetitions; none for one of measurements.
     pub fn configs_of(&self, recipe: &Recipe) -> Vec<RunConfig> {
-        let mut configs = recipe.runs(&self.data, self.scale);
+        let mut configs = recipe.runs_in(&self.setting());
         configs.retain(|config| self.overrides.has(config.model));
         configs.iter_mut().for_each(|config| self.overrides.apply(config, &self.data));
         self.seeds.map_or(configs.clone(), |seeds| paper::with_seeds(&configs, seeds))

@@ -159,8 +159,7 @@ pub enum Action {
     Bench {
         #[command(subcommand)]
         what: Option<BenchAction>,
-        /// Only these models, separated by commas
-        #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',', help = format!("Only these models, separated by commas: {}", ModelKind::names()))]
         only: Vec<ModelKind>,
         /// A Python that has PyTorch: measured in turns with it
         #[arg(long, value_name = "PYTHON")]

@@ -15,9 +15,9 @@ pub mod selftest;
 pub mod status;
 
 use crate::{Error, Result};
-use rethink::paper;
 use rethink::run::config::Scale;
 use rethink::study::Study;
+use rethink::{overrides, paper};
 use std::path::PathBuf;
 
 /// On what, how much, and where to: the options that the commands share.
@@ -42,11 +42,18 @@ pub struct What {
 /// Other values of what the recipes choose.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Set {
-    /// Other values than the recipes', for every training run: epochs, n, test, width, batch, rate, momentum, decay,
-    /// decay-every, weight-decay, log-every, eval-every; models=NAME+NAME takes only these networks' runs. Can be given
-    /// several times. Figures and tables go to a folder of their own
-    #[arg(long, value_name = "NAME=VALUE,...")]
+    #[arg(long, value_name = "NAME=VALUE,...", help = help())]
     set: Vec<String>,
+}
+
+fn help() -> String {
+    let names: Vec<&str> = overrides::NAMES.iter().map(|(name, _)| *name).collect();
+    format!(
+        "Other values than the recipes', for every training run: {}. models=NAME+NAME takes only these networks' runs; a .json \
+         file's network enters figures 1a, 1b, 1c and 2b; levels=0+0.5+1 are figures 1b's and 1c's. Can be given several \
+         times. Figures and tables go to a folder of their own",
+        names.join(", ")
+    )
 }
 
 impl Set {
@@ -60,8 +67,13 @@ impl Set {
             return Ok(study);
         }
         for id in only {
-            if study.configs_of(paper::find(id)?).is_empty() {
-                let problem = format!("{id} is made of no training runs, so that nothing of it can be set");
+            let recipe = paper::find(id)?;
+            if study.configs_of(recipe).is_empty() {
+                let problem = if study.overrides.levels.is_some() && !recipe.has_levels() {
+                    format!("{id} has no levels of corruption that could be set")
+                } else {
+                    format!("{id} is made of no training runs, so that nothing of it can be set")
+                };
                 return Err(Error::argument("--set", problem));
             }
         }

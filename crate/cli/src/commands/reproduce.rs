@@ -157,7 +157,7 @@ impl Execution {
             (SEEDS_VARIABLE.to_string(), study.seeds.map_or(String::new(), |n| n.to_string())),
             (OUT_VARIABLE.to_string(), text(&study.out)),
             (FILTERS_VARIABLE.to_string(), filters(study)),
-            (SET_VARIABLE.to_string(), study.overrides.to_string()),
+            (SET_VARIABLE.to_string(), study.overrides.argument()),
         ];
         // What is written from now on is not what it says.
         files::remove_if_there(&self.mark)?;

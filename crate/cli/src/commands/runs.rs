@@ -24,9 +24,8 @@ use std::path::Path;
 /// What `rethink run` is told; `None` keeps the recipe's choice.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunChoice {
-    /// inception, inception-no-bn, alexnet, mlp3x512, mlp1x512, inception-v3 or inception-v3-aux, or a .json file
-    /// with a network of one's own
-    #[arg(long, value_name = "NAME")]
+    /// The network.
+    #[arg(long, value_name = "NAME", help = format!("{}, or a .json file with a network of one's own", ModelKind::names()))]
     pub model: ModelKind,
     /// Factor on the channels and units of every hidden layer
     #[arg(long, value_name = "X", default_value_t = 1.0)]

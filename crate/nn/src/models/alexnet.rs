@@ -3,9 +3,24 @@
 //!
 //! Constants of the TensorFlow CIFAR-10 tutorial of the time, from which the paper's network is taken.
 
+use crate::models::description::{Description, Family, Layers};
+use crate::models::initial::Init;
 use crate::models::plan::{Layer, scaled};
 use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
+
+/// Appendix A's learning rate; the tutorial's batches and initial weights, of which the paper states nothing.
+pub(super) const DESCRIPTION: Description = Description {
+    name: "alexnet",
+    title: "Alexnet",
+    family: Family::Alexnet,
+    layers: Layers::Planned(|_, classes, width| Ok(plan(classes, width))),
+    normalised: false,
+    learning_rate: 0.01,
+    batch_size: 128,
+    init: Init::Tutorial,
+    pytorch: Some("alexnet()"),
+};
 
 /// The layers.
 pub fn plan(classes: usize, width: f64) -> Vec<Layer> {

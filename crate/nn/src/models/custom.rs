@@ -12,7 +12,9 @@
 //! ]}
 //! ```
 
-use crate::models::plan::{Layer, count, scaled};
+use crate::models::description::{Description, Family, Layers};
+use crate::models::initial::Init;
+use crate::models::plan::{self, Layer, scaled};
 use crate::ops::conv::Window;
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -22,10 +24,24 @@ use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Convolutions that an own network may have.
-pub const MOST_CONVS: usize = 8;
-/// Fully connected layers that an own network may have, the last one included; at least one.
-pub const MOST_LINEARS: usize = 3;
+/// Layers that an own network may have, those inside others included: a mistake in a generated file is told, where it
+/// would take all memory.
+pub const MOST_LAYERS: usize = 1_000;
+
+/// Starts with Alexnet's learning rate.
+pub(super) fn describe(own: CustomModel) -> Description {
+    Description {
+        name: own.name(),
+        title: own.name(),
+        family: Family::Own,
+        layers: Layers::Own(own.layers()),
+        normalised: plan::is_normalised(own.layers()),
+        learning_rate: 0.01,
+        batch_size: 128,
+        init: Init::Glorot,
+        pytorch: None,
+    }
+}
 
 /// A network of one's own. Equal where name and layers are.
 #[derive(Clone, Copy)]
@@ -43,9 +59,8 @@ impl CustomModel {
     /// The network `name` (letters, digits, `-`, `_` and `.`; no name of the paper's) of `layers`, of which the last
     /// one is a fully connected one with one unit per class and without activation.
     ///
-    /// Errors: [`Error::Argument`] for another name, and for layers of which no network is made: other numbers of
-    /// convolutions and fully connected layers than [`MOST_CONVS`] and [`MOST_LINEARS`] allow, a last layer that gives
-    /// no scores, an auxiliary classifier, a probability that is none.
+    /// Errors: [`Error::Argument`] for another name, and for layers of which no network is made: more than
+    /// [`MOST_LAYERS`], a last layer that gives no scores, an auxiliary classifier, a probability that is none.
     pub fn new(name: &str, layers: Vec<Layer>) -> Result<CustomModel> {
         let failed = |problem: String| Error::argument("own network", problem);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -57,12 +72,9 @@ impl CustomModel {
         if crate::models::ModelKind::ALL.iter().any(|kind| kind.name() == name) {
             return Err(failed(format!("{name:?} is the name of one of the paper's networks")));
         }
-        let (convs, linears) = count(&layers);
-        if convs > MOST_CONVS || !(1..=MOST_LINEARS).contains(&linears) {
-            return Err(failed(format!(
-                "{name} has {convs} convolutions and {linears} fully connected layers; at most {MOST_CONVS} and 1 to \
-                 {MOST_LINEARS} are possible"
-            )));
+        let number = plan::number(&layers);
+        if number > MOST_LAYERS {
+            return Err(failed(format!("{name} has {number} layers; at most {MOST_LAYERS} are possible")));
         }
         if !matches!(layers.last(), Some(Layer::Linear { activation: crate::models::Activation::None, .. })) {
             return Err(failed(format!(
@@ -104,14 +116,14 @@ impl CustomModel {
     pub fn layers(self) -> &'static [Layer] {
         &self.0.layers
     }
+}
 
-    /// The layers with `width` times as many channels and units in all but the last.
-    pub(super) fn plan(self, width: f64) -> Vec<Layer> {
-        let mut layers = self.0.layers.clone();
-        let hidden = layers.len().saturating_sub(1);
-        widen(&mut layers[..hidden], width);
-        layers
-    }
+/// The layers with `width` times as many channels and units in all but the last.
+pub(super) fn plan(layers: &[Layer], width: f64) -> Vec<Layer> {
+    let mut layers = layers.to_vec();
+    let hidden = layers.len().saturating_sub(1);
+    widen(&mut layers[..hidden], width);
+    layers
 }
 
 fn widen(layers: &mut [Layer], width: f64) {

@@ -3,9 +3,35 @@
 //!
 //! As many with batch normalisation as without: it brings a shift a channel, and takes the biases away.
 
+use crate::models::description::{Description, Family, Layers};
+use crate::models::initial::Init;
 use crate::models::plan::{Layer, scaled};
 use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
+
+/// Appendix A's learning rate; the paper states neither batches, 128 in most reproductions, nor initial weights, here
+/// TF-Slim's.
+pub(super) const DESCRIPTION: Description = Description {
+    name: "inception",
+    title: "Inception",
+    family: Family::Inception,
+    layers: Layers::Planned(|_, classes, width| Ok(plan(true, classes, width))),
+    normalised: true,
+    learning_rate: 0.1,
+    batch_size: 128,
+    init: Init::Glorot,
+    pytorch: Some("inception()"),
+};
+
+/// The same without batch normalisation.
+pub(super) const WITHOUT_NORM: Description = Description {
+    name: "inception-no-bn",
+    title: "Inception w/o BatchNorm",
+    layers: Layers::Planned(|_, classes, width| Ok(plan(false, classes, width))),
+    normalised: false,
+    pytorch: Some("inception(normalised=False)"),
+    ..DESCRIPTION
+};
 
 /// The layers, with batch normalisation or without ("Inception w/o BatchNorm").
 pub fn plan(normalised: bool, classes: usize, width: f64) -> Vec<Layer> {

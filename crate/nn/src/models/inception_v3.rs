@@ -2,9 +2,33 @@
 //! has it and the paper's section 3 uses it on ImageNet: about 23.8 million parameters for 1,000 classes.
 
 use crate::Result;
+use crate::models::description::{Description, Family, Layers};
+use crate::models::initial::Init;
 use crate::models::plan::{Layer, output, scaled};
 use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
+
+/// The paper states no learning rate for it; 0.045 is TF-Slim's.
+pub(super) const DESCRIPTION: Description = Description {
+    name: "inception-v3",
+    title: "Inception V3",
+    family: Family::InceptionV3,
+    layers: Layers::Planned(|input, classes, width| plan(false, input, classes, width)),
+    normalised: true,
+    learning_rate: 0.045,
+    batch_size: 32,
+    init: Init::Glorot,
+    pytorch: Some("InceptionV3()"),
+};
+
+/// The same with its auxiliary classifier.
+pub(super) const WITH_AUXILIARY: Description = Description {
+    name: "inception-v3-aux",
+    title: "Inception V3 with auxiliary head",
+    layers: Layers::Planned(|input, classes, width| plan(true, input, classes, width)),
+    pytorch: Some("InceptionV3(auxiliary=True)"),
+    ..DESCRIPTION
+};
 
 /// Probability of keeping a unit before the last layer.
 pub const KEEP_PROBABILITY: f32 = 0.8;

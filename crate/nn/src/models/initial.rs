@@ -2,6 +2,7 @@
 
 use crate::models::plan::Planned;
 use crate::ops::elements_mut;
+use crate::optim::Tensors;
 use crate::{Error, Result};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
@@ -40,15 +41,10 @@ impl FromStr for Init {
 }
 
 /// Draws all weights, each tensor from a stream of `seed` of its own.
-pub(super) fn draw<const CONVS: usize, const LINEARS: usize>(
-    model: &mut Planned<CONVS, LINEARS, f32, Cpu>,
-    init: Init,
-    seed: u64,
-) -> Result<()> {
-    let mut draw = Draw { init, seed, index: 0, inputs: 1, convs: CONVS, linears: LINEARS, at: (0, 0) };
-    Planned::iter_tensors(&mut RecursiveWalker { m: model, f: &mut draw })
-        .map_err(Error::tensor("initialise the weights"))?;
-    Ok(())
+pub(super) fn draw(model: &mut Planned, init: Init, seed: u64) -> Result<()> {
+    let (convs, linears) = (model.convs().len(), model.linears().len());
+    let mut draw = Draw { init, seed, index: 0, inputs: 1, convs, linears, at: (0, 0) };
+    model.visit_mut(&mut draw).map_err(Error::tensor("initialise the weights"))
 }
 
 struct Draw {

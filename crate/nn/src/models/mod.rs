@@ -1,7 +1,11 @@
 //! The architectures, one file each, and the one interface through which they are trained.
+//!
+//! A network of the paper's kind is added here: a line of [`ModelKind`]'s list says what it is. What it is called, made of
+//! and trained with is its [`Description`]; nothing else has to be told of it.
 
 pub mod alexnet;
 pub mod custom;
+mod description;
 pub mod inception;
 pub mod inception_v3;
 mod initial;
@@ -13,9 +17,10 @@ use crate::image::{CROP, Pixels};
 use crate::ops::activation::Activation;
 use crate::ops::norm::follow;
 use crate::ops::{ForwardContext, Rows, elements, elements_mut, factored};
-use crate::optim::{Decay, Descent, Memory, Rules, SgdStep};
+use crate::optim::{Decay, Descent, Memory, Rules, SgdStep, Tensors};
 use crate::{Error, Result};
 pub use custom::CustomModel;
+pub use description::{Description, Family, Layers};
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
@@ -25,101 +30,115 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::str::FromStr;
 
-/// The same networks in PyTorch, as source of a Python program, for comparisons.
-pub const PYTORCH: &str = include_str!("torch_models.py");
+macro_rules! networks {
+    ($($(#[$about:meta])* $kind:ident: $description:expr,)*) => {
+        /// An architecture: one of the paper, or one's own. The names in records are those on the command line; they are part
+        /// of runs' keys.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum ModelKind {
+            $($(#[$about])* $kind,)*
+            /// A network of one's own.
+            #[serde(rename = "own")]
+            Custom(CustomModel),
+        }
 
-/// An architecture: one of the paper, or one's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModelKind {
+        impl ModelKind {
+            /// Every architecture but one's own, in the order of the paper's tables.
+            pub const ALL: [ModelKind; [$(stringify!($kind)),*].len()] = [$(ModelKind::$kind),*];
+
+            /// All that is known of it.
+            pub fn description(self) -> Description {
+                match self {
+                    $(ModelKind::$kind => $description,)*
+                    ModelKind::Custom(own) => custom::describe(own),
+                }
+            }
+        }
+    };
+}
+
+networks! {
     /// The small Inception: 1,649,402 parameters on 28x28x3.
-    Inception,
+    Inception: inception::DESCRIPTION,
     /// The small Inception without batch normalisation: as many parameters.
-    InceptionNoBn,
+    InceptionNoBn: inception::WITHOUT_NORM,
     /// The small Alexnet: 1,387,786 parameters on 28x28x3.
-    Alexnet,
+    Alexnet: alexnet::DESCRIPTION,
     /// Three hidden layers of 512 units: 1,735,178 parameters on 28x28x3.
-    Mlp3x512,
+    Mlp3x512: mlp::describe("mlp3x512", "MLP 3x512", &[512, 512, 512], "mlp([512, 512, 512])"),
     /// One hidden layer of 512 units: 1,209,866 parameters on 28x28x3.
-    Mlp1x512,
+    Mlp1x512: mlp::describe("mlp1x512", "MLP 1x512", &[512], "mlp([512])"),
     /// Inception V3, the paper's network for ImageNet: 23.8 million parameters.
-    InceptionV3,
+    InceptionV3: inception_v3::DESCRIPTION,
     /// Inception V3 with its auxiliary classifier.
-    InceptionV3Aux,
-    /// A network of one's own. The name in a record is part of its key.
-    #[serde(rename = "own")]
-    Custom(CustomModel),
+    InceptionV3Aux: inception_v3::WITH_AUXILIARY,
+}
+
+/// The same networks in PyTorch, as source of a Python program, for comparisons: `MODELS` has a function a name, which
+/// makes the network; `PHOTOGRAPHS` the names of those that are for photographs.
+pub fn pytorch() -> String {
+    let all = || ModelKind::ALL.into_iter().map(ModelKind::description);
+    let twin = |d: Description| Some(format!("    {:?}: lambda: {},\n", d.name, d.pytorch?));
+    let large = all().filter(|d| d.family == Family::InceptionV3).map(|d| format!("{:?}, ", d.name));
+    format!(
+        "{}\n\nMODELS = {{\n{}}}\nPHOTOGRAPHS = [{}]\n",
+        include_str!("torch_models.py"),
+        all().filter_map(twin).collect::<String>(),
+        large.collect::<String>()
+    )
 }
 
 impl ModelKind {
-    /// Every architecture of the paper, in the order of the paper's tables.
-    pub const ALL: [ModelKind; 7] = [
-        ModelKind::Inception,
-        ModelKind::InceptionNoBn,
-        ModelKind::Alexnet,
-        ModelKind::Mlp3x512,
-        ModelKind::Mlp1x512,
-        ModelKind::InceptionV3,
-        ModelKind::InceptionV3Aux,
-    ];
-    /// Those without convolutions.
-    pub const MLPS: [ModelKind; 2] = [ModelKind::Mlp1x512, ModelKind::Mlp3x512];
-
     /// The name on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            ModelKind::Inception => "inception",
-            ModelKind::InceptionNoBn => "inception-no-bn",
-            ModelKind::Alexnet => "alexnet",
-            ModelKind::Mlp3x512 => "mlp3x512",
-            ModelKind::Mlp1x512 => "mlp1x512",
-            ModelKind::InceptionV3 => "inception-v3",
-            ModelKind::InceptionV3Aux => "inception-v3-aux",
-            ModelKind::Custom(own) => own.name(),
-        }
+        self.description().name
+    }
+
+    /// The names on the command line, as a list to choose from.
+    pub fn names() -> String {
+        ModelKind::ALL.map(ModelKind::name).join(", ")
     }
 
     /// The name in the paper's tables; one's own network's name.
     pub fn title(self) -> &'static str {
-        match self {
-            ModelKind::Inception => "Inception",
-            ModelKind::InceptionNoBn => "Inception w/o BatchNorm",
-            ModelKind::Alexnet => "Alexnet",
-            ModelKind::Mlp3x512 => "MLP 3x512",
-            ModelKind::Mlp1x512 => "MLP 1x512",
-            ModelKind::InceptionV3 => "Inception V3",
-            ModelKind::InceptionV3Aux => "Inception V3 with auxiliary head",
-            ModelKind::Custom(own) => own.name(),
-        }
+        self.description().title
     }
 
-    /// Appendix A's initial learning rate: 0.1 for Inception, 0.01 for Alexnet and MLPs. The paper has none for
-    /// Inception V3; 0.045 is TF-Slim's. An own network starts with Alexnet's.
+    /// Which networks it is trained like.
+    pub fn family(self) -> Family {
+        self.description().family
+    }
+
+    /// Whether it has no convolutions, and is no network of one's own.
+    pub fn is_mlp(self) -> bool {
+        self.family() == Family::Mlp
+    }
+
+    /// Whether it is made for photographs, not for small images.
+    pub fn is_for_photographs(self) -> bool {
+        self.family() == Family::InceptionV3
+    }
+
+    /// Whether a layer has batch normalisation.
+    pub fn is_normalised(self) -> bool {
+        self.description().normalised
+    }
+
+    /// The initial learning rate unless something else is asked for: appendix A's, where it has one.
     pub fn learning_rate(self) -> f64 {
-        match self {
-            ModelKind::Inception | ModelKind::InceptionNoBn => 0.1,
-            ModelKind::Alexnet | ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Custom(_) => 0.01,
-            ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => 0.045,
-        }
+        self.description().learning_rate
     }
 
-    /// Images a step; the paper states none. 128 in most reproductions; 64 for MLPs: with 128 and the paper's
-    /// decay, MLP 1x512 ends at 98.5 % on random labels of CIFAR-10 (JPEG q75), where the paper has 99.34 %.
+    /// Images a step unless something else is asked for; the paper states none.
     pub fn batch_size(self) -> usize {
-        match self {
-            ModelKind::Mlp1x512 | ModelKind::Mlp3x512 => 64,
-            ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => 32,
-            _ => 128,
-        }
+        self.description().batch_size
     }
 
     /// How the weights start unless something else is asked for. The paper states nothing; Alexnet's is
     /// that of the tutorial from which the network is taken, the others' is TF-Slim's.
     pub fn init(self) -> Init {
-        match self {
-            ModelKind::Alexnet => Init::Tutorial,
-            _ => Init::Glorot,
-        }
+        self.description().init
     }
 
     /// The layers of the network for images of `input` (height, width, channels); `width` multiplies the
@@ -136,15 +155,10 @@ impl ModelKind {
             let problem = format!("{classes} classes, images of {input:?}: none may be 0");
             return Err(Error::argument(operation, problem));
         }
-        let plan = match self {
-            ModelKind::Inception => inception::plan(true, classes, width),
-            ModelKind::InceptionNoBn => inception::plan(false, classes, width),
-            ModelKind::Alexnet => alexnet::plan(classes, width),
-            ModelKind::Mlp1x512 => mlp::plan(1, classes, width),
-            ModelKind::Mlp3x512 => mlp::plan(3, classes, width),
-            ModelKind::InceptionV3 => inception_v3::plan(false, input, classes, width)?,
-            ModelKind::InceptionV3Aux => inception_v3::plan(true, input, classes, width)?,
-            ModelKind::Custom(own) => own.plan(width),
+        let plan = match self.description().layers {
+            Layers::Hidden(units) => mlp::plan(units, classes, width),
+            Layers::Planned(plan) => plan(input, classes, width)?,
+            Layers::Own(layers) => custom::plan(layers, width),
         };
         let outputs = plan::output(&plan, input)?;
         if outputs != [1, 1, classes] {
@@ -172,29 +186,7 @@ impl ModelKind {
         init: Init,
         seed: u64,
     ) -> Result<Box<dyn Network>> {
-        self.build_plan(self.plan(input, classes, width)?, input, init, seed)
-    }
-
-    /// The network of a `plan` of this architecture, from which layers without weights may have been taken, with
-    /// weights drawn from `seed`.
-    ///
-    /// Errors: as for [`Planned::new`]; [`Error::Tensor`] when memory is short.
-    pub fn build_plan(
-        self,
-        plan: Vec<Layer>,
-        input: [usize; 3],
-        init: Init,
-        seed: u64,
-    ) -> Result<Box<dyn Network>> {
-        match self {
-            ModelKind::Inception | ModelKind::InceptionNoBn => boxed::<19, 1>(plan, input, init, seed),
-            ModelKind::Alexnet => boxed::<2, 3>(plan, input, init, seed),
-            ModelKind::Mlp1x512 => boxed::<0, 2>(plan, input, init, seed),
-            ModelKind::Mlp3x512 => boxed::<0, 4>(plan, input, init, seed),
-            ModelKind::InceptionV3 => boxed::<94, 1>(plan, input, init, seed),
-            ModelKind::InceptionV3Aux => boxed::<96, 2>(plan, input, init, seed),
-            ModelKind::Custom(_) => boxed_own(plan, input, init, seed),
-        }
+        build_plan(self.plan(input, classes, width)?, input, init, seed)
     }
 }
 
@@ -211,7 +203,7 @@ impl FromStr for ModelKind {
             return CustomModel::read(Path::new(text)).map(ModelKind::Custom);
         }
         ModelKind::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
-            let names = ModelKind::ALL.map(ModelKind::name).join(", ");
+            let names = ModelKind::names();
             Error::argument("model", format!("{text:?} is none of {names}, nor a .json file of one's own"))
         })
     }
@@ -371,52 +363,26 @@ pub trait Network: Send + Sync {
     fn plan(&self) -> (&[Layer], [usize; 3]);
 }
 
-struct CpuNetwork<const CONVS: usize, const LINEARS: usize> {
-    model: Planned<CONVS, LINEARS, f32, Cpu>,
+struct CpuNetwork {
+    model: Planned,
     classes: usize,
     device: Cpu,
     gradients: Option<Gradients<f32, Cpu>>,
     descent: Descent,
 }
 
-/// A network of one's own, for images of `input` (height, width, channels), with weights drawn from `seed`.
-/// `CONVS` and `LINEARS` are the numbers of convolutions and fully connected layers in `plan`.
+/// The network of a `plan` for images of `input` (height, width, channels), with weights drawn from `seed`.
 ///
 /// Errors: as for [`Planned::new`].
-pub fn boxed<const CONVS: usize, const LINEARS: usize>(
-    plan: Vec<Layer>,
-    input: [usize; 3],
-    init: Init,
-    seed: u64,
-) -> Result<Box<dyn Network>> {
+pub fn build_plan(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) -> Result<Box<dyn Network>> {
     let device = Cpu::default();
     let classes = plan::output(&plan, input)?[2];
-    let mut model = Planned::<CONVS, LINEARS, f32, Cpu>::new(&device, plan, input)?;
+    let mut model = Planned::new(&device, plan, input)?;
     initial::draw(&mut model, init, seed)?;
     Ok(Box::new(CpuNetwork { model, classes, device, gradients: None, descent: Descent::default() }))
 }
 
-/// [`boxed`] for the numbers of layers that own networks may have ([`custom::MOST_CONVS`], [`custom::MOST_LINEARS`]).
-pub fn boxed_own(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) -> Result<Box<dyn Network>> {
-    macro_rules! sized {
-        ($($convs:literal)*) => {
-            match plan::count(&plan) {
-                $(
-                    ($convs, 1) => boxed::<$convs, 1>(plan, input, init, seed),
-                    ($convs, 2) => boxed::<$convs, 2>(plan, input, init, seed),
-                    ($convs, 3) => boxed::<$convs, 3>(plan, input, init, seed),
-                )*
-                (convs, linears) => {
-                    let problem = format!("{convs} convolutions and {linears} fully connected layers");
-                    Err(Error::argument("build the network", problem))
-                }
-            }
-        };
-    }
-    sized!(0 1 2 3 4 5 6 7 8)
-}
-
-impl<const CONVS: usize, const LINEARS: usize> CpuNetwork<CONVS, LINEARS> {
+impl CpuNetwork {
     fn batch(&self, images: Vec<f32>) -> Result<Rows> {
         let size: usize = self.model.input().iter().product();
         if images.is_empty() || !images.len().is_multiple_of(size) {
@@ -442,7 +408,7 @@ impl<const CONVS: usize, const LINEARS: usize> CpuNetwork<CONVS, LINEARS> {
     }
 }
 
-impl<const CONVS: usize, const LINEARS: usize> CpuNetwork<CONVS, LINEARS> {
+impl CpuNetwork {
     /// The forward pass and, by `backward`, the backward pass.
     fn passes<B>(
         &mut self,
@@ -460,7 +426,7 @@ impl<const CONVS: usize, const LINEARS: usize> CpuNetwork<CONVS, LINEARS> {
         let targets = self.targets(labels)?;
         let gradients = match self.gradients.take() {
             Some(gradients) => gradients,
-            None => self.model.try_alloc_grads().map_err(Error::tensor(operation))?,
+            None => self.model.gradients()?,
         };
         let (scores, auxiliary) = self.model.forward(images.traced(gradients), pass)?;
         let correct = elements(&scores).map_or(0, |scores| count_correct(scores, labels, self.classes));
@@ -479,7 +445,7 @@ impl<const CONVS: usize, const LINEARS: usize> CpuNetwork<CONVS, LINEARS> {
     }
 }
 
-impl<const CONVS: usize, const LINEARS: usize> Network for CpuNetwork<CONVS, LINEARS> {
+impl Network for CpuNetwork {
     fn train_step(
         &mut self,
         images: Vec<f32>,
@@ -496,8 +462,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for CpuNetwork<CONVS, LIN
         gradients.drop_non_leafs();
         self.gradients = Some(gradients);
         let mut noted = Follow { pass: &pass, memory: self.descent.rules().norm_memory };
-        Planned::iter_tensors(&mut RecursiveWalker { m: &mut self.model, f: &mut noted })
-            .map_err(Error::tensor(operation))?;
+        self.model.visit_mut(&mut noted).map_err(Error::tensor(operation))?;
         self.descent.end(&mut self.model).map_err(Error::tensor(operation))?;
         Ok(outcome)
     }
@@ -512,8 +477,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for CpuNetwork<CONVS, LIN
         let (outcome, gradients) = self.passes(images, labels, &mut pass, |loss| loss.try_backward())?;
         let mut gradients = gradients.map_err(Error::tensor(operation))?;
         let mut taken = Take { pass: &pass, gradients: &mut gradients, taken: Vec::new() };
-        Planned::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut taken })
-            .map_err(Error::tensor(operation))?;
+        self.model.visit(&mut taken).map_err(Error::tensor(operation))?;
         let taken = taken.taken;
         gradients.drop_non_leafs();
         self.gradients = Some(gradients);
@@ -531,8 +495,8 @@ impl<const CONVS: usize, const LINEARS: usize> Network for CpuNetwork<CONVS, LIN
 
     fn roles(&self) -> Vec<Role> {
         let mut roles = Roles { decay: self.descent.decay(), matrices: 0, roles: Vec::new() };
-        match Planned::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut roles }) {
-            Ok(_) => roles.roles,
+        match self.model.visit(&mut roles) {
+            Ok(()) => roles.roles,
             Err(never) => match never {},
         }
     }
@@ -543,28 +507,28 @@ impl<const CONVS: usize, const LINEARS: usize> Network for CpuNetwork<CONVS, LIN
     }
 
     fn parameter_count(&self) -> usize {
-        self.model.num_trainable_params()
+        self.model.parameter_count()
     }
 
     fn parameters(&self) -> Result<Vec<Parameter>> {
         let mut read = Read(Vec::new());
-        match Planned::iter_tensors(&mut RecursiveWalker { m: (&self.model, String::new()), f: &mut read }) {
-            Ok(_) => Ok(read.0),
+        match self.model.visit_named(&mut read) {
+            Ok(()) => Ok(read.0),
             Err(never) => match never {},
         }
     }
 
     fn is_finite(&self) -> Result<bool> {
         let mut finite = Finite(true);
-        match Planned::iter_tensors(&mut RecursiveWalker { m: &self.model, f: &mut finite }) {
-            Ok(_) => Ok(finite.0),
+        match self.model.visit(&mut finite) {
+            Ok(()) => Ok(finite.0),
             Err(never) => match never {},
         }
     }
 
     fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()> {
         let mut write = Write { parameters, at: 0 };
-        Planned::iter_tensors(&mut RecursiveWalker { m: (&mut self.model, String::new()), f: &mut write })?;
+        self.model.visit_named_mut(&mut write)?;
         if write.at != parameters.len() {
             let problem = format!("{} tensors for a model of {}", parameters.len(), write.at);
             return Err(Error::argument("restore the weights", problem));
@@ -594,7 +558,7 @@ impl<const CONVS: usize, const LINEARS: usize> Network for CpuNetwork<CONVS, LIN
     }
 
     fn set_rules(&mut self, rules: Rules) {
-        self.descent.set_rules(rules, LINEARS);
+        self.descent.set_rules(rules, self.model.linears().len());
     }
 
     fn rules(&self) -> Rules {

@@ -11,11 +11,13 @@ use crate::ops::lrn::local_response_norm;
 use crate::ops::norm::BatchNorm;
 use crate::ops::pool::{avg_pool, global_avg_pool, max_pool};
 use crate::ops::{ForwardContext, Image, Rows};
+use crate::optim::Tensors;
 use crate::{Error, Result};
-use dfdx::nn::modules::Repeated;
 use dfdx::nn::tensor_collection::*;
-use dfdx::prelude::ReshapeTo;
-use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, SplitTape, Storage, Tape};
+use dfdx::prelude::{
+    Cpu, Device, Dtype, Gradients, HasShape, NumParams, PutTape, ReshapeTo, SplitTape, Storage, Tape,
+    ZeroGrads,
+};
 use serde::{Deserialize, Serialize};
 
 /// A layer of a network. In JSON: `{"linear": {"outputs": 10, "activation": "none"}}`, `"global-mean"`.
@@ -151,6 +153,27 @@ pub fn count(layers: &[Layer]) -> (usize, usize) {
     })
 }
 
+/// Layers in a list, those inside others included.
+pub fn number(layers: &[Layer]) -> usize {
+    layers.iter().fold(layers.len(), |sum, layer| {
+        sum + match layer {
+            Layer::Branches(branches) => branches.iter().map(|branch| number(branch)).sum(),
+            Layer::Auxiliary(layers) => number(layers),
+            _ => 0,
+        }
+    })
+}
+
+/// Whether there is batch normalisation in a list of layers.
+pub fn is_normalised(layers: &[Layer]) -> bool {
+    layers.iter().any(|layer| match layer {
+        Layer::Conv { normalised, .. } => *normalised,
+        Layer::Branches(branches) => branches.iter().any(|branch| is_normalised(branch)),
+        Layer::Auxiliary(layers) => is_normalised(layers),
+        _ => false,
+    })
+}
+
 /// Trained numbers and multiply-adds for one image of a layer by itself, those inside it included.
 fn costs(layer: &Layer, from: Size3) -> Result<(usize, usize)> {
     let to = layer.output(from)?;
@@ -224,12 +247,13 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for ConvModule<E, D> {
     }
 }
 
-/// A network after a plan with `CONVS` convolutions and `LINEARS` fully connected layers. (dfdx visits a
-/// type's tensors without seeing a value of it, so their number is part of the type.)
+/// A network after a plan. dfdx visits a type's tensors without seeing a value of it, so that their number would have to be
+/// part of the type; so it is each convolution and each fully connected layer that dfdx visits, one after the other, under
+/// the names `convs.0.conv.weight` to `linears.0.bias` that checkpoints have.
 #[derive(Clone, Debug)]
-pub struct Planned<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Storage<E>> {
-    convs: Repeated<ConvModule<E, D>, CONVS>,
-    linears: Repeated<Linear<E, D>, LINEARS>,
+pub struct Planned {
+    convs: Vec<ConvModule<f32, Cpu>>,
+    linears: Vec<Linear<f32, Cpu>>,
     plan: Vec<Layer>,
     /// Of the images.
     input: Size3,
@@ -237,44 +261,119 @@ pub struct Planned<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Storag
     lanes: bool,
 }
 
-impl<const CONVS: usize, const LINEARS: usize, E: Dtype, D: Device<E>> TensorCollection<E, D>
-    for Planned<CONVS, LINEARS, E, D>
-{
-    type To<E2: Dtype, D2: Device<E2>> = Planned<CONVS, LINEARS, E2, D2>;
-
-    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
-        visitor: &mut V,
-    ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-        visitor.visit_fields(
-            (
-                Self::module("convs", |m| &m.convs, |m| &mut m.convs),
-                Self::module("linears", |m| &m.linears, |m| &mut m.linears),
-            ),
-            // Whoever makes a network of another kind gives it the plan again.
-            |(convs, linears)| Planned { convs, linears, plan: Vec::new(), input: [0; 3], lanes: false },
-        )
+impl Tensors for Planned {
+    fn visit_mut<V>(&mut self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = ViewTensorMut>,
+    {
+        for m in &mut self.convs {
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for m in &mut self.linears {
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
     }
 }
 
-impl<const CONVS: usize, const LINEARS: usize> Planned<CONVS, LINEARS, f32, Cpu> {
+impl Planned {
     /// With weights of zero, for images of height, width and channels `input`.
     ///
-    /// Errors: [`Error::Argument`] where the plan has other numbers of layers than the type; those of
-    /// [`Layer::output`]; [`Error::Tensor`] when memory is short.
-    pub fn new(device: &Cpu, plan: Vec<Layer>, input: Size3) -> Result<Self> {
-        let operation = "build the network";
-        if count(&plan) != (CONVS, LINEARS) {
-            let (convs, linears) = count(&plan);
-            let problem = format!(
-                "{convs} convolutions and {linears} fully connected layers planned, built for {CONVS} and {LINEARS}"
-            );
-            return Err(Error::argument(operation, problem));
-        }
+    /// Errors: those of [`Layer::output`]; [`Error::Tensor`] when memory is short.
+    pub fn new(device: &Cpu, plan: Vec<Layer>, input: Size3) -> Result<Planned> {
         let (mut convs, mut linears) = (Vec::new(), Vec::new());
         make(device, &plan, input, &mut convs, &mut linears)?;
-        let (convs, linears) = (Repeated { modules: convs }, Repeated { modules: linears });
         let lanes = in_lanes(&plan, input);
         Ok(Planned { convs, linears, plan, input, lanes })
+    }
+
+    /// The convolutions, in the order of the plan.
+    pub fn convs(&self) -> &[ConvModule<f32, Cpu>] {
+        &self.convs
+    }
+
+    /// The fully connected layers, in the order of the plan.
+    pub fn linears(&self) -> &[Linear<f32, Cpu>] {
+        &self.linears
+    }
+
+    /// Both, to be changed.
+    pub fn modules_mut(&mut self) -> (&mut [ConvModule<f32, Cpu>], &mut [Linear<f32, Cpu>]) {
+        (&mut self.convs, &mut self.linears)
+    }
+
+    /// Has `visitor` visit every tensor, in a fixed order.
+    ///
+    /// Errors: the visitor's.
+    pub(super) fn visit<V>(&self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = ViewTensorRef>,
+    {
+        for m in &self.convs {
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for m in &self.linears {
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
+    }
+
+    /// The same with the tensors' names.
+    ///
+    /// Errors: the visitor's.
+    pub(super) fn visit_named<V>(&self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = (ViewTensorRef, ViewTensorName)>,
+    {
+        for (i, module) in self.convs.iter().enumerate() {
+            let m = (module, format!("convs.{i}"));
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for (i, module) in self.linears.iter().enumerate() {
+            let m = (module, format!("linears.{i}"));
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
+    }
+
+    /// The same to change the tensors.
+    ///
+    /// Errors: the visitor's.
+    pub(super) fn visit_named_mut<V>(&mut self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = (ViewTensorMut, ViewTensorName)>,
+    {
+        for (i, module) in self.convs.iter_mut().enumerate() {
+            let m = (module, format!("convs.{i}"));
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for (i, module) in self.linears.iter_mut().enumerate() {
+            let m = (module, format!("linears.{i}"));
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
+    }
+
+    /// How many numbers are trained.
+    pub fn parameter_count(&self) -> usize {
+        let convs = self.convs.iter().map(NumParams::num_trainable_params);
+        convs.chain(self.linears.iter().map(NumParams::num_trainable_params)).sum()
+    }
+
+    /// Gradients of zero for all that is trained; what else a backward pass adds is dropped by
+    /// [`Gradients::drop_non_leafs`].
+    ///
+    /// Errors: [`Error::Tensor`] when memory is short.
+    pub fn gradients(&self) -> Result<Gradients<f32, Cpu>> {
+        let failed = "make room for the gradients";
+        let mut gradients = Gradients::leaky();
+        for module in &self.convs {
+            module.try_zero_grads(&mut gradients).map_err(Error::tensor(failed))?;
+        }
+        for module in &self.linears {
+            module.try_zero_grads(&mut gradients).map_err(Error::tensor(failed))?;
+        }
+        Ok(gradients)
     }
 
     /// The layers.
@@ -309,7 +408,7 @@ impl<const CONVS: usize, const LINEARS: usize> Planned<CONVS, LINEARS, f32, Cpu>
                 Value::Image(arrange(images, self.input, order)?)
             }
         };
-        let (convs, linears) = (&self.convs.modules, &self.linears.modules);
+        let (convs, linears) = (&self.convs[..], &self.linears[..]);
         let mut walk = Walk { convs, linears, pass, first: true, auxiliary: None };
         let scores = walk.layers(&self.plan, x)?.rows(walk.pass.order())?;
         Ok((scores, walk.auxiliary))

@@ -154,6 +154,10 @@ fn add_to(to: &mut [f32], from: &[f32]) {
 
 /// The elements of a contiguous CPU tensor, in row-major order, without a copy.
 ///
+/// dfdx 0.13.0 gives a tensor's elements out one by one (indexing) or as a copy (`as_vec`, `copy_into`); the vector that
+/// holds them is the crate's own (`Tensor::data`, `Tensorlike::data`). Every operation would copy its input and its weights at
+/// every pass; so the reference to the first element is widened here, the one place besides [`elements_mut`].
+///
 /// `None` where the tensor is a view (permuted, broadcast or sliced) or empty.
 pub fn elements<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Option<&[f32]> {
     let (length, first) = contiguous(tensor)?;

@@ -123,6 +123,16 @@ impl Decay {
     }
 }
 
+/// What has tensors to be trained.
+pub trait Tensors {
+    /// Has `visitor` visit every tensor, trained or not, in a fixed order.
+    ///
+    /// Errors: the visitor's.
+    fn visit_mut<V>(&mut self, visitor: &mut V) -> Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = ViewTensorMut>;
+}
+
 /// The optimiser, with its memory in the order in which the model names its tensors.
 #[derive(Clone, Debug, Default)]
 pub struct Descent {
@@ -153,7 +163,7 @@ impl Descent {
     /// Moves every parameter of `model` against its gradient, and leaves the gradients zero.
     ///
     /// Errors: dfdx's, when memory is short.
-    pub fn update<M: TensorCollection<f32, Cpu>>(
+    pub fn update<M: Tensors>(
         &mut self,
         model: &mut M,
         gradients: &mut Gradients<f32, Cpu>,
@@ -162,15 +172,14 @@ impl Descent {
     ) -> Result<(), CpuError> {
         self.begin(model)?;
         let mut visitor = Update { walk: Walk::new(self, step), gradients, factored: &mut factored };
-        M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut visitor })?;
-        Ok(())
+        model.visit_mut(&mut visitor)
     }
 
     /// Moves every parameter of `model` against the gradients that are given, one a parameter tensor in the model's
     /// order; in the place of a running statistic stands what the batch had, towards which it moves.
     ///
     /// Errors: dfdx's, when memory is short.
-    pub(crate) fn apply<M: TensorCollection<f32, Cpu>>(
+    pub(crate) fn apply<M: Tensors>(
         &mut self,
         model: &mut M,
         gradients: &[Vec<f32>],
@@ -179,12 +188,12 @@ impl Descent {
         self.begin(model)?;
         let norm_memory = self.rules.norm_memory;
         let mut visitor = Apply { walk: Walk::new(self, step), gradients, norm_memory };
-        M::iter_tensors(&mut RecursiveWalker { m: &mut *model, f: &mut visitor })?;
+        model.visit_mut(&mut visitor)?;
         self.end(model)
     }
 
     /// Before the first step: the average begins with the first weights.
-    fn begin<M: TensorCollection<f32, Cpu>>(&mut self, model: &mut M) -> Result<(), CpuError> {
+    fn begin<M: Tensors>(&mut self, model: &mut M) -> Result<(), CpuError> {
         if self.rules.average.is_none() || !self.memory.average.is_empty() {
             return Ok(());
         }
@@ -195,7 +204,7 @@ impl Descent {
     /// After a step, when the running statistics have been moved too.
     ///
     /// Errors: dfdx's, when memory is short.
-    pub(crate) fn end<M: TensorCollection<f32, Cpu>>(&mut self, model: &mut M) -> Result<(), CpuError> {
+    pub(crate) fn end<M: Tensors>(&mut self, model: &mut M) -> Result<(), CpuError> {
         let kept = self.rules.average_at(self.memory.steps);
         self.memory.steps += 1;
         let Some(kept) = kept else { return Ok(()) };
@@ -213,7 +222,7 @@ impl Descent {
     /// Exchanges the weights of `model` and their averages, where there are any.
     ///
     /// Errors: dfdx's, when memory is short.
-    pub(crate) fn exchange<M: TensorCollection<f32, Cpu>>(&mut self, model: &mut M) -> Result<(), CpuError> {
+    pub(crate) fn exchange<M: Tensors>(&mut self, model: &mut M) -> Result<(), CpuError> {
         let average = &mut self.memory.average;
         if average.is_empty() {
             return Ok(());
@@ -223,12 +232,8 @@ impl Descent {
 }
 
 /// Calls `work` with the number and the elements of each tensor of `model` that has any.
-fn each<M: TensorCollection<f32, Cpu>>(
-    model: &mut M,
-    work: &mut dyn FnMut(usize, &mut [f32]),
-) -> Result<(), CpuError> {
-    M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut Each { work, at: 0 } })?;
-    Ok(())
+fn each<M: Tensors>(model: &mut M, work: &mut dyn FnMut(usize, &mut [f32])) -> Result<(), CpuError> {
+    model.visit_mut(&mut Each { work, at: 0 })
 }
 
 struct Each<'a> {

@@ -2,11 +2,11 @@
 
 use crate::claims::part::{Part, percent, points};
 use crate::claims::runs::{
-    ERRORS, MODELS, Regularized, Runs, by_fit, epochs, fitted, noise, steps, test, train,
+    ERRORS, MODELS, NOISY, Regularized, Runs, by_fit, epochs, fitted, noise, steps, test, train,
 };
 use crate::claims::{Checker, Claim};
 use crate::data::corruption::Corruption;
-use crate::paper::{fig1a, fig1b, mean};
+use crate::paper::{fig1a, mean};
 use crate::store::{FITTED, Run};
 use rethink_nn::models::ModelKind;
 
@@ -158,7 +158,7 @@ fn remaining_signal(group: &Runs) -> Vec<Part> {
 
 fn partial_fitted(group: &Runs) -> Vec<Part> {
     let mut parts = Vec::new();
-    for model in fig1b::MODELS {
+    for model in NOISY {
         for p in group.levels(model).into_iter().filter(|p| *p > 0.0 && *p < 1.0) {
             let runs = group.noisy(model, p);
             let Some(train) = train(&runs) else { continue };
@@ -191,7 +191,7 @@ fn slowdown(group: &Runs) -> Vec<Part> {
         let all: Vec<&[&Run]> = runs.iter().map(Vec::as_slice).collect();
         Some(Part::runs(text, times.last()? > &times[0] && order >= 0.75, &all))
     };
-    fig1b::MODELS.iter().filter_map(part).collect()
+    NOISY.iter().filter_map(part).collect()
 }
 
 fn slow_start(group: &Runs) -> Vec<Part> {
@@ -241,8 +241,8 @@ fn alexnet_and_mlps(group: &Runs) -> Vec<Part> {
 
 /// How near the test error of random labels is to that of guessing, and that it came there from below.
 fn converges_to_chance(group: &Runs) -> Vec<Part> {
-    let mut parts = at_chance(group, &fig1b::MODELS);
-    for model in fig1b::MODELS {
+    let mut parts = at_chance(group, &NOISY);
+    for model in NOISY {
         let levels = group.levels(model);
         let Some(&before) = levels.iter().rev().find(|p| **p > 0.0 && **p < 1.0) else { continue };
         let (runs, random) = (group.noisy(model, before), group.noisy(model, 1.0));

@@ -1,7 +1,9 @@
 //! Section 3: explicit and implicit regularisation, on small images.
 
 use crate::claims::part::{Part, percent, points, within};
-use crate::claims::runs::{ERRORS, MODELS, Regularized, Runs, fitted, noise, steps, test, train, went_on};
+use crate::claims::runs::{
+    ERRORS, MODELS, NORMALISED_OR_NOT, Regularized, Runs, fitted, noise, steps, test, train, went_on,
+};
 use crate::claims::{Checker, Claim};
 use crate::data::corruption::Corruption;
 use crate::paper::reported::{TABLE_1, Table1Row};
@@ -259,7 +261,7 @@ fn batch_norm_steadies(group: &Runs) -> Vec<Part> {
         let runs = group.of(model, Corruption::TrueLabels, Regularized::Not);
         runs.into_iter().filter(|run| went_on(run)).collect::<Vec<_>>()
     };
-    let [with, without] = fig2b::MODELS.map(going_on);
+    let [with, without] = NORMALISED_OR_NOT.map(going_on);
     if with.is_empty() || without.is_empty() {
         return Vec::new();
     }

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 /// Standard errors within which an accuracy is that of guessing.
 pub(super) const ERRORS: f64 = 3.0;
 
+/// The networks of table 1, of which the paper speaks.
 pub(super) const MODELS: [ModelKind; 5] = [
     ModelKind::Inception,
     ModelKind::InceptionNoBn,
@@ -25,6 +26,15 @@ pub(super) const MODELS: [ModelKind; 5] = [
     ModelKind::Mlp3x512,
     ModelKind::Mlp1x512,
 ];
+
+/// The networks of figures 1b and 1c, as the paper has them; what our figures draw beside is no evidence.
+pub(super) const NOISY: [ModelKind; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512];
+
+/// The shares of corrupted labels that are looked at: the paper's, at every scale.
+const LEVELS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// Figure 2b's networks: with batch normalisation, and without.
+pub(super) const NORMALISED_OR_NOT: [ModelKind; 2] = [ModelKind::Inception, ModelKind::InceptionNoBn];
 
 /// The regularisers of a run.
 #[derive(Clone, Copy, PartialEq)]
@@ -111,7 +121,7 @@ fn standing(run: &Run) -> Option<Standing> {
     if ours.weight_decay > 0.0 {
         (theirs.weight_decay, theirs.weight_decay_on) = (ours.weight_decay, ours.weight_decay_on);
     }
-    if matches!(config.model, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) {
+    if config.model.is_mlp() {
         theirs.batch_size = ours.batch_size;
     }
     same(&expected).then_some(Standing::Control)
@@ -266,14 +276,9 @@ impl<'a> Runs<'a> {
         self.runs.iter().copied().filter(belongs).collect()
     }
 
-    /// The levels of label noise that `model` has, rising.
+    /// Which of [`LEVELS`] `model` has, rising.
     pub(super) fn levels(&self, model: ModelKind) -> Vec<f64> {
-        let mut levels: Vec<f64> =
-            self.runs.iter().map(|r| r.record.config.corruption.label_noise()).collect();
-        levels.sort_by(f64::total_cmp);
-        levels.dedup();
-        levels.retain(|&p| !self.noisy(model, p).is_empty());
-        levels
+        LEVELS.into_iter().filter(|&p| !self.noisy(model, p).is_empty()).collect()
     }
 
     /// Test accuracy of a model on true labels.

@@ -5,7 +5,7 @@
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Verdict, curves, extended, mean, norm_note};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, extended, mean, norm_note};
 use crate::run::appendix_a::{Size, setting, size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
@@ -24,6 +24,9 @@ pub const RECIPE: Recipe = Recipe {
     notebook: "01-fitting-random-labels.ipynb",
     source: Parts::Runs { runs, make, verdict },
 };
+
+/// The figure's network.
+const MODEL: ModelKind = ModelKind::Inception;
 
 /// A loss that counts as fitted, for comparing the settings: reproductions give steps to 0.1.
 pub const FITTED_LOSS: f64 = 0.1;
@@ -54,7 +57,7 @@ pub fn epochs(scale: Scale) -> usize {
 pub fn width(scale: Scale) -> f64 {
     match scale {
         Scale::Small => 1.0 / 16.0,
-        _ => size(scale, ModelKind::Inception).width,
+        Scale::Smoke | Scale::Paper => size(scale, MODEL).width,
     }
 }
 
@@ -82,21 +85,34 @@ pub(super) fn every(scale: Scale) -> usize {
     if scale == Scale::Small { 5 } else { 1 }
 }
 
-fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
-    let model = ModelKind::Inception;
-    if scale == Scale::Paper {
-        return Corruption::FIGURE_1A.map(|corruption| fitted(data, scale, model, corruption)).to_vec();
-    }
-    let size = of_curve(scale, Size { epochs: epochs(scale), width: width(scale), ..size(scale, model) });
-    let run = |corruption| RunConfig { eval_every: every(scale), ..curve(data, size, model, corruption) };
-    Corruption::FIGURE_1A.map(run).to_vec()
+fn runs(setting: &Setting) -> Vec<RunConfig> {
+    let (data, scale) = (setting.data(), setting.scale);
+    let of = |model: ModelKind| {
+        if scale == Scale::Paper {
+            return Corruption::FIGURE_1A.map(|corruption| fitted(data, scale, model, corruption));
+        }
+        let mut size = Size { epochs: epochs(scale), ..size(scale, model) };
+        if model == MODEL {
+            size.width = width(scale);
+        }
+        let size = of_curve(scale, size);
+        let run = |corruption| RunConfig { eval_every: every(scale), ..curve(data, size, model, corruption) };
+        Corruption::FIGURE_1A.map(run)
+    };
+    [MODEL].into_iter().chain(setting.own.iter().copied()).flat_map(of).collect()
+}
+
+/// As the legend has it: one of [`SETTINGS`], with the network where it is not the paper's.
+fn title(config: &RunConfig) -> String {
+    let title = config.corruption.title();
+    if config.model == MODEL { title } else { format!("{}, {title}", config.model.title()) }
 }
 
 /// `setting` (str), `seed` (u64), and all columns of [`Run::frame`]: the rows of all runs, one below the other.
 ///
 /// Errors: [`crate::Error::Frame`].
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {
-    curves(runs, "figure 1a's frame", "setting", |config| config.corruption.title())
+    curves(runs, "figure 1a's frame", "setting", title)
 }
 
 /// The first step whose interval has an average loss of at most [`FITTED_LOSS`].
@@ -295,12 +311,12 @@ fn axis(runs: &[Run]) -> Option<f64> {
 }
 
 fn verdict(runs: &[Run]) -> Verdict {
-    let mut titles: Vec<String> = runs.iter().map(|run| run.record.config.corruption.title()).collect();
+    let mut titles: Vec<String> = runs.iter().map(|run| title(&run.record.config)).collect();
     titles.sort();
     titles.dedup();
     // Mean over seeds of a setting in which every seed comes so far.
-    let steps = |title: &String, loss: &dyn Fn(&Run) -> f64| -> Option<f64> {
-        let of = runs.iter().filter(|run| run.record.config.corruption.title() == *title);
+    let steps = |name: &String, loss: &dyn Fn(&Run) -> f64| -> Option<f64> {
+        let of = runs.iter().filter(|run| title(&run.record.config) == *name);
         let steps: Option<Vec<f64>> = of.map(|run| run.steps_to(loss(run)).map(f64::from)).collect();
         mean(steps?)
     };

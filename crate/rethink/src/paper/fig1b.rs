@@ -4,16 +4,17 @@
 //!
 //! Expected at paper scale: rises with the corruption, by a small constant factor.
 
-use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Verdict, batch_note, extended, mean, narrow, norm_note, repeats};
+use crate::paper::{
+    Parts, Product, Recipe, Setting, Verdict, batch_note, extended, mean, narrow, norm_note, repeats,
+};
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::*;
-use rethink_nn::models::ModelKind;
+use rethink_nn::models::{Family, ModelKind};
 use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
 use rethink_plot::frames::find;
 use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
@@ -27,7 +28,7 @@ pub const RECIPE: Recipe = Recipe {
     source: Parts::Runs { runs, make, verdict },
 };
 
-/// The figure's models, in its order.
+/// The figure's models, in its order. What the paper says of some of them is checked of those alone ([`crate::claims`]).
 pub const MODELS: [ModelKind; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512];
 
 /// Probabilities of corruption.
@@ -55,21 +56,26 @@ fn corruption(p: f64) -> Corruption {
 /// as soon as true ones (29 epochs); Alexnet 1.0, 1.3, 1.4 and 1.8 for 2,000, but 1.0, 1.2, 1.2 and 1.3 for 1,000 (one seed).
 fn size(scale: Scale, model: ModelKind) -> Size {
     let size = narrow(scale, model);
-    match (scale, model) {
-        (Scale::Small, ModelKind::Mlp1x512) => Size { train: 4_000, ..size },
-        (Scale::Small, ModelKind::Alexnet) => Size { train: 2_000, ..size },
-        (Scale::Small, ModelKind::Inception) => Size { train: 3_000, ..size },
-        _ => size,
+    if scale != Scale::Small {
+        return size;
     }
+    let train = match model.family() {
+        Family::Mlp => 4_000,
+        Family::Alexnet | Family::Own => 2_000,
+        Family::Inception | Family::InceptionV3 => 3_000,
+    };
+    Size { train, ..size }
 }
 
 /// Figures 1b and 1c are made of the same runs.
-pub(super) fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+pub(super) fn runs(setting: &Setting) -> Vec<RunConfig> {
+    let (data, scale) = (setting.data(), setting.scale);
     let mut configs = Vec::new();
-    for model in MODELS {
+    let levels = setting.levels.as_deref().unwrap_or(levels(scale));
+    for model in MODELS.into_iter().chain(setting.own.iter().copied()) {
         let size = size(scale, model);
         for repeat in 0..repeats(scale, model) {
-            for &p in levels(scale) {
+            for &p in levels {
                 let data = data.id(size.train, size.test);
                 configs.push(sized(data, size, model, corruption(p), Seeds::repeat(repeat)));
             }
@@ -290,7 +296,13 @@ fn verdict(runs: &[Run]) -> Verdict {
     Verdict { paper, ours: format!("p = 1: {}", models(runs).map(model).collect::<Vec<_>>().join(", ")) }
 }
 
-/// The figure's models of which there are runs.
+/// The models of `runs`, in the order in which they come.
 pub(super) fn models(runs: &[Run]) -> impl Iterator<Item = ModelKind> {
-    MODELS.into_iter().filter(|model| runs.iter().any(|run| run.record.config.model == *model))
+    let mut models: Vec<ModelKind> = Vec::new();
+    for model in runs.iter().map(|run| run.record.config.model) {
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    models.into_iter()
 }

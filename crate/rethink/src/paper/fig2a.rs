@@ -5,10 +5,11 @@
 //! win some points; with all regularisers on it does not fall.
 
 use crate::Result;
-use crate::data::Dataset;
 use crate::paper::reported::{self, TABLE_2, Table2Row};
-use crate::paper::{Parts, Product, Recipe, Verdict, curves, decay_note, extended, fig2b, mean, table2};
-use crate::run::config::{RunConfig, Scale, Seeds};
+use crate::paper::{
+    Parts, Product, Recipe, Setting, Verdict, curves, decay_note, extended, fig2b, mean, table2,
+};
+use crate::run::config::{RunConfig, Seeds};
 use crate::store::Run;
 use polars::prelude::DataFrame;
 use rethink_plot::{Drawing, Note};
@@ -27,7 +28,8 @@ fn rows() -> impl Iterator<Item = &'static Table2Row> {
     TABLE_2.iter().filter(shown)
 }
 
-fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+fn runs(setting: &Setting) -> Vec<RunConfig> {
+    let (data, scale) = (setting.data(), setting.scale);
     rows().map(|row| table2::configure(row, data, scale, Seeds::repeat(0))).collect()
 }
 

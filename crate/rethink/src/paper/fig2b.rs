@@ -4,10 +4,11 @@
 //! Expected at paper scale: the network without batch normalisation learns later and less steadily, and ends 3 to 4
 //! points lower; the best test accuracy so far is no higher than the last one.
 
-use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Verdict, curves, extended, fig1a, mean, norm_note, rate_note};
+use crate::paper::{
+    Parts, Product, Recipe, Setting, Verdict, curves, extended, fig1a, mean, norm_note, rate_note,
+};
 use crate::run::appendix_a::{Size, size};
 use crate::run::config::{RunConfig, Scale};
 use crate::store::Run;
@@ -36,16 +37,17 @@ pub fn epochs(scale: Scale) -> usize {
     if scale == Scale::Small { 45 } else { fig1a::epochs(scale) }
 }
 
-fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
-    if scale == Scale::Paper {
-        return MODELS.map(|model| fig1a::fitted(data, scale, model, Corruption::TrueLabels)).to_vec();
-    }
+fn runs(setting: &Setting) -> Vec<RunConfig> {
+    let (data, scale) = (setting.data(), setting.scale);
     let run = |model| {
+        if scale == Scale::Paper {
+            return fig1a::fitted(data, scale, model, Corruption::TrueLabels);
+        }
         let size = fig1a::of_curve(scale, Size { epochs: epochs(scale), ..size(scale, model) });
         let eval_every = if scale == Scale::Small { 3 } else { fig1a::every(scale) };
         RunConfig { eval_every, ..fig1a::curve(data, size, model, Corruption::TrueLabels) }
     };
-    MODELS.map(run).to_vec()
+    MODELS.into_iter().chain(setting.own.iter().copied()).map(run).collect()
 }
 
 /// `model` (str), `seed` (u64), and all columns of [`Run::frame`]: the rows of all runs, one below the other.

@@ -1,9 +1,8 @@
 //! Figure 3: the small Inception, drawn from the plan that builds it. It has no runs.
 
-use crate::data::Dataset;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Verdict};
-use crate::run::config::{RunConfig, Scale};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict};
+use crate::run::config::RunConfig;
 use crate::store::Run;
 use crate::{Error, Result};
 use plotters::prelude::*;
@@ -27,7 +26,7 @@ pub const RECIPE: Recipe = Recipe {
     source: Parts::Runs { runs, make, verdict },
 };
 
-fn runs(_: &Dataset, _: Scale) -> Vec<RunConfig> {
+fn runs(_: &Setting) -> Vec<RunConfig> {
     Vec::new()
 }
 

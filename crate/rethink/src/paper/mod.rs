@@ -29,7 +29,7 @@ use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
-use rethink_nn::models::ModelKind;
+use rethink_nn::models::{Family, ModelKind};
 use rethink_nn::optim::{DecayOn, SLIM_NORM_MEMORY};
 use rethink_plot::tables::Table;
 use rethink_plot::{Drawing, Note};
@@ -57,9 +57,18 @@ pub struct Setting<'a> {
     pub scale: Scale,
     /// Filters of table 3's random conv-net, where not the scale's.
     pub filters: Option<usize>,
+    /// Networks of one's own, beside those of figures 1a, 1b, 1c and 2b.
+    pub own: Vec<ModelKind>,
+    /// Shares of corrupted labels of figures 1b and 1c, where not the scale's.
+    pub levels: Option<Vec<f64>>,
 }
 
 impl<'a> Setting<'a> {
+    /// The paper's on `data`.
+    pub fn new(data: &'a Dataset, scale: Scale) -> Setting<'a> {
+        Setting { datasets: vec![data], scale, filters: None, own: Vec::new(), levels: None }
+    }
+
     /// The first data set.
     pub fn data(&self) -> &'a Dataset {
         self.datasets[0]
@@ -73,7 +82,7 @@ impl<'a> Setting<'a> {
 pub enum Parts {
     /// Training runs.
     Runs {
-        runs: fn(&Dataset, Scale) -> Vec<RunConfig>,
+        runs: fn(&Setting) -> Vec<RunConfig>,
         make: fn(&[Run], &Note) -> Result<Product>,
         verdict: fn(&[Run]) -> Verdict,
     },
@@ -88,10 +97,20 @@ pub enum Parts {
 impl Recipe {
     /// The training runs it is made of; none for a recipe of measurements.
     pub fn runs(&self, data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+        self.runs_in(&Setting::new(data, scale))
+    }
+
+    /// The same with what a setting asks for beside; none for a recipe without levels where it asks for other levels.
+    pub fn runs_in(&self, setting: &Setting) -> Vec<RunConfig> {
         match self.source {
-            Parts::Runs { runs, .. } => runs(data, scale),
-            Parts::Measurements { .. } => Vec::new(),
+            Parts::Runs { runs, .. } if setting.levels.is_none() || self.has_levels() => runs(setting),
+            Parts::Runs { .. } | Parts::Measurements { .. } => Vec::new(),
         }
+    }
+
+    /// Whether it compares shares of corrupted labels.
+    pub fn has_levels(&self) -> bool {
+        [fig1b::RECIPE.id, fig1c::RECIPE.id].contains(&self.id)
     }
 
     /// The measurements it is made of; none for a recipe of training runs.
@@ -237,18 +256,16 @@ pub fn find(id: &str) -> Result<&'static Recipe> {
 /// in table 1, and a step costs a third.
 pub fn narrow(scale: Scale, model: ModelKind) -> Size {
     let size = size(scale, model);
-    match (scale, model) {
-        (Scale::Small, ModelKind::Inception | ModelKind::InceptionNoBn) => Size { width: 0.125, ..size },
-        _ => size,
+    match (scale, model.family()) {
+        (Scale::Small, Family::Inception) => Size { width: 0.125, ..size },
+        (Scale::Small, Family::Mlp | Family::Alexnet | Family::InceptionV3 | Family::Own) => size,
+        (Scale::Smoke | Scale::Paper, _) => size,
     }
 }
 
 /// Repetitions with other seeds at a scale: several where they are cheap. [`with_seeds`] makes more.
 pub fn repeats(scale: Scale, model: ModelKind) -> u64 {
-    match (scale, model) {
-        (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => 2,
-        _ => 1,
-    }
+    if scale == Scale::Small && model.is_mlp() { 2 } else { 1 }
 }
 
 /// `configs` with `seeds` repetitions of each, whatever repetitions they had.
@@ -270,10 +287,10 @@ pub const ALEXNET_WEIGHT_DECAY: f64 = 4e-3;
 
 /// Switches weight decay on: coefficient and place for the model. The paper states neither.
 pub fn decay_weights(config: &mut RunConfig) {
-    let (coefficient, on) = match config.model {
-        ModelKind::Alexnet => (ALEXNET_WEIGHT_DECAY, DecayOn::Fc),
-        ModelKind::Mlp1x512 | ModelKind::Mlp3x512 => (MLP_WEIGHT_DECAY, DecayOn::All),
-        _ => (INCEPTION_WEIGHT_DECAY, DecayOn::Weights),
+    let (coefficient, on) = match config.model.family() {
+        Family::Alexnet => (ALEXNET_WEIGHT_DECAY, DecayOn::Fc),
+        Family::Mlp => (MLP_WEIGHT_DECAY, DecayOn::All),
+        Family::Inception | Family::InceptionV3 | Family::Own => (INCEPTION_WEIGHT_DECAY, DecayOn::Weights),
     };
     (config.hyper.weight_decay, config.hyper.weight_decay_on) = (coefficient, on);
 }
@@ -309,15 +326,10 @@ pub(crate) fn decay_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Stri
     (!kinds.is_empty()).then(|| note + ".")
 }
 
-/// Whether a network of the paper has batch normalisation.
-fn normalised(model: ModelKind) -> bool {
-    matches!(model, ModelKind::Inception | ModelKind::InceptionV3 | ModelKind::InceptionV3Aux)
-}
-
 /// What the small print says of batch normalisation's memory; nothing where no network has any.
 pub(crate) fn norm_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<String> {
     let mut memories: Vec<f64> = Vec::new();
-    for config in runs.map(|run| &run.record.config).filter(|config| normalised(config.model)) {
+    for config in runs.map(|run| &run.record.config).filter(|config| config.model.is_normalised()) {
         if !memories.contains(&config.hyper.norm_memory) {
             memories.push(config.hyper.norm_memory);
         }
@@ -334,8 +346,7 @@ pub(crate) fn norm_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Strin
 
 /// What the small print says of the MLPs' batches; nothing without MLPs.
 pub(crate) fn batch_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<String> {
-    let mut mlps =
-        runs.map(|run| &run.record.config).filter(|config| ModelKind::MLPS.contains(&config.model));
+    let mut mlps = runs.map(|run| &run.record.config).filter(|config| config.model.is_mlp());
     let chosen = mlps.any(|config| config.hyper.batch_size == config.model.batch_size());
     chosen.then(|| {
         "MLPs: 64 images a step, not 128 as the others, chosen because with them random labels are fitted as well as in \

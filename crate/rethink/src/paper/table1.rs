@@ -8,8 +8,8 @@ use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported::{TABLE_1, Table1Row};
 use crate::paper::{
-    Parts, Product, Recipe, Verdict, batch_note, decay_note, decay_weights, mean, mean_and_deviation,
-    norm_note, papers, rate_note, repeats,
+    Parts, Product, Recipe, Setting, Verdict, batch_note, decay_note, decay_weights, mean,
+    mean_and_deviation, norm_note, papers, rate_note, repeats,
 };
 use crate::run::appendix_a::{derive, setting};
 use crate::run::config::{RunConfig, Scale, Seeds};
@@ -58,7 +58,7 @@ pub const CONTROL_BATCH: usize = 128;
 /// belongs to no row of the paper.
 pub fn is_control(config: &RunConfig) -> bool {
     let hyper = &config.hyper;
-    ModelKind::MLPS.contains(&config.model)
+    config.model.is_mlp()
         && config.corruption == Corruption::RandomLabels
         && hyper.batch_size == CONTROL_BATCH
         && !hyper.random_crop
@@ -78,7 +78,8 @@ fn control(model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunC
     config
 }
 
-fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+fn runs(setting: &Setting) -> Vec<RunConfig> {
+    let (data, scale) = (setting.data(), setting.scale);
     let mut configs = Vec::new();
     for (row, model) in rows() {
         for repeat in 0..repeats(scale, model) {

@@ -12,7 +12,9 @@ use crate::data::corruption::Corruption;
 use crate::data::{DataId, Dataset};
 use crate::paper::reported::{ALEXNET_TOP_5, TABLE_2, Table2Row};
 use crate::paper::table1::endings;
-use crate::paper::{Parts, Product, Recipe, Verdict, decay_note, decay_weights, mean, mean_and_deviation};
+use crate::paper::{
+    Parts, Product, Recipe, Setting, Verdict, decay_note, decay_weights, mean, mean_and_deviation,
+};
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use crate::store::Run;
@@ -118,7 +120,8 @@ pub fn configure_on(row: &Table2Row, id: DataId, scale: Scale, seeds: Seeds) -> 
     config
 }
 
-fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+fn runs(setting: &Setting) -> Vec<RunConfig> {
+    let (data, scale) = (setting.data(), setting.scale);
     TABLE_2.iter().map(|row| configure(row, data, scale, Seeds::repeat(0))).collect()
 }
 

@@ -9,8 +9,8 @@ use crate::data::corruption::Corruption;
 use crate::paper::reported::{Regularizer, TABLE_4, Table4Row};
 use crate::paper::table1::{ENDINGS, accuracies, endings, model_named};
 use crate::paper::{
-    Parts, Product, Recipe, Verdict, batch_note, decay_note, decay_weights, mean, narrow, norm_note, papers,
-    repeats,
+    Parts, Product, Recipe, Setting, Verdict, batch_note, decay_note, decay_weights, mean, narrow, norm_note,
+    papers, repeats,
 };
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
@@ -122,7 +122,8 @@ fn configure(row: &Table4Row, model: ModelKind, data: &Dataset, scale: Scale, se
     config
 }
 
-fn runs(data: &Dataset, scale: Scale) -> Vec<RunConfig> {
+fn runs(setting: &Setting) -> Vec<RunConfig> {
+    let (data, scale) = (setting.data(), setting.scale);
     let mut configs = Vec::new();
     for row in &TABLE_4 {
         let Some(model) = model_named(row.model) else { continue };

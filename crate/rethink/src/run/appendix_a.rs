@@ -5,7 +5,7 @@ use crate::data::corruption::Corruption;
 use crate::data::{DataId, Dataset};
 use crate::run::config::{RunConfig, SCHEMA, Scale, Seeds, TrainConfig};
 use rethink_nn::image::CROP;
-use rethink_nn::models::{Init, ModelKind};
+use rethink_nn::models::{Family, Init, ModelKind};
 use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer};
 
 /// Training images of CIFAR-10 in the paper.
@@ -34,14 +34,14 @@ pub struct Size {
 pub fn size(scale: Scale, model: ModelKind) -> Size {
     let small = |epochs, width| Size { train: 1_000, test: 10_000, epochs, width };
     let smoke = |epochs, width| Size { train: 200, test: 200, epochs, width };
-    match (scale, model) {
+    match (scale, model.family()) {
         (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
-        (Scale::Small, ModelKind::Mlp1x512 | ModelKind::Mlp3x512) => small(160, 1.0),
-        (Scale::Small, ModelKind::Alexnet) => small(130, 0.125),
-        (Scale::Small, ModelKind::Custom(_)) => small(110, 1.0),
-        (Scale::Small, _) => small(130, 0.25),
-        (Scale::Smoke, ModelKind::Mlp1x512 | ModelKind::Mlp3x512 | ModelKind::Custom(_)) => smoke(12, 1.0),
-        (Scale::Smoke, _) => smoke(2, 0.125),
+        (Scale::Small, Family::Mlp) => small(160, 1.0),
+        (Scale::Small, Family::Alexnet) => small(130, 0.125),
+        (Scale::Small, Family::Own) => small(110, 1.0),
+        (Scale::Small, Family::Inception | Family::InceptionV3) => small(130, 0.25),
+        (Scale::Smoke, Family::Mlp | Family::Own) => smoke(12, 1.0),
+        (Scale::Smoke, Family::Alexnet | Family::Inception | Family::InceptionV3) => smoke(2, 0.125),
     }
 }
 
@@ -125,9 +125,10 @@ pub(crate) fn derived(config: &RunConfig) -> Derived {
     // One decay an epoch of 50,000 images; a smaller set keeps about as many steps between decays.
     let whole = ((CIFAR_TRAIN as f64 / train as f64).round() as usize).max(1);
     let steps = train.div_ceil(config.hyper.batch_size.max(1));
+    let plain = config.model.family() == Family::Inception && !config.model.is_normalised();
     let often = if train <= 1_000 { 10 } else { 5 };
     Derived {
-        decay_every: if config.model == ModelKind::InceptionNoBn { whole.min(NO_BN_DECAY) } else { whole },
+        decay_every: if plain { whole.min(NO_BN_DECAY) } else { whole },
         init: init(config.model, config.width),
         log_every: steps.min(100),
         // Tests of a reduced training set's network cost about as much as its training.

@@ -6,8 +6,8 @@ use crate::run::loader;
 use crate::{Error, Result};
 use rethink_nn::device::Device;
 use rethink_nn::distributed::Parallelism;
-use rethink_nn::models::Network;
 use rethink_nn::models::plan::Layer;
+use rethink_nn::models::{self, Network};
 use rethink_nn::optim::DecayOn;
 
 /// How many images are trained and tested on.
@@ -72,7 +72,7 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
 /// Errors: those of [`rethink_nn::models::ModelKind::plan`] and [`Device::place`].
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     let (plan, input) = plan(config, data)?;
-    let network = config.model.build_plan(plan, input, config.hyper.init, config.seeds.init)?;
+    let network = models::build_plan(plan, input, config.hyper.init, config.seeds.init)?;
     let mut network = Device::current()?.take(network)?;
     network.set_rules(config.hyper.rules());
     Ok(network)

@@ -31,7 +31,6 @@ use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
 use rethink_nn::device::Device;
-use rethink_nn::models::ModelKind;
 use rethink_nn::text::hex;
 use rethink_plot::files;
 use rethink_plot::frames::{column, find, unindexed};
@@ -104,7 +103,7 @@ impl Record {
 impl Record {
     /// Classes of the data set. Records of earlier versions do not say; their small images had ten, and so has Imagenette.
     pub fn classes(&self) -> Option<usize> {
-        let photographs = [ModelKind::InceptionV3, ModelKind::InceptionV3Aux].contains(&self.config.model);
+        let photographs = self.config.model.is_for_photographs();
         let known = match (photographs, self.config.data.name.as_str()) {
             (false, _) | (true, "imagenette") => Some(10),
             (true, "imagenet") => Some(1_000),
