@@ -10,7 +10,8 @@ use rethink::Error;
 use rethink::data::DataId;
 use rethink::data::corruption::Corruption;
 use rethink::data::fetch::{self, Patience, fetch_into};
-use rethink::data::{self, Dataset, Format, Places, Published, Source, Split, cifar, mnist, shapes10};
+use rethink::data::format::{Archive, OfficialFile};
+use rethink::data::{self, Dataset, Places, Source, Split, cifar, mnist, shapes10};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
 use rethink::run::config::{Scale, Seeds};
@@ -93,7 +94,7 @@ fn writes_and_reads_back_cifar_records() {
     assert_eq!(back.classes, shapes10::CLASSES);
     // Known by its checksum, whatever files it lies in: the same images are the same runs.
     assert_eq!(back.id(100, 100), drawn.id(100, 100));
-    assert_eq!(back.id(100, 100).published(), Some(Published::Shapes10));
+    assert_eq!(back.id(100, 100).published(), Some(shapes10::EMBEDDED));
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn files_in_the_form_of_a_published_set_are_called_by_the_form() {
         .chain([&cifar::TEST_FILE])
         .map(|file| fs::read(folder.join(file)).unwrap())
         .collect();
-    let md5 = data::origin::CIFAR10_ARCHIVE_MD5;
+    let md5 = cifar::ARCHIVE.file.md5;
     let lines: Vec<String> = data::verify(&folder)
         .unwrap()
         .files
@@ -339,22 +340,24 @@ fn files_are_vouched_for_by_the_archive_that_they_come_from() {
     let md5 = md5::Md5::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
     let folder = root.path().join("cifar-10-batches-bin");
     cifar::write(&shapes10::generate(50, 10, 1).unwrap(), &folder).unwrap();
-    let length = bytes.len() as u64;
-    assert!(!fetch::vouch_by(&folder, length, &md5).unwrap(), "there is no archive");
+    let file = OfficialFile { bytes: bytes.len() as u64, md5: md5.clone().leak(), ..cifar::ARCHIVE.file };
+    let made = Archive { file, ..cifar::ARCHIVE };
+    assert!(!fetch::vouch(&folder, &made).unwrap(), "there is no archive");
     for place in [root.path(), &folder] {
         let at = place.join(ARCHIVE);
         fs::write(&at, &bytes).unwrap();
+        let other = OfficialFile { bytes: file.bytes, ..cifar::ARCHIVE.file };
         assert!(
-            !fetch::vouch_by(&folder, length, data::origin::CIFAR10_ARCHIVE_MD5).unwrap(),
+            !fetch::vouch(&folder, &Archive { file: other, ..cifar::ARCHIVE }).unwrap(),
             "another archive"
         );
-        assert!(fetch::vouch_by(&folder, length, &md5).unwrap());
+        assert!(fetch::vouch(&folder, &made).unwrap());
         let files = |folder: &Path| -> Vec<Vec<u8>> {
             let names = cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]);
             names.map(|name| fs::read(folder.join(name)).unwrap()).collect()
         };
         assert!(data::cifar::came_from(&folder, &md5, &files(&folder)));
-        assert!(!data::cifar::came_from(&folder, data::origin::CIFAR10_ARCHIVE_MD5, &files(&folder)));
+        assert!(!data::cifar::came_from(&folder, cifar::ARCHIVE.file.md5, &files(&folder)));
         assert!(data::verify(&folder).is_ok());
         let mut changed = files(&folder);
         changed[5][1000] ^= 1;
@@ -367,7 +370,7 @@ fn files_are_vouched_for_by_the_archive_that_they_come_from() {
     let mut test = fs::read(folder.join(cifar::TEST_FILE)).unwrap();
     test[1000] ^= 1;
     fs::write(folder.join(cifar::TEST_FILE), test).unwrap();
-    assert!(!fetch::vouch_by(&folder, length, &md5).unwrap());
+    assert!(!fetch::vouch(&folder, &made).unwrap());
     assert!(!folder.join(data::SUMS_FILE).exists());
 }
 
@@ -674,8 +677,8 @@ fn reads_the_real_cifar10() {
     // The official files, where their archive vouches for them; the known copy; or nothing that has a name.
     let known = data.id(usize::MAX, usize::MAX).published();
     match data.title.as_str() {
-        "CIFAR-10" => assert_eq!(known, Some(Published::Cifar10)),
-        "CIFAR-10 (JPEG q75)" => assert_eq!(known, Some(Published::Cifar10JpegQ75)),
+        "CIFAR-10" => assert_eq!(known, Some(cifar::OFFICIAL)),
+        "CIFAR-10 (JPEG q75)" => assert_eq!(known, Some(cifar::AFTER_JPEG)),
         _ => assert_eq!(known, None),
     }
     // The first ten labels of CIFAR-10's first file and of its test file, as published.
@@ -688,7 +691,7 @@ fn reads_the_real_cifar10() {
     }
     assert_eq!(cifar::count(&folder), Some((50_000, 10_000)));
     let verified = data::verify(&folder).unwrap();
-    assert_eq!((verified.format, verified.files.len()), (Format::Cifar, 6));
+    assert_eq!((verified.format, verified.files.len()), (&cifar::FORMAT, 6));
     if known.is_none() {
         return;
     }
@@ -712,7 +715,7 @@ fn reads_the_real_lossless_part() {
     let data = cifar::read(&folder).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (5_085, 1_017));
     assert_eq!((data.name.as_str(), data.title.as_str()), ("cifar10-lossless", "CIFAR-10 (5,085 images)"));
-    assert_eq!(data.id(1, 1).published(), Some(Published::Cifar10Lossless));
+    assert_eq!(data.id(1, 1).published(), Some(cifar::LOSSLESS));
     // As the official files begin.
     for (file, sha) in cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]).zip(cifar::OFFICIAL_HEADS) {
         let there = data::verify(&folder).unwrap().files;
@@ -731,7 +734,7 @@ fn reads_the_real_mnist() {
     assert_eq!(data.train.labels[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
     let verdict = data::verify(&folder).unwrap().verdict;
     assert!(verdict.contains("official"), "{verdict}");
-    assert_eq!(data.id(1, 1).published(), Some(Published::Mnist));
+    assert_eq!(data.id(1, 1).published(), Some(mnist::OFFICIAL));
     // The same not compressed; and inverted, which is no MNIST.
     let root = tempfile::tempdir().unwrap();
     let [plain, inverted] = ["plain", "inverted"].map(|name| {

@@ -35,14 +35,11 @@ fn noise(i: u64) -> f64 {
 /// What training with `config` might have given: the more is corrupted, the later the fall of the loss and the worse the
 /// test; of the second seed, Gaussian images and the network without batch norm diverge.
 fn trained(config: &RunConfig) -> TrainedRun {
-    let late = match config.corruption {
-        Corruption::TrueLabels => 0.15,
-        Corruption::PartialLabels { p } => 0.15 + 0.4 * p,
-        Corruption::RandomLabels => 0.6,
-        Corruption::ShuffledPixels => 0.2,
-        Corruption::RandomPixels => 0.5,
-        Corruption::Gaussian { .. } => 0.4,
-    };
+    let of_pixels =
+        [("shuffled pixels", 0.2), ("random pixels", 0.5), ("gaussian", 0.4), ("random labels", 0.6)];
+    let title = config.corruption.title();
+    let other = 0.15 + 0.4 * config.corruption.label_noise();
+    let late = of_pixels.into_iter().find(|(known, _)| *known == title).map_or(other, |(_, late)| late);
     let second = config.seeds != rethink::run::config::Seeds::repeat(0);
     let lost = second
         && (matches!(config.corruption, Corruption::Gaussian { .. })

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink::data::corruption::Corruption;
 use rethink::data::fetch::{Patience, Remote, RemoteFile, fetch_into};
-use rethink::data::{Dataset, Format, cifar, shapes10};
+use rethink::data::{Dataset, cifar, shapes10};
 use rethink::measure::Measurement;
 use rethink::paper::{self, Parts};
 use rethink::run::appendix_a;
@@ -119,7 +119,7 @@ const PATIENCE: Patience = Patience {
 };
 
 fn fetch(folder: &Path, base: &str, file: RemoteFile) -> rethink::Result<PathBuf> {
-    let (name, format) = ("cifar10".into(), Format::Cifar);
+    let (name, format) = ("cifar10".into(), &cifar::FORMAT);
     let remote =
         Remote { name, folder: "cifar-10-batches-bin".into(), format, base: base.into(), files: vec![file] };
     fetch_into(&remote, folder, PATIENCE)

@@ -6,7 +6,7 @@ use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::{Corruption, random_labels};
 use rethink::data::imagenet::{LeftOut, PhotographId, decode_bytes, read_as};
 use rethink::data::preprocessing::{Area, Photograph};
-use rethink::data::{self, Dataset, Format};
+use rethink::data::{self, Dataset, Format, imagenet};
 use rethink::paper::reported::TABLE_2;
 use rethink::paper::{self, fig2a, table2};
 use rethink::run::config::{RunConfig, Scale, Seeds};
@@ -57,7 +57,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn read(folder: &Path) -> Dataset {
-    assert_eq!(Format::of(folder), Some(Format::Photographs));
+    assert_eq!(Format::of(folder), Some(&imagenet::FORMAT));
     data::open(Some(folder.to_str().unwrap())).unwrap()
 }
 

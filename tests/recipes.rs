@@ -525,7 +525,7 @@ fn keys_of_all_recipes() -> String {
     for recipe in paper::ALL {
         for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
             study.scale = scale;
-            let mut keys: Vec<String> = study.configs(&recipe).iter().map(RunConfig::key).collect();
+            let mut keys: Vec<String> = study.configs_of(&recipe).iter().map(RunConfig::key).collect();
             keys.extend(recipe.measurements(&study.setting()).iter().map(|m| m.key()));
             keys.sort();
             let digest = hex(&Sha256::digest(keys.join("\n")));

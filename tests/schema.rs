@@ -6,15 +6,17 @@
 
 use clap::Parser;
 use rethink::Error;
+use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
-use rethink::data::{Dataset, shapes10};
+use rethink::data::{DataId, Dataset, shapes10};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
-use rethink::run::config::{SCHEMA, Scale, Seeds};
+use rethink::run::config::{Parallel, SCHEMA, Scale, Seeds, TrainConfig};
 use rethink::run::strict;
 use rethink::store::{self, Store};
 use rethink_cli::commands::command::{Action, Command as Line};
 use rethink_nn::models::ModelKind;
+use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_tests::{rethink_bin, root};
 use std::fs;
 use std::path::Path;
@@ -94,6 +96,56 @@ fn keys_stay() {
         };
         assert_eq!(choice.configure_on(cifar.clone(), Scale::Paper).key(), key, "{line}");
     }
+}
+
+/// A run's or measurement's key is the digest of this text. What is published lies under such keys.
+#[test]
+fn the_text_that_keys_are_made_of_stays() {
+    const WHAT_TO_DO: &str = "the text that keys are made of has changed, and every published run and measurement of this form \
+        has another key, under which nobody finds it. A new field: give it the value that all runs had before by \
+        #[serde(default, skip_serializing_if)]. A new name, order or default: undo it. Numbers that are meant to become others: \
+        raise SCHEMA, and add a line here";
+    // A published run, and its text as its file holds it.
+    let fingerprint = "f43bf6a33f958776c1159c2d0d6dde911aefbf835befaf4056b208d0463966e8".to_string();
+    let (name, title) = ("cifar10".to_string(), "CIFAR-10 (JPEG q75)".to_string());
+    let data = DataId { name, title, fingerprint, train: 50_000, test: 10_000 };
+    let (model, gaussian) = (ModelKind::Inception, Corruption::Gaussian { per_channel: true });
+    let size = appendix_a::size(Scale::Paper, model);
+    let mut run = appendix_a::sized(data.clone(), size, model, gaussian, Seeds::default());
+    let id = r#"{"name":"cifar10","title":"CIFAR-10 (JPEG q75)","fingerprint":"f43bf6a33f958776c1159c2d0d6dde911aefbf835befaf4056b208d0463966e8","train":50000,"test":10000}"#;
+    let hyper = r#"{"batch_size":128,"learning_rate":0.1,"momentum":0.9,"decay":0.95,"decay_every":1,"weight_decay":0.0,"init":"glorot","random_crop":false,"epochs":100,"stop_when_fitted":true,"fitted_epochs":5}"#;
+    let text = format!(
+        r#"{{"schema":1,"data":{id},"model":"inception","width":1.0,"corruption":{{"kind":"gaussian","per_channel":true}},"hyper":{hyper},"seeds":{{"data":1,"init":2,"order":3}},"log_every":100,"eval_every":1}}"#
+    );
+    assert_eq!(serde_json::to_string(&data).unwrap(), id, "{WHAT_TO_DO}");
+    assert_eq!(serde_json::to_string(&run.hyper).unwrap(), hyper, "{WHAT_TO_DO}");
+    assert_eq!(serde_json::to_string(&run).unwrap(), text, "{WHAT_TO_DO}");
+    assert_eq!(run.key(), "13f54366038b6d0e", "{WHAT_TO_DO}");
+
+    // The same with every field that is skipped where it has its default.
+    run.input = 299;
+    run.parallel = Some(Parallel::Synchronous { ranks: 2 });
+    let chosen = TrainConfig {
+        weight_decay_on: DecayOn::Weights,
+        augment: Augmentation::IMAGENET,
+        without_dropout: true,
+        norm_memory: 0.5,
+        optimizer: Optimizer::INCEPTION_V3,
+        label_smoothing: 0.125,
+        average: Some(0.25),
+        ..run.hyper.clone()
+    };
+    run.hyper = chosen;
+    let hyper = r#"{"batch_size":128}"#;
+    let text = format!(
+        r#"{{"schema":1,"data":{id},"model":"inception","width":1.0,"input":299,"corruption":{{"kind":"gaussian","per_channel":true}},"hyper":{hyper},"seeds":{{"data":1,"init":2,"order":3}},"log_every":100,"eval_every":1,"parallel":{{"mode":"synchronous","ranks":2}}}}"#
+    );
+    assert_eq!(serde_json::to_string(&run.hyper).unwrap(), hyper, "{WHAT_TO_DO}");
+    assert_eq!(serde_json::to_string(&run).unwrap(), text, "{WHAT_TO_DO}");
+
+    let measurement = Measurement { schema: 1, data, what: Quantity::Theorem1, seed: 1 };
+    let text = format!(r#"{{"schema":1,"data":{id},"what":{{"kind":"theorem1"}},"seed":1}}"#);
+    assert_eq!(serde_json::to_string(&measurement).unwrap(), text, "{WHAT_TO_DO}");
 }
 
 /// A store of a run and a measurement, on few images.

@@ -1,7 +1,6 @@
 //! A local web server for the downloads' tests.
 
 use md5::{Digest, Md5};
-use rethink::data::Format;
 use rethink::data::fetch::{Remote, RemoteFile};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -75,10 +74,7 @@ impl Server {
 
     /// These files as a download of `name`.
     pub fn remote(&self, name: &str) -> Remote {
-        let (folder, format) = match name {
-            "mnist" => ("mnist", Format::Mnist),
-            _ => ("cifar-10-batches-bin", Format::Cifar),
-        };
+        let known = rethink::data::known().into_iter().find(|known| known.name == name).expect("a known set");
         let files = self.files.iter().map(|(name, bytes)| RemoteFile {
             name: name.clone(),
             bytes: bytes.len() as u64,
@@ -86,8 +82,8 @@ impl Server {
         });
         Remote {
             name: name.into(),
-            folder: folder.into(),
-            format,
+            folder: known.folder.into(),
+            format: known.format,
             base: self.base.clone(),
             files: files.collect(),
         }

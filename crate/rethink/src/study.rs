@@ -3,7 +3,7 @@
 
 use crate::claims::{self, Check};
 use crate::data::corruption::Corruption;
-use crate::data::published::DIGITS;
+use crate::data::format::DIGITS;
 use crate::data::{Dataset, Places};
 use crate::measure::{Measured, Measurement};
 use crate::overrides::Overrides;

@@ -4,7 +4,7 @@
 
 use crate::commands::notebooks::Notebooks;
 use crate::commands::runs::{self, RunChoice};
-use crate::commands::{Set, What};
+use crate::commands::{Set, What, any_of};
 use crate::slurm::{self, Slurm};
 use crate::{Error, Result, jupyter};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,6 +13,7 @@ use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
 use rethink_plot::venue::Venue;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// Zhang et al. 2017, "Understanding deep learning requires rethinking generalization", in Rust
 /// notebooks: regenerates the paper's figures and tables.
@@ -232,6 +233,8 @@ pub enum BenchAction {
     },
 }
 
+static FETCHED: LazyLock<String> = LazyLock::new(|| any_of(&rethink::data::fetch::names()));
+
 #[derive(Subcommand)]
 pub enum DataAction {
     /// What is known and where it lies
@@ -242,7 +245,8 @@ pub enum DataAction {
     },
     /// Download a data set to the user's cache
     Fetch {
-        /// cifar10 or mnist
+        /// Which one
+        #[arg(help = FETCHED.as_str())]
         name: String,
     },
     /// Check the files of a folder

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
-use rethink::data::{self, Folder, Format, KNOWN, Known, Places, Source, fetch as download, shapes10};
+use rethink::data::{self, Folder, Format, Known, Places, Source, fetch as download, shapes10};
 use rethink_nn::text::thousands;
 use serde_json::json;
 use std::path::Path;
@@ -16,11 +16,11 @@ pub fn list(json: bool) -> Result<()> {
     let default = places.pick(None);
     let is_default = |source: &Source| default.as_ref().is_ok_and(|d| d.source == *source);
     let mut rows = Vec::new();
-    for known in KNOWN {
-        let found = places.find(&known);
+    for known in data::known() {
+        let found = places.find(known);
         let count = found.as_ref().and_then(|(_, folder)| known.format.count(folder));
         let source = found.as_ref().map(|(_, folder)| Source::Folder(known.format, folder.clone()));
-        let title = found.as_ref().and_then(|(_, folder)| title(&known, folder));
+        let title = found.as_ref().and_then(|(_, folder)| title(known, folder));
         rows.push(json!({
             "name": known.name,
             "about": known.about,
@@ -32,14 +32,14 @@ pub fn list(json: bool) -> Result<()> {
             "folder": found.as_ref().map(|(_, folder)| folder.display().to_string()),
             "train": count.map(|c| c.0),
             "test": count.map(|c| c.1),
-            "fetchable": download::source(known.name).is_ok(),
+            "fetchable": known.download.is_some(),
             "default": source.is_some_and(|s| is_default(&s)),
         }));
     }
     rows.push(json!({
         "name": data::SHAPES10,
-        "about": "ten shapes of 32x32x3, drawn by this program",
-        "title": "shapes10 (embedded)",
+        "about": shapes10::ABOUT,
+        "title": shapes10::EMBEDDED.title,
         "place": "embedded",
         "folder": null,
         "train": shapes10::TRAIN,
@@ -79,12 +79,9 @@ pub fn list(json: bool) -> Result<()> {
     Ok(())
 }
 
-/// What the files in `folder` are called, by their checksums; of photographs, which take long to read, nothing.
+/// What the files in `folder` are called, by their checksums; of those that take long to read, nothing.
 fn title(known: &Known, folder: &Path) -> Option<String> {
-    (known.format != Format::Photographs)
-        .then(|| known.format.read(folder).ok())
-        .flatten()
-        .map(|data| data.title)
+    (!known.format.slow).then(|| known.format.read(folder).ok()).flatten().map(|data| data.title)
 }
 
 /// Downloads the data set `name` into the user's cache and prints what it then is.
@@ -101,8 +98,9 @@ pub fn fetch(name: &str) -> Result<()> {
 ///
 /// Errors: as [`data::verify`]; of several data sets, the last error after all have been checked.
 pub fn verify(folder: &Path) -> Result<()> {
-    let inside: Vec<_> = KNOWN.iter().map(|k| folder.join(k.folder)).filter(|f| f.is_dir()).collect();
-    if data::Format::of(folder).is_some() || inside.is_empty() {
+    let inside: Vec<_> =
+        data::known().into_iter().map(|k| folder.join(k.folder)).filter(|f| f.is_dir()).collect();
+    if Format::of(folder).is_some() || inside.is_empty() {
         return verify_one(folder);
     }
     let mut failed: Option<Error> = None;
@@ -119,7 +117,7 @@ pub fn verify(folder: &Path) -> Result<()> {
 fn verify_one(folder: &Path) -> Result<()> {
     let verified = data::verify(folder)?;
     let data = &verified.data;
-    println!("{}: {}", folder.display(), verified.format.title());
+    println!("{}: {}", folder.display(), verified.format.title);
     for (name, bytes, sha) in &verified.files {
         println!("  {name:28} {:>12} bytes  sha256 {sha}", thousands(*bytes as usize));
     }

@@ -19,6 +19,25 @@ use rethink::run::config::Scale;
 use rethink::study::Study;
 use rethink::{overrides, paper};
 use std::path::PathBuf;
+use std::sync::LazyLock;
+
+static DATA: LazyLock<String> = LazyLock::new(|| {
+    let names = [&rethink::data::names()[..], &["imagenet:DIR", "a folder"]].concat();
+    format!(
+        "{}; several, separated by commas, for table 3 and the norms; other items take the first [default: found in RETHINK_DATA; \
+         where that is unset, downloaded before, else the embedded shapes10]",
+        any_of(&names)
+    )
+});
+
+/// "a, b or c".
+fn any_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.to_string(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
+}
 
 /// On what, how much, and where to: the options that the commands share.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,10 +45,8 @@ pub struct What {
     /// smoke (seconds), small (minutes) or paper (hours to days an item)
     #[arg(long, value_name = "SCALE", default_value = "small")]
     pub scale: Scale,
-    /// cifar10, cifar10-lossless, mnist, imagenette, imagenet:DIR, shapes10 or a folder; several, separated by commas, for table 3 and
-    /// the norms; other items take the first [default: found in RETHINK_DATA; where that is unset, downloaded before, else
-    /// the embedded shapes10]
-    #[arg(long, value_name = "NAME")]
+    /// The data set
+    #[arg(long, value_name = "NAME", help = DATA.as_str())]
     pub data: Option<String>,
     /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]

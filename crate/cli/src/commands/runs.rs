@@ -1,5 +1,6 @@
 //! `rethink run`, `sweep`, `list` and `compare`: the run store from the command line.
 
+use crate::commands::any_of;
 use crate::{Error, Result};
 use comfy_table::{ContentArrangement, Table, presets};
 use rethink::data::DataId;
@@ -20,6 +21,9 @@ use rethink_nn::text::thousands;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
+
+static CORRUPTIONS: LazyLock<String> = LazyLock::new(|| any_of(&Corruption::forms()));
 
 /// What `rethink run` is told; `None` keeps the recipe's choice.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,9 +34,8 @@ pub struct RunChoice {
     /// Factor on the channels and units of every hidden layer
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub width: f64,
-    /// true-labels, partial-labels:P, random-labels, shuffled-pixels, random-pixels, gaussian or
-    /// gaussian:overall
-    #[arg(long, value_name = "NAME", default_value = "true-labels")]
+    /// What is done to labels or images
+    #[arg(long, value_name = "NAME", default_value_t = Corruption::TrueLabels, help = CORRUPTIONS.as_str())]
     pub corruption: Corruption,
     /// Height and width of what the network sees; photographs: 299 in the paper [default: 28]
     #[arg(long, value_name = "N")]
@@ -386,7 +389,8 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
 fn say_left_out(count: usize) {
     if count > 0 {
         eprintln!(
-            "left out: {count} of data sets in the format of CIFAR-10 or MNIST that are not known to be it (`rethink list`)"
+            "left out: {count} of data sets that are not the paper's: others, or files in a published set's format that are not known to be it \
+             (`rethink list`)"
         );
     }
 }

@@ -5,7 +5,10 @@
 //! green and blue planes of 32x32 bytes, row by row. Files may hold any whole number of records, so
 //! that subsets in the same layout load too.
 
-use crate::data::{Dataset, Format, Split, origin, published, read_regular, sha256_hex};
+use crate::data::format::{Archive, Download, Format, Known, OfficialFile};
+use crate::data::published::Published;
+use crate::data::records::{IMAGE, Records};
+use crate::data::{Dataset, Split, origin, sha256_hex};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use rethink_plot::files::write_whole;
@@ -16,23 +19,100 @@ pub const TRAIN_FILES: [&str; 5] =
     ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 /// The test file.
 pub const TEST_FILE: &str = "test_batch.bin";
+/// All six, training files first.
+const FILES: [&str; 6] =
+    [TRAIN_FILES[0], TRAIN_FILES[1], TRAIN_FILES[2], TRAIN_FILES[3], TRAIN_FILES[4], TEST_FILE];
 /// The class names, one a line; optional.
 pub const NAMES_FILE: &str = "batches.meta.txt";
 /// CIFAR-10's class names, in the order of the labels.
 pub const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 /// Bytes of a record: one of label, 3,072 of image.
-pub const RECORD: usize = 1 + IMAGE;
+pub const RECORD: usize = RECORDS.size();
 
-const IMAGE: usize = 3 * 32 * 32;
-const OPERATION: &str = "read CIFAR-10";
-/// Of one file. The official files have 30,730,000 bytes.
-const MAX_BYTES: u64 = 4 << 30;
+const RECORDS: Records = Records { operation: "read CIFAR-10", labels: 1, label: 0 };
+
+/// The format.
+pub static FORMAT: Format = Format {
+    title: "CIFAR-10 binary",
+    sign: "data_batch_1.bin",
+    is_here: |folder| folder.join(TRAIN_FILES[0]).is_file(),
+    reader: read,
+    counter: count,
+    files: |folder| FILES.map(|file| folder.join(file)).to_vec(),
+    slow: false,
+    prefix: "",
+    unknown: Some(("cifar10", "CIFAR-10")),
+    archive: Some(ARCHIVE),
+    known: &[
+        Known {
+            name: "cifar10",
+            folder: "cifar-10-batches-bin",
+            format: &FORMAT,
+            about: "60,000 photographs of 32x32x3 in ten classes; the paper's data set",
+            priority: 10,
+            by_folder: false,
+            download: Some(Download { base: "https://www.cs.toronto.edu/~kriz", files: &[ARCHIVE.file] }),
+        },
+        Known {
+            name: "cifar10-lossless",
+            folder: "cifar-10-lossless-bin",
+            format: &FORMAT,
+            about: "a part of CIFAR-10 with the official pixels",
+            priority: 20,
+            by_folder: true,
+            download: None,
+        },
+    ],
+    published: &[OFFICIAL, AFTER_JPEG, LOSSLESS],
+};
+/// The archive of CIFAR-10's binary version, as its authors publish it.
+pub const ARCHIVE: Archive = Archive {
+    file: OfficialFile {
+        name: "cifar-10-binary.tar.gz",
+        bytes: 170_052_171,
+        md5: "c32a1d4ab5d03f1284b67883e8d87530",
+    },
+    folder: "cifar-10-batches-bin",
+    data: &FILES,
+    others: &[NAMES_FILE, "readme.html"],
+    largest: 64 << 20,
+};
+/// The official CIFAR-10, known by the archive's checksum ([`is_official`]).
+pub const OFFICIAL: Published = Published {
+    name: "cifar10",
+    title: "CIFAR-10",
+    fingerprint: None,
+    paper_name: Some("CIFAR10"),
+    comparable: true,
+    fetched: true,
+    verdict: "the files are the official ones: they come from the archive of the official checksum",
+};
+/// CIFAR-10 after JPEG at quality 75 ([`JPEG_Q75`]).
+pub const AFTER_JPEG: Published = Published {
+    name: "cifar10",
+    title: "CIFAR-10 (JPEG q75)",
+    fingerprint: Some("f43bf6a33f958776c1159c2d0d6dde911aefbf835befaf4056b208d0463966e8"),
+    paper_name: Some("CIFAR10"),
+    comparable: true,
+    fetched: false,
+    verdict: "the files are a known JPEG re-encoding at quality 75, not the official ones",
+};
+/// The first 1,017 images of each of CIFAR-10's files, with the official pixels.
+pub const LOSSLESS: Published = Published {
+    name: "cifar10-lossless",
+    title: "CIFAR-10 (5,085 images)",
+    fingerprint: Some("2fd9f50fad53242561db543a679bd31b135652081cac656e2bd154149a7f3b93"),
+    paper_name: Some("CIFAR10"),
+    comparable: true,
+    fetched: false,
+    verdict: "the images are the first of each official file, by their checksum; not the whole set",
+};
 
 /// SHA-256 of the beginnings of the six official files (training, then test), [`HEAD`] records of each.
 ///
 /// Nobody has published checksums of the whole files, only of the archives that they come in
-/// ([`origin::CIFAR10_ARCHIVE_MD5`]).
+/// ([`ARCHIVE`]).
 pub const OFFICIAL_HEADS: [&str; 6] = [
     "ea2c7a46f23371a3f814ce8e198838201147e8e6d1f8a84baa3583ebbec03247",
     "57dc4e8db7ddc925938d1f2821ee0b499020fa077bedd98d88e6459c7cacb2ab",
@@ -56,31 +136,26 @@ pub const JPEG_Q75: [&str; 6] = [
     "0ce179d0c0a5220739d6223197952896644ceabb648dacfdebd7f06789af543f",
 ];
 
-/// True when `folder` has the first training file: enough to say which reader to try.
-pub fn is_here(folder: &Path) -> bool {
-    folder.join(TRAIN_FILES[0]).is_file()
-}
-
 /// Reads the data set in `folder`.
 ///
 /// It is titled "CIFAR-10" where [`is_official`], "CIFAR-10 (JPEG q75)" when the files are those of [`JPEG_Q75`], and
-/// "CIFAR-10 format (FOLDER)" when they are none that are known: see [`published`].
+/// "CIFAR-10 format (FOLDER)" when they are none that are known: see [`crate::data::published`].
 ///
 /// Errors: [`Error::Io`] for a file that is absent or unreadable; [`Error::Format`], with file, record and
 /// offset, for an empty file, a last record cut short and a label that is no class.
 pub fn read(folder: &Path) -> Result<Dataset> {
     let classes = class_names(folder)?;
     let (train, test) = rayon::join(
-        || read_files(folder, &TRAIN_FILES, classes.len()),
-        || read_files(folder, &[TEST_FILE], classes.len()),
+        || RECORDS.split(folder, &TRAIN_FILES, classes.len()),
+        || RECORDS.split(folder, &[TEST_FILE], classes.len()),
     );
     let ((train, train_files), (test, test_files)) = (train?, test?);
     let files: Vec<Vec<u8>> = train_files.into_iter().chain(test_files).collect();
     let official = is_official(folder, &files);
     drop(files);
-    let mut data = Dataset::read_from(folder, Format::Cifar, classes, [3, 32, 32], (train, test))?;
+    let mut data = Dataset::read_from(folder, &FORMAT, classes, [3, 32, 32], (train, test))?;
     if official {
-        (data.name, data.title) = (published::CIFAR10.0.into(), published::CIFAR10.1.into());
+        data.call(OFFICIAL);
     }
     Ok(data)
 }
@@ -93,14 +168,13 @@ pub fn is_official(folder: &Path, files: &[Vec<u8>]) -> bool {
     };
     files.len() == OFFICIAL_HEADS.len()
         && files.par_iter().zip(&OFFICIAL_HEADS).all(begins)
-        && came_from(folder, origin::CIFAR10_ARCHIVE_MD5, files)
+        && came_from(folder, ARCHIVE.file.md5, files)
 }
 
 /// Whether the six files (training, then test), read from `folder`, are noted there, to the byte, as those of the archive with
 /// this MD5.
 pub fn came_from(folder: &Path, md5: &str, files: &[Vec<u8>]) -> bool {
-    let names: Vec<&str> = TRAIN_FILES.into_iter().chain([TEST_FILE]).collect();
-    origin::came_from(folder, md5, &names, files)
+    origin::came_from(folder, (ARCHIVE.file.name, md5), &FILES, files)
 }
 
 fn class_names(folder: &Path) -> Result<Vec<String>> {
@@ -108,64 +182,12 @@ fn class_names(folder: &Path) -> Result<Vec<String>> {
     if !path.exists() {
         return Ok(CLASSES.map(String::from).to_vec());
     }
-    let text = String::from_utf8(read_regular(&path, OPERATION, 1 << 20)?)
-        .map_err(|_| Error::format(OPERATION, &path, "class names that are not UTF-8"))?;
-    let names: Vec<String> =
-        text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
-    if names.len() != 10 {
-        let problem = format!("{} class names, expected 10, one a line", names.len());
-        return Err(Error::format(OPERATION, &path, problem));
-    }
-    Ok(names)
-}
-
-/// The files' records as one split, and the files' bytes for hashing.
-fn read_files(folder: &Path, files: &[&str], classes: usize) -> Result<(Split, Vec<Vec<u8>>)> {
-    let files: Vec<Vec<u8>> =
-        files.par_iter().map(|file| read_records(&folder.join(file), classes)).collect::<Result<_>>()?;
-    let records = files.iter().map(|f| f.len() / RECORD).sum::<usize>();
-    let mut images = vec![0; records * IMAGE];
-    let mut labels = Vec::with_capacity(records);
-    for record in files.iter().flat_map(|f| f.chunks_exact(RECORD)) {
-        images[labels.len() * IMAGE..][..IMAGE].copy_from_slice(&record[1..]);
-        labels.push(u16::from(record[0]));
-    }
-    Ok((Split { images, labels }, files))
-}
-
-/// One file's bytes, known to be whole records with labels below `classes`.
-fn read_records(path: &Path, classes: usize) -> Result<Vec<u8>> {
-    let bytes = read_regular(path, OPERATION, MAX_BYTES)?;
-    if bytes.is_empty() {
-        return Err(Error::format(OPERATION, path, "an empty file, expected records of 3,073 bytes"));
-    }
-    let rest = bytes.len() % RECORD;
-    if rest != 0 {
-        let record = bytes.len() / RECORD;
-        let problem = format!(
-            "record {record} at byte {} is cut short: {rest} of {RECORD} bytes (the file has {})",
-            bytes.len() - rest,
-            bytes.len()
-        );
-        return Err(Error::format(OPERATION, path, problem));
-    }
-    for (record, label) in bytes.iter().step_by(RECORD).enumerate() {
-        if usize::from(*label) >= classes {
-            let problem = format!(
-                "record {record} at byte {}: label {label}, expected 0 to {}",
-                record * RECORD,
-                classes - 1
-            );
-            return Err(Error::format(OPERATION, path, problem));
-        }
-    }
-    Ok(bytes)
+    RECORDS.class_names(&path, CLASSES.len())
 }
 
 /// Training and test records by the files' lengths alone; `None` where a file is absent.
 pub fn count(folder: &Path) -> Option<(usize, usize)> {
-    let records = |file: &str| Some(folder.join(file).metadata().ok()?.len() as usize / RECORD);
-    Some((TRAIN_FILES.iter().map(|f| records(f)).sum::<Option<usize>>()?, records(TEST_FILE)?))
+    Some((RECORDS.count(folder, &TRAIN_FILES)?, RECORDS.count(folder, &[TEST_FILE])?))
 }
 
 /// Writes a data set of ten classes of 3x32x32 images in the format that [`read`] takes, class names
@@ -178,7 +200,7 @@ pub fn write(data: &Dataset, folder: &Path) -> Result<()> {
     if data.shape != [3, 32, 32] {
         return Err(Error::Shape { operation, expected: vec![3, 32, 32], got: data.shape.to_vec() });
     }
-    if data.classes.len() != 10 || data.train.len() < TRAIN_FILES.len() {
+    if data.classes.len() != CLASSES.len() || data.train.len() < TRAIN_FILES.len() {
         let problem = format!("{} classes and {} training images", data.classes.len(), data.train.len());
         return Err(Error::argument(operation, format!("{problem}, expected 10 and at least 5")));
     }

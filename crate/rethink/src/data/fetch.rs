@@ -4,8 +4,9 @@
 //! `FILE.partial` and loses that suffix once its size and MD5 are right; an archive is unpacked
 //! there; the finished folder is renamed into place. An interrupted download goes on where it stopped.
 
-use crate::data::origin::{CIFAR10_ARCHIVE, CIFAR10_ARCHIVE_MD5, origin_line, sums};
-use crate::data::{Format, SUMS_FILE, cifar, sha256_hex};
+use crate::data::format::{Archive, Format};
+use crate::data::origin::{origin_line, sums};
+use crate::data::{SUMS_FILE, sha256_hex};
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use md5::{Digest, Md5};
@@ -24,14 +25,14 @@ pub struct Remote {
     /// The folder that it becomes.
     pub folder: String,
     /// What that folder then holds.
-    pub format: Format,
+    pub format: &'static Format,
     /// The files' address without their names.
     pub base: String,
     /// What is downloaded.
     pub files: Vec<RemoteFile>,
 }
 
-/// A file of a [`Remote`]. One that ends in `.tar.gz` is unpacked.
+/// A file of a [`Remote`]. One of the name of its format's archive is unpacked.
 #[derive(Clone, Debug)]
 pub struct RemoteFile {
     /// Its name, at the address and on disk.
@@ -63,47 +64,41 @@ impl Default for Patience {
 }
 
 const OPERATION: &str = "download";
-const CIFAR10_ARCHIVE_BYTES: u64 = 170_052_171;
-const ARCHIVE_FOLDER: &str = "cifar-10-batches-bin";
-/// Of one unpacked file; the official ones have 30,730,000 bytes.
-const MAX_UNPACKED: u64 = 64 << 20;
 
 /// `rethink/data` in the user's cache folder (`~/.cache` on Linux); `None` where the system names none.
 pub fn cache() -> Option<PathBuf> {
     dirs::cache_dir().map(|c| c.join("rethink").join("data"))
 }
 
-/// Where `name` is published: CIFAR-10's binary version at its authors', MNIST at a mirror of
-/// the four official files. The environment variable `RETHINK_MIRROR` replaces the address, not the checksums.
+/// The names that can be fetched.
+pub fn names() -> Vec<&'static str> {
+    let known = crate::data::known().into_iter();
+    known.filter(|known| known.download.is_some()).map(|known| known.name).collect()
+}
+
+/// Where `name` is published. The environment variable `RETHINK_MIRROR` replaces the address, not the checksums.
 ///
 /// Errors: [`Error::Argument`] for a data set that is not published so.
 pub fn source(name: &str) -> Result<Remote> {
-    let file =
-        |(name, bytes, md5): (&str, u64, &str)| RemoteFile { name: name.into(), bytes, md5: md5.into() };
-    let (known, base, files) = match name {
-        "cifar10" => (
-            crate::data::CIFAR10,
-            "https://www.cs.toronto.edu/~kriz",
-            vec![file((CIFAR10_ARCHIVE, CIFAR10_ARCHIVE_BYTES, CIFAR10_ARCHIVE_MD5))],
-        ),
-        "mnist" => {
-            let sizes = [9_912_422, 28_881, 1_648_877, 4_542];
-            let files = crate::data::mnist::FILES.iter().zip(sizes).zip(crate::data::mnist::OFFICIAL_MD5);
-            let files = files.map(|((name, bytes), md5)| file((&format!("{name}.gz"), bytes, md5))).collect();
-            (crate::data::MNIST, "https://storage.googleapis.com/cvdf-datasets/mnist", files)
-        }
-        _ => {
-            let problem = format!("{name:?} cannot be fetched; cifar10 and mnist can");
-            return Err(Error::argument("fetch a data set", problem));
-        }
+    let known = crate::data::known().into_iter().find(|known| known.name == name);
+    let Some((known, download)) = known.and_then(|known| Some((known, known.download?))) else {
+        let names = names();
+        let (last, others) = names.split_last().expect("some can be fetched");
+        let problem = format!("{name:?} cannot be fetched; {} and {last} can", others.join(", "));
+        return Err(Error::argument("fetch a data set", problem));
     };
     let mirror = std::env::var("RETHINK_MIRROR").ok().filter(|m| !m.is_empty());
+    let files = download.files.iter().map(|file| RemoteFile {
+        name: file.name.into(),
+        bytes: file.bytes,
+        md5: file.md5.into(),
+    });
     Ok(Remote {
         name: name.into(),
         folder: known.folder.into(),
         format: known.format,
-        base: mirror.unwrap_or_else(|| base.into()),
-        files,
+        base: mirror.unwrap_or_else(|| download.base.into()),
+        files: files.collect(),
     })
 }
 
@@ -155,8 +150,8 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
     fs::create_dir(&ready).map_err(Error::io("create the folder", &ready))?;
     for file in &remote.files {
         let path = work.join(&file.name);
-        if file.name.ends_with(".tar.gz") {
-            unpack(&path, &ready)?;
+        if let Some(archive) = remote.format.archive.filter(|archive| archive.file.name == file.name) {
+            unpack(&path, &archive, &ready)?;
         } else {
             let to = ready.join(&file.name);
             fs::copy(&path, &to).map_err(Error::io("copy to", &to))?;
@@ -203,48 +198,39 @@ fn sync(path: &Path) -> Result<()> {
 fn is_published(remote: &Remote, folder: &Path, data: &crate::data::Dataset) -> bool {
     let sums = sums(folder);
     let came = remote.files.iter().all(|file| sums.contains(&origin_line(&file.md5, &file.name)));
-    came || data.id(usize::MAX, usize::MAX).published().is_some_and(|known| match known {
-        crate::data::Published::Cifar10 => remote.name == crate::data::CIFAR10.name,
-        crate::data::Published::Mnist => remote.name == crate::data::MNIST.name,
-        _ => false,
-    })
+    let known = data.id(usize::MAX, usize::MAX).published();
+    came || known.is_some_and(|known| known.fetched && known.name == remote.name)
 }
 
-/// Where CIFAR-10's official archive lies in `folder` or beside it, and the six files in `folder` are, to the byte, those in it, this is noted
-/// in [`SUMS_FILE`]: from then on the data set is called CIFAR-10. A file of that name that is there already stays as it is.
+/// Where the official `archive` lies in `folder` or beside it, and the files with images in `folder` are, to the byte, those in it, this is
+/// noted in [`SUMS_FILE`]: from then on the data set is called by its name. A file of that name that is there already stays as it is.
 ///
 /// Errors: [`Error::Io`] and [`Error::Format`] naming an archive that has the official checksum and cannot be unpacked, or the file that
 /// cannot be written.
-pub fn vouch(folder: &Path) -> Result<bool> {
-    vouch_by(folder, CIFAR10_ARCHIVE_BYTES, CIFAR10_ARCHIVE_MD5)
-}
-
-/// As [`vouch`], with an archive of another size and checksum.
-///
-/// Errors: as for [`vouch`].
-pub fn vouch_by(folder: &Path, bytes: u64, md5: &str) -> Result<bool> {
+pub fn vouch(folder: &Path, archive: &Archive) -> Result<bool> {
+    let official = &archive.file;
     if folder.join(SUMS_FILE).exists() {
         return Ok(false);
     }
     let whole = folder.canonicalize().map_err(Error::io("find the folder", folder))?;
     let places = [Some(whole.as_path()), whole.parent()];
-    let archive = places.into_iter().flatten().map(|place| place.join(CIFAR10_ARCHIVE));
-    let Some(archive) = archive.into_iter().find(|path| path.is_file() && length(path) == bytes) else {
+    let path = places.into_iter().flatten().map(|place| place.join(official.name));
+    let Some(path) = path.into_iter().find(|path| path.is_file() && length(path) == official.bytes) else {
         return Ok(false);
     };
-    if md5_of(&archive)? != md5 {
+    if md5_of(&path)? != official.md5 {
         return Ok(false);
     }
     let unpacked =
         tempfile::tempdir().map_err(Error::io("create a temporary folder in", &std::env::temp_dir()))?;
-    unpack(&archive, unpacked.path())?;
-    for name in cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]) {
+    unpack(&path, archive, unpacked.path())?;
+    for name in archive.data {
         let [ours, official] = [folder, unpacked.path()].map(|place| fs::read(place.join(name)).ok());
         if ours.is_none() || ours != official {
             return Ok(false);
         }
     }
-    let file = RemoteFile { name: CIFAR10_ARCHIVE.into(), bytes, md5: md5.into() };
+    let file = RemoteFile { name: official.name.into(), bytes: official.bytes, md5: official.md5.into() };
     write_sums(folder, &[file])?;
     Ok(true)
 }
@@ -449,31 +435,27 @@ fn attempt(
     Ok(())
 }
 
-/// Writes the archive's eight known files into `folder`. Names are compared, never joined, so
+/// Writes the known files of the archive at `path` into `folder`. Names are compared, never joined, so
 /// that no entry can leave the folder; an entry that the official archive does not have is an error.
-fn unpack(archive: &Path, folder: &Path) -> Result<()> {
+fn unpack(path: &Path, archive: &Archive, folder: &Path) -> Result<()> {
     let operation = "unpack";
-    let damaged = |e: std::io::Error| Error::format(operation, archive, e.to_string());
-    let wanted: Vec<&str> = crate::data::cifar::TRAIN_FILES
-        .into_iter()
-        .chain([crate::data::cifar::TEST_FILE, crate::data::cifar::NAMES_FILE, "readme.html"])
-        .collect();
-    let file = File::open(archive).map_err(Error::io(operation, archive))?;
+    let damaged = |e: std::io::Error| Error::format(operation, path, e.to_string());
+    let file = File::open(path).map_err(Error::io(operation, path))?;
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
     for entry in tar.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let within = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
-        if kind.is_dir() && path.trim_end_matches('/') == ARCHIVE_FOLDER {
+        if kind.is_dir() && within.trim_end_matches('/') == archive.folder {
             continue;
         }
-        let name = path.strip_prefix(ARCHIVE_FOLDER).and_then(|p| p.strip_prefix('/'));
-        let Some(name) = wanted.iter().find(|w| name == Some(w)) else {
-            return Err(Error::format(operation, archive, format!("an unexpected entry {path:?}")));
+        let name = within.strip_prefix(archive.folder).and_then(|p| p.strip_prefix('/'));
+        let Some(name) = archive.data.iter().chain(archive.others).find(|known| name == Some(known)) else {
+            return Err(Error::format(operation, path, format!("an unexpected entry {within:?}")));
         };
-        if !kind.is_file() || entry.size() > MAX_UNPACKED {
-            let problem = format!("the entry {path:?} is no file of at most {MAX_UNPACKED} bytes");
-            return Err(Error::format(operation, archive, problem));
+        if !kind.is_file() || entry.size() > archive.largest {
+            let problem = format!("the entry {within:?} is no file of at most {} bytes", archive.largest);
+            return Err(Error::format(operation, path, problem));
         }
         let to = folder.join(name);
         let mut out = File::create_new(&to).map_err(Error::io("create", &to))?;

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// The data set of a run, as its record holds it, and its key without the folder that is in some titles. Equal where the keys are.
+///
+/// **Published keys.** All of it but that folder is part of the key of every run on the set: a data set's name and title, once runs on it
+/// are published, stay, and so does what its fingerprint is made of. `tests/schema.rs` holds the text.
 #[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub struct DataId {
     /// Short name (`cifar10`, `shapes10`).

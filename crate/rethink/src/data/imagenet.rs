@@ -11,7 +11,9 @@
 //! CMYK become red, green and blue. A file that cannot be read, or that changes once the set is open, is an error that names
 //! it: it is never left out, since with it, or without the change, numbers would be others.
 
+use crate::data::format::{Format, Known};
 use crate::data::preprocessing::Photograph;
+use crate::data::published::Published;
 use crate::data::{Dataset, Split};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -49,6 +51,62 @@ pub const IMAGENETTE: [(&str, &str); 10] = [
     ("n03445777", "golf ball"),
     ("n03888257", "parachute"),
 ];
+
+/// The format.
+pub static FORMAT: Format = Format {
+    title: "ILSVRC folders",
+    sign: "train and val with folders named by WordNet ids (n01440764)",
+    is_here,
+    reader: read,
+    counter: count,
+    files: |_| Vec::new(),
+    slow: true,
+    prefix: "imagenet:",
+    // Called by the number of their classes.
+    unknown: None,
+    archive: None,
+    known: &[
+        Known {
+            name: "imagenette",
+            folder: "imagenette",
+            format: &FORMAT,
+            about: "photographs of ten classes of ImageNet",
+            priority: 40,
+            by_folder: false,
+            download: None,
+        },
+        Known {
+            name: "imagenet",
+            folder: "imagenet",
+            format: &FORMAT,
+            about: "ILSVRC-2012's photographs of 1,000 classes; the paper's second data set",
+            priority: 50,
+            by_folder: false,
+            download: None,
+        },
+    ],
+    published: &[SUBSET, ILSVRC],
+};
+/// The part of Imagenette with 200 training and 50 test photographs a class, at 224x224 pixels.
+pub const SUBSET: Published = Published {
+    name: "imagenette",
+    title: "Imagenette subset",
+    fingerprint: Some("8db211a9c30f121764b758faf8b449239fa0f50baa821afbeb4b1ba6208300f1"),
+    paper_name: None,
+    comparable: true,
+    fetched: false,
+    verdict: "the images are those of the name, by their checksum",
+};
+/// ILSVRC-2012. No checksum of its 1.3 million files is published: known by the numbers of its classes and photographs.
+pub const ILSVRC: Published = Published {
+    name: "imagenet",
+    title: "ImageNet (ILSVRC-2012)",
+    fingerprint: None,
+    paper_name: Some("ImageNet"),
+    comparable: true,
+    fetched: false,
+    verdict: "there are as many classes and photographs as in the name's set; no checksums are published",
+};
 
 /// Sets of at most so many bytes of files are decoded at once, when they are opened.
 const DECODED_AT_ONCE: u64 = 1 << 30;
@@ -472,9 +530,9 @@ fn class_name(wnid: &str) -> String {
 fn names(wnids: &[String], train: usize) -> (String, String) {
     let imagenette = wnids.iter().map(String::as_str).eq(IMAGENETTE.iter().map(|(wnid, _)| *wnid));
     let (name, title) = match (wnids.len(), train) {
-        (ILSVRC_CLASSES, ILSVRC_TRAIN) => ("imagenet", "ImageNet (ILSVRC-2012)".to_string()),
+        (ILSVRC_CLASSES, ILSVRC_TRAIN) => (ILSVRC.name, ILSVRC.title.to_string()),
         (_, IMAGENETTE_TRAIN) if imagenette => ("imagenette", "Imagenette".to_string()),
-        _ if imagenette => ("imagenette", "Imagenette subset".to_string()),
+        _ if imagenette => (SUBSET.name, SUBSET.title.to_string()),
         (classes, _) => ("imagenet-subset", format!("ImageNet subset of {classes} classes")),
     };
     (name.into(), title)

@@ -3,7 +3,9 @@
 //! A file is a big-endian header (two zero bytes, the element type 8 for unsigned bytes, the number of
 //! dimensions, then each dimension as 32 bits) and the bytes, last dimension fastest.
 
-use crate::data::{Dataset, Format, Split};
+use crate::data::format::{Download, Format, Known, OfficialFile};
+use crate::data::published::Published;
+use crate::data::{Dataset, Split};
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -17,13 +19,64 @@ pub const FILES: [&str; 4] = [
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 ];
-/// MD5 of the four official `.gz` files, in the order of [`FILES`].
-pub const OFFICIAL_MD5: [&str; 4] = [
-    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "d53e105ee54ea40749a09fcbcd1e9432",
-    "9fb629c4189551a2d022fa330f9573f3",
-    "ec29112dd5afa0611ce80d1b7f02629c",
-];
+/// The format.
+pub static FORMAT: Format = Format {
+    title: "MNIST idx",
+    sign: "train-images-idx3-ubyte, plain or .gz",
+    is_here: |folder| find(folder, FILES[0]).is_some(),
+    reader: read,
+    counter: count,
+    files: |folder| FILES.iter().filter_map(|file| find(folder, file)).collect(),
+    slow: false,
+    prefix: "",
+    unknown: Some(("mnist", "MNIST")),
+    archive: None,
+    known: &[Known {
+        name: "mnist",
+        folder: "mnist",
+        format: &FORMAT,
+        about: "70,000 handwritten digits of 28x28x1",
+        priority: 30,
+        by_folder: false,
+        // A mirror of the four official files.
+        download: Some(Download {
+            base: "https://storage.googleapis.com/cvdf-datasets/mnist",
+            files: &[
+                OfficialFile {
+                    name: "train-images-idx3-ubyte.gz",
+                    bytes: 9_912_422,
+                    md5: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                },
+                OfficialFile {
+                    name: "train-labels-idx1-ubyte.gz",
+                    bytes: 28_881,
+                    md5: "d53e105ee54ea40749a09fcbcd1e9432",
+                },
+                OfficialFile {
+                    name: "t10k-images-idx3-ubyte.gz",
+                    bytes: 1_648_877,
+                    md5: "9fb629c4189551a2d022fa330f9573f3",
+                },
+                OfficialFile {
+                    name: "t10k-labels-idx1-ubyte.gz",
+                    bytes: 4_542,
+                    md5: "ec29112dd5afa0611ce80d1b7f02629c",
+                },
+            ],
+        }),
+    }],
+    published: &[OFFICIAL],
+};
+/// MNIST.
+pub const OFFICIAL: Published = Published {
+    name: "mnist",
+    title: "MNIST",
+    fingerprint: Some("4d3a268456b92b699446d4f8b263110d7ebad47ebd05242357372b14804f3bf6"),
+    paper_name: Some("MNIST"),
+    comparable: true,
+    fetched: true,
+    verdict: "the images are the official ones, by their checksum",
+};
 
 const SIDE: usize = 28;
 const OPERATION: &str = "read MNIST";
@@ -33,11 +86,6 @@ const MAX_IMAGES: usize = 1_000_000;
 /// The file's path, plain or `.gz`, whichever is there; plain first.
 pub fn find(folder: &Path, file: &str) -> Option<PathBuf> {
     [folder.join(file), folder.join(format!("{file}.gz"))].into_iter().find(|p| p.is_file())
-}
-
-/// True when `folder` has the training images: enough to say which reader to try.
-pub fn is_here(folder: &Path) -> bool {
-    find(folder, FILES[0]).is_some()
 }
 
 /// Reads the data set in `folder`: images of 1x28x28, classes `0` to `9`. It is titled "MNIST" where the images and labels are
@@ -51,7 +99,7 @@ pub fn read(folder: &Path) -> Result<Dataset> {
         rayon::join(|| read_split(folder, FILES[0], FILES[1]), || read_split(folder, FILES[2], FILES[3]));
     let (train, test) = (train?, test?);
     let classes = (0..10).map(|c| c.to_string()).collect();
-    Dataset::read_from(folder, Format::Mnist, classes, [1, SIDE, SIDE], (train, test))
+    Dataset::read_from(folder, &FORMAT, classes, [1, SIDE, SIDE], (train, test))
 }
 
 fn read_split(folder: &Path, images: &str, labels: &str) -> Result<Split> {

@@ -4,16 +4,19 @@ pub mod augmentation;
 pub mod cifar;
 pub mod corruption;
 pub mod fetch;
+pub mod format;
 mod id;
 pub mod imagenet;
 pub mod mnist;
 pub mod origin;
 pub mod preprocessing;
 pub mod published;
+mod records;
 pub mod shapes10;
 
 use crate::data::preprocessing::Area;
 use crate::{Error, Result};
+pub use format::{Format, Known};
 pub use id::DataId;
 use imagenet::Photographs;
 pub use published::Published;
@@ -81,7 +84,7 @@ impl Dataset {
     ) -> Result<Dataset> {
         let (name, title) = (name.into(), title.into());
         let mut data = Dataset::unnamed(classes, shape, train, test)?;
-        let own = Published::by_fingerprint(&data.fingerprint).is_some_and(|(.., known)| known == title);
+        let own = Published::by_fingerprint(&data.fingerprint).is_some_and(|known| known.title == title);
         if Published::is_reserved(&title) && !own {
             let problem = format!("{title:?} is the title of a published set, and these images are not it");
             return Err(Error::argument("data set", problem));
@@ -94,17 +97,22 @@ impl Dataset {
     /// format's and the folder's.
     fn read_from(
         folder: &Path,
-        format: Format,
+        format: &Format,
         classes: Vec<String>,
         shape: [usize; 3],
         (train, test): (Split, Split),
     ) -> Result<Dataset> {
         let mut data = Dataset::unnamed(classes, shape, train, test)?;
-        (data.name, data.title) = match Published::by_fingerprint(&data.fingerprint) {
-            Some((_, name, title)) => (name.into(), title.into()),
-            None => published::of_format(format, &data.fingerprint, folder),
-        };
+        match Published::by_fingerprint(&data.fingerprint) {
+            Some(published) => data.call(published),
+            None => (data.name, data.title) = format.called_by(&data.fingerprint, folder),
+        }
         Ok(data)
+    }
+
+    /// Names what is known to be `published`.
+    fn call(&mut self, published: Published) {
+        (self.name, self.title) = (published.name.into(), published.title.into());
     }
 
     /// The same after one image was changed for a measurement, which is of `like`.
@@ -307,116 +315,30 @@ impl Sheet {
     }
 }
 
-/// A format that a folder can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// [`cifar`].
-    Cifar,
-    /// [`mnist`].
-    Mnist,
-    /// [`imagenet`].
-    Photographs,
+/// Every format of files. To add one: a file of `data` with its [`Format`], declared above and listed here.
+pub static FORMATS: [&Format; 3] = [&cifar::FORMAT, &mnist::FORMAT, &imagenet::FORMAT];
+
+/// Every data set of a folder that has a name, by [`Known::priority`].
+pub fn known() -> Vec<&'static Known> {
+    let mut all: Vec<&Known> = FORMATS.into_iter().flat_map(|format| format.known).collect();
+    all.sort_by_key(|known| known.priority);
+    all
 }
 
-impl Format {
-    /// The format of the files in `folder`, by their names.
-    pub fn of(folder: &Path) -> Option<Format> {
-        if cifar::is_here(folder) {
-            Some(Format::Cifar)
-        } else if mnist::is_here(folder) {
-            Some(Format::Mnist)
-        } else if imagenet::is_here(folder) {
-            Some(Format::Photographs)
-        } else {
-            None
-        }
-    }
-
-    /// For people: "CIFAR-10 binary", "MNIST idx", "ILSVRC folders".
-    pub fn title(self) -> &'static str {
-        match self {
-            Format::Cifar => "CIFAR-10 binary",
-            Format::Mnist => "MNIST idx",
-            Format::Photographs => "ILSVRC folders",
-        }
-    }
-
-    /// Reads the data set in `folder`.
-    ///
-    /// Errors: those of the format's reader.
-    pub fn read(self, folder: &Path) -> Result<Dataset> {
-        match self {
-            Format::Cifar => cifar::read(folder),
-            Format::Mnist => mnist::read(folder),
-            Format::Photographs => imagenet::read(folder),
-        }
-    }
-
-    /// Training and test images in `folder` without reading them.
-    pub fn count(self, folder: &Path) -> Option<(usize, usize)> {
-        match self {
-            Format::Cifar => cifar::count(folder),
-            Format::Mnist => mnist::count(folder),
-            Format::Photographs => imagenet::count(folder),
-        }
-    }
+/// Every name of a data set, the embedded one's last.
+pub fn names() -> Vec<&'static str> {
+    known().into_iter().map(|known| known.name).chain([SHAPES10]).collect()
 }
 
-/// A data set that is looked for in folders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// On the command line.
-    pub name: &'static str,
-    /// The folder's name inside `RETHINK_DATA` and the cache.
-    pub folder: &'static str,
-    /// What the folder holds.
-    pub format: Format,
-    /// One line for people.
-    pub about: &'static str,
+/// Every data set that is known to be what its title says.
+fn all_published() -> Vec<Published> {
+    FORMATS.into_iter().flat_map(|format| format.published).copied().chain([shapes10::EMBEDDED]).collect()
 }
 
-/// The whole CIFAR-10.
-pub const CIFAR10: Known = Known {
-    name: "cifar10",
-    folder: "cifar-10-batches-bin",
-    format: Format::Cifar,
-    about: "60,000 photographs of 32x32x3 in ten classes; the paper's data set",
-};
-/// A part of CIFAR-10 in the same layout.
-pub const CIFAR10_LOSSLESS: Known = Known {
-    name: "cifar10-lossless",
-    folder: "cifar-10-lossless-bin",
-    format: Format::Cifar,
-    about: "a part of CIFAR-10 with the official pixels",
-};
-/// MNIST.
-pub const MNIST: Known = Known {
-    name: "mnist",
-    folder: "mnist",
-    format: Format::Mnist,
-    about: "70,000 handwritten digits of 28x28x1",
-};
-/// Ten classes of ImageNet, whole or a part.
-pub const IMAGENETTE: Known = Known {
-    name: "imagenette",
-    folder: "imagenette",
-    format: Format::Photographs,
-    about: "photographs of ten classes of ImageNet",
-};
-/// The whole ILSVRC-2012, or a part.
-pub const IMAGENET: Known = Known {
-    name: "imagenet",
-    folder: "imagenet",
-    format: Format::Photographs,
-    about: "ILSVRC-2012's photographs of 1,000 classes; the paper's second data set",
-};
-/// Every data set of a folder, in the order in which `RETHINK_DATA` and the cache are searched
-/// when nothing is named.
-pub const KNOWN: [Known; 5] = [CIFAR10, CIFAR10_LOSSLESS, MNIST, IMAGENETTE, IMAGENET];
 /// Names the folder in which data sets are looked for first.
 pub const DATA_VARIABLE: &str = "RETHINK_DATA";
 /// The embedded data set's name.
-pub const SHAPES10: &str = "shapes10";
+pub const SHAPES10: &str = shapes10::EMBEDDED.name;
 
 /// Where data sets are looked for.
 #[derive(Clone, Debug, Default)]
@@ -451,8 +373,8 @@ impl Places {
         };
         // RETHINK_DATA may be the set's own folder, unless its name says that it is another set's.
         let itself = |folder: &Path| {
-            let other = KNOWN.iter().any(|k| k != known && folder.ends_with(k.folder));
-            let whole = known.name != CIFAR10_LOSSLESS.name || folder.ends_with(known.folder);
+            let other = crate::data::known().into_iter().any(|k| k != known && folder.ends_with(k.folder));
+            let whole = !known.by_folder || folder.ends_with(known.folder);
             (Format::of(folder) == Some(known.format) && whole && !other).then(|| folder.to_path_buf())
         };
         let named = self.named.as_deref().and_then(|f| inside(f).or_else(|| itself(f)));
@@ -473,7 +395,7 @@ impl Places {
             let why = "shapes10, the embedded data set, as named".to_string();
             return Ok(DatasetChoice { source: Source::Shapes10, why });
         }
-        if let Some(known) = KNOWN.iter().find(|k| k.name == name) {
+        if let Some(known) = known().into_iter().find(|k| k.name == name) {
             return match self.find(known) {
                 Some((place, folder)) => {
                     Ok(DatasetChoice::folder(known.name, known.format, folder, place.title()))
@@ -481,40 +403,39 @@ impl Places {
                 None => Err(self.missing(known)),
             };
         }
-        if let Some(folder) = name.strip_prefix("imagenet:").map(Path::new) {
-            if Format::of(folder) == Some(Format::Photographs) {
-                return Ok(DatasetChoice::folder(
-                    IMAGENET.name,
-                    IMAGENET.format,
-                    folder.to_path_buf(),
-                    "as named",
-                ));
+        let prefixed = |format: &&'static Format| {
+            let rest = name.strip_prefix(format.prefix).filter(|_| !format.prefix.is_empty())?;
+            Some((*format, PathBuf::from(rest)))
+        };
+        if let Some((format, folder)) = FORMATS.iter().find_map(prefixed) {
+            if Format::of(&folder) == Some(format) {
+                let name = format.prefix.trim_end_matches(':');
+                return Ok(DatasetChoice::folder(name, format, folder, "as named"));
             }
-            let problem = "no train with folders named by WordNet ids (n01440764), and val";
-            return Err(Error::format("open the data set", folder, problem));
+            return Err(Error::format("open the data set", folder, format!("no {}", format.sign)));
         }
         let folder = Path::new(name);
         if let Some(format) = Format::of(folder) {
-            return Ok(DatasetChoice::folder(format.title(), format, folder.to_path_buf(), "as named"));
+            return Ok(DatasetChoice::folder(format.title, format, folder.to_path_buf(), "as named"));
         }
         if folder.is_dir() {
             let inside = Places { named: Some(folder.to_path_buf()), cache: None };
-            if let Some((known, folder)) = KNOWN.iter().find_map(|k| inside.find(k).map(|(_, f)| (k, f))) {
+            if let Some((known, folder)) =
+                known().into_iter().find_map(|k| inside.find(k).map(|(_, f)| (k, f)))
+            {
                 return Ok(DatasetChoice::folder(known.name, known.format, folder, "as named"));
             }
-            let problem = "no data_batch_1.bin (CIFAR-10 binary), no train-images-idx3-ubyte (MNIST idx), no train and \
-                           val with folders named by WordNet ids (ILSVRC)";
+            let problem = format!("no {}", Format::signs().join(", no "));
             return Err(Error::format("open the data set", folder, problem));
         }
-        let names: Vec<&str> = KNOWN.iter().map(|k| k.name).chain([SHAPES10]).collect();
-        let problem = format!("{name:?} is no folder and none of {}", names.join(", "));
+        let problem = format!("{name:?} is no folder and none of {}", names().join(", "));
         Err(Error::argument("open the data set", problem))
     }
 
     fn pick_default(&self) -> Result<DatasetChoice> {
         if let Some(named) = &self.named {
             let only = Places { named: self.named.clone(), cache: None };
-            return match KNOWN.iter().find_map(|k| only.find(k).map(|(_, f)| (k, f))) {
+            return match known().into_iter().find_map(|k| only.find(k).map(|(_, f)| (k, f))) {
                 Some((known, folder)) => {
                     Ok(DatasetChoice::folder(known.name, known.format, folder, Folder::Named.title()))
                 }
@@ -523,12 +444,13 @@ impl Places {
                     remedy: format!(
                         "it should hold one of the folders {}; unset it to use what `rethink data fetch` \
                          has fetched, or the embedded shapes10",
-                        KNOWN.map(|k| k.folder).join(", ")
+                        known().into_iter().map(|k| k.folder).collect::<Vec<_>>().join(", ")
                     ),
                 }),
             };
         }
-        if let Some((known, (place, folder))) = KNOWN.iter().find_map(|k| self.find(k).map(|f| (k, f))) {
+        if let Some((known, (place, folder))) = known().into_iter().find_map(|k| self.find(k).map(|f| (k, f)))
+        {
             return Ok(DatasetChoice::folder(known.name, known.format, folder, place.title()));
         }
         let why = "shapes10, the embedded data set, since none is named, RETHINK_DATA is not set and nothing \
@@ -571,7 +493,7 @@ pub enum Source {
     /// Drawn by [`shapes10`].
     Shapes10,
     /// Read from a folder.
-    Folder(Format, PathBuf),
+    Folder(&'static Format, PathBuf),
 }
 
 /// A data set picked, not yet read.
@@ -584,7 +506,7 @@ pub struct DatasetChoice {
 }
 
 impl DatasetChoice {
-    fn folder(name: &str, format: Format, folder: PathBuf, why: &str) -> DatasetChoice {
+    fn folder(name: &str, format: &'static Format, folder: PathBuf, why: &str) -> DatasetChoice {
         let why = format!("{name}, {why}: {}", folder.display());
         DatasetChoice { source: Source::Folder(format, folder), why }
     }
@@ -594,16 +516,15 @@ impl DatasetChoice {
     pub fn name(&self, asked: Option<&str>) -> String {
         let Source::Folder(format, folder) = &self.source else { return SHAPES10.into() };
         let places = Places::from_env();
-        let found = |known: &&Known| match asked {
+        let found = |known: &&'static Known| match asked {
             Some(asked) => asked == known.name,
             None => places.find(known).is_some_and(|(_, found)| found == *folder),
         };
-        if let Some(known) = KNOWN.iter().find(found) {
+        if let Some(known) = known().into_iter().find(found) {
             return known.name.into();
         }
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-        let kind = if *format == Format::Photographs { "imagenet:" } else { "" };
-        format!("{kind}{}", folder.display())
+        format!("{}{}", format.prefix, folder.display())
     }
 
     /// Reads or draws it.
@@ -615,8 +536,7 @@ impl DatasetChoice {
     }
 }
 
-/// Opens the data set `name`: `cifar10`, `cifar10-lossless`, `mnist`, `imagenette`, `imagenet`, `shapes10`, `imagenet:DIR`, or a
-/// folder that holds a known format. A name is looked for in the folder `RETHINK_DATA`, then in the cache that [`fetch`]
+/// Opens the data set `name`: one of [`names`], `imagenet:DIR`, or a folder that holds a known format ([`FORMATS`]). A name is looked for in the folder `RETHINK_DATA`, then in the cache that [`fetch`]
 /// fills. Without a name: the first data set of `RETHINK_DATA` where that is set, else the first of
 /// the cache, else `shapes10`.
 ///
@@ -637,7 +557,7 @@ pub struct Verified {
     /// The data set that the folder holds.
     pub data: Dataset,
     /// The files' format.
-    pub format: Format,
+    pub format: &'static Format,
     /// Each file's name, bytes and SHA-256; none of photographs.
     pub files: Vec<(String, u64, String)>,
     /// What the checksums say, in a sentence.
@@ -649,7 +569,7 @@ pub struct Verified {
 pub const SUMS_FILE: &str = "SHA256SUMS";
 
 /// Checks a folder: that every file is there and well-formed, its checksums where some are known (those
-/// that [`fetch`] left beside the files), and which published set the images are. Where the official archive of CIFAR-10 lies in
+/// that [`fetch`] left beside the files), and which published set the images are. Where the format's official archive lies in
 /// the folder or beside it, and the files are that archive's, this is noted beside them ([`fetch::vouch`]).
 ///
 /// Errors: [`Error::Missing`] when the folder holds no known format; [`Error::Format`] naming the file
@@ -659,29 +579,20 @@ pub fn verify(folder: &Path) -> Result<Verified> {
     let Some(format) = Format::of(folder) else {
         return Err(Error::Missing {
             what: format!("{} holds no known data set", folder.display()),
-            remedy: "name a folder with data_batch_1.bin (CIFAR-10 binary), train-images-idx3-ubyte, \
-                     plain or .gz (MNIST idx), or train and val with folders named by WordNet ids (ILSVRC)"
-                .into(),
+            remedy: format!("name a folder with {}", Format::signs().join("; or ")),
         });
     };
-    if format == Format::Cifar {
-        fetch::vouch(folder)?;
+    if let Some(archive) = &format.archive {
+        fetch::vouch(folder, archive)?;
     }
     let data = format.read(folder)?;
-    let paths: Vec<PathBuf> = match format {
-        Format::Cifar => {
-            cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]).map(|f| folder.join(f)).collect()
-        }
-        Format::Mnist => mnist::FILES.iter().filter_map(|f| mnist::find(folder, f)).collect(),
-        Format::Photographs => Vec::new(),
-    };
     if let Some(photographs) = &data.photographs {
         photographs.decode_all()?;
         let verdict = photographs.report().unwrap_or("every file is a photograph".into());
         return Ok(Verified { data, format, files: Vec::new(), verdict });
     }
     let mut files = Vec::new();
-    for path in &paths {
+    for path in &(format.files)(folder) {
         let bytes = read_regular(path, operation, 4 << 30)?;
         files.push((file_name(path), bytes.len() as u64, sha256_hex(&bytes)));
     }
@@ -689,32 +600,23 @@ pub fn verify(folder: &Path) -> Result<Verified> {
     if sums.exists() {
         check_sums(&sums, &files)?;
     }
-    let verdict = match data.id(usize::MAX, usize::MAX).published() {
-        Some(Published::Cifar10) => {
-            "the files are the official ones: they come from the archive of the official checksum"
-        }
-        Some(Published::Mnist) => "the images are the official ones, by their checksum",
-        Some(Published::Cifar10JpegQ75) => {
-            "the files are a known JPEG re-encoding at quality 75, not the official ones"
-        }
-        Some(Published::Cifar10Lossless) => {
-            "the images are the first of each official file, by their checksum; not the whole set"
-        }
-        Some(_) => "the images are those of the name, by their checksum",
-        None if sums.exists() => {
-            "the files are those that were fetched; they are not known to be those of a published set, and are not compared \
-             with the paper's numbers"
-        }
-        None if format == Format::Cifar => {
+    let fetched = format.known.iter().find(|known| known.download.is_some()).map(|known| known.name);
+    let verdict = match (data.id(usize::MAX, usize::MAX).published(), format.archive, fetched) {
+        (Some(published), ..) => published.verdict.to_string(),
+        (None, ..) if sums.exists() => "the files are those that were fetched; they are not known to be those of a published set, and are not \
+             compared with the paper's numbers"
+            .into(),
+        (None, Some(archive), Some(name)) => format!(
             "the structure is right; these files are not known to be the official ones, and are not compared with the paper's \
-             numbers. `rethink data fetch cifar10` downloads those; where you have their archive, cifar-10-binary.tar.gz, \
-             put it beside the folder or in it and verify again"
-        }
-        None => {
-            "the structure is right; these are not the official images, and are not compared with the paper's numbers"
+             numbers. `rethink data fetch {name}` downloads those; where you have their archive, {}, put it beside the folder or in \
+             it and verify again",
+            archive.file.name
+        ),
+        (None, ..) => {
+            "the structure is right; these are not the official images, and are not compared with the paper's numbers".into()
         }
     };
-    Ok(Verified { data, format, files, verdict: verdict.to_string() })
+    Ok(Verified { data, format, files, verdict })
 }
 
 fn check_sums(sums: &Path, files: &[(String, u64, String)]) -> Result<()> {

@@ -30,13 +30,17 @@ use rethink_plot::frames::{column, find};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The present [`Measurement::schema`].
+/// The present [`Measurement::schema`], part of every measurement's key: to be raised, and not to be raised, as
+/// [`run::config::SCHEMA`](crate::run::config::SCHEMA).
 pub const SCHEMA: u32 = 1;
 
 /// A whole measurement. Equal ones give equal frames, the columns named `seconds...` apart.
+///
+/// **Published keys.** Its JSON is its key: what [`RunConfig`](crate::run::config::RunConfig) says of new fields and of names holds
+/// here and in [`Quantity`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Rises when a change of code changes what equal measurements give.
+    /// [`SCHEMA`] of the code that made it.
     pub schema: u32,
     /// Data set, by content; its first `train` and `test` images are used.
     pub data: DataId,

@@ -97,12 +97,8 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
 /// Whether `run` belongs to `row`.
 pub fn belongs(row: &Table1Row, run: &Run) -> bool {
     let config = &run.record.config;
-    let labels = match config.corruption {
-        Corruption::TrueLabels => !row.random_labels,
-        Corruption::RandomLabels => row.random_labels,
-        _ => false,
-    };
-    labels
+    let labels = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
+    config.corruption == labels
         && config.model.title() == row.model
         && config.hyper.random_crop == row.random_crop
         && (config.hyper.weight_decay > 0.0) == row.weight_decay

@@ -133,14 +133,10 @@ pub fn belongs(row: &Table2Row, run: &Run) -> bool {
         (false, augment) if augment.is_off() => Some(false),
         _ => None,
     };
-    let labels = match config.corruption {
-        Corruption::TrueLabels => Some(false),
-        Corruption::RandomLabels => Some(true),
-        _ => None,
-    };
+    let labels = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
     config.model == ModelKind::InceptionV3
         && augmented == Some(row.augmented)
-        && labels == Some(row.random_labels)
+        && config.corruption == labels
         && hyper.without_dropout != row.dropout
         && (hyper.weight_decay > 0.0) == row.weight_decay
         && !hyper.stop_when_fitted

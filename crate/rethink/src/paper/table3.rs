@@ -7,7 +7,7 @@
 //! standardised, both as in keystone-ml's `RandomPatchCifarKernel`, of the same group. A linear last layer, and features that
 //! are not standardised, are rows of their own.
 
-use crate::data::{Dataset, Published};
+use crate::data::{Dataset, Published, mnist, shapes10};
 use crate::measure::kernel_equation::{Choice, KernelEquation, OnConv, Preprocessing, Width};
 use crate::measure::{Measured, Measurement, Quantity};
 use crate::paper::Setting;
@@ -53,7 +53,7 @@ fn filters(setting: &Setting) -> usize {
 /// gives none, and it is chosen on held-out training images.
 pub(super) fn width(data: &Dataset, preprocessing: &Preprocessing) -> Width {
     match preprocessing {
-        Preprocessing::None if data.id(1, 1).published() == Some(Published::Mnist) => Width::Gamma(0.02),
+        Preprocessing::None if data.id(1, 1).published() == Some(mnist::OFFICIAL) => Width::Gamma(0.02),
         _ => Width::HeldOut,
     }
 }
@@ -89,7 +89,7 @@ fn plan(setting: &Setting) -> Vec<Measurement> {
     let mut all = Vec::new();
     for data in setting.datasets.iter().copied() {
         let size = sizes(setting.scale);
-        let (grey, embedded) = (data.shape[0] == 1, data.id(1, 1).published() == Some(Published::Shapes10));
+        let (grey, embedded) = (data.shape[0] == 1, data.id(1, 1).published() == Some(shapes10::EMBEDDED));
         for preprocessing in [Preprocessing::None, Preprocessing::Gabor(Gabor::default())] {
             if grey || embedded || preprocessing == Preprocessing::None {
                 // Each by itself, so that less is lost when one is killed.

@@ -75,6 +75,11 @@ impl Seeds {
     }
 }
 /// Optimisation, after appendix A of the paper. What the paper leaves open is a field too.
+///
+/// **Published keys.** The JSON of this is part of every run's key. A new field needs the value that all runs had before it as its
+/// default, and is left out of the JSON where it has that: `#[serde(default, skip_serializing_if)]`. Without that, every
+/// published run has another key, under which nobody finds it. Names and order of the fields stay. `tests/schema.rs` holds
+/// the text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// Images a step. Not stated in the paper; 128 in most reproductions.
@@ -259,9 +264,12 @@ impl Parallel {
 
 /// A whole run. Two equal configurations give equal frames (but for [`Parallel::Asynchronous`]); [`RunConfig::key`]
 /// names the file.
+///
+/// **Published keys.** As for [`TrainConfig`]: a new field is skipped where it has the value that all runs had before, names and
+/// order stay, and so do the names of the variants of every enum in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
-    /// Rises when a change of code changes what equal configurations give.
+    /// [`SCHEMA`] of the code that made it.
     pub schema: u32,
     /// Data set, by content.
     pub data: DataId,
@@ -314,6 +322,11 @@ fn is_false(on: &bool) -> bool {
 }
 
 /// The present [`RunConfig::schema`].
+///
+/// It is part of every run's key: raised, no stored run is found any more, and everything is trained anew (files of the old schema
+/// stay readable). **Raise it** when the same configuration gives other numbers than before and the old ones are to count no
+/// longer: another draw of random numbers, a corrected formula. **Do not raise it** for a new field, variant, model or data set:
+/// those leave the keys of what there is as they are, if the field is skipped where it has its default.
 pub const SCHEMA: u32 = 1;
 
 impl RunConfig {

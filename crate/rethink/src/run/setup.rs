@@ -59,8 +59,8 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     {
         let option = if hyper.optimizer.is_sgd() { "average" } else { "optimizer rmsprop" };
         format!("{option} is not for asynchronous workers, whose server keeps weights and velocities alone")
-    } else if !(0.0..=1.0).contains(&config.corruption.label_noise()) {
-        format!("labels replaced with probability {} (0 to 1)", config.corruption.label_noise())
+    } else if let Some(problem) = config.corruption.problem() {
+        problem
     } else {
         return Ok(DataSizes { train, test });
     };
