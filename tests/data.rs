@@ -11,7 +11,7 @@ use rethink::data::DataId;
 use rethink::data::corruption::Corruption;
 use rethink::data::fetch::{self, Patience, fetch_into};
 use rethink::data::format::{Archive, OfficialFile};
-use rethink::data::{self, Dataset, Places, Source, Split, cifar, mnist, shapes10};
+use rethink::data::{self, Dataset, Format, Places, Source, Split, cifar, cifar100, mnist, shapes10};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
 use rethink::run::config::{Scale, Seeds};
@@ -172,6 +172,161 @@ fn reads_every_prefix_of_a_cifar_file_as_records_or_an_error() {
         fs::write(folder.join("test_batch.bin"), &whole[..len]).unwrap();
         let result = cifar::read(&folder);
         assert_eq!(result.is_ok(), len > 0 && len % 3073 == 0, "{len} bytes");
+    }
+}
+
+// ---- CIFAR-100's format ----
+
+/// `train` and `test` records of CIFAR-100: coarse label 1, fine label, a ramp.
+fn cifar100_folder(root: &Path, name: &str, train: usize, test: usize) -> PathBuf {
+    let folder = root.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    let records = |n: usize, salt: usize| -> Vec<u8> {
+        let record = |i: usize| {
+            let image = (0..3072).map(move |j| (i * 31 + salt + j) as u8);
+            [1, ((i * 7 + salt) % 100) as u8].into_iter().chain(image)
+        };
+        (0..n).flat_map(record).collect()
+    };
+    fs::write(folder.join("train.bin"), records(train, 0)).unwrap();
+    fs::write(folder.join("test.bin"), records(test, 5)).unwrap();
+    let names: String = (0..100).map(|class| format!("class {class}\n")).collect();
+    fs::write(folder.join("fine_label_names.txt"), names).unwrap();
+    fs::write(folder.join("coarse_label_names.txt"), "one\ntwo\n").unwrap();
+    folder
+}
+
+#[test]
+fn reads_cifar100_with_its_fine_labels() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = cifar100_folder(root.path(), "mine", 250, 30);
+    assert_eq!(Format::of(&folder), Some(&cifar100::FORMAT));
+    let data = data::open(folder.to_str()).unwrap();
+    assert_eq!((data.train.len(), data.test.len(), data.shape), (250, 30, [3, 32, 32]));
+    assert_eq!((data.train.labels[..3].to_vec(), data.test.labels[0]), (vec![0, 7, 14], 5));
+    assert_eq!(data.train.images[3072..3075], [31, 32, 33]);
+    assert_eq!((data.classes.len(), &*data.classes[99]), (100, "class 99"));
+    assert_eq!(cifar100::FORMAT.count(&folder), Some((250, 30)));
+    // Called by its form, and set beside nothing of the paper's.
+    assert_not_the_papers(&id(&folder), "CIFAR-100 format (mine)");
+    assert!(id(&folder).name.starts_with("cifar100-format-"));
+    let verified = data::verify(&folder).unwrap();
+    assert_eq!((verified.format, verified.files.len()), (&cifar100::FORMAT, 2));
+    assert!(verified.verdict.contains("rethink data fetch cifar100"), "{}", verified.verdict);
+    // A hundred classes all the way to a run's record.
+    let study = Study::of(data, &Study::new(Some("shapes10"), Scale::Smoke, root.path()).unwrap());
+    let run = study.train(&[study.config(ModelKind::Mlp1x512, Corruption::RandomLabels)]).unwrap().remove(0);
+    assert_eq!((run.record.classes(), run.record.error_of_guessing()), (Some(100), Some(0.99)));
+}
+
+#[test]
+fn refuses_damaged_cifar100_files_with_file_record_and_offset() {
+    type Damage = fn(&Path);
+    let cases: &[(Damage, &[&str])] = &[
+        (
+            |f| {
+                let mut bytes = fs::read(f.join("train.bin")).unwrap();
+                bytes[2 * 3074 + 1] = 100;
+                fs::write(f.join("train.bin"), bytes).unwrap();
+            },
+            &["train.bin", "record 2 at byte 6149", "label 100, expected 0 to 99"],
+        ),
+        (
+            |f| {
+                let bytes = fs::read(f.join("test.bin")).unwrap();
+                fs::write(f.join("test.bin"), &bytes[..3075]).unwrap();
+            },
+            &["test.bin", "record 1 at byte 3074", "cut short: 1 of 3074"],
+        ),
+        (|f| fs::write(f.join("train.bin"), []).unwrap(), &["train.bin", "records of 3,074 bytes"]),
+        (|f| fs::remove_file(f.join("test.bin")).unwrap(), &["test.bin"]),
+        (
+            |f| fs::write(f.join("fine_label_names.txt"), "cat\n").unwrap(),
+            &["fine_label_names.txt", "1 class names, expected 100"],
+        ),
+    ];
+    for (damage, words) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let folder = cifar100_folder(root.path(), "c", 5, 3);
+        damage(&folder);
+        let error = cifar100::read(&folder).unwrap_err().to_string();
+        for word in *words {
+            assert!(error.contains(word), "{error:?} lacks {word:?}");
+        }
+        assert!(data::verify(&folder).is_err());
+    }
+    // The train.bin of some other program is no CIFAR-100.
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("train.bin"), [0; 3074]).unwrap();
+    assert_eq!(Format::of(root.path()), None);
+}
+
+/// Found by its name, in the folder of its name, after all of the paper's.
+#[test]
+fn cifar100_is_found_by_its_name() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = cifar100_folder(root.path(), "cifar-100-binary", 5, 3);
+    let places = Places { named: Some(root.path().into()), cache: None };
+    let found = |name| places.pick(name).unwrap().source;
+    assert_eq!(found(Some("cifar100")), Source::Folder(&cifar100::FORMAT, folder.clone()));
+    assert_eq!(found(None), Source::Folder(&cifar100::FORMAT, folder));
+    let mnist = mnist_folder(root.path());
+    assert_eq!(found(None), Source::Folder(&mnist::FORMAT, mnist));
+}
+
+/// The archive's checksum gives the name, and the name stands beside none of the paper's numbers.
+#[test]
+fn cifar100_is_fetched_and_called_by_its_archive() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = cifar100_folder(root.path(), "cifar-100-binary", 5, 3);
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    tar.append_dir("cifar-100-binary/", &folder).unwrap();
+    for name in tree(&folder) {
+        tar.append_path_with_name(folder.join(&name), format!("cifar-100-binary/{name}")).unwrap();
+    }
+    let bytes = tar.into_inner().unwrap().finish().unwrap();
+    let server = Server::start(vec![(cifar100::ARCHIVE.file.name.into(), bytes)], vec![]);
+    let cache = root.path().join("cache");
+    let fetched = fetch_into(&server.remote("cifar100"), &cache, PATIENCE).unwrap();
+    assert_eq!(fetched, cache.join("cifar-100-binary"));
+    assert_eq!(cifar100::read(&fetched).unwrap().fingerprint, cifar100::read(&folder).unwrap().fingerprint);
+    // Another archive than the official one vouches for nothing.
+    assert_not_the_papers(&id(&fetched), "CIFAR-100 format (cache/cifar-100-binary)");
+    // With the official archive's checksum noted beside the same files.
+    let sums = fs::read_to_string(fetched.join(data::SUMS_FILE)).unwrap();
+    let (_, files) = sums.split_once('\n').unwrap();
+    let file = cifar100::ARCHIVE.file;
+    fs::write(fetched.join(data::SUMS_FILE), format!("# from {}, MD5 {}\n{files}", file.name, file.md5))
+        .unwrap();
+    let official = id(&fetched);
+    assert_eq!((official.published(), &*official.title), (Some(cifar100::OFFICIAL), "CIFAR-100"));
+    assert!(!official.is_comparable() && official.published().unwrap().in_paper().is_none());
+    assert!(data::verify(&fetched).unwrap().verdict.contains("the official ones"));
+}
+
+/// What is asked for without a name does not hang on the order of a list.
+#[test]
+fn formats_and_priorities_are_told_apart() {
+    let priorities: Vec<u8> = data::known().iter().map(|known| known.priority).collect();
+    assert!(priorities.is_sorted_by(|a, b| a < b), "{priorities:?}");
+    let unique = |mut all: Vec<&str>| {
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count, "{all:?}");
+    };
+    unique(data::names());
+    unique(data::known().iter().map(|known| known.folder).collect());
+    unique(data::FORMATS.iter().map(|format| format.title).collect());
+    unique(data::FORMATS.iter().flat_map(|format| format.published).map(|known| known.title).collect());
+    let root = tempfile::tempdir().unwrap();
+    for folder in [
+        cifar_folder(root.path(), "10"),
+        cifar100_folder(root.path(), "100", 5, 3),
+        mnist_folder(root.path()),
+    ] {
+        let takes = data::FORMATS.iter().filter(|format| (format.is_here)(&folder)).count();
+        assert_eq!(takes, 1, "{}", folder.display());
     }
 }
 
@@ -512,8 +667,10 @@ fn chooses_the_named_then_rethink_data_then_the_cache_then_shapes10() {
     assert_eq!(folder(Places::default().pick(in_cache.to_str())), in_cache);
     assert_eq!(folder(Places::default().pick(named.to_str())), in_named);
     assert_eq!(folder(places(true, true).pick(Some("shapes10"))), Path::new("shapes10"));
-    let error = places(true, true).pick(Some("cifar100")).unwrap_err().to_string();
-    assert!(error.contains("cifar100") && error.contains("shapes10"), "{error}");
+    let error = places(true, true).pick(Some("cifar1000")).unwrap_err().to_string();
+    for name in data::names() {
+        assert!(error.contains("cifar1000") && error.contains(name), "{error}");
+    }
 }
 
 #[test]
@@ -1023,14 +1180,14 @@ fn two_downloads_of_the_same_do_not_mix() {
 #[test]
 fn names_what_can_be_fetched() {
     let error = data::fetch::source("shapes10").unwrap_err().to_string();
-    assert!(error.contains("cifar10 and mnist"), "{error}");
+    assert!(error.contains("cifar10, mnist and cifar100 can"), "{error}");
     // The checksums published with the data sets.
     let cifar10 = data::fetch::source("cifar10").unwrap();
     assert_eq!(cifar10.files[0].md5, "c32a1d4ab5d03f1284b67883e8d87530");
     assert_eq!(cifar10.files[0].bytes, 170_052_171);
     // Without a mirror, which is the user's own choice, everything comes over TLS.
     if std::env::var_os("RETHINK_MIRROR").is_none() {
-        for name in ["cifar10", "mnist"] {
+        for name in fetch::names() {
             let remote = data::fetch::source(name).unwrap();
             assert!(remote.base.starts_with("https://"), "{}", remote.base);
             assert!(remote.files.iter().all(|file| file.md5.len() == 32 && file.bytes > 0));

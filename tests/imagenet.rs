@@ -6,16 +6,18 @@ use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::{Corruption, random_labels};
 use rethink::data::imagenet::{LeftOut, PhotographId, decode_bytes, read_as};
 use rethink::data::preprocessing::{Area, Photograph};
-use rethink::data::{self, Dataset, Format, imagenet};
+use rethink::data::{self, Dataset, Format, imagenet, shapes10};
 use rethink::paper::reported::TABLE_2;
 use rethink::paper::{self, fig2a, table2};
+use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::loader::DataLoader;
 use rethink::run::row::{LogRow, StopReason};
 use rethink::run::train::{Progress, TrainedRun, train};
 use rethink::store::digest;
 use rethink::study::Study;
-use rethink_nn::models::count_top;
+use rethink_nn::image::CROP;
+use rethink_nn::models::{ModelKind, count_top};
 use rethink_tests::{real_data, rethink_bin, root};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -285,6 +287,42 @@ fn random_labels_stay_the_same_while_augmented_images_change() {
         .unwrap();
     rethink::data::preprocessing::centre_values(&mut central);
     assert_eq!(first.0[..central.len()], central[..]);
+}
+
+/// Small images, the same enlarged, and photographs: what is trained on are the labels that the corruption says, or there is no run.
+#[test]
+fn every_corruption_trains_on_its_own_labels_whatever_the_images_are() {
+    let folder = folder();
+    let photographs = read(folder.path());
+    let small = shapes10::generate(30, 10, 1).unwrap();
+    for form in Corruption::forms() {
+        let corruption: Corruption = form.replace(":P", ":0.5").parse().unwrap();
+        let setting = |data: &Dataset| {
+            appendix_a::setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default())
+        };
+        let enlarged = RunConfig { input: 40, ..setting(&small) };
+        let photographed = RunConfig { corruption, ..config(&photographs, 3) };
+        for (config, data) in [(setting(&small), &small), (enlarged, &small), (photographed, &photographs)] {
+            let n = config.data.train;
+            let expected = corruption.labels(&data.train.labels[..n], data.classes.len(), config.seeds.data);
+            let order: Vec<u32> = (0..n as u32).collect();
+            let loader = DataLoader::new(&config, data, n, config.data.test);
+            let trained = loader.and_then(|loader| Ok(loader.batch(&order, &loader.choices(1)?)?.1));
+            match (expected, trained) {
+                (Ok(expected), Ok(trained)) => assert_eq!(trained, expected, "{form}"),
+                // A corruption of pixels, which only small images have.
+                (Err(_), Ok(trained)) => {
+                    assert_eq!((&trained[..], config.input), (&data.train.labels[..n], CROP), "{form}");
+                }
+                (expected, Err(error)) => {
+                    assert!(
+                        expected.is_err() && error.to_string().contains("only labels"),
+                        "{form}: {error}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]

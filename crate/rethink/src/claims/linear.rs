@@ -52,6 +52,7 @@ fn filters(solution: &Solved) -> f64 {
     number(solution, "filters").unwrap_or(0.0)
 }
 
+/// Training images of the paper's row: its own numbers, whatever data sets there are.
 fn whole(row: &Table3Row) -> f64 {
     if row.data == "MNIST" { 60_000.0 } else { 50_000.0 }
 }

@@ -2,6 +2,7 @@
 
 pub mod augmentation;
 pub mod cifar;
+pub mod cifar100;
 pub mod corruption;
 pub mod fetch;
 pub mod format;
@@ -316,7 +317,7 @@ impl Sheet {
 }
 
 /// Every format of files. To add one: a file of `data` with its [`Format`], declared above and listed here.
-pub static FORMATS: [&Format; 3] = [&cifar::FORMAT, &mnist::FORMAT, &imagenet::FORMAT];
+pub static FORMATS: [&Format; 4] = [&cifar::FORMAT, &cifar100::FORMAT, &mnist::FORMAT, &imagenet::FORMAT];
 
 /// Every data set of a folder that has a name, by [`Known::priority`].
 pub fn known() -> Vec<&'static Known> {

@@ -31,10 +31,10 @@ const MODEL: ModelKind = ModelKind::Inception;
 /// A loss that counts as fitted, for comparing the settings: reproductions give steps to 0.1.
 pub const FITTED_LOSS: f64 = 0.1;
 
-/// Where the settings' order is read off: half of the way down from the loss of guessing among the classes of `run`'s data set
-/// (ten, where its record does not say).
-pub fn half_loss(run: &Run) -> f64 {
-    0.5 * (run.record.classes().unwrap_or(10) as f64).ln()
+/// Where the settings' order is read off: half of the way down from the loss of guessing among the classes of `run`'s data set.
+/// `None` where its record does not say how many there are.
+pub fn half_loss(run: &Run) -> Option<f64> {
+    Some(0.5 * (run.record.classes()? as f64).ln())
 }
 
 /// Last step of the paper's horizontal axis.
@@ -315,12 +315,12 @@ fn verdict(runs: &[Run]) -> Verdict {
     titles.sort();
     titles.dedup();
     // Mean over seeds of a setting in which every seed comes so far.
-    let steps = |name: &String, loss: &dyn Fn(&Run) -> f64| -> Option<f64> {
+    let steps = |name: &String, loss: &dyn Fn(&Run) -> Option<f64>| -> Option<f64> {
         let of = runs.iter().filter(|run| title(&run.record.config) == *name);
-        let steps: Option<Vec<f64>> = of.map(|run| run.steps_to(loss(run)).map(f64::from)).collect();
+        let steps: Option<Vec<f64>> = of.map(|run| run.steps_to(loss(run)?).map(f64::from)).collect();
         mean(steps?)
     };
-    let fitted = titles.iter().filter(|title| steps(title, &|_| FITTED_LOSS).is_some()).count();
+    let fitted = titles.iter().filter(|title| steps(title, &|_| Some(FITTED_LOSS)).is_some()).count();
     let mut order: Vec<(f64, &String)> =
         titles.iter().filter_map(|title| Some((steps(title, &half_loss)?, title))).collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0));
