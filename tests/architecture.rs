@@ -267,7 +267,10 @@ fn matches(code: &str) -> Vec<Vec<String>> {
         {
             patterns.push(pattern.trim().trim_start_matches([',', ' ', '\n']).to_string());
             let what = what[2..].trim_start();
-            let over = if what.starts_with('{') { 1 + end(&what[1..], &["}"]) } else { end(what, &[","]) };
+            let over = match what.strip_prefix('{') {
+                Some(block) => 1 + end(block, &["}"]),
+                None => end(what, &[","]),
+            };
             rest = what.get(over + 1..).unwrap_or_default();
         }
         found.push(patterns);

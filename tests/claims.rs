@@ -912,6 +912,12 @@ fn label_noise_is_checked_level_by_level() {
     ] {
         expect(&papers, id, Judgement::Holds);
     }
+    // A level that the paper has not is no evidence, whatever comes of it.
+    let mut more = papers.clone();
+    more.extend(levels(&[(0.25, 1, 0.1, 0.5)]));
+    for id in ["steady-deterioration", "remaining-signal", "partial-labels-fitted", "slower-with-noise"] {
+        expect(&more, id, Judgement::Holds);
+    }
     let dip = levels(&[(0.0, 10, 0.5, 1.0), (0.5, 9, 0.8, 1.0), (0.8, 7, 0.6, 0.9), (1.0, 8, 0.7, 1.0)]);
     for id in
         ["steady-deterioration", "partial-labels-fitted", "slower-with-noise", "error-converges-to-chance"]

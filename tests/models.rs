@@ -14,7 +14,7 @@ use rethink::run::config::Scale;
 use rethink_cli::commands::command::Command;
 use rethink_nn::models::Init;
 use rethink_nn::models::plan::{self, Planned};
-use rethink_nn::models::{ModelKind, Network, Parameter, build_plan, pytorch};
+use rethink_nn::models::{Layers, ModelKind, Network, Parameter, build_plan, pytorch};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_tests::{compare, fill, formula, without_dropout};
@@ -238,11 +238,9 @@ impl TensorCollection<f32, Cpu> for Inception {
         let names: Vec<String> = (0..19).map(|i| format!("convs.{i}")).collect();
         let named = names.iter().enumerate();
         let convs: Vec<_> = named
-            .map(|(i, name)| {
-                Self::module(name, move |m| &m.0.convs()[i], move |m| &mut m.0.modules_mut().0[i])
-            })
+            .map(|(i, name)| Self::module(name, move |m| &m.0.convs()[i], move |m| &mut m.0.convs_mut()[i]))
             .collect();
-        let linear = Self::module("linears.0", |m| &m.0.linears()[0], |m| &mut m.0.modules_mut().1[0]);
+        let linear = Self::module("linears.0", |m| &m.0.linears()[0], |m| &mut m.0.linears_mut()[0]);
         visitor.visit_fields((convs, linear), |_| ())
     }
 }
@@ -339,6 +337,9 @@ fn every_network_is_known_everywhere() {
             known.pytorch.unwrap()
         );
         assert!(twins.contains(&twin), "{twin}");
+        if let Layers::Hidden(units) = known.layers {
+            assert_eq!(known.pytorch.unwrap(), format!("mlp({units:?})"));
+        }
         let side = if model.is_for_photographs() { 299 } else { 28 };
         let plan = model.plan([side, side, 3], 10, 1.0).unwrap();
         assert_eq!(known.normalised, plan::is_normalised(&plan), "{}", known.name);

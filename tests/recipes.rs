@@ -11,8 +11,7 @@ use rethink::run::row::{LogRow, StopReason};
 use rethink::run::train::TrainedRun;
 use rethink::store::{Run, finish};
 use rethink::study::Study;
-use rethink_nn::models::Init;
-use rethink_nn::models::{ModelKind, plan};
+use rethink_nn::models::{Family, Init, ModelKind, plan};
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::text::hex;
 use rethink_plot::Note;
@@ -72,16 +71,16 @@ fn paper_scale_is_the_papers() {
         for config in configs {
             assert_eq!((config.data.train, config.data.test, config.width), (50_000, 10_000, 1.0));
             let hyper = &config.hyper;
-            let (rate, batch, init) = match config.model {
-                ModelKind::Inception | ModelKind::InceptionNoBn => (0.1, 128, Init::Glorot),
-                ModelKind::Alexnet => (0.01, 128, Init::Tutorial),
+            let (rate, batch, init) = match config.model.family() {
+                Family::Inception => (0.1, 128, Init::Glorot),
+                Family::Alexnet => (0.01, 128, Init::Tutorial),
                 // TensorFlow's setting.
-                ModelKind::InceptionV3 | ModelKind::InceptionV3Aux => (0.1, 32, Init::Glorot),
-                ModelKind::Mlp1x512 | ModelKind::Mlp3x512 => {
+                Family::InceptionV3 => (0.1, 32, Init::Glorot),
+                Family::Mlp => {
                     let control = table1::is_control(&config) && recipe.id == "table1";
                     (0.01, if control { 128 } else { 64 }, Init::Glorot)
                 }
-                ModelKind::Custom(own) => panic!("{own:?} in {}", recipe.id),
+                Family::Own => panic!("{} in {}", config.model, recipe.id),
             };
             assert_eq!((hyper.learning_rate, hyper.batch_size, hyper.init), (rate, batch, init));
             let varied = recipe.id == "table4" && (hyper.random_crop || !hyper.augment.is_off());

@@ -297,9 +297,14 @@ impl Planned {
         &self.linears
     }
 
-    /// Both, to be changed.
-    pub fn modules_mut(&mut self) -> (&mut [ConvModule<f32, Cpu>], &mut [Linear<f32, Cpu>]) {
-        (&mut self.convs, &mut self.linears)
+    /// [`Planned::convs`], to be changed.
+    pub fn convs_mut(&mut self) -> &mut [ConvModule<f32, Cpu>] {
+        &mut self.convs
+    }
+
+    /// [`Planned::linears`], to be changed.
+    pub fn linears_mut(&mut self) -> &mut [Linear<f32, Cpu>] {
+        &mut self.linears
     }
 
     /// Has `visitor` visit every tensor, in a fixed order.
