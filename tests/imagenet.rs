@@ -315,7 +315,10 @@ fn every_corruption_trains_on_its_own_labels_whatever_the_images_are() {
                     assert_eq!((&trained[..], config.input), (&data.train.labels[..n], CROP), "{form}");
                 }
                 (expected, Err(error)) => {
-                    assert!(expected.is_err() && error.to_string().contains("only labels"), "{form}: {error}");
+                    assert!(
+                        expected.is_err() && error.to_string().contains("only labels"),
+                        "{form}: {error}"
+                    );
                 }
             }
         }
