@@ -10,7 +10,7 @@ pub const NORM_MEMORY: f64 = 0.9;
 /// TF-Slim's `batch_norm_decay`, of Inception V3.
 pub const SLIM_NORM_MEMORY: f64 = 0.9997;
 
-/// Which parameters weight decay acts on.
+/// Which parameters weight decay acts on. The names of variants are part of the keys of published runs, and stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecayOn {
@@ -58,7 +58,7 @@ impl FromStr for DecayOn {
     }
 }
 
-/// What a step does with a gradient.
+/// What a step does with a gradient. The names of variants and fields are part of the keys of published runs, and stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum Optimizer {

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// Which random changes a training image goes through, each drawn anew in every epoch. Zero or `false` is off, and
 /// left out of the JSON.
+///
+/// **Published keys.** The JSON is part of a run's key: a new change is off by default and left out where it is off, and the names
+/// and order of those that there are stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Augmentation {

@@ -85,7 +85,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What is solved.
+/// What is solved. Part of a measurement's key: a new field is left out of the JSON where it has the value that all had before, names
+/// and order stay ([`Measurement`](crate::measure::Measurement)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelEquation {
     /// Features.

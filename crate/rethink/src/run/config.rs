@@ -234,7 +234,7 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
-/// How several processes train one model (`rethink-mpi`).
+/// How several processes train one model (`rethink-mpi`). Part of a run's key: names of variants and fields stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "kebab-case")]
 pub enum Parallel {
