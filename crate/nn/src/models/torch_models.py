@@ -1,5 +1,6 @@
 """The paper's networks in PyTorch, layer for layer as in this folder: the peer of `rethink bench`, and what
-the tests' fixtures are computed with; which of them is which network, its description in this folder says. Modules are made in the order in which rethink numbers its parameters."""
+the tests' fixtures are computed with; which of them is which network, its description in this folder says. Modules are
+made in the order in which rethink numbers its parameters."""
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -185,3 +186,15 @@ def loss(outputs, labels):
     if isinstance(outputs, tuple):
         return F.cross_entropy(outputs[0], labels) + 0.4 * F.cross_entropy(outputs[1], labels)
     return F.cross_entropy(outputs, labels)
+
+
+# The paper's networks by name, for programs that read this file alone; `rethink bench` adds the list of its own networks.
+MODELS = {
+    "mlp1x512": lambda: mlp([512]),
+    "mlp3x512": lambda: mlp([512, 512, 512]),
+    "alexnet": alexnet,
+    "inception": inception,
+    "inception-no-bn": lambda: inception(normalised=False),
+    "inception-v3": InceptionV3,
+    "inception-v3-aux": lambda: InceptionV3(auxiliary=True),
+}
