@@ -313,6 +313,8 @@ struct KernelRow {
     paper: f64,
     ours: Option<f64>,
     regularised: Option<f64>,
+    /// Of a conv-net: "4,000 filters".
+    filters: Option<String>,
 }
 
 fn kernel_rows(measured: &[Measured]) -> Result<Vec<KernelRow>> {
@@ -324,10 +326,11 @@ fn kernel_rows(measured: &[Measured]) -> Result<Vec<KernelRow>> {
     };
     let (paper, ours, what) =
         (column("test error (paper)")?, column("test error")?, column("pre-processing")?);
-    let mut lines = paper.iter().zip(&ours).filter(|(paper, _)| *paper != "-");
+    let mut lines = paper.iter().zip(&ours).zip(&what).filter(|((paper, _), _)| *paper != "-");
     let mut rows = Vec::new();
     for row in &TABLE_3 {
-        let Some((_, error)) = lines.next() else { break };
+        let Some(((_, error), shown)) = lines.next() else { break };
+        let filters = shown.split_once(", ").map(|(_, filters)| filters.to_string());
         let name = match (row.data, row.preprocessing, row.l2) {
             (data, "none", _) => data.replace("CIFAR10", "CIFAR-10"),
             (_, "gabor filters", _) => "with Gabor wavelets".into(),
@@ -339,7 +342,7 @@ fn kernel_rows(measured: &[Measured]) -> Result<Vec<KernelRow>> {
             !row.l2 && row.preprocessing != "none" && paper[*i] == "-" && what[*i] == row.preprocessing
         });
         let regularised = other.and_then(|i| ours[i].parse().ok());
-        rows.push(KernelRow { name, paper: row.test_error, ours: error.parse().ok(), regularised });
+        rows.push(KernelRow { name, paper: row.test_error, ours: error.parse().ok(), regularised, filters });
     }
     Ok(rows)
 }
@@ -353,7 +356,11 @@ fn table3_cells(results: &Results) -> Result<(String, String)> {
     };
     let ours = |row: &KernelRow| match (row.ours, row.regularised) {
         (None, Some(error)) => format!("{error:.1} (regularised)"),
-        (error, _) => percent(error),
+        (Some(error), _) => match &row.filters {
+            Some(filters) => format!("{error} ({filters})"),
+            None => percent(Some(error)),
+        },
+        (None, None) => percent(None),
     };
     Ok((line(&|row| percent(Some(row.paper))), line(&ours)))
 }
