@@ -122,7 +122,7 @@ fn notebooks_are_committed_without_outputs() {
         let name = notebook.display();
         let cells = cells(&notebook);
         assert!(
-            source(&cells[0]).contains(":dep rethink = { path = \"../crate\" }"),
+            source(&cells[0]).contains(":dep rethink = { path = \"../crate/rethink\" }"),
             "{name}: first code cell"
         );
         for (i, cell) in cells.iter().enumerate() {
@@ -505,7 +505,7 @@ fn an_interrupted_cell_goes_on_where_it_was_and_ends_as_if_it_had_not_been() {
     let expected = study.train_all(std::slice::from_ref(&config), &mut |_| {}).unwrap();
 
     let cells = [
-        ":dep rethink = { path = \"../crate\" }\nuse rethink::prelude::*;",
+        ":dep rethink = { path = \"../crate/rethink\" }\nuse rethink::prelude::*;",
         "let study: Study = Study::from_environment()?;\n\
          let config: RunConfig = study.configs_of(paper::find(\"fig2b\")?).remove(0);",
         "let mut first: Option<u32> = None;\n\
