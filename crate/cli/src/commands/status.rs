@@ -263,8 +263,7 @@ fn of_runs(results: &Results) -> &[Run] {
 
 /// The mean over the seeds of what `value` says of the runs that belong to a row, in per cent.
 fn mean(runs: &[Run], belongs: impl Fn(&Run) -> bool, value: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
-    let values: Vec<f64> = runs.iter().filter(|run| belongs(run)).filter_map(value).collect();
-    (!values.is_empty()).then(|| 100.0 * values.iter().sum::<f64>() / values.len() as f64)
+    paper::mean(runs.iter().filter(|run| belongs(run)).filter_map(value)).map(|mean| 100.0 * mean)
 }
 
 /// What is measured of an item's rows, in the paper's order, as "Inception 85.8, Alexnet -".

@@ -272,7 +272,7 @@ struct Walk<'a> {
 }
 
 /// What the optimiser remembers of a tensor, and how it moves.
-struct CustomModel<'a> {
+struct TensorState<'a> {
     velocity: &'a mut [f32],
     /// None for SGD.
     squares: &'a mut [f32],
@@ -305,7 +305,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The place of the next tensor, one of `dimensions` with `length` numbers that are trained, and what belongs to it.
-    fn own(&mut self, length: usize, dimensions: usize) -> (usize, CustomModel<'_>) {
+    fn own(&mut self, length: usize, dimensions: usize) -> (usize, TensorState<'_>) {
         // TensorFlow's mean squares begin with ones.
         let at = self.next(length, 1.0);
         let mut step = self.step;
@@ -313,7 +313,7 @@ impl<'a> Walk<'a> {
             step.weight_decay = 0.0;
         }
         let squares = self.squares.get_mut(at).map(Vec::as_mut_slice).unwrap_or_default();
-        (at, CustomModel { velocity: &mut self.velocity[at], squares, step, optimizer: self.optimizer })
+        (at, TensorState { velocity: &mut self.velocity[at], squares, step, optimizer: self.optimizer })
     }
 }
 
@@ -327,10 +327,10 @@ struct Piece<'a> {
     optimizer: Optimizer,
 }
 
-impl<'a> CustomModel<'a> {
+impl<'a> TensorState<'a> {
     /// `weights` and what belongs to them in pieces of `size`.
     fn pieces(self, weights: &'a mut [f32], size: usize) -> Vec<Piece<'a>> {
-        let CustomModel { velocity, squares, step, optimizer } = self;
+        let TensorState { velocity, squares, step, optimizer } = self;
         let mut squares = squares.chunks_mut(size);
         let both = weights.chunks_mut(size).zip(velocity.chunks_mut(size));
         let piece = |(weights, velocity)| {

@@ -31,6 +31,7 @@ use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
 use rethink_nn::models::{Family, ModelKind};
 use rethink_nn::optim::{DecayOn, SLIM_NORM_MEMORY};
+use rethink_plot::columns::mean_sd;
 use rethink_plot::tables::Table;
 use rethink_plot::{Drawing, Note};
 use std::path::{Path, PathBuf};
@@ -433,11 +434,6 @@ pub(crate) fn papers(runs: &[Run], number: String) -> String {
 
 /// `mean` with two decimals, and the standard deviation where there are several values.
 pub fn mean_and_deviation(values: &[f64]) -> String {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    if values.len() < 2 {
-        return format!("{mean:.2}");
-    }
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    format!("{mean:.2} ± {:.2}", variance.sqrt())
+    let (mean, deviation) = mean_sd(values);
+    if values.len() < 2 { format!("{mean:.2}") } else { format!("{mean:.2} ± {deviation:.2}") }
 }

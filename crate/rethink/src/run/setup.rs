@@ -105,7 +105,7 @@ pub(super) fn check_parallelism(config: &RunConfig, processes: &Parallelism) -> 
         (Some(Parallel::Asynchronous { workers }), Parallelism::Asynchronous(group, _)) => {
             workers == group.size()
         }
-        (None | Some(_), _) => false,
+        _ => false,
     };
     if fits {
         return Ok(());

@@ -97,8 +97,11 @@ impl Steps {
     /// Errors: those of [`DataLoader::batch`] and of the network.
     pub fn take(&mut self, network: &mut dyn Network, epoch: &Epoch, log: &mut EpochLog) -> Result<()> {
         match self {
-            Steps::Alone => alone(network, epoch, log),
-            Steps::Synchronous(group) => together(network, epoch, group, log),
+            Steps::Alone => in_turn(epoch, log, |order, context| step_alone(network, epoch, order, context)),
+            Steps::Synchronous(group) => {
+                in_turn(epoch, log, |order, context| step_together(network, epoch, group, order, context))?;
+                Ok(synchronous::same_weights(network, group.as_ref())?)
+            }
             Steps::Asynchronous(group, worker) => by_workers(network, epoch, group.as_ref(), worker, log),
         }
     }
@@ -111,13 +114,16 @@ impl Steps {
     }
 }
 
-/// The plain loop.
-fn alone(network: &mut dyn Network, epoch: &Epoch, log: &mut EpochLog) -> Result<()> {
-    let mut step = epoch.first;
+/// The plain loop: `step` on the images of each batch, in turn; it says what came of it and how many images those were.
+fn in_turn(
+    epoch: &Epoch,
+    log: &mut EpochLog,
+    mut step: impl FnMut(&[u32], ForwardContext) -> Result<(StepOutcome, usize)>,
+) -> Result<()> {
+    let mut number = epoch.first;
     for (index, order) in epoch.batches() {
-        let order = epoch.loader.present(order);
-        let (outcome, images) = step_alone(network, epoch, &order, epoch.context(step))?;
-        step += u32::from(images > 0);
+        let (outcome, images) = step(&epoch.loader.present(order), epoch.context(number))?;
+        number += u32::from(images > 0);
         if !log.count(Counted::now(epoch, index, outcome, images)) {
             break;
         }
@@ -146,28 +152,20 @@ fn step_alone(
 /// Of a batch without an image.
 const NO_STEP: StepOutcome = StepOutcome { loss: 0.0, correct: 0 };
 
-fn together(
+/// A step on this process's share of the training images `order`, and of how many images all shares are.
+fn step_together(
     network: &mut dyn Network,
     epoch: &Epoch,
     group: &Arc<dyn ProcessGroup>,
-    log: &mut EpochLog,
-) -> Result<()> {
-    let mut step = epoch.first;
-    for (index, order) in epoch.batches() {
-        let order = epoch.loader.present(order);
-        let mut outcome = NO_STEP;
-        if !order.is_empty() {
-            let share = Share::new(group, order.len());
-            let (images, labels) = epoch.loader.batch(&order[share.images.clone()], epoch.choices)?;
-            let context = epoch.context(step);
-            outcome = synchronous::step(network, images, &labels, epoch.update, context, &share)?;
-            step += 1;
-        }
-        if !log.count(Counted::now(epoch, index, outcome, order.len())) {
-            break;
-        }
+    order: &[u32],
+    context: ForwardContext,
+) -> Result<(StepOutcome, usize)> {
+    if order.is_empty() {
+        return Ok((NO_STEP, 0));
     }
-    Ok(synchronous::same_weights(network, group.as_ref())?)
+    let share = Share::new(group, order.len());
+    let (images, labels) = epoch.loader.batch(&order[share.images.clone()], epoch.choices)?;
+    Ok((synchronous::step(network, images, &labels, epoch.update, context, &share)?, order.len()))
 }
 
 fn by_workers(

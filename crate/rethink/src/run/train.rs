@@ -253,10 +253,10 @@ fn note(row: &mut LogRow, [measured, tested]: [Option<Accuracy>; 2], seconds: f6
 
 /// What is kept of a run while it goes.
 struct Keeper<'a> {
-    key: String,
-    folder: Option<PathBuf>,
     lock: Option<&'a Lock>,
-    checkpoint: Option<Checkpoint>,
+    /// In no folder where nothing is kept: such a process reads what another one sends.
+    checkpoint: Checkpoint,
+    kept: bool,
     /// Least time between two checkpoints, and when the last one was written.
     every: Duration,
     saved: Instant,
@@ -266,12 +266,10 @@ struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     fn new(config: &RunConfig, progress: &Progress<'a>) -> Keeper<'a> {
-        let (key, folder) = (config.key(), progress.folder.clone());
         Keeper {
-            checkpoint: folder.clone().map(|folder| Checkpoint::new(folder, key.clone())),
-            key,
-            folder,
             lock: progress.lock,
+            checkpoint: Checkpoint::new(progress.folder.clone().unwrap_or_default(), config.key()),
+            kept: progress.folder.is_some(),
             every: progress.checkpoint_every,
             saved: Instant::now(),
             events_folder: progress.events.clone(),
@@ -292,13 +290,12 @@ impl<'a> Keeper<'a> {
         network: &mut dyn Network,
         group: Option<&dyn ProcessGroup>,
     ) -> Result<Option<Position>> {
-        let mut found = self.checkpoint.as_ref().map(Checkpoint::read).transpose()?.flatten();
+        let mut found = if self.kept { self.checkpoint.read()? } else { None };
         if let Some(group) = group {
             found = group.broadcast(found);
         }
         let Some(bytes) = found else { return Ok(None) };
-        let of = Checkpoint::new(self.folder.clone().unwrap_or_default(), self.key.clone());
-        let found = of.parse(&bytes)?;
+        let found = self.checkpoint.parse(&bytes)?;
         network.restore(&found.parameters, found.velocity)?;
         network.remember(Memory { steps: found.position.step.into(), ..found.memory })?;
         Ok(Some(found.position))
@@ -308,16 +305,17 @@ impl<'a> Keeper<'a> {
     fn begin_sitting(&mut self, at: &mut Position) -> Result<()> {
         self.may_write()?;
         if at.ending.is_none() {
-            if let Some(folder) = self.folder.as_ref().filter(|_| at.history.known() < at.epoch) {
+            let folder = self.checkpoint.folder();
+            if self.kept && at.history.known() < at.epoch {
                 at.history.extend(history::read(folder, at.epoch)?.unwrap_or_default());
             }
             at.history = at.history.until(at.epoch);
             let provenance = Some(Provenance::on(Device::current()?)?);
             at.history.sittings.push(Sitting { first: at.epoch + 1, last: at.epoch, provenance });
-            if let Some(checkpoint) = &self.checkpoint {
+            if self.kept {
                 // Later epochs of an earlier sitting go from the log: they come again, in this one.
-                checkpoint.log(at)?;
-                history::write(checkpoint.folder(), &at.history.sittings)?;
+                self.checkpoint.log(at)?;
+                history::write(folder, &at.history.sittings)?;
             }
         }
         self.events = self.events_folder.as_ref().map(|f| Events::create(f, &at.rows)).transpose()?;
@@ -329,10 +327,10 @@ impl<'a> Keeper<'a> {
         if let Some(events) = &mut self.events {
             events.append(&at.rows[rows..])?;
         }
-        if let Some(checkpoint) = &self.checkpoint {
-            checkpoint.log(at)?;
+        if self.kept {
+            self.checkpoint.log(at)?;
             if self.saved.elapsed() >= self.every || now {
-                checkpoint.save(network, at)?;
+                self.checkpoint.save(network, at)?;
                 self.saved = Instant::now();
             }
         }
