@@ -4,6 +4,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`drawing`] | a finished figure: shown in a cell, saved in every format |
+//! | [`grammar`] | a chart of a frame: x, y, colour, repetitions, axes |
 //! | [`theme`] | size, type, colours, axes, legend: what all figures share |
 //! | [`columns`], [`frames`] | columns of frames by name, in every cell; as plain numbers |
 //! | [`export`] | PNG and PDF of the same SVG, with an embedded font |
@@ -21,6 +22,7 @@ pub mod escape;
 pub mod export;
 pub mod files;
 pub mod frames;
+pub mod grammar;
 pub mod latex;
 pub mod output;
 pub mod pgf;
@@ -30,5 +32,6 @@ pub mod venue;
 
 pub use drawing::{Art, Drawing, Note, PRINT_DPI, Sketch};
 pub use error::{Error, Result};
+pub use grammar::{Chart, axis};
 pub use pgf::Pgf;
 pub use theme::{Plot, Style};

@@ -9,11 +9,12 @@ use crate::paper::reported;
 use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
-use polars::prelude::DataFrame;
+use polars::prelude::{Column, DataFrame};
 use rethink_nn::text::thousands;
 use rethink_plot::columns::{all_numbers, need};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::frames::with;
+use rethink_plot::grammar::stacked;
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -62,60 +63,40 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         ("largest weight", "largest_weight"),
         ("largest error", "largest_error"),
     ];
-    let (mut notes, mut marks, mut points) = (vec![note.scale_line.clone()], Vec::new(), Vec::new());
-    let (mut low, mut high) = (f64::INFINITY, 0.0f64);
     let mut columns = Vec::new();
-    for (_, column) in series {
+    for (name, column) in series {
         let values = all_numbers(frame, DRAW, column)?;
-        for (row, &v) in values.iter().enumerate() {
-            if v < 0.0 || n[row] < 1.0 {
-                return Err(Error::argument(
-                    DRAW,
-                    format!("column {column}, row {row}: {v} at n = {}", n[row]),
-                ));
-            }
-            if v > 0.0 {
-                (low, high) = (low.min(v), high.max(v));
-            }
+        if let Some(row) = (0..n.len()).find(|row| values[*row] < 0.0 || n[*row] < 1.0) {
+            let problem = format!("column {column}, row {row}: {} at n = {}", values[row], n[row]);
+            return Err(Error::argument(DRAW, problem));
         }
-        columns.push(values);
+        columns.push((name, values));
     }
-    if n.is_empty() || high == 0.0 {
+    let all: Vec<f64> = columns.iter().flat_map(|(_, values)| values.iter().copied()).collect();
+    let low = all.iter().copied().filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min) / 3.0;
+    let high = all.iter().copied().fold(0.0, f64::max);
+    if high == 0.0 {
         return Err(Error::argument(DRAW, "the frame holds no sample"));
     }
-    let low = low / 3.0;
-    let mut exact = 0;
-    for (index, values) in columns.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        exact += values.iter().filter(|v| **v == 0.0).count();
-        let line: Vec<(f64, f64)> = n.iter().zip(values).map(|(&n, &v)| (n, v.max(low))).collect();
-        for (&at, &v) in line.iter().zip(values) {
-            points.push(Mark::Point { at, look, hollow: v == 0.0, shift: 0.0 });
-        }
-        marks.push(Mark::Line { points: line, look, fine: false });
-    }
-    if exact > 0 {
-        notes.push(format!("Hollow: {exact} exact, error 0."));
-    }
-    marks.extend(points);
+    let exact: Vec<bool> = all.iter().map(|v| *v == 0.0).collect();
+    columns.iter_mut().for_each(|(_, values)| values.iter_mut().for_each(|v| *v = v.max(low)));
+    let shown = with(&stacked(("n", &n), &columns)?, Column::new("exact".into(), &exact))?;
     let ends = (n.iter().copied().fold(f64::INFINITY, f64::min), n.iter().copied().fold(0.0, f64::max));
-    let caption =
-        "Theorem 1's network on random labels: largest weight of the second layer, the bound that lemma 1 \
-                   gives, and the largest error of the fit, against the number of points."
-            .to_string();
-    let plot = Plot {
-        x: Axis::log("points n", ends.0 / 1.3, ends.1 * 1.3)?,
-        y: Axis::log("value", low, high * 3.0)?,
-        legend: series
-            .iter()
-            .enumerate()
-            .map(|(i, s)| (s.0.into(), SeriesStyle::new(i), Key::Marked))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("theorem1", note, frame)?)
+    let mut chart = Chart::new(&shown, "n", "value")
+        .colour("series")
+        .markers()
+        .hollow("exact")
+        .x(axis("points n").log().from(ends.0 / 1.3).to(ends.1 * 1.3))
+        .y(axis("value").log().from(low).to(high * 3.0))
+        .caption(
+            "Theorem 1's network on random labels: largest weight of the second layer, the bound that lemma 1 gives, and the \
+             largest error of the fit, against the number of points.",
+        );
+    let exact = exact.iter().filter(|exact| **exact).count();
+    if exact > 0 {
+        chart = chart.note(&format!("Hollow: {exact} exact, error 0."));
+    }
+    Ok(Drawing { frame: frame.clone(), ..chart.draw("theorem1", note)? })
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {
