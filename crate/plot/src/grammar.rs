@@ -3,8 +3,7 @@
 //!
 //! ```
 //! use polars::prelude::df;
-//! use rethink_plot::Note;
-//! use rethink_plot::grammar::{Chart, axis};
+//! use rethink_plot::{Chart, Note, axis};
 //!
 //! # fn main() -> rethink_plot::Result<()> {
 //! let frame = df!(
@@ -30,7 +29,7 @@ use polars::prelude::{Column, DataFrame, DataType};
 
 const DRAW: &str = "draw the chart";
 
-/// A chart of a frame, row by row: [`Chart::draw`] makes the figure.
+/// A chart of a frame: [`Chart::draw`] makes the figure.
 ///
 /// Rows may be in any order. A series is the rows with one value of the colour's column; without one, all rows.
 #[derive(Clone, Debug)]
@@ -39,13 +38,15 @@ pub struct Chart {
     x: String,
     y: String,
     colour: Option<String>,
-    looks: Vec<(String, SeriesStyle)>,
+    dashes: Option<String>,
+    order: Vec<String>,
     over: Option<String>,
+    middle: Middle,
     spread: Spread,
     marked: bool,
     unmarked: Vec<String>,
     path: Option<String>,
-    hollow: Option<String>,
+    hollow: Option<Hollow>,
     row_above: Option<String>,
     thin: Option<String>,
     shade: Option<String>,
@@ -56,11 +57,26 @@ pub struct Chart {
     notes: Vec<String>,
 }
 
+/// What is drawn of repetitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Middle {
+    Mean,
+    Greatest,
+}
+
 /// What a bar or band beside a mean shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spread {
     Deviation,
     StandardError,
+}
+
+/// Which markers are hollow.
+#[derive(Clone, Debug)]
+enum Hollow {
+    True(String),
+    Absent(String),
+    Above(String, f64),
 }
 
 /// How an axis runs: its title, and what is not read off the data.
@@ -87,17 +103,18 @@ impl Default for AxisSpec {
 }
 
 impl AxisSpec {
-    /// Logarithmic: values of 0 and below are not drawn.
+    /// Logarithmic. A row whose x is 0 or less has no place there; one whose y is 0 or less is drawn hollow at the foot of the
+    /// axis, and counted in the small print.
     pub fn log(self) -> AxisSpec {
         AxisSpec { log: true, ..self }
     }
 
-    /// Where it begins.
+    /// Where it begins, in its unit.
     pub fn from(self, from: f64) -> AxisSpec {
         AxisSpec { from: Some(from), ..self }
     }
 
-    /// Where it ends. What lies beyond is cut off there.
+    /// Where it ends, in its unit. What lies beyond is cut off there, and said in the small print.
     pub fn to(self, to: f64) -> AxisSpec {
         AxisSpec { to: Some(to), ..self }
     }
@@ -117,30 +134,48 @@ impl AxisSpec {
         AxisSpec { unit, ..self }
     }
 
-    /// The axis over what is drawn from `low` to `high`, in its unit; `column` is its title where it has none.
-    fn over(&self, column: &str, (low, high): (f64, f64), rising_from_zero: bool) -> Result<Axis> {
+    /// The axis over what is drawn from `low` to `high`, in its unit; `column` is its title where it has none. A linear one that
+    /// is `rising` begins at 0 and ends at a round number.
+    fn over(&self, column: &str, (low, high): (f64, f64), rising: bool) -> Result<Axis> {
         let title = self.title.as_deref().unwrap_or(column);
         let axis = if self.log {
-            // From one tick to another, so that there are two at least.
-            let from = self.from.unwrap_or_else(|| tick_below(low / 1.05));
-            let to = self.to.unwrap_or_else(|| tick_above(high * 1.05));
-            Axis::log(title, from, to)?
+            self.log_over(title, low, high)?
         } else {
-            let zero = if rising_from_zero { 0.0 } else { low };
-            let from = self.from.unwrap_or(low.min(zero));
-            let to =
-                self.to.unwrap_or(if rising_from_zero && high > 0.0 { round_up(1.03 * high) } else { high });
-            let to = if to > from || self.to.is_some() { to } else { from + 1.0 };
-            Axis::linear(title, from, to, self.ticks)?
+            self.linear_over(title, low, high, rising)?
         };
         Ok(axis.padded(self.padding.0, self.padding.1))
     }
+
+    fn linear_over(&self, title: &str, low: f64, high: f64, rising: bool) -> Result<Axis> {
+        let from = self.from.unwrap_or(if rising { low.min(0.0) } else { low });
+        let to = self.to.unwrap_or(if rising && high > 0.0 { round_up(1.03 * high) } else { high });
+        let to = if to > from || self.to.is_some() { to } else { from + 1.0 };
+        Axis::linear(title, from, to, self.ticks)
+    }
+
+    fn log_over(&self, title: &str, low: f64, high: f64) -> Result<Axis> {
+        let room = (high / low).powf(LOG_SHARE).max(LOG_ROOM);
+        let (from, to) = (self.from.unwrap_or(low / room), self.to.unwrap_or(high * room));
+        let axis = Axis::log(title, from, to)?;
+        if axis.ticks.len() > 1 {
+            return Ok(axis);
+        }
+        // From one tick to another.
+        Axis::log(title, self.from.unwrap_or(tick_below(from)), self.to.unwrap_or(tick_above(to)))
+    }
+
+    /// Whether `value`, in its unit, is between the ends that were asked for.
+    fn has(&self, value: f64) -> bool {
+        self.from.is_none_or(|from| value >= from) && self.to.is_none_or(|to| value <= to)
+    }
 }
 
-const STEPS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+/// Beyond the ends of what is drawn, a logarithmic axis goes on by this factor, and by this share of its length.
+const LOG_ROOM: f64 = 1.2;
+const LOG_SHARE: f64 = 0.04;
 
 fn ticks_around(v: f64) -> [f64; 4] {
-    STEPS.map(|step| step * 10f64.powf(v.log10().floor()))
+    [1.0, 2.0, 5.0, 10.0].map(|step| step * 10f64.powf(v.log10().floor()))
 }
 
 fn tick_below(v: f64) -> f64 {
@@ -151,35 +186,21 @@ fn tick_above(v: f64) -> f64 {
     ticks_around(v).into_iter().filter(|tick| *tick >= v).fold(f64::INFINITY, f64::min)
 }
 
-/// Series in columns side by side, as a chart takes them: one below the other, with columns `x`, `series` and `value`.
-///
-/// Errors: [`Error::Frame`] where columns differ in length.
-pub fn stacked(x: (&str, &[f64]), columns: &[(&str, Vec<f64>)]) -> Result<DataFrame> {
-    let (mut at, mut series, mut value) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, values) in columns {
-        at.extend_from_slice(x.1);
-        series.extend(std::iter::repeat_n(*name, values.len()));
-        value.extend_from_slice(values);
-    }
-    let columns = vec![
-        Column::new(x.0.into(), at),
-        Column::new("series".into(), series),
-        Column::new("value".into(), value),
-    ];
-    DataFrame::new(columns[2].len(), columns).map_err(Error::frame("stack the series"))
-}
-
 /// A series' rows, in the axes' units.
 struct Series {
     name: String,
     look: SeriesStyle,
     rows: Vec<Row>,
+    /// Whether there are more, beyond the ends of the horizontal axis.
+    beyond: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Row {
     x: f64,
     y: Option<f64>,
+    /// Of 0 or less on a logarithmic axis, and drawn at its foot.
+    at_foot: bool,
     repeat: f64,
     order: f64,
     hollow: bool,
@@ -205,16 +226,18 @@ struct Drawn {
 }
 
 impl Chart {
-    /// Curves of column `y` against column `x`, both numbers. Rows without a y are passed over. A y that is infinite or
-    /// undefined ends its curve in a cross, and is named in the small print.
+    /// Curves of column `y` against column `x`, both numbers. Rows without an x or a y are passed over. A y that is infinite
+    /// or undefined ends its curve in a cross, and is named in the small print.
     pub fn new(frame: &DataFrame, x: &str, y: &str) -> Chart {
         Chart {
             frame: frame.clone(),
             x: x.into(),
             y: y.into(),
             colour: None,
-            looks: Vec::new(),
+            dashes: None,
+            order: Vec::new(),
             over: None,
+            middle: Middle::Mean,
             spread: Spread::Deviation,
             marked: false,
             unmarked: Vec::new(),
@@ -231,29 +254,58 @@ impl Chart {
         }
     }
 
+    /// Curves of several columns of `frame`, each with the name that the legend has for it.
+    ///
+    /// Errors: [`Error::Argument`] for absent columns, or such that hold no numbers.
+    pub fn of_columns(frame: &DataFrame, x: &str, columns: &[(&str, &str)]) -> Result<Chart> {
+        let needed: Vec<&str> = std::iter::once(x).chain(columns.iter().map(|(column, _)| *column)).collect();
+        need(frame, DRAW, &needed)?;
+        let at = numbers(frame, DRAW, x)?;
+        let (mut across, mut series, mut value) = (Vec::new(), Vec::new(), Vec::new());
+        for (column, name) in columns {
+            across.extend_from_slice(&at);
+            series.extend(std::iter::repeat_n(*name, at.len()));
+            value.extend(numbers(frame, DRAW, column)?);
+        }
+        let stacked = vec![
+            Column::new(x.into(), across),
+            Column::new("series".into(), series),
+            Column::new("value".into(), value),
+        ];
+        let stacked = DataFrame::new(at.len() * columns.len(), stacked).map_err(Error::frame(DRAW))?;
+        Ok(Chart::new(&stacked, x, "value").colour("series"))
+    }
+
     /// A series for each value of the text column `column`, with a colour, dashes and a marker of its own.
     pub fn colour(mut self, column: &str) -> Chart {
         self.colour = Some(column.into());
         self
     }
 
-    /// These series come first, each with the look of its place whether the others are there or not.
-    pub fn order(self, names: &[&str]) -> Chart {
-        let looks = names.iter().enumerate().map(|(index, name)| (name.to_string(), SeriesStyle::new(index)));
-        self.looks(looks.collect())
-    }
-
-    /// These series come first, with these looks.
-    pub fn looks(mut self, looks: Vec<(String, SeriesStyle)>) -> Chart {
-        self.looks = looks;
+    /// Within each colour, a series for each value of the text column `column`, with dashes of its own. The legend names it
+    /// before the colour's.
+    pub fn dashes(mut self, column: &str) -> Chart {
+        self.dashes = Some(column.into());
         self
     }
 
-    /// Rows of a series at one x, with different numbers in `column`, are repetitions: their mean is drawn, and one sample standard deviation as a
-    /// band (curves) or as bars (markers). A curve's mean goes over the places that all repetitions have; what single ones have
-    /// beyond is drawn thin.
+    /// These colours come first, each with the look of its place whether the others are there or not.
+    pub fn order(mut self, names: &[&str]) -> Chart {
+        self.order = names.iter().map(|name| name.to_string()).collect();
+        self
+    }
+
+    /// Rows of a series at one x, with different numbers in `column`, are repetitions: their mean is drawn, and one sample
+    /// standard deviation as a band (curves) or as bars (markers). A curve's mean goes over the places that all repetitions have;
+    /// what single ones have beyond is drawn thin.
     pub fn over(mut self, column: &str) -> Chart {
         self.over = Some(column.into());
+        self
+    }
+
+    /// Of repetitions the greatest is drawn, and not their mean: of markers alone.
+    pub fn greatest(mut self) -> Chart {
+        self.middle = Middle::Greatest;
         self
     }
 
@@ -283,7 +335,19 @@ impl Chart {
 
     /// Markers are hollow where the column of booleans `column` is true for any row there.
     pub fn hollow(mut self, column: &str) -> Chart {
-        self.hollow = Some(column.into());
+        self.hollow = Some(Hollow::True(column.into()));
+        self
+    }
+
+    /// Markers are hollow where `column` has no value for any row there.
+    pub fn hollow_absent(mut self, column: &str) -> Chart {
+        self.hollow = Some(Hollow::Absent(column.into()));
+        self
+    }
+
+    /// Markers are hollow where the numbers in `column` are above `limit` for any row there.
+    pub fn hollow_above(mut self, column: &str, limit: f64) -> Chart {
+        self.hollow = Some(Hollow::Above(column.into(), limit));
         self
     }
 
@@ -293,7 +357,7 @@ impl Chart {
         self
     }
 
-    /// One more curve for each series, thin: the means of `column`.
+    /// One more line for each series of markers, thin: the means of `column`.
     pub fn thin(mut self, column: &str) -> Chart {
         self.thin = Some(column.into());
         self
@@ -343,15 +407,9 @@ impl Chart {
 
     /// The names of its series, in the legend's order.
     ///
-    /// Errors: [`Error::Argument`] for an absent column, or one that is no text.
+    /// Errors: those of [`Chart::plot`].
     pub fn names(&self) -> Result<Vec<String>> {
-        let Some(colour) = &self.colour else { return Ok(vec![self.y.clone()]) };
-        let there = distinct(&texts(&self.frame, DRAW, colour)?);
-        let first = self.looks.iter().map(|(name, _)| name).filter(|name| there.contains(name)).cloned();
-        let mut names: Vec<String> = first.collect();
-        names
-            .extend(there.iter().filter(|name| !self.looks.iter().any(|(known, _)| known == *name)).cloned());
-        Ok(names)
+        Ok(self.series()?.into_iter().map(|series| series.name).collect())
     }
 
     /// The least and greatest y that is drawn, means and their bars or bands included; `None` where nothing is.
@@ -359,13 +417,6 @@ impl Chart {
     /// Errors: those of [`Chart::plot`].
     pub fn extent(&self) -> Result<Option<(f64, f64)>> {
         Ok(extent(&self.drawn()?.1, |at| at.1))
-    }
-
-    /// Whether a place has several repetitions, so that means are drawn.
-    ///
-    /// Errors: those of [`Chart::plot`].
-    pub fn is_mean(&self) -> Result<bool> {
-        Ok(self.drawn()?.1.several)
     }
 
     /// The figure `id`: letters, digits, `-` and `_`, also the name of its files.
@@ -377,47 +428,49 @@ impl Chart {
 
     /// What is laid out and drawn: for changes that the grammar has no word for.
     ///
-    /// Errors: [`Error::Argument`] for absent or mistyped columns, for a frame in which nothing can be drawn, and for axes
-    /// whose ends are no span.
+    /// Errors: [`Error::Argument`] for absent or mistyped columns, for several rows at one place where nothing says that they
+    /// are repetitions, for a frame in which nothing can be drawn, and for axes whose ends are no span.
     pub fn plot(&self, note: &Note) -> Result<Plot> {
         let (series, drawn) = self.drawn()?;
-        let ends = |of: fn((f64, f64)) -> f64| extent(&drawn, of);
-        if ends(|at| at.0).is_none() && drawn.above.is_empty() {
-            return Err(Error::argument(DRAW, format!("column {} holds no finite number to draw", self.y)));
+        let (across, up) = self.ends(&drawn)?;
+        let mut y = self.up.over(&self.y, up, true)?;
+        let mut notes = vec![note.scale_line.clone()];
+        notes.extend(drawn.notes.iter().cloned());
+        notes.extend(self.cut_off(&drawn));
+        notes.extend(self.notes.iter().cloned());
+        let description = self.described(&series, drawn.several);
+        let mut marks: Vec<Mark> =
+            self.rules.iter().map(|(y, label)| Mark::Rule { y: *y, label: label.clone() }).collect();
+        marks.extend(drawn.marks);
+        if let (Some(label), false) = (&self.row_above, drawn.above.is_empty()) {
+            y = y.tick_at(ROW_ABOVE, label);
+            marks.push(Mark::Rule { y: y.value_at(1.0), label: String::new() });
+            marks.extend(side_by_side(&drawn.above, y.value_at(ROW_ABOVE)));
+            y = y.padded(0.0, ROOM_ABOVE);
         }
-        let (mut across, up) = (ends(|at| at.0), ends(|at| at.1).unwrap_or((0.0, 1.0)));
+        marks.extend(drawn.points);
+        let x = self.across.over(&self.x, across, false)?;
+        Ok(Plot { x, y, legend: self.legend(&series), marks, notes, description })
+    }
+
+    /// The ends of what is drawn, along both axes.
+    fn ends(&self, drawn: &Drawn) -> Result<((f64, f64), (f64, f64))> {
+        let mut across = extent(drawn, |at| at.0);
         for (x, _) in &drawn.above {
             across = Some(across.map_or((*x, *x), |(low, high)| (low.min(*x), high.max(*x))));
         }
-        let across = across.unwrap_or((0.0, 1.0));
-        let mut y = self.up.over(&self.y, up, true)?;
-        let mut marks: Vec<Mark> =
-            self.rules.iter().map(|(y, label)| Mark::Rule { y: *y, label: label.clone() }).collect();
-        let Drawn { marks: lines, points, above, notes: said, several } = drawn;
-        marks.extend(lines);
-        if let (Some(label), false) = (&self.row_above, above.is_empty()) {
-            y = y.tick_at(ROW_ABOVE, label);
-            marks.push(Mark::Rule { y: y.value_at(1.0), label: String::new() });
-            marks.extend(side_by_side(&above, y.value_at(ROW_ABOVE)));
-            y = y.padded(0.0, ROOM_ABOVE);
-        }
-        marks.extend(points);
-        let mut notes = vec![note.scale_line.clone()];
-        notes.extend(said);
-        notes.extend(self.notes.iter().cloned());
-        Ok(Plot {
-            x: self.across.over(&self.x, across, false)?,
-            y,
-            legend: self.legend(&series),
-            marks,
-            notes,
-            description: self.described(&series, several),
-        })
+        let nothing = || Error::argument(DRAW, format!("column {} holds no finite number to draw", self.y));
+        let across = across.ok_or_else(nothing)?;
+        Ok((across, extent(drawn, |at| at.1).unwrap_or((0.0, 1.0))))
     }
 
     fn legend(&self, series: &[Series]) -> Vec<(String, SeriesStyle, Key)> {
         let entry = |series: &Series| (series.name.clone(), series.look, self.key(&series.name));
-        if self.colour.is_none() { Vec::new() } else { series.iter().map(entry).collect() }
+        if self.is_single() { Vec::new() } else { series.iter().map(entry).collect() }
+    }
+
+    fn is_single(&self) -> bool {
+        self.colour.is_none() && self.dashes.is_none()
     }
 
     fn key(&self, name: &str) -> Key {
@@ -431,8 +484,14 @@ impl Chart {
     fn described(&self, series: &[Series], several: bool) -> String {
         let title = |axis: &AxisSpec, column: &str| axis.title.clone().unwrap_or(column.into());
         let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
-        let of = if self.colour.is_none() { String::new() } else { format!(": {}", names.join(", ")) };
-        let plain = || format!("{} against {}{of}.", title(&self.up, &self.y), title(&self.across, &self.x));
+        let of = if self.is_single() { String::new() } else { format!(": {}", names.join(", ")) };
+        let plain = || {
+            capitalised(&format!(
+                "{} against {}{of}.",
+                title(&self.up, &self.y),
+                title(&self.across, &self.x)
+            ))
+        };
         let mut text = self.caption.clone().unwrap_or_else(plain);
         if let (true, Some(over)) = (several, &self.over) {
             let shown = match (self.marked, self.shade.is_some()) {
@@ -454,38 +513,59 @@ impl Chart {
         let series = self.series()?;
         let mut drawn = Drawn::default();
         for one in &series {
-            if self.key(&one.name) == Key::Marked {
-                self.marked(one, &mut drawn)
-            } else {
-                self.curve(one, &mut drawn)
+            match self.key(&one.name) {
+                Key::Marked => self.marked(one, &mut drawn),
+                Key::Line => self.curve(one, &mut drawn),
             }
+        }
+        drawn.notes.extend(self.beyond(&series));
+        let at_foot = series.iter().flat_map(|one| &one.rows).filter(|row| row.at_foot).count();
+        if at_foot > 0 {
+            drawn.notes.push(format!("Hollow, at the foot of the axis: {at_foot} of 0 or below."));
         }
         Ok((series, drawn))
     }
 
     fn series(&self) -> Result<Vec<Series>> {
-        let optional = [&self.colour, &self.over, &self.path, &self.hollow, &self.thin, &self.shade];
-        let columns: Vec<&str> = [&self.x, &self.y]
-            .into_iter()
-            .chain(optional.into_iter().flatten())
-            .map(String::as_str)
-            .collect();
-        need(&self.frame, DRAW, &columns)?;
+        let hollow = self.hollow.as_ref().map(Hollow::column);
+        let optional = [&self.colour, &self.dashes, &self.over, &self.path, &self.thin, &self.shade];
+        let columns = [&self.x, &self.y].into_iter().chain(optional.into_iter().flatten()).chain(hollow);
+        need(&self.frame, DRAW, &columns.map(String::as_str).collect::<Vec<_>>())?;
         let rows = self.rows()?;
-        let names = self.names()?;
-        let of = self.colour.as_ref().map(|colour| texts(&self.frame, DRAW, colour)).transpose()?;
-        let mut free = self.looks.len()..;
-        let one = |name: String| {
-            let known = self.looks.iter().find(|(known, _)| *known == name).map(|(_, look)| *look);
-            let look = known.unwrap_or_else(|| SeriesStyle::new(free.next().unwrap_or_default()));
-            let mine = |row: &usize| of.as_ref().is_none_or(|of| of[*row] == name);
-            let rows =
-                (0..rows.len()).filter(mine).map(|row| rows[row]).filter(|row| self.has_place(row)).collect();
-            Series { name, look, rows }
+        let texts = |column: &Option<String>| {
+            column.as_ref().map(|column| texts(&self.frame, DRAW, column)).transpose()
         };
-        let series: Vec<Series> = names.into_iter().map(one).collect();
+        let (colours, dashes) = (texts(&self.colour)?, texts(&self.dashes)?);
+        let patterns = dashes.as_ref().map_or(vec![String::new()], |dashes| distinct(dashes));
+        let mut series = Vec::new();
+        for (index, colour) in self.colours(colours.as_deref()) {
+            for (pattern, dash) in patterns.iter().enumerate() {
+                let mine = |row: &usize| {
+                    colours.as_ref().is_none_or(|colours| colours[*row] == colour)
+                        && dashes.as_ref().is_none_or(|dashes| dashes[*row] == *dash)
+                };
+                let mine = (0..rows.len()).filter(mine).filter_map(|row| rows[row]);
+                let (rows, beyond): (Vec<Row>, Vec<Row>) = mine.partition(|row| self.across.has(row.x));
+                let name = match (&self.dashes, &self.colour) {
+                    (None, _) => colour.clone(),
+                    (Some(_), None) => dash.clone(),
+                    (Some(_), Some(_)) => format!("{dash}, {colour}"),
+                };
+                let look = SeriesStyle::dashed(index, pattern);
+                series.push(Series { name, look, rows, beyond: !beyond.is_empty() });
+            }
+        }
         series.iter().try_for_each(|series| self.check_repeats(series))?;
         Ok(series)
+    }
+
+    /// The values of the colour's column that there are, each with the number of its look.
+    fn colours(&self, colours: Option<&[String]>) -> Vec<(usize, String)> {
+        let Some(colours) = colours else { return vec![(0, self.y.clone())] };
+        let there = distinct(colours);
+        let first = self.order.iter().cloned().enumerate().filter(|(_, name)| there.contains(name));
+        let others = there.iter().filter(|name| !self.order.contains(name)).cloned().enumerate();
+        first.chain(others.map(|(index, name)| (self.order.len() + index, name))).collect()
     }
 
     /// Several rows at one place are averaged only where it was said what tells them apart.
@@ -496,22 +576,14 @@ impl Chart {
         let mut places: Vec<f64> =
             series.rows.iter().filter(|row| row.y.is_some()).map(|row| row.x).collect();
         places.sort_by(f64::total_cmp);
-        match places.windows(2).find(|pair| pair[0] == pair[1]) {
-            None => Ok(()),
-            Some(pair) => Err(Error::argument(
-                DRAW,
-                format!(
-                    "{}: several rows at {} {}; `.over(\"seed\")` says which column tells repetitions apart",
-                    series.name,
-                    self.x,
-                    pair[0] * self.across.unit
-                ),
-            )),
-        }
+        let Some(twice) = places.windows(2).find(|pair| pair[0] == pair[1]) else { return Ok(()) };
+        let (name, x, at) = (&series.name, &self.x, twice[0] * self.across.unit);
+        let remedy = "`.over(\"seed\")` says which column tells repetitions apart";
+        Err(Error::argument(DRAW, format!("{name}: several rows at {x} {at}; {remedy}")))
     }
 
-    /// Its rows in the axes' units, in the frame's order.
-    fn rows(&self) -> Result<Vec<Row>> {
+    /// The frame's rows in the axes' units; `None` for those that have no place on the horizontal axis.
+    fn rows(&self) -> Result<Vec<Option<Row>>> {
         let count = self.frame.height();
         let wanted = |column: &Option<String>| -> Result<Vec<f64>> {
             column.as_ref().map_or(Ok(vec![0.0; count]), |column| all_numbers(&self.frame, DRAW, column))
@@ -519,28 +591,61 @@ impl Chart {
         let loose = |column: &Option<String>| -> Result<Vec<Option<f64>>> {
             column.as_ref().map_or(Ok(vec![None; count]), |column| numbers(&self.frame, DRAW, column))
         };
-        let x = all_numbers(&self.frame, DRAW, &self.x)?;
+        let x = numbers(&self.frame, DRAW, &self.x)?;
         let y = numbers(&self.frame, DRAW, &self.y)?;
         let (repeat, order) = (wanted(&self.over)?, wanted(&self.path)?);
         let (thin, shade) = (loose(&self.thin)?, loose(&self.shade)?);
         let hollow =
-            self.hollow.as_ref().map_or(Ok(vec![false; count]), |column| booleans(&self.frame, column))?;
+            self.hollow.as_ref().map_or(Ok(vec![false; count]), |hollow| hollow.flags(&self.frame))?;
         let up = |value: f64| value / self.up.unit;
-        let row = |row: usize| Row {
-            x: x[row] / self.across.unit,
-            y: y[row].map(up),
-            repeat: repeat[row],
-            order: order[row],
-            hollow: hollow[row],
-            thin: thin[row].map(up),
-            shade: shade[row].map(up),
+        let foot = self.foot(&y);
+        let row = |row: usize| {
+            let x = x[row].filter(|x| x.is_finite())? / self.across.unit;
+            let at_foot = self.up.log && y[row].is_some_and(|y| y <= 0.0);
+            let y = if at_foot { Some(foot) } else { y[row].map(up) };
+            let (repeat, order, hollow) = (repeat[row], order[row], hollow[row] || at_foot);
+            let (thin, shade) = (thin[row].map(up), shade[row].map(up));
+            (!self.across.log || x > 0.0).then_some(Row { x, y, at_foot, repeat, order, hollow, thin, shade })
         };
         Ok((0..count).map(row).collect())
     }
 
-    /// Whether logarithmic axes have a place for it.
-    fn has_place(&self, row: &Row) -> bool {
-        !(self.across.log && row.x <= 0.0) && !(self.up.log && row.y.is_some_and(|y| y <= 0.0))
+    /// Where on a logarithmic axis values of 0 and below are drawn.
+    fn foot(&self, y: &[Option<f64>]) -> f64 {
+        let least = y.iter().flatten().copied().filter(|y| *y > 0.0 && y.is_finite()).reduce(f64::min);
+        self.up.from.unwrap_or(least.unwrap_or(1.0) / self.up.unit / BELOW_THE_LEAST)
+    }
+
+    /// Which series the horizontal axis cuts off.
+    fn beyond(&self, series: &[Series]) -> Option<String> {
+        let names: Vec<&str> = series.iter().filter(|one| one.beyond).map(|one| one.name.as_str()).collect();
+        let at = |end: &Option<f64>| end.map(|end| end * self.across.unit).filter(|end| *end != 0.0);
+        let ends: Vec<String> = [&self.across.from, &self.across.to]
+            .into_iter()
+            .filter_map(at)
+            .map(|end| end.to_string())
+            .collect();
+        let line = || format!("Beyond {} {}, not drawn: {}.", self.x, ends.join(" and "), names.join(", "));
+        (!names.is_empty()).then(line)
+    }
+
+    /// What the ends of the vertical axis leave out, a sentence each.
+    fn cut_off(&self, drawn: &Drawn) -> Vec<String> {
+        let line = |mark: &Mark| match mark {
+            Mark::Line { points, .. } => points.clone(),
+            Mark::Point { at, .. } => vec![*at],
+            Mark::Band { .. } | Mark::Bar { .. } | Mark::Cross { .. } | Mark::Rule { .. } => Vec::new(),
+        };
+        let values = drawn.marks.iter().chain(&drawn.points).flat_map(line).map(|at| at.1);
+        let (low, high) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v: f64| (l.min(v), h.max(v)));
+        let name = capitalised(&self.y);
+        let above = self.up.to.filter(|to| high > *to);
+        let above = above.map(|to| format!("{name} above {to} is cut off (highest {}).", significant(high)));
+        let below = self.up.from.filter(|from| low < *from);
+        let below =
+            below.map(|from| format!("{name} below {from} is cut off (lowest {}).", significant(low)));
+        [above, below].into_iter().flatten().collect()
     }
 
     /// Markers, their bars, and the line that joins them.
@@ -549,9 +654,8 @@ impl Chart {
         let (mut line, mut thin) = (Vec::new(), Vec::new());
         for place in self.places(&series.rows) {
             let at = place[0].x;
-            let flagged =
-                place.iter().any(|row| row.hollow && (self.row_above.is_some() || row.finite().is_some()));
-            if flagged && self.row_above.is_some() {
+            let above = self.row_above.is_some() && place.iter().any(|row| row.hollow);
+            if above {
                 drawn.above.push((at, look));
             }
             let slight: Vec<f64> = place.iter().filter_map(|row| row.thin).collect();
@@ -562,28 +666,31 @@ impl Chart {
             if values.is_empty() {
                 continue;
             }
-            drawn.several |= self.over.is_some() && values.len() > 1;
-            let (mean, spread) = self.mean_and_spread(&values);
-            let hollow = flagged && self.row_above.is_none();
+            let hollow = !above && place.iter().any(|row| row.hollow && row.finite().is_some());
+            drawn.several |= self.over.is_some() && self.middle == Middle::Mean && values.len() > 1;
+            let (middle, spread) = self.middle_and_spread(&values);
             if !(hollow && self.path.is_some()) {
-                line.push((at, mean));
+                line.push((at, middle));
             }
             if spread > 0.0 {
-                drawn.points.push(Mark::Bar { x: at, span: (mean - spread, mean + spread), look });
+                drawn.points.push(Mark::Bar { x: at, span: (middle - spread, middle + spread), look });
             }
-            drawn.points.push(Mark::Point { at: (at, mean), look, hollow, shift: 0.0 });
+            drawn.points.push(Mark::Point { at: (at, middle), look, hollow, shift: 0.0 });
         }
         drawn.marks.push(Mark::Line { points: line, look, fine: false });
         if self.thin.is_some() {
             drawn.marks.push(Mark::Line { points: thin, look, fine: true });
         }
-        let without = series.rows.iter().filter(|row| row.finite().is_none());
-        let without = without.filter(|row| self.row_above.is_none() || !row.hollow).count();
-        if without > 0 {
-            let runs = if without == 1 { "run" } else { "runs" };
-            let what = self.up.title.as_ref().unwrap_or(&self.y);
-            drawn.notes.push(format!("{}: {without} {runs} without a {what} not drawn.", series.name));
-        }
+        drawn.notes.extend(self.without(series));
+    }
+
+    /// How many rows have no y that could be drawn, but for those in the row above the plot.
+    fn without(&self, series: &Series) -> Option<String> {
+        let shown = |row: &&Row| row.finite().is_some() || (self.row_above.is_some() && row.hollow);
+        let without = series.rows.len() - series.rows.iter().filter(shown).count();
+        let runs = if without == 1 { "run" } else { "runs" };
+        let what = self.up.title.as_ref().unwrap_or(&self.y);
+        (without > 0).then(|| format!("{}: {without} {runs} without a {what} not drawn.", series.name))
     }
 
     /// Rows that are drawn as one marker, in the order in which markers are joined.
@@ -597,11 +704,12 @@ impl Chart {
         rows.chunk_by(|a, b| a.x == b.x).map(<[Row]>::to_vec).collect()
     }
 
-    fn mean_and_spread(&self, values: &[f64]) -> (f64, f64) {
+    fn middle_and_spread(&self, values: &[f64]) -> (f64, f64) {
         let (mean, deviation) = mean_sd(values);
-        match self.spread {
-            Spread::Deviation => (mean, deviation),
-            Spread::StandardError => (mean, deviation / (values.len() as f64).sqrt()),
+        match (self.middle, self.spread) {
+            (Middle::Greatest, _) => (values.iter().copied().fold(f64::NEG_INFINITY, f64::max), 0.0),
+            (Middle::Mean, Spread::Deviation) => (mean, deviation),
+            (Middle::Mean, Spread::StandardError) => (mean, deviation / (values.len() as f64).sqrt()),
         }
     }
 
@@ -684,6 +792,43 @@ impl Row {
     fn finite(&self) -> Option<f64> {
         self.y.filter(|y| y.is_finite())
     }
+}
+
+impl Hollow {
+    fn column(&self) -> &String {
+        match self {
+            Hollow::True(column) | Hollow::Absent(column) | Hollow::Above(column, _) => column,
+        }
+    }
+
+    fn flags(&self, frame: &DataFrame) -> Result<Vec<bool>> {
+        Ok(match self {
+            Hollow::True(column) => booleans(frame, column)?,
+            Hollow::Absent(column) => numbers(frame, DRAW, column)?.iter().map(Option::is_none).collect(),
+            Hollow::Above(column, limit) => {
+                all_numbers(frame, DRAW, column)?.iter().map(|value| value > limit).collect()
+            }
+        })
+    }
+}
+
+/// Values of 0 and below lie so many times below the least that a logarithmic axis shows.
+const BELOW_THE_LEAST: f64 = 3.0;
+
+/// A column's name, or a title, at the start of a sentence.
+fn capitalised(text: &str) -> String {
+    let text = text.replace('_', " ");
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Three significant digits.
+fn significant(value: f64) -> String {
+    if !(1e-2..1e4).contains(&value.abs()) {
+        return format!("{value:.2e}");
+    }
+    let digits = (2 - value.abs().log10().floor() as i32).max(0) as usize;
+    format!("{value:.digits$}")
 }
 
 /// One repetition's rows, x rising; of two rows at one x the later counts.

@@ -8,10 +8,10 @@ use crate::paper::reported;
 use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
-use polars::prelude::DataFrame;
+use polars::prelude::{Column, DataFrame};
 use rethink_nn::text::thousands;
 use rethink_plot::columns::{all_numbers, need};
-use rethink_plot::grammar::stacked;
+use rethink_plot::frames::with;
 use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
@@ -67,18 +67,13 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     }
     let share: Vec<f64> = n.iter().zip(&depth).map(|(n, k)| n / k).collect();
     let largest = error.iter().copied().fold(0.0, f64::max);
-    let ends = |values: &[f64]| {
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        (low, values.iter().copied().fold(0.0, f64::max))
-    };
-    let (x, y) = (ends(&depth), ends(&[weights.clone(), width.clone(), share.clone()].concat()));
-    let shown = stacked(("depth", &depth), &[("weights", weights), ("width", width), ("n / depth", share)])?;
-    let drawing = Chart::new(&shown, "depth", "value")
-        .colour("series")
+    let shown = with(frame, Column::new("share".into(), share))?;
+    let series = [("weights", "weights"), ("width", "width"), ("share", "n / depth")];
+    let drawing = Chart::of_columns(&shown, "depth", &series)?
         .markers()
         .unmarked("n / depth")
-        .x(axis("depth k").log().from(x.0 / 1.2).to(x.1 * 1.2))
-        .y(axis("number").log().from((y.0 / 1.5).max(0.5)).to(y.1 * 1.5))
+        .x(axis("depth k").log())
+        .y(axis("number").log())
         .note(&format!("Largest error of any fit: {largest:.0e}."))
         .caption(
             "Corollary 1's networks on random labels: width and number of weights against depth. The width falls as \

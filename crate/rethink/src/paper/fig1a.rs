@@ -5,18 +5,16 @@
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, extended, mean, norm_note};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, mean};
 use crate::run::appendix_a::{Size, setting, size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
-use rethink_plot::columns::{all_numbers, need, numbers, texts};
-use rethink_plot::frames::kept;
+use rethink_plot::columns::{all_numbers, need, numbers};
 use rethink_plot::theme::round_up;
 use rethink_plot::{Chart, Drawing, Note, axis};
-use std::collections::BTreeSet;
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -156,43 +154,31 @@ pub fn draw_up_to(frame: &DataFrame, note: &Note, end: Option<f64>) -> Result<Dr
         return Err(Error::argument(DRAW, format!("an axis that ends with step {end}")));
     }
     need(frame, DRAW, &["setting", "step", "loss", "seed"])?;
-    let settings = texts(frame, DRAW, "setting")?;
     let steps = all_numbers(frame, DRAW, "step")?;
     if let Some(row) = steps.iter().position(|s| *s < 0.0) {
         return Err(Error::argument(DRAW, format!("column step, row {row}: {}", steps[row])));
     }
-    let within: Vec<bool> = steps.iter().map(|step| end.is_none_or(|end| *step <= end)).collect();
-    let shown = kept(frame, &within)?;
-    let losses: Vec<f64> =
-        numbers(&shown, DRAW, "loss")?.into_iter().flatten().filter(|loss| loss.is_finite()).collect();
+    let losses: Vec<f64> = numbers(frame, DRAW, "loss")?
+        .into_iter()
+        .zip(&steps)
+        .filter(|(_, step)| end.is_none_or(|end| **step <= end))
+        .filter_map(|(loss, _)| loss.filter(|loss| loss.is_finite()))
+        .collect();
     if losses.is_empty() {
         return Err(Error::argument(DRAW, "the frame holds no finite loss"));
     }
-
     let last = end.unwrap_or_else(|| steps.iter().copied().fold(0.0, f64::max));
     // Steps are drawn in thousands once there are thousands of them.
     let (unit, title) = if last >= 2000.0 { (1000.0, "thousand steps") } else { (1.0, "training steps") };
-    let across = axis(title).unit(unit).from(0.0).to(if last > 0.0 { last / unit } else { 1.0 });
-    let above = losses.iter().copied().fold(0.0, f64::max);
-    let top = top(losses);
-    let mut chart = Chart::new(&shown, "step", "loss")
+    let chart = Chart::new(frame, "step", "loss")
         .colour("setting")
         .order(&SETTINGS)
         .over("seed")
-        .x(across)
-        .y(axis("average training loss").from(0.0).to(top));
-    let beyond = settings.iter().zip(&within).filter(|(_, within)| !**within).map(|(name, _)| name.as_str());
-    let beyond: BTreeSet<&str> = beyond.collect();
-    if let Some(end) = end.filter(|_| !beyond.is_empty()) {
-        let names: Vec<&str> = beyond.into_iter().collect();
-        chart = chart.note(&format!("Beyond step {end:.0}, not drawn: {}.", names.join(", ")));
-    }
-    if above > top {
-        chart = chart.note(&format!("Loss above {top} is cut off (highest {}).", significant(above)));
-    }
+        .x(axis(title).unit(unit).from(0.0).to(if last > 0.0 { last / unit } else { 1.0 }))
+        .y(axis("average training loss").from(0.0).to(top(losses)));
     let names = chart.names()?.join(", ");
     let chart = chart.caption(&format!("Training loss against training steps: {names}."));
-    Ok(Drawing { frame: frame.clone(), ..chart.draw("fig1a", note)? })
+    Ok(chart.draw("fig1a", note)?)
 }
 
 /// The vertical axis' end: the paper's, unless more than one value in fifty lies above it; then the
@@ -203,18 +189,8 @@ fn top(mut losses: Vec<f64>) -> f64 {
     if most <= PAPER_TOP { PAPER_TOP } else { round_up(most) }
 }
 
-/// Three significant digits.
-fn significant(value: f64) -> String {
-    if !(1e-2..1e4).contains(&value) {
-        return format!("{value:.2e}");
-    }
-    let digits = (2 - value.log10().floor() as i32).max(0) as usize;
-    format!("{value:.digits$}")
-}
-
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, norm_note(runs.iter()));
-    Ok(Product::Figure(draw_up_to(&frame(runs)?, &note, last_step(runs))?))
+    Ok(Product::Figure(draw_up_to(&frame(runs)?, note, last_step(runs))?))
 }
 
 /// Where the horizontal axis ends, in steps, if not with the runs: at paper scale where the paper's does, or as many epochs

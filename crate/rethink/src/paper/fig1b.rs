@@ -6,9 +6,7 @@
 
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, batch_note, extended, mean, narrow, norm_note, repeats,
-};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, mean, narrow, repeats};
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
@@ -16,7 +14,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::{Family, ModelKind};
 use rethink_plot::columns::{all_numbers, distinct, need, numbers, texts};
-use rethink_plot::frames::{find, kept, with};
+use rethink_plot::frames::{find, kept};
 use rethink_plot::theme::round_up;
 use rethink_plot::{Chart, Drawing, Note, axis};
 
@@ -153,12 +151,12 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let unfitted: Vec<bool> = epochs.iter().map(Option::is_none).collect();
     let unscaled = |row: &usize| !unfitted[*row] && relative[*row].is_none();
     let scaled: Vec<bool> = (0..models.len()).map(|row| !unscaled(&row)).collect();
-    let shown = kept(&with(frame, Column::new("unfitted".into(), &unfitted))?, &scaled)?;
+    let shown = kept(frame, &scaled)?;
     let mut chart = Chart::new(&shown, "p", "relative")
         .colour("model")
         .over("seed")
         .markers()
-        .hollow("unfitted")
+        .hollow_absent("epochs_to_fit")
         .row_above("no fit")
         .x(axis("label corruption").from(0.0).to(1.0).padded(0.05, 0.05));
     let names = distinct(&models);
@@ -179,7 +177,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let up = if highest / lowest > 30.0 {
         up.log().from(lowest / 1.3).to(highest * 1.2)
     } else {
-        up.from(0.0).to(round_up(highest * 1.03).max(1.2)).ticks(6)
+        up.from(0.0).to(round_up(highest * 1.03).max(1.2))
     };
     let caption = format!(
         "Time to fit 99 % of the training set against the share of corrupted labels, relative to clean labels: {}.{}",
@@ -233,8 +231,7 @@ pub fn test_error(run: &Run) -> Option<f64> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, norm_note(runs.iter()).into_iter().chain(batch_note(runs.iter())));
-    Ok(Product::Figure(draw(&frame(runs)?, &note)?))
+    Ok(Product::Figure(draw(&frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

@@ -4,13 +4,13 @@
 
 use crate::paper::fig1b::{check_p, unfitted_note};
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Verdict, batch_note, extended, fig1b, mean, norm_note};
+use crate::paper::{Parts, Product, Recipe, Verdict, fig1b, mean};
 use crate::store::Run;
 use crate::{Error, Result};
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::DataFrame;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, need, numbers, texts};
-use rethink_plot::frames::{find, with};
+use rethink_plot::frames::find;
 use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe; its frame is [`fig1b::frame`].
@@ -77,18 +77,16 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         Some(epochs) => epochs.iter().map(Option::is_none).collect(),
         None => vec![false; models.len()],
     };
-    let shown = with(frame, Column::new("unfitted".into(), &unfitted))?;
     let names = distinct(&models);
     let caption = format!(
         "Test error on clean labels against the share of corrupted training labels: {}.{}",
         names.join(", "),
         chance.map_or(String::new(), |chance| format!(" Dotted: chance, {chance}.")),
     );
-    let mut chart = Chart::new(&shown, "p", "test_error")
+    let mut chart = Chart::new(frame, "p", "test_error")
         .colour("model")
         .over("seed")
         .markers()
-        .hollow("unfitted")
         .x(axis("label corruption").from(0.0).to(1.0).padded(0.05, 0.05))
         .y(axis("test error").from(0.0).to(1.0))
         .caption(&caption);
@@ -99,12 +97,14 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     if let Some(chance) = chance {
         chart = chart.chance(chance);
     }
-    Ok(Drawing { frame: frame.clone(), ..chart.draw("fig1c", note)? })
+    if fitted.is_some() {
+        chart = chart.hollow_absent("epochs_to_fit");
+    }
+    Ok(chart.draw("fig1c", note)?)
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, norm_note(runs.iter()).into_iter().chain(batch_note(runs.iter())));
-    Ok(Product::Figure(draw(&fig1b::frame(runs)?, &note)?))
+    Ok(Product::Figure(draw(&fig1b::frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

@@ -6,9 +6,7 @@
 
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, curves, extended, fig1a, mean, norm_note, rate_note,
-};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, fig1a, mean};
 use crate::run::appendix_a::{Size, size};
 use crate::run::config::{RunConfig, Scale};
 use crate::store::Run;
@@ -16,7 +14,6 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, need, numbers, texts};
-use rethink_plot::theme::SeriesStyle;
 use rethink_plot::{Chart, Drawing, Note, axis};
 use std::collections::BTreeMap;
 
@@ -117,13 +114,9 @@ pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) ->
     }
     let last = steps.iter().copied().fold(0.0, f64::max);
     let (unit, title) = if last >= 2000.0 { (1000.0, "thousand steps") } else { (1.0, "training steps") };
-    let looks = names.iter().enumerate().flat_map(|(index, name)| {
-        let (test, train) = (SeriesStyle::new(index), SeriesStyle::partner(index));
-        [(format!("test, {name}"), test), (format!("train, {name}"), train)]
-    });
     let chart = Chart::new(&shown, "step", "accuracy")
-        .colour("series")
-        .looks(looks.collect())
+        .colour("model")
+        .dashes("of")
         .over("seed")
         .shade_to("best")
         .x(axis(title).unit(unit).from(0.0).to(if last > 0.0 { last / unit } else { 1.0 }))
@@ -138,15 +131,16 @@ pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) ->
     Ok(plot.drawing(id, note, frame)?)
 }
 
-/// The curves of all runs as one frame: `series` ("test, " or "train, " and the name), `seed`, `step`, `accuracy`, and for
+/// The curves of all runs as one frame: `model`, `of` ("test" or "train"), `seed`, `step`, `accuracy`, and for
 /// test curves `best` so far. The curve of a run that diverged ends in an accuracy that is undefined.
 fn shown(names: &[String], runs: &BTreeMap<(String, u64), Curves>) -> Result<DataFrame> {
-    let (mut series, mut seeds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut models, mut sets, mut seeds, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut accuracy, mut best) = (Vec::new(), Vec::new());
     for name in names {
         for ((_, seed), run) in runs.iter().filter(|((of, _), _)| of == name) {
             let mut push = |of: &str, (step, value): (u64, f64), so_far: Option<f64>| {
-                series.push(format!("{of}, {name}"));
+                models.push(name.clone());
+                sets.push(of.to_string());
                 seeds.push(f64::from_bits(*seed));
                 steps.push(f64::from_bits(step));
                 accuracy.push(value);
@@ -162,7 +156,7 @@ fn shown(names: &[String], runs: &BTreeMap<(String, u64), Curves>) -> Result<Dat
             }
         }
     }
-    df!("series" => series, "seed" => seeds, "step" => steps, "accuracy" => accuracy, "best" => best)
+    df!("model" => models, "of" => sets, "seed" => seeds, "step" => steps, "accuracy" => accuracy, "best" => best)
         .map_err(Error::frame(DRAW))
 }
 
@@ -215,8 +209,7 @@ fn best_so_far(curve: &Curve) -> Curve {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, rate_note(runs).into_iter().chain(norm_note(runs.iter())));
-    Ok(Product::Figure(draw(&frame(runs)?, &note)?))
+    Ok(Product::Figure(draw(&frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

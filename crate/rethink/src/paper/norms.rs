@@ -14,8 +14,6 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
-use rethink_plot::frames::with;
-use rethink_plot::theme::round_up;
 use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
@@ -131,22 +129,19 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
     let names = distinct(&series);
-    let regularised: Vec<bool> = ridge.iter().map(|ridge| *ridge > 0.0).collect();
-    let shown = with(frame, Column::new("regularised".into(), &regularised))?;
-    let top = round_up(1.05 * error.iter().copied().fold(0.0, f64::max)).min(1.0);
-    let mut chart = Chart::new(&shown, "norm", "test_error")
+    let mut chart = Chart::new(frame, "norm", "test_error")
         .colour("series")
         .markers()
         .path("n")
-        .hollow("regularised")
+        .hollow_above("ridge", 0.0)
         .x(axis("norm of the solution").log())
-        .y(axis("test error").from(0.0).to(top).ticks(6))
+        .y(axis("test error"))
         .caption(&format!(
             "Test error of the kernel equation's solution against its norm, as the number of training images (where it says \
              gamma: the kernel's width) grows along each curve: {}.",
             names.join("; ")
         ));
-    if regularised.contains(&true) {
+    if ridge.iter().any(|ridge| *ridge > 0.0) {
         chart = chart.note(
             "Hollow: regularised, by l2 or because the matrix is singular in single precision without.",
         );
@@ -158,7 +153,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
              one-hot labels, or to labels of -1 and 1.",
         );
     }
-    Ok(Drawing { frame: frame.clone(), ..chart.draw("norms", note)? })
+    Ok(chart.draw("norms", note)?)
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

@@ -79,14 +79,13 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     if class.is_empty() {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
-    let ends = (n.iter().copied().fold(f64::INFINITY, f64::min), n.iter().copied().fold(0.0, f64::max));
     let chart = Chart::new(frame, "n", "correlation")
         .colour("class")
         .over("draw")
         .standard_error()
         .markers()
         .rule(1.0, "every sign fitted")
-        .x(axis("images n").log().from(ends.0 / 1.2).to(ends.1 * 1.2))
+        .x(axis("images n").log())
         .note("Trained networks give a lower bound of the supremum.")
         .caption(&format!(
             "Empirical Rademacher complexity (equation 1), estimated by training on random signs, against the number of \
@@ -94,7 +93,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             distinct(&class).join("; ")
         ));
     let lowest = chart.extent()?.map_or(0.0, |ends| ends.0.min(0.0));
-    let up = axis("correlation with signs").from(lowest).to(1.0).ticks(6).padded(0.0, 0.12);
+    let up = axis("correlation with signs").from(lowest).to(1.0).padded(0.0, 0.12);
     Ok(chart.y(up).draw("rademacher", note)?)
 }
 

@@ -14,7 +14,6 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
-use rethink_plot::theme::round_up;
 use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
@@ -63,7 +62,7 @@ const DRAW: &str = "draw the stability";
 ///
 /// Errors: absent or mistyped columns, numbers out of range, no row.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
-    need(frame, DRAW, &["labels", "epochs", "largest_change", "mean_change", "changed"])?;
+    need(frame, DRAW, &["labels", "epochs", "example", "largest_change", "mean_change", "changed"])?;
     let labels = texts(frame, DRAW, "labels")?;
     let epochs = all_numbers(frame, DRAW, "epochs")?;
     let largest = all_numbers(frame, DRAW, "largest_change")?;
@@ -80,32 +79,15 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
     let names = distinct(&labels);
-    let (mut series, mut times, mut upper, mut lower) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for name in &names {
-        let of = |row: &usize| labels[*row] == *name;
-        let mut at: Vec<f64> = (0..epochs.len()).filter(of).map(|row| epochs[row]).collect();
-        at.sort_by(f64::total_cmp);
-        at.dedup();
-        for time in at {
-            let rows: Vec<usize> = (0..epochs.len()).filter(of).filter(|row| epochs[*row] == time).collect();
-            series.push(name.as_str());
-            times.push(time);
-            upper.push(rows.iter().map(|row| largest[*row]).fold(0.0, f64::max));
-            lower.push(rows.iter().map(|row| mean[*row]).sum::<f64>() / rows.len() as f64);
-        }
-    }
-    let ends =
-        (epochs.iter().copied().fold(f64::INFINITY, f64::min), epochs.iter().copied().fold(0.0, f64::max));
-    let top = upper.iter().copied().fold(0.0, f64::max);
     let most = changed.iter().copied().fold(0.0, f64::max);
-    let shown = df!("labels" => series, "epochs" => times, "largest" => upper, "mean" => lower)
-        .map_err(Error::frame(DRAW))?;
-    let drawing = Chart::new(&shown, "epochs", "largest")
+    let drawing = Chart::new(frame, "epochs", "largest_change")
         .colour("labels")
+        .over("example")
+        .greatest()
         .markers()
-        .thin("mean")
-        .x(axis("epochs").log().from(ends.0 / 1.2).to(ends.1 * 1.2))
-        .y(axis("change of loss (nats)").from(0.0).to(round_up(1.05 * top)).ticks(6))
+        .thin("mean_change")
+        .x(axis("epochs").log())
+        .y(axis("change of loss (nats)"))
         .note(&format!(
             "Thin: mean over test images. One example changes up to {:.1} % of predictions.",
             100.0 * most
@@ -116,7 +98,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             names.join(", ")
         ))
         .draw("stability", note)?;
-    Ok(Drawing { frame: frame.clone(), ..drawing })
+    Ok(drawing)
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

@@ -9,11 +9,9 @@ use crate::paper::reported;
 use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::DataFrame;
 use rethink_nn::text::thousands;
 use rethink_plot::columns::{all_numbers, need};
-use rethink_plot::frames::with;
-use rethink_plot::grammar::stacked;
 use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
@@ -59,44 +57,27 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     need(frame, DRAW, &["n", "largest_weight", "weight_bound", "largest_error"])?;
     let n = all_numbers(frame, DRAW, "n")?;
     let series = [
-        ("bound on weights", "weight_bound"),
-        ("largest weight", "largest_weight"),
-        ("largest error", "largest_error"),
+        ("weight_bound", "bound on weights"),
+        ("largest_weight", "largest weight"),
+        ("largest_error", "largest error"),
     ];
-    let mut columns = Vec::new();
-    for (name, column) in series {
+    for (column, _) in series {
         let values = all_numbers(frame, DRAW, column)?;
         if let Some(row) = (0..n.len()).find(|row| values[*row] < 0.0 || n[*row] < 1.0) {
             let problem = format!("column {column}, row {row}: {} at n = {}", values[row], n[row]);
             return Err(Error::argument(DRAW, problem));
         }
-        columns.push((name, values));
     }
-    let all: Vec<f64> = columns.iter().flat_map(|(_, values)| values.iter().copied()).collect();
-    let low = all.iter().copied().filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min) / 3.0;
-    let high = all.iter().copied().fold(0.0, f64::max);
-    if high == 0.0 {
-        return Err(Error::argument(DRAW, "the frame holds no sample"));
-    }
-    let exact: Vec<bool> = all.iter().map(|v| *v == 0.0).collect();
-    columns.iter_mut().for_each(|(_, values)| values.iter_mut().for_each(|v| *v = v.max(low)));
-    let shown = with(&stacked(("n", &n), &columns)?, Column::new("exact".into(), &exact))?;
-    let ends = (n.iter().copied().fold(f64::INFINITY, f64::min), n.iter().copied().fold(0.0, f64::max));
-    let mut chart = Chart::new(&shown, "n", "value")
-        .colour("series")
+    let drawing = Chart::of_columns(frame, "n", &series)?
         .markers()
-        .hollow("exact")
-        .x(axis("points n").log().from(ends.0 / 1.3).to(ends.1 * 1.3))
-        .y(axis("value").log().from(low).to(high * 3.0))
+        .x(axis("points n").log())
+        .y(axis("value").log())
         .caption(
             "Theorem 1's network on random labels: largest weight of the second layer, the bound that lemma 1 gives, and the \
              largest error of the fit, against the number of points.",
-        );
-    let exact = exact.iter().filter(|exact| **exact).count();
-    if exact > 0 {
-        chart = chart.note(&format!("Hollow: {exact} exact, error 0."));
-    }
-    Ok(Drawing { frame: frame.clone(), ..chart.draw("theorem1", note)? })
+        )
+        .draw("theorem1", note)?;
+    Ok(Drawing { frame: frame.clone(), ..drawing })
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {
