@@ -5,6 +5,7 @@ pub use crate::data::augmentation::Augmentation;
 pub use crate::data::corruption::Corruption;
 pub use crate::data::{self, Dataset};
 pub use crate::measure::complexity::Class;
+pub use crate::measure::kernel_equation::Width as KernelWidth;
 pub use crate::measure::{Measured, Measurement, Quantity};
 pub use crate::overrides::Overrides;
 pub use crate::paper::{self, Product};

@@ -80,43 +80,17 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
 
 /// The same drawing for another figure: `id` names it, `column` what its curves differ in.
 pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) -> Result<Drawing> {
-    need(frame, DRAW, &[column, "seed", "step", "epoch", "loss", "batch_accuracy", "test_accuracy"])?;
-    let models = texts(frame, DRAW, column)?;
-    let seeds = all_numbers(frame, DRAW, "seed")?;
-    let steps = all_numbers(frame, DRAW, "step")?;
-    let epochs = all_numbers(frame, DRAW, "epoch")?;
-    let losses = numbers(frame, DRAW, "loss")?;
-    let train = numbers(frame, DRAW, "batch_accuracy")?;
-    let test = numbers(frame, DRAW, "test_accuracy")?;
-
-    let mut order: Vec<usize> = (0..models.len()).collect();
-    order.sort_by(|a, b| steps[*a].total_cmp(&steps[*b]));
-    let mut runs: BTreeMap<(String, u64), Curves> = BTreeMap::new();
-    for row in order {
-        let run = runs.entry((models[row].clone(), seeds[row].to_bits())).or_default();
-        if losses[row].is_some_and(|loss| !loss.is_finite()) {
-            run.diverged = true;
-        }
-        if run.diverged {
-            continue;
-        }
-        if let Some(accuracy) = train[row].filter(|a| a.is_finite()) {
-            run.epochs.entry(epochs[row].to_bits()).or_default().push((steps[row], accuracy));
-        }
-        if let Some(accuracy) = test[row].filter(|a| a.is_finite()) {
-            run.test.insert(steps[row].to_bits(), accuracy);
-        }
-    }
-    let names = distinct(&models);
-    let shown = shown(&names, &runs)?;
+    let runs = read(frame, column)?;
+    let shown = stacked(column, &runs)?;
     if shown.height() == 0 {
         return Err(Error::argument(DRAW, "the frame holds no accuracy"));
     }
-    let last = steps.iter().copied().fold(0.0, f64::max);
+    let names: Vec<&str> = runs.iter().map(|(name, _)| name.as_str()).collect();
+    let last = all_numbers(frame, DRAW, "step")?.into_iter().fold(0.0, f64::max);
     let (unit, title) = if last >= 2000.0 { (1000.0, "thousand steps") } else { (1.0, "training steps") };
     let chart = Chart::new(&shown, "step", "accuracy")
-        .colour("model")
-        .dashes("of")
+        .colour(column)
+        .dashes("set")
         .over("seed")
         .shade_to("best")
         .x(axis(title).unit(unit).from(0.0).to(if last > 0.0 { last / unit } else { 1.0 }))
@@ -127,48 +101,84 @@ pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) ->
         ));
     let mut plot = chart.plot(note)?;
     // A run diverges as a whole, and not each of its two curves.
-    plot.notes = [note.scale_line.clone()].into_iter().chain(diverged(&names, &runs)).collect();
+    plot.notes = [note.scale_line.clone()].into_iter().chain(diverged(&runs)).collect();
     Ok(plot.drawing(id, note, frame)?)
 }
 
-/// The curves of all runs as one frame: `model`, `of` ("test" or "train"), `seed`, `step`, `accuracy`, and for
-/// test curves `best` so far. The curve of a run that diverged ends in an accuracy that is undefined.
-fn shown(names: &[String], runs: &BTreeMap<(String, u64), Curves>) -> Result<DataFrame> {
-    let (mut models, mut sets, mut seeds, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut accuracy, mut best) = (Vec::new(), Vec::new());
-    for name in names {
-        for ((_, seed), run) in runs.iter().filter(|((of, _), _)| of == name) {
-            let mut push = |of: &str, (step, value): (u64, f64), so_far: Option<f64>| {
-                models.push(name.clone());
-                sets.push(of.to_string());
-                seeds.push(f64::from_bits(*seed));
-                steps.push(f64::from_bits(step));
-                accuracy.push(value);
-                best.push(so_far);
-            };
-            for (of, curve) in [("test", &run.test), ("train", &run.train())] {
-                for ((step, value), so_far) in curve.iter().zip(best_so_far(curve).values()) {
-                    push(of, (*step, *value), (of == "test").then_some(*so_far));
-                }
-                if let (true, Some((last, _))) = (run.diverged, curve.last_key_value()) {
-                    push(of, ((f64::from_bits(*last) + 1.0).to_bits(), f64::NAN), None);
-                }
+/// What figure 2b's lines go through, of a frame as [`draw`] takes it whose curves differ in the text column `column`: that
+/// column, `set` ("test" or "train"), `seed`, `step`, `accuracy` (0 to 1), and for test curves `best` so far. The curve of a run that
+/// diverged ends in an accuracy that is undefined.
+///
+/// Errors: absent or mistyped columns.
+pub fn accuracies(frame: &DataFrame, column: &str) -> Result<DataFrame> {
+    stacked(column, &read(frame, column)?)
+}
+
+/// What curves differ in, in the order in which it first comes, and the curves of each repetition.
+type Runs = Vec<(String, BTreeMap<u64, Curves>)>;
+
+fn read(frame: &DataFrame, column: &str) -> Result<Runs> {
+    need(frame, DRAW, &[column, "seed", "step", "epoch", "loss", "batch_accuracy", "test_accuracy"])?;
+    let of = texts(frame, DRAW, column)?;
+    let seeds = all_numbers(frame, DRAW, "seed")?;
+    let steps = all_numbers(frame, DRAW, "step")?;
+    let epochs = all_numbers(frame, DRAW, "epoch")?;
+    let losses = numbers(frame, DRAW, "loss")?;
+    let train = numbers(frame, DRAW, "batch_accuracy")?;
+    let test = numbers(frame, DRAW, "test_accuracy")?;
+    let mut all: Runs = distinct(&of).into_iter().map(|name| (name, BTreeMap::new())).collect();
+    let mut order: Vec<usize> = (0..of.len()).collect();
+    order.sort_by(|a, b| steps[*a].total_cmp(&steps[*b]));
+    for row in order {
+        let Some((_, runs)) = all.iter_mut().find(|(name, _)| *name == of[row]) else { continue };
+        let run = runs.entry(seeds[row].to_bits()).or_default();
+        run.diverged |= losses[row].is_some_and(|loss| !loss.is_finite());
+        if run.diverged {
+            continue;
+        }
+        if let Some(accuracy) = train[row].filter(|a| a.is_finite()) {
+            run.epochs.entry(epochs[row].to_bits()).or_default().push((steps[row], accuracy));
+        }
+        if let Some(accuracy) = test[row].filter(|a| a.is_finite()) {
+            run.test.insert(steps[row].to_bits(), accuracy);
+        }
+    }
+    Ok(all)
+}
+
+fn stacked(column: &str, all: &Runs) -> Result<DataFrame> {
+    let (mut names, mut sets, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut steps, mut accuracy, mut best) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, seed, run) in all.iter().flat_map(|(name, runs)| runs.iter().map(move |(s, r)| (name, s, r))) {
+        let mut push = |set: &str, step: f64, value: f64, so_far: Option<f64>| {
+            names.push(name.clone());
+            sets.push(set.to_string());
+            seeds.push(f64::from_bits(*seed));
+            steps.push(step);
+            accuracy.push(value);
+            best.push(so_far);
+        };
+        for (set, curve) in [("test", &run.test), ("train", &run.train())] {
+            for ((step, value), so_far) in curve.iter().zip(best_so_far(curve).values()) {
+                push(set, f64::from_bits(*step), *value, (set == "test").then_some(*so_far));
+            }
+            if let (true, Some((last, _))) = (run.diverged, curve.last_key_value()) {
+                push(set, f64::from_bits(*last) + 1.0, f64::NAN, None);
             }
         }
     }
-    df!("model" => models, "of" => sets, "seed" => seeds, "step" => steps, "accuracy" => accuracy, "best" => best)
+    df!(column => names, "set" => sets, "seed" => seeds, "step" => steps, "accuracy" => accuracy, "best" => best)
         .map_err(Error::frame(DRAW))
 }
 
 /// A line of small print for each name with runs that diverged.
-fn diverged(names: &[String], runs: &BTreeMap<(String, u64), Curves>) -> Vec<String> {
-    let line = |name: &String| {
-        let of: Vec<&Curves> = runs.iter().filter(|((of, _), _)| of == name).map(|(_, run)| run).collect();
-        let lost = of.iter().filter(|run| run.diverged).count();
-        let all = if of.len() == 1 { "run".into() } else { format!("of {} seeds", of.len()) };
-        (lost > 0).then(|| format!("{name}: the loss of {lost} {all} became infinite or undefined (cross)."))
+fn diverged(all: &Runs) -> Vec<String> {
+    let line = |(name, runs): &(String, BTreeMap<u64, Curves>)| {
+        let lost = runs.values().filter(|run| run.diverged).count();
+        let of = if runs.len() == 1 { "run".into() } else { format!("of {} seeds", runs.len()) };
+        (lost > 0).then(|| format!("{name}: the loss of {lost} {of} became infinite or undefined (cross)."))
     };
-    names.iter().filter_map(line).collect()
+    all.iter().filter_map(line).collect()
 }
 
 /// Accuracy by step, whose bits have its order.
