@@ -373,6 +373,21 @@ fn lost_once_is_no_failure_and_lost_twice_is() {
 }
 
 #[test]
+fn a_failure_is_counted_once_however_long_it_is_due() {
+    let item = missing(&["a"]);
+    let (_, known) = decide(&item, &queue([]), &submitted("a", task(1, 0)), 3);
+    let (_, known) = decide(&item, &queue([]), &known, 3);
+    // Slurm does not answer when it is to be submitted.
+    let (plan, known) = decide(&item, &queue([]), &known, 3);
+    assert_eq!((&*plan.failures, &*plan.due, known["a"].failures), (&[][..], &["a".to_string()][..], 1));
+    // Submitted, it fails for the second time.
+    let known = Memory::from([("a".to_string(), known["a"].submitted(task(2, 0), None))]);
+    let (_, known) = decide(&item, &queue([]), &known, 3);
+    let (plan, known) = decide(&item, &queue([]), &known, 3);
+    assert_eq!((plan.failures.len(), known["a"].failures), (1, 2));
+}
+
+#[test]
 fn a_held_task_fails_and_is_released_until_it_is_given_up() {
     let item = missing(&["a"]);
     for reason in ["launch_failed_requeued_held", "launch failed requeued held", "JobHoldMaxRequeue"] {

@@ -46,7 +46,7 @@ pub struct Missing {
 /// What is known of an item from before. A follower that starts anew knows nothing, and can do without.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// The last task that was seen or submitted.
+    /// The last task that was seen or submitted; `None`: there is none, or it has failed and another is due.
     pub task: Option<Task>,
     /// Failures in a row after which the run had got no further.
     pub failures: u32,
@@ -176,6 +176,8 @@ impl Plan {
             self.fail(item, Failed::Lost, known, retries);
             if !known.given_up {
                 self.due.push(item.key.clone());
+                // Due until it is submitted: this task has failed once, even if Slurm does not answer then.
+                (known.task, known.lost) = (None, false);
             }
         }
     }
