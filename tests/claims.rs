@@ -788,7 +788,7 @@ fn a_run_outside_the_setting_says_nothing() {
     let run = made(&config, &losses(3), 0.1, &[0.1]);
     expect(&[run], "random-labels-fitted", Judgement::NotYetMeasured);
     let mut config = setting(ModelKind::Inception, Corruption::RandomLabels);
-    config.width = 0.5;
+    config.width_factor = 0.5;
     expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Judgement::NotYetMeasured);
 }
 
@@ -810,13 +810,13 @@ fn two_widths_of_a_model_are_not_mixed() {
             Corruption::RandomLabels,
             Seeds::repeat(0),
         );
-        config.width = width;
+        config.width_factor = width;
         let mut run = made(&config, &losses(9), 1.0, &[test]);
         run.record.scale = Scale::Small;
         run
     };
     let [wide, narrow] =
-        [appendix_a::size, paper::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width);
+        [appendix_a::size, paper::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width_factor);
     assert!(narrow < wide);
     let id = "random-labels-test-at-chance";
     expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Judgement::Holds);

@@ -347,7 +347,7 @@ fn every_network_is_known_everywhere() {
             let size = appendix_a::size(scale, model);
             assert!(size.epochs > 0 && size.train >= 200, "{}: {size:?}", known.name);
             // Only convolutions are narrower at a reduced scale.
-            assert_eq!(size.width < 1.0, scale != Scale::Paper && !model.is_mlp(), "{}", known.name);
+            assert_eq!(size.width_factor < 1.0, scale != Scale::Paper && !model.is_mlp(), "{}", known.name);
         }
     }
 }

@@ -154,7 +154,7 @@ fn small_store(folder: &Path) -> (Store, Dataset, std::path::PathBuf, std::path:
     let data = shapes10::generate(20, 10, 1).unwrap();
     let (model, truth) = (ModelKind::Mlp1x512, Corruption::TrueLabels);
     let mut config = appendix_a::setting(&data, Scale::Smoke, model, truth, Seeds::default());
-    (config.width, config.hyper.epochs) = (1.0 / 128.0, 2);
+    (config.width_factor, config.hyper.epochs) = (1.0 / 128.0, 2);
     store.run(&config, &data, Scale::Smoke, &mut |_| ()).unwrap();
     let measurement = Measurement::new(&data, (10, 10), Quantity::Theorem1, 1);
     store.measure(&measurement, &data, Scale::Smoke, &mut |_| ()).unwrap();

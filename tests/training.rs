@@ -388,7 +388,7 @@ fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
         (|c| c.hyper.average = Some(f64::NAN), "average"),
         (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 1.0, epsilon: 1.0 }, "rmsprop: decay 1"),
         (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-50 }, "epsilon"),
-        (|c| c.hyper.decay = 0.0, "decay 0 of the learning rate"),
+        (|c| c.hyper.rate_decay = 0.0, "decay 0 of the learning rate"),
     ];
     for (number, (change, part)) in changes.into_iter().enumerate() {
         let mut config = config(&data, Corruption::TrueLabels);
@@ -421,7 +421,7 @@ fn choices_that_are_as_before_change_no_key() {
             test: 10_000,
         };
         (config.hyper.epochs, config.hyper.stop_when_fitted, config.hyper.fitted_epochs) = (64, false, 1);
-        (config.hyper.decay_every, config.log_every, config.eval_every) = (1, 100, 1);
+        (config.hyper.rate_decay_every, config.log_every, config.eval_every) = (1, 100, 1);
         config
     };
     let gaussian: Corruption = "gaussian".parse().unwrap();
@@ -961,7 +961,7 @@ fn a_checkpoint_from_before_sittings_were_kept_goes_on() {
 fn the_learning_rate_decays_by_the_epoch() {
     let data = data();
     let mut config = config(&data, Corruption::TrueLabels);
-    config.hyper.decay_every = 2;
+    config.hyper.rate_decay_every = 2;
     config.hyper.stop_when_fitted = false;
     for row in trained(&config, &data).rows {
         let expected = 0.01 * 0.95f64.powi((row.epoch as i32 - 1) / 2);
@@ -1167,7 +1167,7 @@ fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
     let mut config =
         setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
     config.data = data.id(60, 40);
-    (config.width, config.hyper.batch_size, config.hyper.epochs) = (0.125, 20, 3);
+    (config.width_factor, config.hyper.batch_size, config.hyper.epochs) = (0.125, 20, 3);
     config.hyper.keep_going();
     let folder = tempfile::tempdir().unwrap();
     assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());

@@ -130,7 +130,7 @@ impl RunChoice {
     pub fn configure_on(&self, data: DataId, scale: Scale) -> RunConfig {
         let (seeds, size) = (Seeds::repeat(self.repeat), appendix_a::size(scale, self.model));
         let mut config = appendix_a::sized(data, size, self.model, self.corruption, seeds);
-        config.width = self.width;
+        config.width_factor = self.width;
         config.input = self.input.unwrap_or(config.input);
         config.data.train = self.train.unwrap_or(config.data.train);
         config.hyper.batch_size = self.batch_size.unwrap_or(config.hyper.batch_size);
@@ -139,8 +139,8 @@ impl RunChoice {
         let hyper = &mut config.hyper;
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.learning_rate = self.learning_rate.unwrap_or(hyper.learning_rate);
-        hyper.decay = self.decay.unwrap_or(hyper.decay);
-        hyper.decay_every = self.decay_every.unwrap_or(hyper.decay_every);
+        hyper.rate_decay = self.decay.unwrap_or(hyper.rate_decay);
+        hyper.rate_decay_every = self.decay_every.unwrap_or(hyper.rate_decay_every);
         hyper.momentum = self.momentum.unwrap_or(hyper.momentum);
         hyper.optimizer = self.optimizer.unwrap_or(hyper.optimizer);
         hyper.label_smoothing = self.label_smoothing.unwrap_or(hyper.label_smoothing);
@@ -446,7 +446,7 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
             let ours = Ours {
                 data,
                 n,
-                width: Some(group[0].record.config.width),
+                width: Some(group[0].record.config.width_factor),
                 scale: group[0].record.scale,
                 epochs: if low == high { low.to_string() } else { format!("{low}-{high}") },
                 values,

@@ -229,7 +229,7 @@ fn published<'a>(config: &RunConfig, runs: &'a [Run]) -> Option<&'a Run> {
     // Data and rule are not compared, nor how often a run was logged and tested, nor what follows from the number of images.
     let plain = |config: &RunConfig| {
         let mut plain = config.clone();
-        (plain.hyper.fitted_epochs, plain.hyper.decay_every, plain.hyper.epochs) = (1, 1, 1);
+        (plain.hyper.fitted_epochs, plain.hyper.rate_decay_every, plain.hyper.epochs) = (1, 1, 1);
         (plain.log_every, plain.eval_every) = (1, 1);
         plain
     };

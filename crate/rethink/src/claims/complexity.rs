@@ -38,7 +38,7 @@ fn complexity_one(measured: &[Measured]) -> Vec<Part> {
         let n = measured.record.measurement.data.train;
         let text = format!("{}, n = {n}: {correlation:.3}", class.title());
         let part = Part::measured(text, correlation >= ONE, &[measured]);
-        Some(if class.width < NARROW { part.silent() } else { part })
+        Some(if class.width_factor < NARROW { part.silent() } else { part })
     };
     classes(measured).filter_map(part).collect()
 }
@@ -49,7 +49,7 @@ fn vc_bound(measured: &[Measured]) -> Vec<Part> {
         let n = measured.record.measurement.data.train;
         let text = format!("{}, n = {n}: {parameters} parameters, bound {bound:.2}", class.title());
         let part = Part::measured(text, parameters > n as f64 && bound >= 1.0, &[measured]);
-        Some(if class.width < NARROW { part.silent() } else { part })
+        Some(if class.width_factor < NARROW { part.silent() } else { part })
     };
     classes(measured).filter_map(part).collect()
 }

@@ -93,7 +93,7 @@ fn standing(run: &Run) -> Option<Standing> {
     let mut expected =
         appendix_a::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
     // What may differ.
-    (expected.schema, expected.width) = (config.schema, config.width);
+    (expected.schema, expected.width_factor) = (config.schema, config.width_factor);
     (expected.log_every, expected.eval_every) = (config.log_every, config.eval_every);
     let theirs = &mut expected.hyper;
     (theirs.epochs, theirs.stop_when_fitted) = (ours.epochs, ours.stop_when_fitted);
@@ -101,11 +101,11 @@ fn standing(run: &Run) -> Option<Standing> {
     theirs.without_dropout = ours.without_dropout;
     let epochs = [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
     let lasted = epochs.contains(&ours.epochs) || run.record.ending == StopReason::Fitted;
-    let slow = ours.decay == table4::SLOW_DECAY
+    let slow = ours.rate_decay == table4::SLOW_DECAY
         && config.corruption == Corruption::RandomLabels
         && ours.epochs == table4::long_epochs(scale, config.model);
     if slow {
-        theirs.decay = ours.decay;
+        theirs.rate_decay = ours.rate_decay;
     } else if !lasted {
         return None;
     }
@@ -131,13 +131,15 @@ fn standing(run: &Run) -> Option<Standing> {
 /// other.
 fn as_in_figure_1a(run: &Run) -> bool {
     let config = &run.record.config;
-    config.model == ModelKind::Inception && config.width == fig1a::width(run.record.scale)
+    config.model == ModelKind::Inception && config.width_factor == fig1a::width(run.record.scale)
 }
 
 /// Whether a network is as wide as in table 1 and figure 2b, or as in figures 1b and 1c and table 4.
 fn wide(run: &Run) -> bool {
     let (scale, config) = (run.record.scale, &run.record.config);
-    [appendix_a::size, paper::narrow].iter().any(|size| size(scale, config.model).width == config.width)
+    [appendix_a::size, paper::narrow]
+        .iter()
+        .any(|size| size(scale, config.model).width_factor == config.width_factor)
 }
 
 /// Runs of one data set, number of images and scale.
@@ -212,7 +214,7 @@ impl<'a> Runs<'a> {
         let config = &run.record.config;
         let wider = |other: &&Run| {
             let theirs = &other.record.config;
-            theirs.model == config.model && theirs.width > config.width && wide(other)
+            theirs.model == config.model && theirs.width_factor > config.width_factor && wide(other)
         };
         wide(run) && !self.runs.iter().any(wider)
     }

@@ -57,7 +57,7 @@ pub fn epochs(scale: Scale) -> usize {
 pub fn width(scale: Scale) -> f64 {
     match scale {
         Scale::Small => 1.0 / 16.0,
-        Scale::Smoke | Scale::Paper => size(scale, MODEL).width,
+        Scale::Smoke | Scale::Paper => size(scale, MODEL).width_factor,
     }
 }
 
@@ -93,7 +93,7 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
         }
         let mut size = Size { epochs: epochs(scale), ..size(scale, model) };
         if model == MODEL {
-            size.width = width(scale);
+            size.width_factor = width(scale);
         }
         let size = of_curve(scale, size);
         let run = |corruption| RunConfig { eval_every: every(scale), ..curve(data, size, model, corruption) };

@@ -258,7 +258,7 @@ pub fn find(id: &str) -> Result<&'static Recipe> {
 pub fn narrow(scale: Scale, model: ModelKind) -> Size {
     let size = size(scale, model);
     match (scale, model.family()) {
-        (Scale::Small, Family::Inception) => Size { width: 0.125, ..size },
+        (Scale::Small, Family::Inception) => Size { width_factor: 0.125, ..size },
         (Scale::Small, Family::Mlp | Family::Alexnet | Family::InceptionV3 | Family::Own) => size,
         (Scale::Smoke | Scale::Paper, _) => size,
     }
@@ -369,7 +369,7 @@ pub(crate) fn extended(note: &Note, more: impl IntoIterator<Item = String>) -> N
 pub(crate) fn rate_note(runs: &[Run]) -> Option<String> {
     let every = |model: ModelKind| {
         let config = &runs.iter().find(|run| run.record.config.model == model)?.record.config;
-        Some(config.hyper.decay_every)
+        Some(config.hyper.rate_decay_every)
     };
     let (with, without) = (every(ModelKind::Inception)?, every(ModelKind::InceptionNoBn)?);
     (with != without).then(|| {

@@ -37,9 +37,9 @@ pub const RECIPE: Recipe = Recipe {
 /// the smallest images that the network takes, and some more.
 pub fn size(scale: Scale) -> (Size, usize) {
     match scale {
-        Scale::Smoke => (Size { train: 64, test: 32, epochs: 2, width: 1.0 / 16.0 }, 75),
-        Scale::Small => (Size { train: 1_000, test: 500, epochs: 40, width: 0.25 }, 80),
-        Scale::Paper => (Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 }, 299),
+        Scale::Smoke => (Size { train: 64, test: 32, epochs: 2, width_factor: 1.0 / 16.0 }, 75),
+        Scale::Small => (Size { train: 1_000, test: 500, epochs: 40, width_factor: 0.25 }, 80),
+        Scale::Paper => (Size { train: usize::MAX, test: usize::MAX, epochs: 100, width_factor: 1.0 }, 299),
     }
 }
 
@@ -53,7 +53,7 @@ pub const REDUCED_RATE: f64 = 0.004;
 /// averaged with 0.9999, batch normalisation's memory 0.9997.
 pub fn tensorflow(hyper: &mut TrainConfig) {
     hyper.optimizer = Optimizer::INCEPTION_V3;
-    (hyper.learning_rate, hyper.decay, hyper.decay_every) = (0.1, 0.16, 30);
+    (hyper.learning_rate, hyper.rate_decay, hyper.rate_decay_every) = (0.1, 0.16, 30);
     hyper.label_smoothing = 0.1;
     hyper.average = Some(0.9999);
     hyper.norm_memory = SLIM_NORM_MEMORY;
@@ -62,7 +62,7 @@ pub fn tensorflow(hyper: &mut TrainConfig) {
 /// What the small print says of how the network is trained: TensorFlow's setting, or what there is in its place.
 pub(super) fn training_note(runs: &[Run]) -> Option<String> {
     let hyper = &runs.first()?.record.config.hyper;
-    let TrainConfig { learning_rate, decay, decay_every, momentum, norm_memory, .. } = *hyper;
+    let TrainConfig { learning_rate, rate_decay, rate_decay_every, momentum, norm_memory, .. } = *hyper;
     let smoothed = match hyper.label_smoothing {
         0.0 => "labels as they are".to_string(),
         share => format!("label smoothing {share} (losses are with smoothed labels)"),
@@ -85,7 +85,7 @@ pub(super) fn training_note(runs: &[Run]) -> Option<String> {
         }
     };
     Some(format!(
-        "Trained by {} with momentum {momentum}, a rate of {learning_rate} times {decay} every {decay_every} epochs, {smoothed}, \
+        "Trained by {} with momentum {momentum}, a rate of {learning_rate} times {rate_decay} every {rate_decay_every} epochs, {smoothed}, \
          {averaged}, batch norm's memory {norm_memory}. {whose}.",
         hyper.optimizer.title()
     ))

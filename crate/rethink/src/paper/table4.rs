@@ -117,7 +117,7 @@ fn configure(row: &Table4Row, model: ModelKind, data: &Dataset, scale: Scale, se
         Regularizer::Augmentation => config.hyper.augment = Augmentation::TABLE_4,
     }
     if row.regularizer != Regularizer::WeightDecay {
-        config.hyper.decay = SLOW_DECAY;
+        config.hyper.rate_decay = SLOW_DECAY;
     }
     config
 }

@@ -20,8 +20,8 @@ pub struct Size {
     pub test: usize,
     /// At most so many epochs.
     pub epochs: usize,
-    /// Factor on the channels and units of hidden layers.
-    pub width: f64,
+    /// Factor on the channels and units of hidden layers; 1 in the paper.
+    pub width_factor: f64,
 }
 
 /// What `model` gets at `scale` in table 1, and wherever nothing else is said.
@@ -32,10 +32,10 @@ pub struct Size {
 /// MLP 3x512 to 33.1 % and MLP 1x512 to 32.7 % (two seeds), which is the paper's order. At an eighth of its width
 /// Inception without batch normalisation is no better than Alexnet.
 pub fn size(scale: Scale, model: ModelKind) -> Size {
-    let small = |epochs, width| Size { train: 1_000, test: 10_000, epochs, width };
-    let smoke = |epochs, width| Size { train: 200, test: 200, epochs, width };
+    let small = |epochs, width_factor| Size { train: 1_000, test: 10_000, epochs, width_factor };
+    let smoke = |epochs, width_factor| Size { train: 200, test: 200, epochs, width_factor };
     match (scale, model.family()) {
-        (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
+        (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width_factor: 1.0 },
         (Scale::Small, Family::Mlp) => small(160, 1.0),
         (Scale::Small, Family::Alexnet) => small(130, 0.125),
         (Scale::Small, Family::Own) => small(110, 1.0),
@@ -68,15 +68,15 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
         schema: SCHEMA,
         data,
         model,
-        width: size.width,
+        width_factor: size.width_factor,
         input: CROP,
         corruption,
         hyper: TrainConfig {
             batch_size: model.batch_size(),
             learning_rate: model.learning_rate(),
             momentum: 0.9,
-            decay: 0.95,
-            decay_every: 1,
+            rate_decay: 0.95,
+            rate_decay_every: 1,
             weight_decay: 0.0,
             weight_decay_on: DecayOn::All,
             init: model.init(),
@@ -102,8 +102,8 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
 
 /// Sets what follows from a run's number of images, batch size, model and width.
 pub fn derive(config: &mut RunConfig) {
-    let Derived { decay_every, init, log_every, eval_every } = derived(config);
-    (config.hyper.decay_every, config.hyper.init) = (decay_every, init);
+    let Derived { rate_decay_every, init, log_every, eval_every } = derived(config);
+    (config.hyper.rate_decay_every, config.hyper.init) = (rate_decay_every, init);
     (config.log_every, config.eval_every) = (log_every, eval_every);
 }
 
@@ -114,7 +114,7 @@ const NO_BN_DECAY: usize = 2;
 
 /// What [`derive`] sets.
 pub(crate) struct Derived {
-    pub decay_every: usize,
+    pub rate_decay_every: usize,
     pub init: Init,
     pub log_every: usize,
     pub eval_every: usize,
@@ -128,20 +128,20 @@ pub(crate) fn derived(config: &RunConfig) -> Derived {
     let plain = config.model.family() == Family::Inception && !config.model.is_normalised();
     let often = if train <= 1_000 { 10 } else { 5 };
     Derived {
-        decay_every: if plain { whole.min(NO_BN_DECAY) } else { whole },
-        init: init(config.model, config.width),
+        rate_decay_every: if plain { whole.min(NO_BN_DECAY) } else { whole },
+        init: init(config.model, config.width_factor),
         log_every: steps.min(100),
         // Tests of a reduced training set's network cost about as much as its training.
         eval_every: whole.min((4 * config.data.test / train.max(1)).clamp(often, 20)),
     }
 }
 
-/// Initial weights of `model`, `width` times as wide as the paper's. The tutorial's deviations are made for Alexnet's
+/// Initial weights of `model`, `width_factor` times as wide as the paper's. The tutorial's deviations are made for Alexnet's
 /// own width. At an eighth of it the signal is lost layer by layer: 1,000 images take 140 epochs to fit instead of 57,
 /// and random labels leave the loss of guessing not once in 80.
-pub(crate) fn init(model: ModelKind, width: f64) -> Init {
+pub(crate) fn init(model: ModelKind, width_factor: f64) -> Init {
     match model.init() {
-        Init::Tutorial if width < 1.0 => Init::Glorot,
+        Init::Tutorial if width_factor < 1.0 => Init::Glorot,
         other => other,
     }
 }

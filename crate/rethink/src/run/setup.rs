@@ -83,7 +83,7 @@ fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> 
     // Photographs have three colours, and so has what is seen as they are.
     let channels = if loader::as_photographs(config, data) { 3 } else { data.shape[0] };
     let input = [config.input, config.input, channels];
-    let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
+    let mut plan = config.model.plan(input, data.classes.len(), config.width_factor)?;
     if config.hyper.without_dropout {
         plan.retain(|layer| !matches!(layer, Layer::Dropout(_)));
     }

@@ -181,7 +181,8 @@ fn train_epoch(
     let hyper = &config.hyper;
     let mut order: Vec<u32> = (0..loader.len() as u32).collect();
     order.shuffle(&mut epoch_stream(config.seeds.order, ORDER, at.epoch));
-    let rate = hyper.learning_rate * hyper.decay.powi(((at.epoch - 1) as usize / hyper.decay_every) as i32);
+    let rate = hyper.learning_rate
+        * hyper.rate_decay.powi(((at.epoch - 1) as usize / hyper.rate_decay_every) as i32);
     let update = SgdStep {
         learning_rate: rate as f32,
         momentum: hyper.momentum as f32,
