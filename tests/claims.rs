@@ -56,7 +56,7 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
 }
 
 fn setting(model: ModelKind, corruption: Corruption) -> RunConfig {
-    appendix_a::setting(data(), Scale::Paper, model, corruption, Seeds::repeat(0))
+    appendix_a::config_at(data(), Scale::Paper, model, corruption, Seeds::repeat(0))
 }
 
 fn losses(epochs: usize) -> Vec<f64> {
@@ -803,7 +803,7 @@ fn a_run_that_ended_fitted_counts_whatever_its_limit() {
 #[test]
 fn two_widths_of_a_model_are_not_mixed() {
     let run = |width: f64, test: f64| {
-        let mut config = appendix_a::setting(
+        let mut config = appendix_a::config_at(
             data(),
             Scale::Small,
             ModelKind::Inception,
@@ -815,8 +815,8 @@ fn two_widths_of_a_model_are_not_mixed() {
         run.record.scale = Scale::Small;
         run
     };
-    let [wide, narrow] =
-        [appendix_a::size, paper::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width_factor);
+    let [wide, narrow] = [appendix_a::size_at, paper::size_for_many_runs]
+        .map(|of| of(Scale::Small, ModelKind::Inception).width_factor);
     assert!(narrow < wide);
     let id = "random-labels-test-at-chance";
     expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Judgement::Holds);
@@ -828,9 +828,9 @@ fn two_widths_of_a_model_are_not_mixed() {
 fn another_number_of_images_is_another_line() {
     let mut small = setting(ModelKind::Mlp1x512, Corruption::RandomLabels);
     small.data.train = 1_000;
-    small = appendix_a::sized(
+    small = appendix_a::config_of_size(
         small.data.clone(),
-        appendix_a::size(Scale::Paper, small.model),
+        appendix_a::size_at(Scale::Paper, small.model),
         small.model,
         small.corruption,
         small.seeds,

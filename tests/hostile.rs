@@ -269,7 +269,7 @@ fn the_development_kits_classes() {
 
 /// The smallest network on ten images.
 fn tiny(data: &Dataset, epochs: usize) -> RunConfig {
-    let mut config = appendix_a::setting(
+    let mut config = appendix_a::config_at(
         data,
         Scale::Smoke,
         ModelKind::Mlp1x512,

@@ -298,7 +298,7 @@ fn every_corruption_trains_on_its_own_labels_whatever_the_images_are() {
     for form in Corruption::forms() {
         let corruption: Corruption = form.replace(":P", ":0.5").parse().unwrap();
         let setting = |data: &Dataset| {
-            appendix_a::setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default())
+            appendix_a::config_at(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default())
         };
         let enlarged = RunConfig { input: 40, ..setting(&small) };
         let photographed = RunConfig { corruption, ..config(&photographs, 3) };

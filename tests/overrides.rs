@@ -185,7 +185,7 @@ fn the_command_lines_choice_of_a_run_is_followed_in_the_same_way() {
             };
             let study = study(scale, "");
             let seeds = Seeds::repeat(1);
-            let mut expected = appendix_a::setting(
+            let mut expected = appendix_a::config_at(
                 &study.data,
                 scale,
                 model.parse().unwrap(),

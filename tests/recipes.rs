@@ -250,7 +250,7 @@ fn table_4_has_the_published_rows() {
         let found: Vec<usize> = (0..8).filter(|&k| table4::belongs(row, &runs[k])).collect();
         assert_eq!(found, [i]);
     }
-    let plain = appendix_a::setting(
+    let plain = appendix_a::config_at(
         &data,
         Scale::Smoke,
         ModelKind::Inception,
@@ -361,7 +361,8 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
             .iter()
             .map(|&m| {
                 let seeds = Seeds::repeat(0);
-                let config = appendix_a::setting(&study.data, Scale::Smoke, m, Corruption::TrueLabels, seeds);
+                let config =
+                    appendix_a::config_at(&study.data, Scale::Smoke, m, Corruption::TrueLabels, seeds);
                 run(&config, &[1.0], 0.5, 0.5)
             })
             .collect();
@@ -372,7 +373,7 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
     assert!(of(&[ModelKind::Mlp1x512]).contains(rule), "{}", of(&[ModelKind::Mlp1x512]));
     let ends = |change: &dyn Fn(&mut RunConfig)| {
         let seeds = Seeds::repeat(0);
-        let mut config = appendix_a::setting(
+        let mut config = appendix_a::config_at(
             &study.data,
             Scale::Smoke,
             ModelKind::Mlp1x512,
@@ -434,7 +435,7 @@ fn time_to_fit_is_relative_to_the_clean_run_of_the_same_seed() {
     let data = data(200, 100);
     let at = |p: f64, repeat: u64| {
         let corruption = if p == 0.0 { Corruption::TrueLabels } else { Corruption::PartialLabels { p } };
-        appendix_a::setting(&data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::repeat(repeat))
+        appendix_a::config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::repeat(repeat))
     };
     let runs = [
         run(&at(0.0, 0), &[1.0; 4], 1.0, 0.5),
@@ -483,7 +484,7 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
         *table1::rows().iter().find(|(r, _)| r.model == "MLP 1x512" && r.weight_decay).unwrap();
     let config = |repeat| {
         let mut config =
-            appendix_a::setting(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::repeat(repeat));
+            appendix_a::config_at(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::repeat(repeat));
         config.hyper.weight_decay = paper::MLP_WEIGHT_DECAY;
         config
     };

@@ -6,7 +6,7 @@ use clap::Parser;
 use rethink::data::DataId;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
-use rethink::run::appendix_a::setting;
+use rethink::run::appendix_a::config_at;
 use rethink::run::checkpoint::write_tensors;
 use rethink::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use rethink::run::history::Origin;
@@ -412,7 +412,7 @@ fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
 fn choices_that_are_as_before_change_no_key() {
     let data = shapes10::generate(10, 10, 1).unwrap();
     let config = |corruption| {
-        let mut config = setting(&data, Scale::Paper, ModelKind::Inception, corruption, Seeds::repeat(0));
+        let mut config = config_at(&data, Scale::Paper, ModelKind::Inception, corruption, Seeds::repeat(0));
         config.data = DataId {
             name: "cifar10".into(),
             title: "CIFAR-10 (JPEG q75)".into(),
@@ -464,7 +464,7 @@ fn choices_that_are_as_before_change_no_key() {
 fn a_resumed_run_by_rms_prop_with_averages_is_the_uninterrupted_one() {
     let data = data();
     let mut config =
-        setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
+        config_at(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
     config.data = data.id(60, 40);
     config.hyper.batch_size = 20;
     config.hyper.epochs = 3;
@@ -497,7 +497,7 @@ fn data() -> Dataset {
 }
 
 fn config(data: &Dataset, corruption: Corruption) -> RunConfig {
-    let mut config = setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default());
+    let mut config = config_at(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default());
     config.data = data.id(300, 100);
     config.hyper.epochs = 6;
     config.log_every = 5;
@@ -1165,7 +1165,7 @@ fn change_checkpoint(folder: &Path, change: impl Fn(&mut Parameter)) {
 fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
     let data = data();
     let mut config =
-        setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
+        config_at(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
     config.data = data.id(60, 40);
     (config.width_factor, config.hyper.batch_size, config.hyper.epochs) = (0.125, 20, 3);
     config.hyper.keep_going();

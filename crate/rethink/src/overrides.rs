@@ -227,19 +227,28 @@ impl Overrides {
     /// the rate decays, how often a row is written, how a narrow network starts) is derived anew, unless it is set
     /// too or the recipe has chosen it.
     pub fn apply(&self, config: &mut RunConfig, data: &Dataset) {
-        let before = appendix_a::derived(config);
+        let with_dependents = |config: &RunConfig| {
+            let mut config = config.clone();
+            appendix_a::set_dependents(&mut config);
+            config
+        };
+        let before = with_dependents(config);
         let (train, test) = (config.data.train, config.data.test);
         config.data = data.id(self.n.unwrap_or(train), self.test.unwrap_or(test));
         config.width_factor = self.width.unwrap_or(config.width_factor);
         config.hyper.batch_size = self.batch.unwrap_or(config.hyper.batch_size);
-        let after = appendix_a::derived(config);
+        let after = with_dependents(config);
         fn follow<T: PartialEq>(value: &mut T, before: T, after: T) {
             if *value == before {
                 *value = after;
             }
         }
-        follow(&mut config.hyper.rate_decay_every, before.rate_decay_every, after.rate_decay_every);
-        follow(&mut config.hyper.init, before.init, after.init);
+        follow(
+            &mut config.hyper.rate_decay_every,
+            before.hyper.rate_decay_every,
+            after.hyper.rate_decay_every,
+        );
+        follow(&mut config.hyper.init, before.hyper.init, after.hyper.init);
         follow(&mut config.log_every, before.log_every, after.log_every);
         follow(&mut config.eval_every, before.eval_every, after.eval_every);
 

@@ -130,7 +130,7 @@ impl Study {
     /// Appendix A's setting of `model` on this study's data at its scale: what a recipe starts from, to be changed at
     /// will (`RunConfig { width_factor: 0.5, ..study.config(model, corruption) }`).
     pub fn config(&self, model: ModelKind, corruption: Corruption) -> RunConfig {
-        appendix_a::setting(&self.data, self.scale, model, corruption, Seeds::default())
+        appendix_a::config_at(&self.data, self.scale, model, corruption, Seeds::default())
     }
 
     /// `configs` from the store, or trained now, a line of progress every few seconds.

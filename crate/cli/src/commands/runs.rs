@@ -122,20 +122,20 @@ pub struct RunChoice {
 impl RunChoice {
     /// The configuration on the study's data and scale.
     pub fn configure(&self, study: &Study) -> RunConfig {
-        let size = appendix_a::size(study.scale, self.model);
+        let size = appendix_a::size_at(study.scale, self.model);
         self.configure_on(study.data.id(size.train, size.test), study.scale)
     }
 
     /// The same on so many images of a data set.
     pub fn configure_on(&self, data: DataId, scale: Scale) -> RunConfig {
-        let (seeds, size) = (Seeds::repeat(self.repeat), appendix_a::size(scale, self.model));
-        let mut config = appendix_a::sized(data, size, self.model, self.corruption, seeds);
+        let (seeds, size) = (Seeds::repeat(self.repeat), appendix_a::size_at(scale, self.model));
+        let mut config = appendix_a::config_of_size(data, size, self.model, self.corruption, seeds);
         config.width_factor = self.width;
         config.input = self.input.unwrap_or(config.input);
         config.data.train = self.train.unwrap_or(config.data.train);
         config.hyper.batch_size = self.batch_size.unwrap_or(config.hyper.batch_size);
         // How a narrow network starts, how often the rate decays and a row is written follow from these.
-        appendix_a::derive(&mut config);
+        appendix_a::set_dependents(&mut config);
         let hyper = &mut config.hyper;
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.learning_rate = self.learning_rate.unwrap_or(hyper.learning_rate);

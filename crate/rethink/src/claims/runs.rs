@@ -89,9 +89,9 @@ fn standing(run: &Run) -> Option<Standing> {
     if !wide(run) && !as_in_figure_1a(run) {
         return None;
     }
-    let (ours, size) = (&config.hyper, appendix_a::size(scale, config.model));
+    let (ours, size) = (&config.hyper, appendix_a::size_at(scale, config.model));
     let mut expected =
-        appendix_a::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
+        appendix_a::config_of_size(config.data.clone(), size, config.model, config.corruption, config.seeds);
     // What may differ.
     (expected.schema, expected.width_factor) = (config.schema, config.width_factor);
     (expected.log_every, expected.eval_every) = (config.log_every, config.eval_every);
@@ -137,7 +137,7 @@ fn as_in_figure_1a(run: &Run) -> bool {
 /// Whether a network is as wide as in table 1 and figure 2b, or as in figures 1b and 1c and table 4.
 fn wide(run: &Run) -> bool {
     let (scale, config) = (run.record.scale, &run.record.config);
-    [appendix_a::size, paper::narrow]
+    [appendix_a::size_at, paper::size_for_many_runs]
         .iter()
         .any(|size| size(scale, config.model).width_factor == config.width_factor)
 }

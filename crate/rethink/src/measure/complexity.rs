@@ -2,7 +2,7 @@
 
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
-use crate::run::appendix_a::{Size, init, sized};
+use crate::run::appendix_a::{Size, config_of_size, init};
 use crate::run::config::{RunConfig, Seeds};
 use polars::prelude::Column;
 use rethink_nn::models::Init;
@@ -56,7 +56,7 @@ impl Class {
         seeds: Seeds,
     ) -> RunConfig {
         let size = Size { train, test, epochs, width_factor: self.width_factor };
-        let mut config = sized(data.id(train, test), size, self.model, corruption, seeds);
+        let mut config = config_of_size(data.id(train, test), size, self.model, corruption, seeds);
         config.hyper.init = self.init.unwrap_or_else(|| self.model.init());
         // Whether a class fits the labels is asked, not how it does on others: the first time will do.
         config.hyper.fitted_epochs = 1;

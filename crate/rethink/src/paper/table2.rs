@@ -15,7 +15,7 @@ use crate::paper::table1::endings;
 use crate::paper::{
     Parts, Product, Recipe, Setting, Verdict, decay_note, decay_weights, mean, mean_and_deviation,
 };
-use crate::run::appendix_a::{Size, sized};
+use crate::run::appendix_a::{Size, config_of_size};
 use crate::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -101,7 +101,7 @@ pub fn configure(row: &Table2Row, data: &Dataset, scale: Scale, seeds: Seeds) ->
 pub fn configure_on(row: &Table2Row, id: DataId, scale: Scale, seeds: Seeds) -> RunConfig {
     let (size, input) = size(scale);
     let corruption = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
-    let mut config = sized(id, size, ModelKind::InceptionV3, corruption, seeds);
+    let mut config = config_of_size(id, size, ModelKind::InceptionV3, corruption, seeds);
     config.input = input;
     match scale {
         Scale::Paper => tensorflow(&mut config.hyper),
