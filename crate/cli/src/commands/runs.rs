@@ -10,6 +10,7 @@ use rethink::measure::Measured;
 use rethink::paper::reported::{TABLE_3, TABLE_4, Table1Row};
 use rethink::paper::{self, Results, mean_and_deviation, table1, table3, table4};
 use rethink::run::appendix_a;
+use rethink::run::comparison::Free;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::row::StopReason;
 use rethink::store::{Record, Run, Store};
@@ -431,9 +432,8 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
         for run in runs.iter().filter(|run| belongs(run)) {
             let config = &run.record.config;
             // Repetitions of one configuration differ in their seeds alone.
-            let mut same = config.clone();
-            same.seeds = Seeds::default();
-            let group = (config.data.title.clone(), config.data.train, same.key());
+            let same = config.key_but_for(&[Free::Seeds]);
+            let group = (config.data.title.clone(), config.data.train, same);
             groups.entry(group).or_default().push(run);
         }
         let before = all.len();

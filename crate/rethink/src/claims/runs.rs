@@ -9,6 +9,7 @@ use crate::paper::reported::{TABLE_2, Table2Row};
 use crate::paper::{self, fig1a, fig2b, mean, table2, table4};
 use crate::run::appendix_a;
 use crate::run::appendix_a::CIFAR_TRAIN;
+use crate::run::comparison::Free;
 use crate::run::config::{RunConfig, Scale};
 use crate::run::row::StopReason;
 use crate::store::{FITTED, Run};
@@ -59,12 +60,24 @@ fn regularized(config: &RunConfig) -> Regularized {
     }
 }
 
+/// What runs of two networks' recipes share, or of one recipe's rows: in these they may differ. (Width is looked at by itself, and
+/// epochs are; crops, augmentation and dropout tell one row of a table from another.)
+const FREE: [Free; 9] = [
+    Free::Schema,
+    Free::Width,
+    Free::Rows,
+    Free::Epochs,
+    Free::StopWhenFitted,
+    Free::FittedEpochs,
+    Free::RandomCrop,
+    Free::Augment,
+    Free::Dropout,
+];
+
 /// The key of a configuration but for how many epochs in a row have to be fitted before it stops, and that number. The same
 /// run under two such rules is one run.
 fn but_for_rule(config: &RunConfig) -> (String, usize) {
-    let mut first = config.clone();
-    first.hyper.fitted_epochs = 1;
-    (first.key(), config.hyper.fitted_epochs)
+    (config.key_but_for(&[Free::FittedEpochs]), config.hyper.fitted_epochs)
 }
 
 /// What a run is to the paper's sentences.
@@ -81,9 +94,12 @@ enum Standing {
 /// the paper's.
 fn standing(run: &Run) -> Option<Standing> {
     let (config, scale) = (&run.record.config, run.record.scale);
-    let same = |expected: &RunConfig| but_for_rule(expected).0 == but_for_rule(config).0;
+    let same = |expected: &RunConfig, free: &[Free]| expected.key_but_for(free) == config.key_but_for(free);
     if config.model == ModelKind::InceptionV3 {
-        let row = |row| same(&table2::configure_on(row, config.data.clone(), scale, config.seeds));
+        let row = |row| {
+            let expected = table2::configure_on(row, config.data.clone(), scale, config.seeds);
+            same(&expected, &[Free::FittedEpochs])
+        };
         return TABLE_2.iter().any(row).then_some(Standing::Recipe);
     }
     if !wide(run) && !as_in_figure_1a(run) {
@@ -92,20 +108,13 @@ fn standing(run: &Run) -> Option<Standing> {
     let (ours, size) = (&config.hyper, appendix_a::size_at(scale, config.model));
     let mut expected =
         appendix_a::config_of_size(config.data.clone(), size, config.model, config.corruption, config.seeds);
-    // What may differ.
-    (expected.schema, expected.width_factor) = (config.schema, config.width_factor);
-    (expected.log_every, expected.eval_every) = (config.log_every, config.eval_every);
-    let theirs = &mut expected.hyper;
-    (theirs.epochs, theirs.stop_when_fitted) = (ours.epochs, ours.stop_when_fitted);
-    (theirs.random_crop, theirs.augment) = (ours.random_crop, ours.augment);
-    theirs.without_dropout = ours.without_dropout;
     let epochs = [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
     let lasted = epochs.contains(&ours.epochs) || run.record.ending == StopReason::Fitted;
     let slow = ours.rate_decay == table4::SLOW_DECAY
         && config.corruption == Corruption::RandomLabels
         && ours.epochs == table4::long_epochs(scale, config.model);
     if slow {
-        theirs.rate_decay = ours.rate_decay;
+        expected.hyper.rate_decay = ours.rate_decay;
     } else if !lasted {
         return None;
     }
@@ -114,7 +123,7 @@ fn standing(run: &Run) -> Option<Standing> {
     } else {
         expected.hyper.weight_decay_on = ours.weight_decay_on;
     }
-    if same(&expected) {
+    if same(&expected, &FREE) {
         return Some(Standing::Recipe);
     }
     let theirs = &mut expected.hyper;
@@ -124,7 +133,7 @@ fn standing(run: &Run) -> Option<Standing> {
     if config.model.is_mlp() {
         theirs.batch_size = ours.batch_size;
     }
-    same(&expected).then_some(Standing::Control)
+    same(&expected, &FREE).then_some(Standing::Control)
 }
 
 /// Figure 1a's Inception may be narrower than that of tables and other figures: what is said of one is not read off the
