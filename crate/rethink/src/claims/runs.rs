@@ -16,7 +16,7 @@ use crate::store::{FITTED, Run};
 use rethink_nn::models::ModelKind;
 use std::collections::BTreeMap;
 
-/// Standard errors within which an accuracy is that of guessing.
+/// An accuracy within so many standard errors of chance is that of guessing.
 pub(super) const ERRORS: f64 = 3.0;
 
 /// The networks of table 1, of which the paper speaks.
@@ -37,7 +37,7 @@ const LEVELS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0
 /// Figure 2b's networks: with batch normalisation, and without.
 pub(super) const NORMALISED_OR_NOT: [ModelKind; 2] = [ModelKind::Inception, ModelKind::InceptionNoBn];
 
-/// The regularisers of a run.
+/// Which regularisers a run has.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Regularized {
     Not,
@@ -60,8 +60,8 @@ fn regularized(config: &RunConfig) -> Regularized {
     }
 }
 
-/// What runs of two networks' recipes share, or of one recipe's rows: in these they may differ. (Width is looked at by itself, and
-/// epochs are; crops, augmentation and dropout tell one row of a table from another.)
+/// What a run may differ in from appendix A's configuration, and still be in the recipes' setting. Some of it is judged elsewhere: the
+/// width by [`wide`], the epochs in [`standing`], crops and augmentation by [`regularized`].
 const FREE: [Free; 9] = [
     Free::Schema,
     Free::Width,
@@ -90,8 +90,8 @@ enum Standing {
     Control,
 }
 
-/// `None`: a run that somebody made with another learning rate, for three epochs or by several processes says nothing of
-/// the paper's.
+/// What `run` is to the paper's sentences. `None`: nothing, as of a run with another learning rate, for three epochs or by several
+/// processes.
 fn standing(run: &Run) -> Option<Standing> {
     let (config, scale) = (&run.record.config, run.record.scale);
     let same = |expected: &RunConfig, free: &[Free]| expected.key_but_for(free) == config.key_but_for(free);
@@ -258,14 +258,14 @@ impl<'a> Runs<'a> {
         sets.into_iter().collect()
     }
 
-    /// Figure 1a's.
+    /// The runs of figure 1a's curve of this corruption.
     pub(super) fn curves(&self, corruption: Corruption) -> Vec<&'a Run> {
         let belongs =
             |run: &&Run| as_in_figure_1a(run) && is(run, ModelKind::Inception, corruption, Regularized::Not);
         self.runs.iter().copied().filter(belongs).collect()
     }
 
-    /// Table 2's.
+    /// The runs of a row of table 2.
     pub(super) fn of_table_2(&self, row: &Table2Row) -> Vec<&'a Run> {
         self.runs.iter().copied().filter(|run| table2::belongs(row, run)).collect()
     }
