@@ -181,7 +181,7 @@ pub(crate) fn read_log(folder: &Path) -> Result<Vec<LogRow>> {
         })
     };
     let rows: Option<Vec<LogRow>> = text.lines().skip(1).map(row).collect();
-    rows.ok_or_else(|| Error::format("read the run's log", &path, "a line is none of a log"))
+    rows.ok_or_else(|| Error::format("read the run's log", &path, "a line does not have the log's columns"))
 }
 
 /// The name under which a file's metadata has the SHA-256 of its tensors and its other metadata.

@@ -779,7 +779,7 @@ pub fn read(path: &Path) -> Result<Run> {
     let damaged = |problem: &str| Error::format(operation, path, format!("{problem}: it has been damaged"));
     let rows = rows(&frame).map_err(|e| Error::format(operation, path, e.to_string()))?;
     if digest(&rows) != record.digest {
-        return Err(damaged("its frame is not the one that its digest is of"));
+        return Err(damaged("its frame has another digest than its record says"));
     }
     let last = rows.last().ok_or_else(|| damaged("it has no rows"))?;
     let ends = [
@@ -790,7 +790,7 @@ pub fn read(path: &Path) -> Result<Run> {
         (Some(f64::from(last.epoch)), Some(f64::from(record.epochs))),
     ];
     if ends.iter().any(|(frame, record)| frame != record) {
-        return Err(damaged("its record does not end as its frame does"));
+        return Err(damaged("its record and the last row of its frame do not agree"));
     }
     Ok(Run { record, frame })
 }
@@ -804,7 +804,7 @@ pub fn read_measured(path: &Path) -> Result<Measured> {
     let (record, frame): (MeasuredRecord, DataFrame) = read_frame(path, operation, schema)?;
     check_name(path, operation, &record.measurement.key())?;
     if frame_digest(&frame)? != record.digest {
-        let problem = "its frame is not the one that its digest is of: it has been damaged";
+        let problem = "its frame has another digest than its record says: it has been damaged";
         return Err(Error::format(operation, path, problem));
     }
     Ok(Measured { record, frame })
@@ -840,7 +840,7 @@ fn check_name(path: &Path, operation: &'static str, key: &str) -> Result<()> {
     match key_in_name(path) {
         Some(name) if name == key => Ok(()),
         Some(_) => {
-            Err(Error::format(operation, path, format!("under the name of another run: it holds {key}")))
+            Err(Error::format(operation, path, format!("it has the name of another run: it holds {key}")))
         }
         None => Err(Error::format(operation, path, format!("its name is not that of a run: it holds {key}"))),
     }
@@ -872,7 +872,7 @@ fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Valu
     let malformed = |problem: String| Error::format(operation, path, problem);
     if !is_whole(&bytes) {
         return Err(malformed(
-            "not to the byte what rethink wrote: it has been damaged, or is no run of rethink".into(),
+            "its bytes are not those that rethink wrote: it has been damaged, or is no run of rethink".into(),
         ));
     }
     let read = move || -> PolarsResult<_> {
