@@ -6,7 +6,7 @@ use rethink::data::DataId;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
-use rethink::run::appendix_a::setting;
+use rethink::run::appendix_a::config_at;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::train::{Progress, TrainedRun, train};
 use rethink::store::digest;
@@ -152,7 +152,7 @@ fn data() -> Dataset {
 
 fn config(data: &Dataset, augment: Augmentation) -> RunConfig {
     let mut config =
-        setting(data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::RandomLabels, Seeds::default());
+        config_at(data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::RandomLabels, Seeds::default());
     config.data = data.id(200, 100);
     config.hyper.epochs = 4;
     config.hyper.augment = augment;
@@ -225,7 +225,8 @@ fn keys_of_runs_without_augmentation_are_those_of_before() {
     assert_eq!(serde_json::from_value::<RunConfig>(json).unwrap(), changed);
     assert_ne!(changed.key(), base.key());
     // The key of a configuration as it was written before either existed.
-    let mut old = setting(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, Seeds::default());
+    let mut old =
+        config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, Seeds::default());
     let (name, fingerprint) = ("flat".to_string(), "0".repeat(64));
     old.data = DataId { name: name.clone(), title: name, fingerprint, train: 200, test: 100 };
     (old.eval_every, old.hyper.fitted_epochs) = (5, 1);

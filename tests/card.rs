@@ -6,7 +6,7 @@ use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
 use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width};
 use rethink::measure::{Measurement, Quantity};
-use rethink::run::appendix_a::setting;
+use rethink::run::appendix_a::config_at;
 use rethink::run::config::{Scale, Seeds};
 use rethink::store::Store;
 use rethink_cli::selftest;
@@ -95,7 +95,7 @@ fn a_run_on_a_card_is_kept_as_one() {
     CARD.choose().unwrap();
     let data = shapes10::generate(300, 100, 1).unwrap();
     let mut config =
-        setting(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::RandomLabels, Seeds::default());
+        config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::RandomLabels, Seeds::default());
     config.data = data.id(300, 100);
     config.hyper.epochs = 200;
     let folder = tempfile::tempdir().unwrap();

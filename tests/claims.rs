@@ -10,14 +10,15 @@ use rethink::measure::{Measured, MeasuredRecord, Measurement, Quantity};
 use rethink::paper::reported::{TABLE_2, Table2Row};
 use rethink::paper::{self, fig1a, fig2b, table1, table2, table4};
 use rethink::run::appendix_a;
-use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::comparison::Free;
+use rethink::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use rethink::run::provenance::Provenance;
 use rethink::run::row::{LogRow, StopReason};
 use rethink::run::train::TrainedRun;
 use rethink::store::{Run, finish};
 use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 /// Made once: it is large, and its fingerprint takes long.
@@ -56,7 +57,7 @@ fn made(config: &RunConfig, losses: &[f64], train: f64, tests: &[f64]) -> Run {
 }
 
 fn setting(model: ModelKind, corruption: Corruption) -> RunConfig {
-    appendix_a::setting(data(), Scale::Paper, model, corruption, Seeds::repeat(0))
+    appendix_a::config_at(data(), Scale::Paper, model, corruption, Seeds::repeat(0))
 }
 
 fn losses(epochs: usize) -> Vec<f64> {
@@ -788,8 +789,128 @@ fn a_run_outside_the_setting_says_nothing() {
     let run = made(&config, &losses(3), 0.1, &[0.1]);
     expect(&[run], "random-labels-fitted", Judgement::NotYetMeasured);
     let mut config = setting(ModelKind::Inception, Corruption::RandomLabels);
-    config.width = 0.5;
+    config.width_factor = 0.5;
     expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Judgement::NotYetMeasured);
+}
+
+/// `config` with another value in one field each, by the field's name in the JSON of which keys are made.
+fn altered(config: &RunConfig) -> Vec<(String, RunConfig)> {
+    // A new field does not compile here: `shown` has to hold it, and the lists of the tests below, where it is free.
+    let RunConfig { schema: _, data: _, model: _, width_factor: _, input: _, corruption: _, .. } = config;
+    let RunConfig { hyper, seeds: _, log_every: _, eval_every: _, parallel: _, .. } = config;
+    let TrainConfig {
+        batch_size: _,
+        learning_rate: _,
+        momentum: _,
+        rate_decay: _,
+        rate_decay_every: _,
+        weight_decay: _,
+        weight_decay_on: _,
+        init: _,
+        random_crop: _,
+        augment: _,
+        without_dropout: _,
+        norm_memory: _,
+        optimizer: _,
+        label_smoothing: _,
+        average: _,
+        epochs: _,
+        stop_when_fitted: _,
+        fitted_epochs: _,
+    } = hyper;
+    let mut whole = json!(config);
+    whole["hyper"] = hyper.shown();
+    (whole["input"], whole["parallel"]) = (json!(config.input), json!(config.parallel));
+    assert_eq!(whole.as_object().unwrap().len(), 11);
+    assert_eq!(whole["hyper"].as_object().unwrap().len(), 18);
+    let mut fields = Vec::new();
+    for name in whole.as_object().unwrap().keys() {
+        match name.as_str() {
+            "hyper" | "data" | "seeds" => {
+                let inner = whole[name].as_object().unwrap().keys();
+                fields.extend(inner.map(|inner| format!("/{name}/{inner}")));
+            }
+            _ => fields.push(format!("/{name}")),
+        }
+    }
+    let other = |field: &str, value: &Value| match (field, value) {
+        ("/hyper/learning_rate" | "/hyper/rate_decay" | "/hyper/momentum" | "/hyper/norm_memory", value) => {
+            json!(value.as_f64().unwrap() / 2.0)
+        }
+        ("/hyper/init", _) => json!("fan-in"),
+        ("/hyper/weight_decay_on", _) => json!("fc"),
+        ("/hyper/optimizer", _) => json!({"name": "rms-prop", "decay": 0.9, "epsilon": 1.0}),
+        ("/hyper/average", _) => json!(0.5),
+        ("/hyper/augment", _) => json!(Augmentation::TABLE_4),
+        ("/model", _) => json!("alexnet"),
+        ("/corruption", _) => json!({"kind": "gaussian", "per_channel": true}),
+        ("/parallel", _) => json!({"mode": "synchronous", "ranks": 2}),
+        (_, Value::Bool(on)) => json!(!on),
+        (_, Value::Number(number)) if number.is_u64() => json!(number.as_u64().unwrap() + 1),
+        (_, Value::Number(number)) => json!(number.as_f64().unwrap() + 0.25),
+        (_, Value::String(text)) => json!(format!("{text}x")),
+        (_, value) => panic!("{field}: {value}"),
+    };
+    let change = |field: &String| {
+        let mut changed = whole.clone();
+        let value = changed.pointer_mut(field).unwrap();
+        *value = other(field, value);
+        let changed: RunConfig = serde_json::from_value(changed).unwrap_or_else(|e| panic!("{field}: {e}"));
+        (field[1..].replace('/', "."), changed)
+    };
+    fields.iter().map(change).collect()
+}
+
+#[test]
+fn a_comparison_sees_every_difference_but_those_that_it_leaves_free() {
+    let config = setting(ModelKind::Inception, Corruption::RandomLabels);
+    let all = altered(&config);
+    assert_eq!(all.len(), 8 + 18 + 5 + 3);
+    let free = |free: &[Free]| -> Vec<&str> {
+        let same = |changed: &RunConfig| changed.key_but_for(free) == config.key_but_for(free);
+        all.iter().filter(|(_, changed)| same(changed)).map(|(field, _)| field.as_str()).collect()
+    };
+    assert_eq!(free(&[]), [""; 0]);
+    assert_eq!(config.key_but_for(&[]), config.key());
+    for (part, fields) in [
+        (Free::Schema, &["schema"][..]),
+        (Free::Data, &["data.fingerprint", "data.name", "data.test", "data.title", "data.train"]),
+        (Free::Width, &["width"]),
+        (Free::Seeds, &["seeds.data", "seeds.init", "seeds.order"]),
+        (Free::Rows, &["eval_every", "log_every"]),
+        (Free::Epochs, &["hyper.epochs"]),
+        (Free::StopWhenFitted, &["hyper.stop_when_fitted"]),
+        (Free::FittedEpochs, &["hyper.fitted_epochs"]),
+        (Free::RateDecayEvery, &["hyper.decay_every"]),
+        (Free::RandomCrop, &["hyper.random_crop"]),
+        (Free::Augment, &["hyper.augment"]),
+        (Free::Dropout, &["hyper.without_dropout"]),
+    ] {
+        let mut found = free(&[part]);
+        found.sort_unstable();
+        assert_eq!(found, fields, "{part:?}");
+    }
+    assert_eq!(free(&[Free::Epochs, Free::FittedEpochs]).len(), 2);
+}
+
+/// Whoever trains with another value of any hyper-parameter has a run that says nothing of the paper.
+#[test]
+fn a_difference_in_any_hyper_parameter_is_seen() {
+    let config = setting(ModelKind::Inception, Corruption::RandomLabels);
+    let id = "random-labels-fitted";
+    expect(&[made(&config, &losses(9), 1.0, &[0.1])], id, Judgement::Holds);
+    // When and where a run is measured, and what acts on nothing here: weight decay is off, and the network has no dropout.
+    let mut free = vec!["schema", "log_every", "eval_every", "seeds.data", "seeds.init", "seeds.order"];
+    free.extend(["hyper.epochs", "hyper.stop_when_fitted", "hyper.fitted_epochs"]);
+    free.extend(["hyper.weight_decay_on", "hyper.without_dropout"]);
+    for (field, changed) in altered(&config) {
+        if field.starts_with("data.") {
+            continue;
+        }
+        let expected = if free.contains(&&*field) { Judgement::Holds } else { Judgement::NotYetMeasured };
+        let check = verdict(&[made(&changed, &losses(9), 1.0, &[0.1])], id);
+        assert_eq!(check.verdict, expected, "{field}: {:?} {:?}", check.measured, check.lacking);
+    }
 }
 
 #[test]
@@ -803,20 +924,20 @@ fn a_run_that_ended_fitted_counts_whatever_its_limit() {
 #[test]
 fn two_widths_of_a_model_are_not_mixed() {
     let run = |width: f64, test: f64| {
-        let mut config = appendix_a::setting(
+        let mut config = appendix_a::config_at(
             data(),
             Scale::Small,
             ModelKind::Inception,
             Corruption::RandomLabels,
             Seeds::repeat(0),
         );
-        config.width = width;
+        config.width_factor = width;
         let mut run = made(&config, &losses(9), 1.0, &[test]);
         run.record.scale = Scale::Small;
         run
     };
-    let [wide, narrow] =
-        [appendix_a::size, paper::narrow].map(|of| of(Scale::Small, ModelKind::Inception).width);
+    let [wide, narrow] = [appendix_a::size_at, paper::size_for_many_runs]
+        .map(|of| of(Scale::Small, ModelKind::Inception).width_factor);
     assert!(narrow < wide);
     let id = "random-labels-test-at-chance";
     expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Judgement::Holds);
@@ -828,9 +949,9 @@ fn two_widths_of_a_model_are_not_mixed() {
 fn another_number_of_images_is_another_line() {
     let mut small = setting(ModelKind::Mlp1x512, Corruption::RandomLabels);
     small.data.train = 1_000;
-    small = appendix_a::sized(
+    small = appendix_a::config_of_size(
         small.data.clone(),
-        appendix_a::size(Scale::Paper, small.model),
+        appendix_a::size_at(Scale::Paper, small.model),
         small.model,
         small.corruption,
         small.seeds,

@@ -451,7 +451,7 @@ fn two_sets_in_folders_of_one_name_are_two_and_one_set_in_two_folders_is_one() {
     let key = |folder: &Path| {
         let data = data::open(folder.to_str()).unwrap();
         let (model, truth) = (ModelKind::Mlp1x512, Corruption::TrueLabels);
-        let run = appendix_a::setting(&data, Scale::Smoke, model, truth, Seeds::default()).key();
+        let run = appendix_a::config_at(&data, Scale::Smoke, model, truth, Seeds::default()).key();
         (run, Measurement::new(&data, (3, 2), Quantity::Theorem1, 1).key())
     };
     assert_eq!(key(&fashion), key(&copy));

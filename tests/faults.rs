@@ -74,8 +74,9 @@ fn configs(data: &Dataset) -> Vec<RunConfig> {
         .into_iter()
         .map(|corruption| {
             let seeds = Seeds::default();
-            let mut config = appendix_a::setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, seeds);
-            (config.width, config.hyper.epochs, config.hyper.stop_when_fitted) = (0.125, 40, false);
+            let mut config =
+                appendix_a::config_at(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, seeds);
+            (config.width_factor, config.hyper.epochs, config.hyper.stop_when_fitted) = (0.125, 40, false);
             config
         })
         .collect()

@@ -269,14 +269,14 @@ fn the_development_kits_classes() {
 
 /// The smallest network on ten images.
 fn tiny(data: &Dataset, epochs: usize) -> RunConfig {
-    let mut config = appendix_a::setting(
+    let mut config = appendix_a::config_at(
         data,
         Scale::Smoke,
         ModelKind::Mlp1x512,
         Corruption::TrueLabels,
         Seeds::default(),
     );
-    config.width = 1.0 / 128.0;
+    config.width_factor = 1.0 / 128.0;
     config.hyper.epochs = epochs;
     config
 }
@@ -323,8 +323,10 @@ fn configurations() {
     every(2_000, &valid, "", |bytes| {
         let config: RunConfig = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         config.key();
-        let layers =
-            config.model.plan([config.input.min(512); 3], 10, config.width).map_err(|e| e.to_string())?;
+        let layers = config
+            .model
+            .plan([config.input.min(512); 3], 10, config.width_factor)
+            .map_err(|e| e.to_string())?;
         rethink_nn::models::plan::output(&layers, [config.input.min(512); 3])
             .map(|_| ())
             .map_err(|e| e.to_string())

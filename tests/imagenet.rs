@@ -298,7 +298,7 @@ fn every_corruption_trains_on_its_own_labels_whatever_the_images_are() {
     for form in Corruption::forms() {
         let corruption: Corruption = form.replace(":P", ":0.5").parse().unwrap();
         let setting = |data: &Dataset| {
-            appendix_a::setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default())
+            appendix_a::config_at(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default())
         };
         let enlarged = RunConfig { input: 40, ..setting(&small) };
         let photographed = RunConfig { corruption, ..config(&photographs, 3) };
@@ -380,7 +380,7 @@ fn interrupted(
     harm: impl FnOnce(),
 ) -> (RunConfig, rethink::Result<Option<TrainedRun>>) {
     let mut config = config(data, 3);
-    (config.width, config.hyper.epochs) = (0.03, 4);
+    (config.width_factor, config.hyper.epochs) = (0.03, 4);
     let progress = |leave_after| Progress { leave_after, ..kept(folder) };
     assert!(train(&config, data, progress(Some(2))).unwrap().is_none());
     harm();
@@ -444,7 +444,7 @@ fn a_run_goes_on_only_with_the_files_that_it_began_with() {
     fs::write(&file, vec![7; safe.len()]).unwrap();
     let partial = tempfile::tempdir().unwrap();
     let mut config = config(&open(), 3);
-    (config.width, config.hyper.epochs) = (0.03, 2);
+    (config.width_factor, config.hyper.epochs) = (0.03, 2);
     let leave = Progress { leave_after: Some(1), ..kept(partial.path()) };
     assert!(train(&config, &open(), leave).unwrap().is_none());
     // Of the same length: the data set's fingerprint, which is of names, lengths and labels, is the same.
@@ -544,7 +544,7 @@ fn table_2_has_the_papers_rows_and_switches() {
     let folder = folder();
     let data = read(folder.path());
     let configs = table2::RECIPE.runs(&data, Scale::Paper);
-    assert_eq!((configs.len(), configs[0].input, configs[0].width), (7, 299, 1.0));
+    assert_eq!((configs.len(), configs[0].input, configs[0].width_factor), (7, 299, 1.0));
     let switches: Vec<[bool; 4]> = configs
         .iter()
         .map(|c| {

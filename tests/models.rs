@@ -344,10 +344,10 @@ fn every_network_is_known_everywhere() {
         let plan = model.plan([side, side, 3], 10, 1.0).unwrap();
         assert_eq!(known.normalised, plan::is_normalised(&plan), "{}", known.name);
         for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
-            let size = appendix_a::size(scale, model);
+            let size = appendix_a::size_at(scale, model);
             assert!(size.epochs > 0 && size.train >= 200, "{}: {size:?}", known.name);
             // Only convolutions are narrower at a reduced scale.
-            assert_eq!(size.width < 1.0, scale != Scale::Paper && !model.is_mlp(), "{}", known.name);
+            assert_eq!(size.width_factor < 1.0, scale != Scale::Paper && !model.is_mlp(), "{}", known.name);
         }
     }
 }

@@ -34,10 +34,10 @@ fn every_value_reaches_every_run() {
         let (plain, changed) = (configs(Scale::Small, id, ""), configs(Scale::Small, id, all));
         assert_eq!(plain.len(), changed.len());
         for (plain, c) in plain.iter().zip(&changed) {
-            assert_eq!((c.data.train, c.data.test, c.width), (300, 90, 0.25), "{id}");
+            assert_eq!((c.data.train, c.data.test, c.width_factor), (300, 90, 0.25), "{id}");
             let h = &c.hyper;
             assert_eq!((h.epochs, h.batch_size, h.learning_rate, h.momentum), (7, 50, 0.3, 0.8), "{id}");
-            assert_eq!((h.decay, h.decay_every, c.log_every, c.eval_every), (0.9, 3, 4, 2), "{id}");
+            assert_eq!((h.rate_decay, h.rate_decay_every, c.log_every, c.eval_every), (0.9, 3, 4, 2), "{id}");
             // Only where the recipe has it: a row without a regulariser stays one.
             let expected = if plain.hyper.weight_decay > 0.0 { 0.002 } else { 0.0 };
             assert_eq!(h.weight_decay, expected, "{id}");
@@ -55,6 +55,24 @@ fn every_value_reaches_every_run() {
         configs(Scale::Smoke, "fig1a", ""),
         paper::find("fig1a").unwrap().runs(&shapes10::dataset(), Scale::Smoke)
     );
+}
+
+/// What is called so in a configuration is understood under that name too, and shown under the one that is listed.
+#[test]
+fn names_of_fields_are_understood() {
+    let fields = "width_factor=0.25,batch_size=50,learning_rate=0.3,rate_decay=0.9,rate_decay_every=3,weight_decay=0.002,\
+                  weight_decay_on=weights,norm_memory=0.99,label_smoothing=0.2,log_every=4,eval_every=2,fitted_epochs=3";
+    let listed = "width=0.25,batch=50,rate=0.3,decay=0.9,decay-every=3,weight-decay=0.002,weight-decay-on=weights,\
+                  norm-memory=0.99,label-smoothing=0.2,log-every=4,eval-every=2,fitted-epochs=3";
+    let read: Overrides = fields.parse().unwrap();
+    assert_eq!((&read, read.to_string().as_str()), (&listed.parse().unwrap(), listed));
+    let error = "rate=0.1,learning_rate=0.2".parse::<Overrides>().unwrap_err().to_string();
+    assert!(error.contains("learning_rate is given twice"), "{error}");
+    let error = "learning_rate=0".parse::<Overrides>().unwrap_err().to_string();
+    assert!(error.contains("learning_rate=0: above 0"), "{error}");
+    // Each is a field's: of the hyper-parameters' or the run's own.
+    let config = configs(Scale::Smoke, "fig2b", fields).remove(0);
+    assert_eq!((config.width_factor, config.hyper.learning_rate, config.hyper.rate_decay), (0.25, 0.3, 0.9));
 }
 
 #[test]
@@ -139,8 +157,8 @@ fn levels_of_figures_1b_and_1c() {
 fn what_depends_on_a_changed_value_follows_it() {
     let of = |set: &str| configs(Scale::Paper, "fig1b", set).remove(0);
     let (plain, fewer) = (of(""), of("n=1000"));
-    assert_eq!((plain.hyper.decay_every, plain.log_every, plain.eval_every), (5, 79, 5));
-    assert_eq!((fewer.hyper.decay_every, fewer.log_every, fewer.eval_every), (50, 8, 10));
+    assert_eq!((plain.hyper.rate_decay_every, plain.log_every, plain.eval_every), (5, 79, 5));
+    assert_eq!((fewer.hyper.rate_decay_every, fewer.log_every, fewer.eval_every), (50, 8, 10));
     assert_eq!(of("batch=1000").log_every, 10);
     let alexnet = |set: &str| {
         let all = configs(Scale::Paper, "fig1b", set);
@@ -167,7 +185,7 @@ fn the_command_lines_choice_of_a_run_is_followed_in_the_same_way() {
             };
             let study = study(scale, "");
             let seeds = Seeds::repeat(1);
-            let mut expected = appendix_a::setting(
+            let mut expected = appendix_a::config_at(
                 &study.data,
                 scale,
                 model.parse().unwrap(),

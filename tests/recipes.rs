@@ -69,7 +69,7 @@ fn paper_scale_is_the_papers() {
         let without = recipe.id == "fig3" || matches!(recipe.source, Parts::Measurements { .. });
         assert_eq!(configs.is_empty(), without, "{}", recipe.id);
         for config in configs {
-            assert_eq!((config.data.train, config.data.test, config.width), (50_000, 10_000, 1.0));
+            assert_eq!((config.data.train, config.data.test, config.width_factor), (50_000, 10_000, 1.0));
             let hyper = &config.hyper;
             let (rate, batch, init) = match config.model.family() {
                 Family::Inception => (0.1, 128, Init::Glorot),
@@ -86,7 +86,7 @@ fn paper_scale_is_the_papers() {
             let varied = recipe.id == "table4" && (hyper.random_crop || !hyper.augment.is_off());
             let v3 = config.model == ModelKind::InceptionV3;
             let (decay, every) = if v3 { (0.16, 30) } else { (if varied { 0.999 } else { 0.95 }, 1) };
-            assert_eq!((hyper.momentum, hyper.decay, hyper.decay_every), (0.9, decay, every));
+            assert_eq!((hyper.momentum, hyper.rate_decay, hyper.rate_decay_every), (0.9, decay, every));
             let (optimizer, average) =
                 if v3 { (Optimizer::INCEPTION_V3, Some(0.9999)) } else { (Optimizer::Sgd, None) };
             assert_eq!((hyper.optimizer, hyper.average), (optimizer, average));
@@ -104,7 +104,7 @@ fn smoke_is_small_and_small_says_its_width() {
         for config in recipe.runs(&data, Scale::Smoke) {
             let images = config.data.train * config.hyper.epochs;
             assert!(images <= 2_400 && config.data.test <= 200, "{}: {images} images", recipe.id);
-            assert_eq!(config.width < 1.0, !config.model.is_mlp());
+            assert_eq!(config.width_factor < 1.0, !config.model.is_mlp());
         }
     }
     let configs = table1::RECIPE.runs(&data, Scale::Small);
@@ -137,7 +137,7 @@ fn at_paper_scale_runs_end_when_fitted_and_serve_every_item() {
         let hyper = &config.hyper;
         assert_eq!((hyper.stop_when_fitted, hyper.fitted_epochs), (true, appendix_a::FITTED_EPOCHS));
         // What a run that goes on (`--keep-going`) has, so that this one is found in it.
-        assert_eq!((config.log_every, config.eval_every, hyper.decay_every), (100, 1, 1));
+        assert_eq!((config.log_every, config.eval_every, hyper.rate_decay_every), (100, 1, 1));
     }
     let of = |corruption| figure.iter().find(|c| c.corruption == corruption).unwrap().key();
     for key in [of(Corruption::TrueLabels), of(Corruption::RandomLabels)] {
@@ -250,7 +250,7 @@ fn table_4_has_the_published_rows() {
         let found: Vec<usize> = (0..8).filter(|&k| table4::belongs(row, &runs[k])).collect();
         assert_eq!(found, [i]);
     }
-    let plain = appendix_a::setting(
+    let plain = appendix_a::config_at(
         &data,
         Scale::Smoke,
         ModelKind::Inception,
@@ -361,7 +361,8 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
             .iter()
             .map(|&m| {
                 let seeds = Seeds::repeat(0);
-                let config = appendix_a::setting(&study.data, Scale::Smoke, m, Corruption::TrueLabels, seeds);
+                let config =
+                    appendix_a::config_at(&study.data, Scale::Smoke, m, Corruption::TrueLabels, seeds);
                 run(&config, &[1.0], 0.5, 0.5)
             })
             .collect();
@@ -372,7 +373,7 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
     assert!(of(&[ModelKind::Mlp1x512]).contains(rule), "{}", of(&[ModelKind::Mlp1x512]));
     let ends = |change: &dyn Fn(&mut RunConfig)| {
         let seeds = Seeds::repeat(0);
-        let mut config = appendix_a::setting(
+        let mut config = appendix_a::config_at(
             &study.data,
             Scale::Smoke,
             ModelKind::Mlp1x512,
@@ -434,7 +435,7 @@ fn time_to_fit_is_relative_to_the_clean_run_of_the_same_seed() {
     let data = data(200, 100);
     let at = |p: f64, repeat: u64| {
         let corruption = if p == 0.0 { Corruption::TrueLabels } else { Corruption::PartialLabels { p } };
-        appendix_a::setting(&data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::repeat(repeat))
+        appendix_a::config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::repeat(repeat))
     };
     let runs = [
         run(&at(0.0, 0), &[1.0; 4], 1.0, 0.5),
@@ -483,7 +484,7 @@ fn table_1_gives_mean_and_deviation_over_seeds() {
         *table1::rows().iter().find(|(r, _)| r.model == "MLP 1x512" && r.weight_decay).unwrap();
     let config = |repeat| {
         let mut config =
-            appendix_a::setting(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::repeat(repeat));
+            appendix_a::config_at(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::repeat(repeat));
         config.hyper.weight_decay = paper::MLP_WEIGHT_DECAY;
         config
     };

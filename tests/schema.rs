@@ -110,8 +110,8 @@ fn the_text_that_keys_are_made_of_stays() {
     let (name, title) = ("cifar10".to_string(), "CIFAR-10 (JPEG q75)".to_string());
     let data = DataId { name, title, fingerprint, train: 50_000, test: 10_000 };
     let (model, gaussian) = (ModelKind::Inception, Corruption::Gaussian { per_channel: true });
-    let size = appendix_a::size(Scale::Paper, model);
-    let mut run = appendix_a::sized(data.clone(), size, model, gaussian, Seeds::default());
+    let size = appendix_a::size_at(Scale::Paper, model);
+    let mut run = appendix_a::config_of_size(data.clone(), size, model, gaussian, Seeds::default());
     let id = r#"{"name":"cifar10","title":"CIFAR-10 (JPEG q75)","fingerprint":"f43bf6a33f958776c1159c2d0d6dde911aefbf835befaf4056b208d0463966e8","train":50000,"test":10000}"#;
     let hyper = r#"{"batch_size":128,"learning_rate":0.1,"momentum":0.9,"decay":0.95,"decay_every":1,"weight_decay":0.0,"init":"glorot","random_crop":false,"epochs":100,"stop_when_fitted":true,"fitted_epochs":5}"#;
     let text = format!(
@@ -153,8 +153,8 @@ fn small_store(folder: &Path) -> (Store, Dataset, std::path::PathBuf, std::path:
     let store = Store::new(folder);
     let data = shapes10::generate(20, 10, 1).unwrap();
     let (model, truth) = (ModelKind::Mlp1x512, Corruption::TrueLabels);
-    let mut config = appendix_a::setting(&data, Scale::Smoke, model, truth, Seeds::default());
-    (config.width, config.hyper.epochs) = (1.0 / 128.0, 2);
+    let mut config = appendix_a::config_at(&data, Scale::Smoke, model, truth, Seeds::default());
+    (config.width_factor, config.hyper.epochs) = (1.0 / 128.0, 2);
     store.run(&config, &data, Scale::Smoke, &mut |_| ()).unwrap();
     let measurement = Measurement::new(&data, (10, 10), Quantity::Theorem1, 1);
     store.measure(&measurement, &data, Scale::Smoke, &mut |_| ()).unwrap();

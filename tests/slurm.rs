@@ -1,8 +1,10 @@
-//! A sweep as a job array, on a real Slurm of two nodes that the test starts on this machine and stops.
+//! A sweep as a job array: what is decided after a look at queue and store, without Slurm; and all of it on a real Slurm of two
+//! nodes that the test starts on this machine and stops.
 
 use rethink::data::shapes10;
 use rethink::paper;
 use rethink::run::config::Scale;
+use rethink_cli::slurm::plan::{Failed, Known, Memory, Missing, Plan, Queue, Queued, Task, decide};
 use rethink_tests::rethink_bin;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -11,7 +13,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const NAME: &str = "a_job_array_survives_a_kill_a_drained_node_and_its_follower";
 
@@ -187,7 +189,7 @@ fn finished(runs: &Path) -> usize {
 }
 
 /// How many jobs a follower says it has submitted.
-fn submitted(log: &Path) -> usize {
+fn told_as_submitted(log: &Path) -> usize {
     let number = |line: &str| line.strip_suffix(" submitted")?.parse::<usize>().ok();
     fs::read_to_string(log).unwrap().lines().filter_map(number).sum()
 }
@@ -238,7 +240,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
 
     // Whoever follows is interrupted; another takes up what is there.
     until("the killed job to be submitted again", 30, || {
-        fs::read_to_string(log(1)).unwrap().contains("; again") && submitted(&log(1)) == 17
+        fs::read_to_string(log(1)).unwrap().contains("; again") && told_as_submitted(&log(1)) == 17
     });
     first.kill().unwrap();
     first.wait().unwrap();
@@ -258,7 +260,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
         .collect();
     assert_eq!((keys.len(), text(&out.stdout).lines().count(), finished(&runs)), (16, 16, 16), "{said}");
     // What waited or ran was not submitted again.
-    assert_eq!(submitted(&log(2)), 0, "{in_queue} in the queue at the change\n{said}");
+    assert_eq!(told_as_submitted(&log(2)), 0, "{in_queue} in the queue at the change\n{said}");
     // Each was trained to its end once.
     let ends = job_logs(&runs).lines().filter(|l| l.contains("at epoch") && l.starts_with("[1/1]")).count();
     assert_eq!(ends, 16, "{}", job_logs(&runs));
@@ -293,6 +295,164 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     let named = said.lines().find_map(|l| l.strip_prefix(&format!("  {} ", config.key()))).unwrap();
     let named = fs::read_to_string(named.rsplit_once(": ").unwrap().1).unwrap();
     assert!(named.contains("remove") && named.contains("to start this run again"), "{named}");
+}
+
+fn task(job: u32, index: u32) -> Task {
+    Task { job: job.to_string(), index: index.to_string() }
+}
+
+fn missing(keys: &[&str]) -> Vec<Missing> {
+    keys.iter().map(|key| Missing { key: key.to_string(), checkpoint: None }).collect()
+}
+
+fn running(task: Task) -> Queued {
+    Queued { task, running: true, reason: "None".into() }
+}
+
+fn waiting(task: Task, reason: &str) -> Queued {
+    Queued { task, running: false, reason: reason.into() }
+}
+
+fn queue<const N: usize>(queued: [(&str, Queued); N]) -> Queue {
+    queued.into_iter().map(|(key, queued)| (key.to_string(), queued)).collect()
+}
+
+/// What is known of an item that was submitted without a checkpoint.
+fn submitted(key: &str, task: Task) -> Memory {
+    Memory::from([(key.to_string(), Known::default().submitted(task, None))])
+}
+
+/// A checkpoint, so many seconds after the first.
+fn checkpoint(seconds: u64) -> Option<SystemTime> {
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+#[test]
+fn what_nobody_has_submitted_is_due() {
+    let there = queue([
+        ("b", running(task(7, 0))),
+        ("c", waiting(task(7, 1), "Resources")),
+        ("d", waiting(task(8, 0), "ReqNodeNotAvail")),
+    ]);
+    let (plan, known) = decide(&missing(&["a", "b", "c", "d"]), &there, &Memory::new(), 3);
+    assert_eq!((&*plan.due, &*plan.running), (&["a".to_string()][..], &["b".to_string()][..]));
+    let waits = [("c", "Resources"), ("d", "ReqNodeNotAvail")].map(|(k, r)| (k.to_string(), r.to_string()));
+    assert_eq!(plan.waiting, waits);
+    assert_eq!((&*plan.failures, &*plan.given_up, plan.is_over()), (&[][..], &[][..], false));
+    assert_eq!((&known["a"].task, &known["c"].task), (&None, &Some(task(7, 1))));
+    assert_eq!(plan.progress(10, 0), "6 of 10 done, 1 running, 2 pending, 0 failed (ReqNodeNotAvail)");
+    assert_eq!(plan.progress(10, 1), "6 of 10 done, 1 running, 3 pending, 0 failed (ReqNodeNotAvail)");
+}
+
+#[test]
+fn what_another_follower_has_submitted_meanwhile_is_not_due() {
+    let (plan, _) = decide(&missing(&["a", "b"]), &queue([]), &Memory::new(), 3);
+    assert_eq!(plan.due, ["a", "b"]);
+    assert_eq!(plan.still_due(&queue([("a", waiting(task(9, 0), "None"))])), ["b"]);
+    assert_eq!(plan.still_due(&queue([])), ["a", "b"]);
+}
+
+/// Out of the queue, the result may not be seen yet; at the second look it is a failure.
+#[test]
+fn lost_once_is_no_failure_and_lost_twice_is() {
+    let item = missing(&["a"]);
+    let (first, known) = decide(&item, &queue([]), &submitted("a", task(1, 0)), 3);
+    assert_eq!(first, Plan { missing: 1, ..Plan::default() });
+    assert!(known["a"].lost && !first.is_over());
+    let (second, after) = decide(&item, &queue([]), &known, 3);
+    let [failure] = &second.failures[..] else { panic!("{second:?}") };
+    assert_eq!(
+        (&failure.task, &failure.how, failure.given_up, failure.to_release()),
+        (&Some(task(1, 0)), &Failed::Lost, false, None)
+    );
+    assert_eq!((second.due, after["a"].failures), (vec!["a".to_string()], 1));
+    // Seen in between, as a job that Slurm has requeued is, it is lost for the first time again.
+    let (_, seen) = decide(&item, &queue([("a", running(task(1, 0)))]), &known, 3);
+    let (third, _) = decide(&item, &queue([]), &seen, 3);
+    assert_eq!((third.failures, third.due), (vec![], vec![]));
+}
+
+#[test]
+fn a_failure_is_counted_once_however_long_it_is_due() {
+    let item = missing(&["a"]);
+    let (_, known) = decide(&item, &queue([]), &submitted("a", task(1, 0)), 3);
+    let (_, known) = decide(&item, &queue([]), &known, 3);
+    // Slurm does not answer when it is to be submitted.
+    let (plan, known) = decide(&item, &queue([]), &known, 3);
+    assert_eq!((&*plan.failures, &*plan.due, known["a"].failures), (&[][..], &["a".to_string()][..], 1));
+    // Submitted, it fails for the second time.
+    let known = Memory::from([("a".to_string(), known["a"].submitted(task(2, 0), None))]);
+    let (_, known) = decide(&item, &queue([]), &known, 3);
+    let (plan, known) = decide(&item, &queue([]), &known, 3);
+    assert_eq!((plan.failures.len(), known["a"].failures), (1, 2));
+}
+
+#[test]
+fn a_held_task_fails_and_is_released_until_it_is_given_up() {
+    let item = missing(&["a"]);
+    for reason in ["launch_failed_requeued_held", "launch failed requeued held", "JobHoldMaxRequeue"] {
+        let held = queue([("a", waiting(task(4, 2), reason))]);
+        let mut known = Memory::new();
+        for failures in 1..=4 {
+            let (plan, after) = decide(&item, &held, &known, 3);
+            let [failure] = &plan.failures[..] else { panic!("{plan:?}") };
+            let last = failures == 4;
+            assert_eq!((&failure.how, failure.given_up), (&Failed::Held(reason.into()), last), "{reason}");
+            assert_eq!(failure.to_release(), (!last).then_some(&task(4, 2)));
+            assert_eq!((after["a"].failures, plan.is_over(), plan.waiting.len()), (failures, last, 1));
+            known = after;
+        }
+        // It stays in the queue, and is told no more.
+        let (plan, _) = decide(&item, &held, &known, 3);
+        assert_eq!((&*plan.failures, &*plan.given_up), (&[][..], &["a".to_string()][..]));
+    }
+    // Held by a user, it waits.
+    let (plan, _) = decide(&item, &queue([("a", waiting(task(4, 2), "JobHeldUser"))]), &Memory::new(), 0);
+    assert_eq!((&*plan.failures, plan.waiting.len()), (&[][..], 1));
+}
+
+/// A job that meets its time limit again and again gets further each time, and is no failing one.
+#[test]
+fn a_later_checkpoint_resets_the_failures() {
+    let lost = |at: Option<SystemTime>, known: Memory| {
+        let item = [Missing { key: "a".into(), checkpoint: at }];
+        let (_, known) = decide(&item, &queue([]), &known, 1);
+        let (plan, known) = decide(&item, &queue([]), &known, 1);
+        let again = known["a"].submitted(task(2, 0), at);
+        (known["a"].failures, plan.given_up.len(), Memory::from([("a".to_string(), again)]))
+    };
+    let (failures, given_up, known) = lost(None, submitted("a", task(1, 0)));
+    assert_eq!((failures, given_up), (1, 0));
+    let (failures, given_up, known) = lost(checkpoint(0), known);
+    assert_eq!((failures, given_up), (1, 0), "its first checkpoint");
+    let (failures, given_up, known) = lost(checkpoint(60), known);
+    assert_eq!((failures, given_up), (1, 0), "a later one");
+    let (failures, given_up, _) = lost(checkpoint(60), known);
+    assert_eq!((failures, given_up), (2, 1), "the same");
+
+    // Of a task that another follower has submitted, the checkpoint counts from when it is first seen.
+    let item = [Missing { key: "a".into(), checkpoint: checkpoint(5) }];
+    let (_, known) = decide(&item, &queue([("a", running(task(1, 0)))]), &Memory::new(), 1);
+    assert_eq!(known["a"].checkpoint, checkpoint(5));
+    let (failures, ..) = lost(checkpoint(5), known);
+    assert_eq!(failures, 1);
+}
+
+#[test]
+fn with_everything_given_up_the_sweep_is_over() {
+    let given_up = Known { given_up: true, failures: 4, ..Known::default() };
+    let known = Memory::from(["a", "b"].map(|key| (key.to_string(), given_up.clone())));
+    let (plan, after) = decide(&missing(&["a", "b"]), &queue([]), &known, 3);
+    assert_eq!((plan.is_over(), &*plan.due, &*plan.failures), (true, &[][..], &[][..]));
+    assert_eq!(plan.given_up, ["a", "b"]);
+    assert_eq!(plan.progress(3, 0), "1 of 3 done, 0 running, 0 pending, 2 failed");
+    assert_eq!(after, known);
+    // Not while another is in hand.
+    let (plan, _) = decide(&missing(&["a", "b", "c"]), &queue([("c", running(task(1, 0)))]), &known, 3);
+    assert!(!plan.is_over());
+    // Nor is one that is given up counted out if it runs all the same.
+    let (plan, _) = decide(&missing(&["a", "b"]), &queue([("a", running(task(1, 0)))]), &known, 3);
+    assert_eq!((plan.given_up.len(), plan.running.len()), (2, 1));
 }
 
 #[test]

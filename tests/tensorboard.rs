@@ -3,7 +3,7 @@
 
 use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
-use rethink::run::appendix_a::setting;
+use rethink::run::appendix_a::config_at;
 use rethink::run::config::{Scale, Seeds};
 use rethink::run::row::LogRow;
 use rethink::run::tensorboard::Events;
@@ -154,7 +154,7 @@ fn check(events: &[(f64, u64, BTreeMap<String, f32>)], run: &Run) {
 #[test]
 fn a_run_leaves_an_event_file_that_reads_back_and_stays() {
     let data = shapes10::generate(200, 100, 1).unwrap();
-    let mut config = setting(
+    let mut config = config_at(
         &data,
         Scale::Smoke,
         ModelKind::Mlp1x512,
@@ -205,7 +205,7 @@ fn a_run_leaves_an_event_file_that_reads_back_and_stays() {
 fn a_killed_run_has_no_step_twice() {
     let data = shapes10::generate(200, 100, 1).unwrap();
     let mut config =
-        setting(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::RandomLabels, Seeds::default());
+        config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::RandomLabels, Seeds::default());
     config.data = data.id(200, 100);
     config.hyper.epochs = 6;
     let folder = tempfile::tempdir().unwrap();

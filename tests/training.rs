@@ -6,7 +6,7 @@ use clap::Parser;
 use rethink::data::DataId;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
-use rethink::run::appendix_a::setting;
+use rethink::run::appendix_a::config_at;
 use rethink::run::checkpoint::write_tensors;
 use rethink::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use rethink::run::history::Origin;
@@ -388,7 +388,7 @@ fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
         (|c| c.hyper.average = Some(f64::NAN), "average"),
         (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 1.0, epsilon: 1.0 }, "rmsprop: decay 1"),
         (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-50 }, "epsilon"),
-        (|c| c.hyper.decay = 0.0, "decay 0 of the learning rate"),
+        (|c| c.hyper.rate_decay = 0.0, "decay 0 of the learning rate"),
     ];
     for (number, (change, part)) in changes.into_iter().enumerate() {
         let mut config = config(&data, Corruption::TrueLabels);
@@ -412,7 +412,7 @@ fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
 fn choices_that_are_as_before_change_no_key() {
     let data = shapes10::generate(10, 10, 1).unwrap();
     let config = |corruption| {
-        let mut config = setting(&data, Scale::Paper, ModelKind::Inception, corruption, Seeds::repeat(0));
+        let mut config = config_at(&data, Scale::Paper, ModelKind::Inception, corruption, Seeds::repeat(0));
         config.data = DataId {
             name: "cifar10".into(),
             title: "CIFAR-10 (JPEG q75)".into(),
@@ -421,7 +421,7 @@ fn choices_that_are_as_before_change_no_key() {
             test: 10_000,
         };
         (config.hyper.epochs, config.hyper.stop_when_fitted, config.hyper.fitted_epochs) = (64, false, 1);
-        (config.hyper.decay_every, config.log_every, config.eval_every) = (1, 100, 1);
+        (config.hyper.rate_decay_every, config.log_every, config.eval_every) = (1, 100, 1);
         config
     };
     let gaussian: Corruption = "gaussian".parse().unwrap();
@@ -464,7 +464,7 @@ fn choices_that_are_as_before_change_no_key() {
 fn a_resumed_run_by_rms_prop_with_averages_is_the_uninterrupted_one() {
     let data = data();
     let mut config =
-        setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
+        config_at(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
     config.data = data.id(60, 40);
     config.hyper.batch_size = 20;
     config.hyper.epochs = 3;
@@ -497,7 +497,7 @@ fn data() -> Dataset {
 }
 
 fn config(data: &Dataset, corruption: Corruption) -> RunConfig {
-    let mut config = setting(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default());
+    let mut config = config_at(data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default());
     config.data = data.id(300, 100);
     config.hyper.epochs = 6;
     config.log_every = 5;
@@ -961,7 +961,7 @@ fn a_checkpoint_from_before_sittings_were_kept_goes_on() {
 fn the_learning_rate_decays_by_the_epoch() {
     let data = data();
     let mut config = config(&data, Corruption::TrueLabels);
-    config.hyper.decay_every = 2;
+    config.hyper.rate_decay_every = 2;
     config.hyper.stop_when_fitted = false;
     for row in trained(&config, &data).rows {
         let expected = 0.01 * 0.95f64.powi((row.epoch as i32 - 1) / 2);
@@ -1165,9 +1165,9 @@ fn change_checkpoint(folder: &Path, change: impl Fn(&mut Parameter)) {
 fn a_running_statistic_that_is_no_number_is_a_diverged_run() {
     let data = data();
     let mut config =
-        setting(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
+        config_at(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
     config.data = data.id(60, 40);
-    (config.width, config.hyper.batch_size, config.hyper.epochs) = (0.125, 20, 3);
+    (config.width_factor, config.hyper.batch_size, config.hyper.epochs) = (0.125, 20, 3);
     config.hyper.keep_going();
     let folder = tempfile::tempdir().unwrap();
     assert!(leaving(&config, &data, folder.path(), 1).unwrap().is_none());

@@ -14,10 +14,10 @@ use std::str::FromStr;
 
 const OPERATION: &str = "--set";
 
-/// Makes [`Overrides`] of a table. A line is a field, its type, its name, what it takes, how its text is read (`None`: it is
-/// none of what it takes), and how it is shown.
+/// Makes [`Overrides`] of a table. A row is a field, its type, its name (`|` before another that is understood: that of the
+/// configuration's field), what it takes, how its text is read (`None`: it is none of what it takes), and how it is shown.
 macro_rules! overrides {
-    ($($(#[$about:meta])* $field:ident: $type:ty, $name:literal, $range:expr, $read:expr, $show:expr;)*) => {
+    ($($(#[$about:meta])* $field:ident: $type:ty, $name:literal $(| $synonym:literal)?, $range:expr, $read:expr, $show:expr;)*) => {
         /// Values that replace the recipes' own; `None` keeps them. Written as `epochs=20,n=500`, in the order below.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Overrides {
@@ -29,8 +29,9 @@ macro_rules! overrides {
 
         impl Overrides {
             fn set(&mut self, name: &str, value: &str) -> Result<()> {
-                match name {
-                    $($name => put(&mut self.$field, (name, value), $range, $read),)*
+                // Names of fields have underscores.
+                match &*name.replace('_', "-") {
+                    $($name $(| $synonym)? => put(&mut self.$field, (name, value), $range, $read),)*
                     _ => {
                         let known: Vec<String> =
                             NAMES.iter().map(|(name, range)| format!("{name} ({range})")).collect();
@@ -58,17 +59,17 @@ overrides! {
     /// The first so many test images.
     test: usize, "test", "1 or more", |text| count(text, usize::MAX), plain;
     /// Factor on channels and units of hidden layers.
-    width: f64, "width", "above 0, at most 16", |text| number(text, |x| x > 0.0 && x <= 16.0), plain;
+    width: f64, "width" | "width-factor", "above 0, at most 16", |text| number(text, |x| x > 0.0 && x <= 16.0), plain;
     /// Images a step.
-    batch: usize, "batch", "1 to 100,000", |text| count(text, 100_000), plain;
+    batch: usize, "batch" | "batch-size", "1 to 100,000", |text| count(text, 100_000), plain;
     /// Initial learning rate.
-    rate: f64, "rate", "above 0, at most 100", |text| number(text, |x| is_size(x) && x <= 100.0), plain;
+    rate: f64, "rate" | "learning-rate", "above 0, at most 100", |text| number(text, |x| is_size(x) && x <= 100.0), plain;
     /// Momentum.
     momentum: f64, "momentum", "0 or more, below 1", |text| number(text, is_share), plain;
     /// Factor on the learning rate.
-    decay: f64, "decay", "above 0, at most 1", |text| number(text, |x| x > 0.0 && x <= 1.0), plain;
+    decay: f64, "decay" | "rate-decay", "above 0, at most 1", |text| number(text, |x| x > 0.0 && x <= 1.0), plain;
     /// Epochs between two applications of it.
-    decay_every: usize, "decay-every", "1 or more", |text| count(text, usize::MAX), plain;
+    decay_every: usize, "decay-every" | "rate-decay-every", "1 or more", |text| count(text, usize::MAX), plain;
     /// L2 coefficient of the runs that have one.
     weight_decay: f64, "weight-decay", "above 0, at most 1", |text| number(text, |x| is_size(x) && x <= 1.0), plain;
     /// What it acts on in the runs that have one.
@@ -226,19 +227,28 @@ impl Overrides {
     /// the rate decays, how often a row is written, how a narrow network starts) is derived anew, unless it is set
     /// too or the recipe has chosen it.
     pub fn apply(&self, config: &mut RunConfig, data: &Dataset) {
-        let before = appendix_a::derived(config);
+        let with_dependents = |config: &RunConfig| {
+            let mut config = config.clone();
+            appendix_a::set_dependents(&mut config);
+            config
+        };
+        let before = with_dependents(config);
         let (train, test) = (config.data.train, config.data.test);
         config.data = data.id(self.n.unwrap_or(train), self.test.unwrap_or(test));
-        config.width = self.width.unwrap_or(config.width);
+        config.width_factor = self.width.unwrap_or(config.width_factor);
         config.hyper.batch_size = self.batch.unwrap_or(config.hyper.batch_size);
-        let after = appendix_a::derived(config);
+        let after = with_dependents(config);
         fn follow<T: PartialEq>(value: &mut T, before: T, after: T) {
             if *value == before {
                 *value = after;
             }
         }
-        follow(&mut config.hyper.decay_every, before.decay_every, after.decay_every);
-        follow(&mut config.hyper.init, before.init, after.init);
+        follow(
+            &mut config.hyper.rate_decay_every,
+            before.hyper.rate_decay_every,
+            after.hyper.rate_decay_every,
+        );
+        follow(&mut config.hyper.init, before.hyper.init, after.hyper.init);
         follow(&mut config.log_every, before.log_every, after.log_every);
         follow(&mut config.eval_every, before.eval_every, after.eval_every);
 
@@ -246,8 +256,8 @@ impl Overrides {
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.learning_rate = self.rate.unwrap_or(hyper.learning_rate);
         hyper.momentum = self.momentum.unwrap_or(hyper.momentum);
-        hyper.decay = self.decay.unwrap_or(hyper.decay);
-        hyper.decay_every = self.decay_every.unwrap_or(hyper.decay_every);
+        hyper.rate_decay = self.decay.unwrap_or(hyper.rate_decay);
+        hyper.rate_decay_every = self.decay_every.unwrap_or(hyper.rate_decay_every);
         if hyper.weight_decay > 0.0 {
             hyper.weight_decay = self.weight_decay.unwrap_or(hyper.weight_decay);
             hyper.weight_decay_on = self.weight_decay_on.unwrap_or(hyper.weight_decay_on);

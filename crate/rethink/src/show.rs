@@ -196,7 +196,11 @@ pub fn measured(measured: &[Measured]) -> Table {
 
 fn choices(config: &RunConfig) -> Vec<String> {
     let hyper = &config.hyper;
-    let every = if hyper.decay_every == 1 { "epoch".into() } else { format!("{} epochs", hyper.decay_every) };
+    let every = if hyper.rate_decay_every == 1 {
+        "epoch".into()
+    } else {
+        format!("{} epochs", hyper.rate_decay_every)
+    };
     let decay = match hyper.weight_decay {
         0.0 => "none".into(),
         weight => format!("{weight} on {}", hyper.weight_decay_on.name()),
@@ -208,12 +212,12 @@ fn choices(config: &RunConfig) -> Vec<String> {
     };
     vec![
         config.model.title().into(),
-        config.width.to_string(),
+        config.width_factor.to_string(),
         config.corruption.title(),
         thousands(config.data.train),
         hyper.batch_size.to_string(),
         hyper.learning_rate.to_string(),
-        format!("{}, {every}", hyper.decay),
+        format!("{}, {every}", hyper.rate_decay),
         decay,
         hyper.epochs.to_string(),
         ends,

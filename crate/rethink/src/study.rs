@@ -128,9 +128,9 @@ impl Study {
     }
 
     /// Appendix A's setting of `model` on this study's data at its scale: what a recipe starts from, to be changed at
-    /// will (`RunConfig { width: 0.5, ..study.config(model, corruption) }`).
+    /// will (`RunConfig { width_factor: 0.5, ..study.config(model, corruption) }`).
     pub fn config(&self, model: ModelKind, corruption: Corruption) -> RunConfig {
-        appendix_a::setting(&self.data, self.scale, model, corruption, Seeds::default())
+        appendix_a::config_at(&self.data, self.scale, model, corruption, Seeds::default())
     }
 
     /// `configs` from the store, or trained now, a line of progress every few seconds.
@@ -702,7 +702,7 @@ impl Study {
             "{}, n = {}, width {}, at most {} epochs{}, {} {plural}, scale {}",
             self.data.title,
             n,
-            by_model(&configs, |c| c.width, f64::to_string),
+            by_model(&configs, |c| c.width_factor, f64::to_string),
             range(&|c| c.hyper.epochs),
             ends(&configs),
             seeds.len(),
@@ -878,7 +878,7 @@ impl Forecast {
 
     fn work(config: &RunConfig) -> Option<f64> {
         let input = [config.input, config.input, 3];
-        let layers = config.model.plan(input, 10, config.width).ok()?;
+        let layers = config.model.plan(input, 10, config.width_factor).ok()?;
         // Three passes for a training image; tests are a part of it.
         Some(plan::work(&layers, input).ok()? as f64 * config.data.train as f64)
     }
@@ -888,7 +888,7 @@ impl Forecast {
         self.present = Some(seconds * left);
         self.missing.remove(&config.key());
         if let Some(work) = Forecast::work(config) {
-            self.rates.insert((config.model, config.width.to_bits()), (seconds, work));
+            self.rates.insert((config.model, config.width_factor.to_bits()), (seconds, work));
         }
     }
 
@@ -899,7 +899,7 @@ impl Forecast {
         self.epochs.1 += record.config.hyper.epochs as f64;
         if let Some(work) = Forecast::work(&record.config) {
             let seconds = record.seconds / f64::from(record.epochs.max(1));
-            self.rates.insert((record.config.model, record.config.width.to_bits()), (seconds, work));
+            self.rates.insert((record.config.model, record.config.width_factor.to_bits()), (seconds, work));
         }
     }
 
@@ -913,8 +913,11 @@ impl Forecast {
         }
         let mut seen = HashSet::new();
         let run = |config: &RunConfig| {
-            let (seconds, work) =
-                self.rates.get(&(config.model, config.width.to_bits())).copied().unwrap_or((seconds, work));
+            let (seconds, work) = self
+                .rates
+                .get(&(config.model, config.width_factor.to_bits()))
+                .copied()
+                .unwrap_or((seconds, work));
             Forecast::work(config)
                 .map_or(0.0, |own| own * seconds / work * config.hyper.epochs as f64 * share)
         };
@@ -970,8 +973,8 @@ pub fn describe(config: &RunConfig) -> String {
     if config.hyper.batch_size != config.model.batch_size() {
         text += &format!(", {} images a step", config.hyper.batch_size);
     }
-    if config.width != 1.0 {
-        text += &format!(", width {}", config.width);
+    if config.width_factor != 1.0 {
+        text += &format!(", width {}", config.width_factor);
     }
     if let Some(parallel) = config.parallel {
         text += &format!(", {}", parallel.describe());

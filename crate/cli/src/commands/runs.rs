@@ -10,6 +10,7 @@ use rethink::measure::Measured;
 use rethink::paper::reported::{TABLE_3, TABLE_4, Table1Row};
 use rethink::paper::{self, Results, mean_and_deviation, table1, table3, table4};
 use rethink::run::appendix_a;
+use rethink::run::comparison::Free;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::row::StopReason;
 use rethink::store::{Record, Run, Store};
@@ -122,25 +123,25 @@ pub struct RunChoice {
 impl RunChoice {
     /// The configuration on the study's data and scale.
     pub fn configure(&self, study: &Study) -> RunConfig {
-        let size = appendix_a::size(study.scale, self.model);
+        let size = appendix_a::size_at(study.scale, self.model);
         self.configure_on(study.data.id(size.train, size.test), study.scale)
     }
 
     /// The same on so many images of a data set.
     pub fn configure_on(&self, data: DataId, scale: Scale) -> RunConfig {
-        let (seeds, size) = (Seeds::repeat(self.repeat), appendix_a::size(scale, self.model));
-        let mut config = appendix_a::sized(data, size, self.model, self.corruption, seeds);
-        config.width = self.width;
+        let (seeds, size) = (Seeds::repeat(self.repeat), appendix_a::size_at(scale, self.model));
+        let mut config = appendix_a::config_of_size(data, size, self.model, self.corruption, seeds);
+        config.width_factor = self.width;
         config.input = self.input.unwrap_or(config.input);
         config.data.train = self.train.unwrap_or(config.data.train);
         config.hyper.batch_size = self.batch_size.unwrap_or(config.hyper.batch_size);
         // How a narrow network starts, how often the rate decays and a row is written follow from these.
-        appendix_a::derive(&mut config);
+        appendix_a::set_dependents(&mut config);
         let hyper = &mut config.hyper;
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.learning_rate = self.learning_rate.unwrap_or(hyper.learning_rate);
-        hyper.decay = self.decay.unwrap_or(hyper.decay);
-        hyper.decay_every = self.decay_every.unwrap_or(hyper.decay_every);
+        hyper.rate_decay = self.decay.unwrap_or(hyper.rate_decay);
+        hyper.rate_decay_every = self.decay_every.unwrap_or(hyper.rate_decay_every);
         hyper.momentum = self.momentum.unwrap_or(hyper.momentum);
         hyper.optimizer = self.optimizer.unwrap_or(hyper.optimizer);
         hyper.label_smoothing = self.label_smoothing.unwrap_or(hyper.label_smoothing);
@@ -431,9 +432,8 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
         for run in runs.iter().filter(|run| belongs(run)) {
             let config = &run.record.config;
             // Repetitions of one configuration differ in their seeds alone.
-            let mut same = config.clone();
-            same.seeds = Seeds::default();
-            let group = (config.data.title.clone(), config.data.train, same.key());
+            let same = config.key_but_for(&[Free::Seeds]);
+            let group = (config.data.title.clone(), config.data.train, same);
             groups.entry(group).or_default().push(run);
         }
         let before = all.len();
@@ -446,7 +446,7 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
             let ours = Ours {
                 data,
                 n,
-                width: Some(group[0].record.config.width),
+                width: Some(group[0].record.config.width_factor),
                 scale: group[0].record.scale,
                 epochs: if low == high { low.to_string() } else { format!("{low}-{high}") },
                 values,

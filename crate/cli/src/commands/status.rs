@@ -7,6 +7,7 @@ use rethink::measure::{Measured, Quantity};
 use rethink::paper::reported::{Regularizer, TABLE_1, TABLE_3, TABLE_4, Table1Row, Table4Row};
 use rethink::paper::{self, Product, Recipe, Results, table1, table3, table4};
 use rethink::run::appendix_a::CIFAR_TRAIN;
+use rethink::run::comparison::Free;
 use rethink::run::config::{RunConfig, Scale};
 use rethink::run::row::StopReason;
 use rethink::store::{Run, Store};
@@ -223,24 +224,21 @@ fn item(
     Ok(item)
 }
 
+/// What a published run may differ in from a recipe's configuration on another data set: the data, what follows from their number
+/// of images, and when a run ends, which is looked at by itself.
+const FREE: [Free; 5] = [Free::Data, Free::Rows, Free::RateDecayEvery, Free::Epochs, Free::FittedEpochs];
+
 /// The published run of the paper's size that answers to `config`, a recipe's configuration on another data set: of several, the one that
 /// ends by the rule of today.
 fn published<'a>(config: &RunConfig, runs: &'a [Run]) -> Option<&'a Run> {
-    // Data and rule are not compared, nor how often a run was logged and tested, nor what follows from the number of images.
-    let plain = |config: &RunConfig| {
-        let mut plain = config.clone();
-        (plain.hyper.fitted_epochs, plain.hyper.decay_every, plain.hyper.epochs) = (1, 1, 1);
-        (plain.log_every, plain.eval_every) = (1, 1);
-        plain
-    };
-    let wanted = plain(config);
+    let wanted = config.key_but_for(&FREE);
     let same = |run: &&Run| {
         let own = &run.record.config;
         run.record.scale == Scale::Paper
             && own.data.train >= CIFAR_TRAIN
             // One that is fitted earlier is the same however long it might have gone on.
             && (own.hyper.epochs == config.hyper.epochs || run.record.ending == StopReason::Fitted)
-            && plain(own) == RunConfig { data: own.data.clone(), ..wanted.clone() }
+            && own.key_but_for(&FREE) == wanted
     };
     runs.iter().filter(same).max_by_key(|run| run.record.config.hyper.fitted_epochs)
 }

@@ -8,15 +8,15 @@ use crate::measure::{Measured, Quantity};
 use crate::paper::mean;
 use crate::store::FITTED;
 
-/// Correlation with random signs at which they count as fitted.
+/// Least correlation with random signs at which these count as fitted: 99 % of the signs right.
 const ONE: f64 = 2.0 * FITTED - 1.0;
-/// Classes of less of the paper's width are there to show that the estimate can be below 1.
+/// Classes with a width factor below this are not the paper's: they are there to show that the estimate can be below 1.
 const NARROW: f64 = 1.0 / 16.0;
-/// Nats by which some loss changes where training is not stable.
+/// Training is not uniformly stable where replacing one example changes some loss by this much, in nats.
 const UNSTABLE: f64 = 1.0;
-/// What is "many passes over the data".
+/// Epochs from which on training has made "many passes over the data".
 const MANY: f64 = 10.0;
-/// Largest ratio of two labellings' changes that are of one size.
+/// The changes with true and with random labels are of the same size up to this ratio.
 const SAME_SIZE: f64 = 5.0;
 
 fn numbers(measured: &Measured, name: &str) -> Vec<f64> {
@@ -38,7 +38,7 @@ fn complexity_one(measured: &[Measured]) -> Vec<Part> {
         let n = measured.record.measurement.data.train;
         let text = format!("{}, n = {n}: {correlation:.3}", class.title());
         let part = Part::measured(text, correlation >= ONE, &[measured]);
-        Some(if class.width < NARROW { part.silent() } else { part })
+        Some(if class.width_factor < NARROW { part.silent() } else { part })
     };
     classes(measured).filter_map(part).collect()
 }
@@ -49,7 +49,7 @@ fn vc_bound(measured: &[Measured]) -> Vec<Part> {
         let n = measured.record.measurement.data.train;
         let text = format!("{}, n = {n}: {parameters} parameters, bound {bound:.2}", class.title());
         let part = Part::measured(text, parameters > n as f64 && bound >= 1.0, &[measured]);
-        Some(if class.width < NARROW { part.silent() } else { part })
+        Some(if class.width_factor < NARROW { part.silent() } else { part })
     };
     classes(measured).filter_map(part).collect()
 }

@@ -5,11 +5,11 @@ use crate::claims::{Checker, Claim};
 use crate::measure::{Measured, Quantity};
 use rethink_nn::text::thousands;
 
-/// Labels are 0, 1, ...; a value this near is one.
+/// An output this near to a label (0, 1, ...) is that label.
 const EXACT: f64 = 1e-6;
-/// Width of corollary 1's network, times its depth, over n: O(n/k).
+/// "Width O(n/k)": the width of corollary 1's network times its depth k, over n, is at most this.
 const WIDTH: f64 = 6.0;
-/// Its weights over n + d: O(n + d).
+/// "O(n + d) weights": its weights over n + d are at most this.
 const WEIGHTS: f64 = 4.0;
 
 fn theorem_1(measured: &[Measured]) -> Vec<Part> {

@@ -16,16 +16,16 @@ const SMALL_FACTOR: f64 = 5.0;
 const FAR_MORE: usize = 5;
 /// By how much labels alone raise the generalization error, at least, as a fraction; in the paper by 39 points or more.
 const JUMP: f64 = 0.2;
-/// Share of the loss of guessing below which a network is fitting: 2 nats of ln 10.
+/// A network has started to fit when its loss is below this share of the loss of guessing: for ten classes, below 2 of ln 10 nats.
 const STARTED: f64 = 2.0 / std::f64::consts::LN_10;
-/// Rise of the test error from no label noise to all, at least.
+/// Least rise of the test error between true and random labels, as a fraction.
 const RISE: f64 = 0.05;
 
 const NOISE: [Corruption; 2] = [Corruption::RandomPixels, Corruption::Gaussian { per_channel: true }];
 
 fn more_parameters(group: &Runs) -> Vec<Part> {
     let part = |&model: &ModelKind| {
-        // A network that did not come to its samples' labels shows nothing of what trained networks have.
+        // The sentence is about trained networks: one that has not fitted its labels says nothing.
         let (ended, others) = by_fit(group.of(model, Corruption::TrueLabels, Regularized::Not), FITTED);
         let Some(first) = ended.first() else {
             let accuracy = train(&others)?;
@@ -229,7 +229,7 @@ fn noise_first(group: &Runs) -> Vec<Part> {
     NOISE.into_iter().filter_map(part).collect()
 }
 
-/// True and random labels, and what other batch sizes made of them.
+/// Training accuracies on true and on random labels, with other batch sizes too where they were tried.
 fn alexnet_and_mlps(group: &Runs) -> Vec<Part> {
     let models = [ModelKind::Alexnet, ModelKind::Mlp3x512, ModelKind::Mlp1x512];
     let mut parts = fitted(group, &models, Corruption::TrueLabels, Regularized::Not);

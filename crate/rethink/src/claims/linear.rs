@@ -8,24 +8,25 @@ use crate::paper::table3::{Solved, solved};
 use rethink_nn::text::thousands;
 use rethink_plot::frames::column;
 
-/// Test errors of one size, fractions: on MNIST, on CIFAR-10.
+/// Test errors that differ by at most this are the same: as fractions, on MNIST and on CIFAR-10.
 const SAME: [f64; 2] = [0.002, 0.02];
 /// Filters of the paper's random conv-net.
 const FILTERS: f64 = 32_000.0;
-/// How far a solution of least norm may be, relative to its norm.
+/// SGD has reached the solution of least norm if it is within this distance of it, relative to its norm.
 const REACHED: f64 = 0.01;
-/// Mean squared error that is a fit of labels 1 and -1.
+/// Largest mean squared error at which labels 1 and -1 are fitted.
 const FITS: f64 = 1e-4;
-/// What rounding makes of a zero.
+/// A number that would be zero without rounding is at most this.
 const ROUNDING: f64 = 1e-6;
-/// How much larger than the least another norm is, at least.
+/// Solutions of "larger norm" have at least so many times the least norm.
 const LARGER: f64 = 2.0;
-/// How much higher than that of the solution of least norm another's test error is, at least.
+/// Solutions that "don't generalize" have a test error at least this much higher than that of least norm, as a fraction.
 const WORSE: f64 = 0.1;
 /// Share of training images that a solution which fits may miss.
 const MISSED: f64 = 0.001;
-/// What "drops by a factor of 2" and a norm that "jumps" from 220 to 390 are at least.
+/// The test error "drops by a factor of 2" where it comes to at most this share of what it was.
 const HALVED: f64 = 0.65;
+/// The norm "jumps" (in the paper from 220 to 390) where it becomes at least so many times as large.
 const JUMPED: f64 = 1.3;
 
 /// Whether a solution is of equation 3 itself: without l2, and without what was added to the diagonal for its solution.
@@ -33,7 +34,7 @@ fn unregularised(solution: &Solved) -> bool {
     !solution.regularised()
 }
 
-/// The paper's row of such a name.
+/// The row of table 3 with this data set, preprocessing and l2.
 fn row(data: &str, preprocessing: &str, l2: bool) -> &'static Table3Row {
     let named = |row: &&Table3Row| (row.data, row.preprocessing, row.l2) == (data, preprocessing, l2);
     TABLE_3.iter().find(named).unwrap_or(&TABLE_3[0])
@@ -43,11 +44,12 @@ fn number(solution: &Solved, name: &str) -> Option<f64> {
     solution.number(name).filter(|v| v.is_finite())
 }
 
-/// Images and filters of a solution, which those it is compared with have to share; filters only where both have some.
+/// Training images of a solution. One that it is compared with has as many.
 fn images(solution: &Solved) -> f64 {
     number(solution, "n").unwrap_or(0.0)
 }
 
+/// Filters of a solution's random conv-net, 0 without one. One that it is compared with has as many, if it has any.
 fn filters(solution: &Solved) -> f64 {
     number(solution, "filters").unwrap_or(0.0)
 }
@@ -108,7 +110,7 @@ fn floored(solution: &Solved, row: &Table3Row) -> Option<Part> {
     Some(Part::measured(text, false, &[solution.measured]).missing())
 }
 
-/// The paper's number, on its data set, whole.
+/// The paper's number beside ours, on the whole of its data set.
 fn papers(measured: &[Measured], row: &'static Table3Row) -> Vec<Part> {
     let solutions = solved(measured);
     let Some(solution) = largest(&solutions, row) else { return Vec::new() };

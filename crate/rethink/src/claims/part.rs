@@ -1,4 +1,4 @@
-//! Parts of a finding.
+//! Parts of a check's result: what one model or comparison says of a claim.
 
 use crate::measure::Measured;
 use crate::store::Run;
@@ -6,7 +6,7 @@ use crate::store::Run;
 /// What a part says of its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It bears it out.
+    /// It agrees with the claim.
     Holds,
     /// It contradicts it.
     Fails,
@@ -16,12 +16,16 @@ pub(super) enum Outcome {
     Silent,
 }
 
-/// One part of a finding: a model, a comparison.
+/// One part of a result, of a model or a comparison.
 pub(super) struct Part {
+    /// The numbers, or what is lacking, in words.
     pub(super) text: String,
     pub(super) outcome: Outcome,
+    /// Keys of the runs or measurements.
     pub(super) keys: Vec<String>,
+    /// Their seeds.
     pub(super) seeds: Vec<u64>,
+    /// Their largest number of training images.
     pub(super) n: usize,
 }
 
@@ -30,7 +34,7 @@ fn judged(holds: bool) -> Outcome {
 }
 
 impl Part {
-    /// Of training runs.
+    /// A part that is judged on training runs.
     pub(super) fn runs(text: String, holds: bool, runs: &[&[&Run]]) -> Part {
         let all = || runs.iter().flat_map(|runs| runs.iter()).map(|run| &run.record.config);
         Part {
@@ -42,7 +46,7 @@ impl Part {
         }
     }
 
-    /// Of measurements.
+    /// A part that is judged on measurements.
     pub(super) fn measured(text: String, holds: bool, measured: &[&Measured]) -> Part {
         let all = || measured.iter().map(|measured| &measured.record.measurement);
         Part {
@@ -54,12 +58,12 @@ impl Part {
         }
     }
 
-    /// What is lacking without which the claim cannot be judged.
+    /// The same part as one that is lacking: without it the claim cannot be judged.
     pub(super) fn missing(self) -> Part {
         Part { outcome: Outcome::Missing, ..self }
     }
 
-    /// It says nothing, and why.
+    /// The same part as one that says nothing of the claim; its text says why.
     pub(super) fn silent(self) -> Part {
         Part { outcome: Outcome::Silent, ..self }
     }

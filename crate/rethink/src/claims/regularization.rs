@@ -11,7 +11,7 @@ use crate::paper::{fig1a, fig2b, mean};
 use crate::store::{FITTED, Run};
 use rethink_nn::models::ModelKind;
 
-/// What a training accuracy below this is: "fails to converge".
+/// A network with a training accuracy below this "fails to converge".
 const CONVERGED: f64 = 0.95;
 /// Points of test accuracy that are no gain, as a fraction: two standard errors of 10,000 images, and of seeds.
 const NO_GAIN: f64 = 0.02;

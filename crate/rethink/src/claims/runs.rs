@@ -9,13 +9,14 @@ use crate::paper::reported::{TABLE_2, Table2Row};
 use crate::paper::{self, fig1a, fig2b, mean, table2, table4};
 use crate::run::appendix_a;
 use crate::run::appendix_a::CIFAR_TRAIN;
+use crate::run::comparison::Free;
 use crate::run::config::{RunConfig, Scale};
 use crate::run::row::StopReason;
 use crate::store::{FITTED, Run};
 use rethink_nn::models::ModelKind;
 use std::collections::BTreeMap;
 
-/// Standard errors within which an accuracy is that of guessing.
+/// An accuracy within so many standard errors of chance is that of guessing.
 pub(super) const ERRORS: f64 = 3.0;
 
 /// The networks of table 1, of which the paper speaks.
@@ -36,7 +37,7 @@ const LEVELS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0
 /// Figure 2b's networks: with batch normalisation, and without.
 pub(super) const NORMALISED_OR_NOT: [ModelKind; 2] = [ModelKind::Inception, ModelKind::InceptionNoBn];
 
-/// The regularisers of a run.
+/// Which regularisers a run has.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Regularized {
     Not,
@@ -59,12 +60,24 @@ fn regularized(config: &RunConfig) -> Regularized {
     }
 }
 
+/// What a run may differ in from appendix A's configuration, and still be in the recipes' setting. Some of it is judged elsewhere: the
+/// width by [`wide`], the epochs in [`standing`], crops and augmentation by [`regularized`].
+const FREE: [Free; 9] = [
+    Free::Schema,
+    Free::Width,
+    Free::Rows,
+    Free::Epochs,
+    Free::StopWhenFitted,
+    Free::FittedEpochs,
+    Free::RandomCrop,
+    Free::Augment,
+    Free::Dropout,
+];
+
 /// The key of a configuration but for how many epochs in a row have to be fitted before it stops, and that number. The same
 /// run under two such rules is one run.
 fn but_for_rule(config: &RunConfig) -> (String, usize) {
-    let mut first = config.clone();
-    first.hyper.fitted_epochs = 1;
-    (first.key(), config.hyper.fitted_epochs)
+    (config.key_but_for(&[Free::FittedEpochs]), config.hyper.fitted_epochs)
 }
 
 /// What a run is to the paper's sentences.
@@ -77,35 +90,31 @@ enum Standing {
     Control,
 }
 
-/// `None`: a run that somebody made with another learning rate, for three epochs or by several processes says nothing of
-/// the paper's.
+/// What `run` is to the paper's sentences. `None`: nothing, as of a run with another learning rate, for three epochs or by several
+/// processes.
 fn standing(run: &Run) -> Option<Standing> {
     let (config, scale) = (&run.record.config, run.record.scale);
-    let same = |expected: &RunConfig| but_for_rule(expected).0 == but_for_rule(config).0;
+    let same = |expected: &RunConfig, free: &[Free]| expected.key_but_for(free) == config.key_but_for(free);
     if config.model == ModelKind::InceptionV3 {
-        let row = |row| same(&table2::configure_on(row, config.data.clone(), scale, config.seeds));
+        let row = |row| {
+            let expected = table2::configure_on(row, config.data.clone(), scale, config.seeds);
+            same(&expected, &[Free::FittedEpochs])
+        };
         return TABLE_2.iter().any(row).then_some(Standing::Recipe);
     }
     if !wide(run) && !as_in_figure_1a(run) {
         return None;
     }
-    let (ours, size) = (&config.hyper, appendix_a::size(scale, config.model));
+    let (ours, size) = (&config.hyper, appendix_a::size_at(scale, config.model));
     let mut expected =
-        appendix_a::sized(config.data.clone(), size, config.model, config.corruption, config.seeds);
-    // What may differ.
-    (expected.schema, expected.width) = (config.schema, config.width);
-    (expected.log_every, expected.eval_every) = (config.log_every, config.eval_every);
-    let theirs = &mut expected.hyper;
-    (theirs.epochs, theirs.stop_when_fitted) = (ours.epochs, ours.stop_when_fitted);
-    (theirs.random_crop, theirs.augment) = (ours.random_crop, ours.augment);
-    theirs.without_dropout = ours.without_dropout;
+        appendix_a::config_of_size(config.data.clone(), size, config.model, config.corruption, config.seeds);
     let epochs = [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
     let lasted = epochs.contains(&ours.epochs) || run.record.ending == StopReason::Fitted;
-    let slow = ours.decay == table4::SLOW_DECAY
+    let slow = ours.rate_decay == table4::SLOW_DECAY
         && config.corruption == Corruption::RandomLabels
         && ours.epochs == table4::long_epochs(scale, config.model);
     if slow {
-        theirs.decay = ours.decay;
+        expected.hyper.rate_decay = ours.rate_decay;
     } else if !lasted {
         return None;
     }
@@ -114,7 +123,7 @@ fn standing(run: &Run) -> Option<Standing> {
     } else {
         expected.hyper.weight_decay_on = ours.weight_decay_on;
     }
-    if same(&expected) {
+    if same(&expected, &FREE) {
         return Some(Standing::Recipe);
     }
     let theirs = &mut expected.hyper;
@@ -124,20 +133,22 @@ fn standing(run: &Run) -> Option<Standing> {
     if config.model.is_mlp() {
         theirs.batch_size = ours.batch_size;
     }
-    same(&expected).then_some(Standing::Control)
+    same(&expected, &FREE).then_some(Standing::Control)
 }
 
 /// Figure 1a's Inception may be narrower than that of tables and other figures: what is said of one is not read off the
 /// other.
 fn as_in_figure_1a(run: &Run) -> bool {
     let config = &run.record.config;
-    config.model == ModelKind::Inception && config.width == fig1a::width(run.record.scale)
+    config.model == ModelKind::Inception && config.width_factor == fig1a::width(run.record.scale)
 }
 
 /// Whether a network is as wide as in table 1 and figure 2b, or as in figures 1b and 1c and table 4.
 fn wide(run: &Run) -> bool {
     let (scale, config) = (run.record.scale, &run.record.config);
-    [appendix_a::size, paper::narrow].iter().any(|size| size(scale, config.model).width == config.width)
+    [appendix_a::size_at, paper::size_for_many_runs]
+        .iter()
+        .any(|size| size(scale, config.model).width_factor == config.width_factor)
 }
 
 /// Runs of one data set, number of images and scale.
@@ -212,7 +223,7 @@ impl<'a> Runs<'a> {
         let config = &run.record.config;
         let wider = |other: &&Run| {
             let theirs = &other.record.config;
-            theirs.model == config.model && theirs.width > config.width && wide(other)
+            theirs.model == config.model && theirs.width_factor > config.width_factor && wide(other)
         };
         wide(run) && !self.runs.iter().any(wider)
     }
@@ -247,14 +258,14 @@ impl<'a> Runs<'a> {
         sets.into_iter().collect()
     }
 
-    /// Figure 1a's.
+    /// The runs of figure 1a's curve of this corruption.
     pub(super) fn curves(&self, corruption: Corruption) -> Vec<&'a Run> {
         let belongs =
             |run: &&Run| as_in_figure_1a(run) && is(run, ModelKind::Inception, corruption, Regularized::Not);
         self.runs.iter().copied().filter(belongs).collect()
     }
 
-    /// Table 2's.
+    /// The runs of a row of table 2.
     pub(super) fn of_table_2(&self, row: &Table2Row) -> Vec<&'a Run> {
         self.runs.iter().copied().filter(|run| table2::belongs(row, run)).collect()
     }

@@ -2,7 +2,7 @@
 
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
-use crate::run::appendix_a::{Size, init, sized};
+use crate::run::appendix_a::{Size, config_of_size, init};
 use crate::run::config::{RunConfig, Seeds};
 use polars::prelude::Column;
 use rethink_nn::models::Init;
@@ -22,22 +22,23 @@ pub struct Class {
     /// Architecture.
     pub model: ModelKind,
     /// Factor on its hidden layers.
-    pub width: f64,
+    #[serde(rename = "width")]
+    pub width_factor: f64,
     /// Initial weights; `None`: the model's own, whatever the width, as files of earlier versions have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<Init>,
 }
 
 impl Class {
-    /// The class of `model`, `width` times as wide as the paper's, with the initial weights of its recipes.
-    pub fn new(model: ModelKind, width: f64) -> Class {
-        let init = init(model, width);
-        Class { model, width, init: (init != model.init()).then_some(init) }
+    /// The class of `model`, `width_factor` times as wide as the paper's, with the initial weights of its recipes.
+    pub fn new(model: ModelKind, width_factor: f64) -> Class {
+        let init = init(model, width_factor);
+        Class { model, width_factor, init: (init != model.init()).then_some(init) }
     }
 
     /// As a legend shows it ("MLP 1x512, width 1/64").
     pub fn title(&self) -> String {
-        match self.width {
+        match self.width_factor {
             1.0 => self.model.title().into(),
             width if width < 1.0 => format!("{}, width 1/{:.0}", self.model.title(), 1.0 / width),
             width => format!("{}, width {width}", self.model.title()),
@@ -54,8 +55,8 @@ impl Class {
         epochs: usize,
         seeds: Seeds,
     ) -> RunConfig {
-        let size = Size { train, test, epochs, width: self.width };
-        let mut config = sized(data.id(train, test), size, self.model, corruption, seeds);
+        let size = Size { train, test, epochs, width_factor: self.width_factor };
+        let mut config = config_of_size(data.id(train, test), size, self.model, corruption, seeds);
         config.hyper.init = self.init.unwrap_or_else(|| self.model.init());
         // Whether a class fits the labels is asked, not how it does on others: the first time will do.
         config.hyper.fitted_epochs = 1;

@@ -373,7 +373,7 @@ fn gaussian_on_features(
         settings.ends[0] = (settings.ends[0].0 * whole, settings.ends[0].1 * whole);
         chosen.push(settings);
     }
-    // It would take a part of the memory that the factor needs.
+    // Frees its memory for the factorisation of the kernel matrix.
     drop(leading);
     let mut chosen = chosen.into_iter();
     rows(what, say, |_, say| {

@@ -22,7 +22,8 @@ fn losses(config: &RunConfig, data: &Dataset, images: &[f32], m: usize) -> Resul
     let [channels, _, _] = data.shape;
     let (input, classes) = ([CROP, CROP, channels], data.classes.len());
     let hyper = &config.hyper;
-    let mut network = config.model.build_for(input, classes, config.width, hyper.init, config.seeds.init)?;
+    let mut network =
+        config.model.build_for(input, classes, config.width_factor, hyper.init, config.seeds.init)?;
     network.restore(&trained.parameters, Vec::new())?;
     let scores = network.logits(images.to_vec())?;
     let loss = |(scores, &label): (&[f32], &u16)| {

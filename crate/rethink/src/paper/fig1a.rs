@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
 use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, mean};
-use crate::run::appendix_a::{Size, setting, size, sized};
+use crate::run::appendix_a::{Size, config_at, config_of_size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -56,7 +56,7 @@ pub fn epochs(scale: Scale) -> usize {
 pub fn width(scale: Scale) -> f64 {
     match scale {
         Scale::Small => 1.0 / 16.0,
-        Scale::Smoke | Scale::Paper => size(scale, MODEL).width,
+        Scale::Smoke | Scale::Paper => size_at(scale, MODEL).width_factor,
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn of_curve(scale: Scale, size: Size) -> Size {
 /// A run that goes on to the end, for curves of one length.
 pub(super) fn curve(data: &Dataset, size: Size, model: ModelKind, corruption: Corruption) -> RunConfig {
     let id = data.id(size.train, size.test);
-    let mut config = sized(id, size, model, corruption, Seeds::repeat(0));
+    let mut config = config_of_size(id, size, model, corruption, Seeds::repeat(0));
     config.hyper.keep_going();
     config
 }
@@ -76,7 +76,7 @@ pub(super) fn curve(data: &Dataset, size: Size, model: ModelKind, corruption: Co
 /// At paper scale runs end when they are fitted, and are table 1's and figure 1b's: the hours in which nothing more
 /// happens are not trained.
 pub(super) fn fitted(data: &Dataset, scale: Scale, model: ModelKind, corruption: Corruption) -> RunConfig {
-    setting(data, scale, model, corruption, Seeds::repeat(0))
+    config_at(data, scale, model, corruption, Seeds::repeat(0))
 }
 
 /// Epochs between two tests of a curve of one length.
@@ -90,9 +90,9 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
         if scale == Scale::Paper {
             return Corruption::FIGURE_1A.map(|corruption| fitted(data, scale, model, corruption));
         }
-        let mut size = Size { epochs: epochs(scale), ..size(scale, model) };
+        let mut size = Size { epochs: epochs(scale), ..size_at(scale, model) };
         if model == MODEL {
-            size.width = width(scale);
+            size.width_factor = width(scale);
         }
         let size = of_curve(scale, size);
         let run = |corruption| RunConfig { eval_every: every(scale), ..curve(data, size, model, corruption) };

@@ -6,8 +6,8 @@
 
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Setting, Verdict, mean, narrow, repeats};
-use crate::run::appendix_a::{Size, sized};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, mean, repeats, size_for_many_runs};
+use crate::run::appendix_a::{Size, config_of_size};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -53,7 +53,7 @@ fn corruption(p: f64) -> Corruption {
 /// Inception 1.1, 1.3 and 1.4 times for 3,000 (58, 61, 76 and 79 epochs, one seed), where table 1's fits 1,000 random labels
 /// as soon as true ones (29 epochs); Alexnet 1.0, 1.3, 1.4 and 1.8 for 2,000, but 1.0, 1.2, 1.2 and 1.3 for 1,000 (one seed).
 fn size(scale: Scale, model: ModelKind) -> Size {
-    let size = narrow(scale, model);
+    let size = size_for_many_runs(scale, model);
     if scale != Scale::Small {
         return size;
     }
@@ -75,7 +75,7 @@ pub(super) fn runs(setting: &Setting) -> Vec<RunConfig> {
         for repeat in 0..repeats(scale, model) {
             for &p in levels {
                 let data = data.id(size.train, size.test);
-                configs.push(sized(data, size, model, corruption(p), Seeds::repeat(repeat)));
+                configs.push(config_of_size(data, size, model, corruption(p), Seeds::repeat(repeat)));
             }
         }
     }

@@ -7,7 +7,7 @@
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
 use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, fig1a, mean};
-use crate::run::appendix_a::{Size, size};
+use crate::run::appendix_a::{Size, size_at};
 use crate::run::config::{RunConfig, Scale};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -40,7 +40,7 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
         if scale == Scale::Paper {
             return fig1a::fitted(data, scale, model, Corruption::TrueLabels);
         }
-        let size = fig1a::of_curve(scale, Size { epochs: epochs(scale), ..size(scale, model) });
+        let size = fig1a::of_curve(scale, Size { epochs: epochs(scale), ..size_at(scale, model) });
         let eval_every = if scale == Scale::Small { 3 } else { fig1a::every(scale) };
         RunConfig { eval_every, ..fig1a::curve(data, size, model, Corruption::TrueLabels) }
     };

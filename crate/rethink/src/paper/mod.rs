@@ -24,7 +24,7 @@ pub mod theorem1;
 
 use crate::data::Dataset;
 use crate::measure::{Measured, Measurement};
-use crate::run::appendix_a::{Size, size};
+use crate::run::appendix_a::{Size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -273,12 +273,12 @@ pub fn find(id: &str) -> Result<&'static Recipe> {
     })
 }
 
-/// What Inception gets at `scale` where its runs are many: figures 1b and 1c, table 4. At scale small it is half as wide as
-/// in table 1, and a step costs a third.
-pub fn narrow(scale: Scale, model: ModelKind) -> Size {
-    let size = size(scale, model);
+/// How much `model` gets at `scale` in the items of many runs: figures 1b and 1c, table 4. As [`size_at`], but that at scale small
+/// Inception is half as wide, so that a step costs a third.
+pub fn size_for_many_runs(scale: Scale, model: ModelKind) -> Size {
+    let size = size_at(scale, model);
     match (scale, model.family()) {
-        (Scale::Small, Family::Inception) => Size { width: 0.125, ..size },
+        (Scale::Small, Family::Inception) => Size { width_factor: 0.125, ..size },
         (Scale::Small, Family::Mlp | Family::Alexnet | Family::InceptionV3 | Family::Own) => size,
         (Scale::Smoke | Scale::Paper, _) => size,
     }
@@ -396,7 +396,7 @@ pub(crate) fn extended(note: &Note, more: impl IntoIterator<Item = String>) -> N
 pub(crate) fn rate_note(runs: &[Run]) -> Option<String> {
     let every = |model: ModelKind| {
         let config = &runs.iter().find(|run| run.record.config.model == model)?.record.config;
-        Some(config.hyper.decay_every)
+        Some(config.hyper.rate_decay_every)
     };
     let (with, without) = (every(ModelKind::Inception)?, every(ModelKind::InceptionNoBn)?);
     (with != without).then(|| {

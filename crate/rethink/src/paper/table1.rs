@@ -10,7 +10,7 @@ use crate::paper::reported::{TABLE_1, Table1Row};
 use crate::paper::{
     Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, mean_and_deviation, papers, repeats,
 };
-use crate::run::appendix_a::{derive, setting};
+use crate::run::appendix_a::{config_at, set_dependents};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::run::row::StopReason;
 use crate::store::Run;
@@ -41,7 +41,7 @@ pub(super) fn model_named(title: &str) -> Option<ModelKind> {
 
 fn configure(row: &Table1Row, model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
     let corruption = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
-    let mut config = setting(data, scale, model, corruption, seeds);
+    let mut config = config_at(data, scale, model, corruption, seeds);
     config.hyper.random_crop = row.random_crop;
     if row.weight_decay {
         decay_weights(&mut config);
@@ -71,9 +71,9 @@ fn controls() -> impl Iterator<Item = ModelKind> {
 }
 
 fn control(model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
-    let mut config = setting(data, scale, model, Corruption::RandomLabels, seeds);
+    let mut config = config_at(data, scale, model, Corruption::RandomLabels, seeds);
     config.hyper.batch_size = CONTROL_BATCH;
-    derive(&mut config);
+    set_dependents(&mut config);
     config
 }
 

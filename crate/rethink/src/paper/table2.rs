@@ -13,7 +13,7 @@ use crate::data::{DataId, Dataset};
 use crate::paper::reported::{ALEXNET_TOP_5, TABLE_2, Table2Row};
 use crate::paper::table1::endings;
 use crate::paper::{Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, mean_and_deviation};
-use crate::run::appendix_a::{Size, sized};
+use crate::run::appendix_a::{Size, config_of_size};
 use crate::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -35,9 +35,9 @@ pub const RECIPE: Recipe = Recipe {
 /// the smallest images that the network takes, and some more.
 pub fn size(scale: Scale) -> (Size, usize) {
     match scale {
-        Scale::Smoke => (Size { train: 64, test: 32, epochs: 2, width: 1.0 / 16.0 }, 75),
-        Scale::Small => (Size { train: 1_000, test: 500, epochs: 40, width: 0.25 }, 80),
-        Scale::Paper => (Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 }, 299),
+        Scale::Smoke => (Size { train: 64, test: 32, epochs: 2, width_factor: 1.0 / 16.0 }, 75),
+        Scale::Small => (Size { train: 1_000, test: 500, epochs: 40, width_factor: 0.25 }, 80),
+        Scale::Paper => (Size { train: usize::MAX, test: usize::MAX, epochs: 100, width_factor: 1.0 }, 299),
     }
 }
 
@@ -51,7 +51,7 @@ pub const REDUCED_RATE: f64 = 0.004;
 /// averaged with 0.9999, batch normalisation's memory 0.9997.
 pub fn tensorflow(hyper: &mut TrainConfig) {
     hyper.optimizer = Optimizer::INCEPTION_V3;
-    (hyper.learning_rate, hyper.decay, hyper.decay_every) = (0.1, 0.16, 30);
+    (hyper.learning_rate, hyper.rate_decay, hyper.rate_decay_every) = (0.1, 0.16, 30);
     hyper.label_smoothing = 0.1;
     hyper.average = Some(0.9999);
     hyper.norm_memory = SLIM_NORM_MEMORY;
@@ -60,7 +60,7 @@ pub fn tensorflow(hyper: &mut TrainConfig) {
 /// What the small print says of how the network is trained: TensorFlow's setting, or what there is in its place.
 pub(super) fn training_note(runs: &[Run]) -> Option<String> {
     let hyper = &runs.first()?.record.config.hyper;
-    let TrainConfig { learning_rate, decay, decay_every, momentum, norm_memory, .. } = *hyper;
+    let TrainConfig { learning_rate, rate_decay, rate_decay_every, momentum, norm_memory, .. } = *hyper;
     let smoothed = match hyper.label_smoothing {
         0.0 => "labels as they are".to_string(),
         share => format!("label smoothing {share} (losses are with smoothed labels)"),
@@ -83,7 +83,7 @@ pub(super) fn training_note(runs: &[Run]) -> Option<String> {
         }
     };
     Some(format!(
-        "Trained by {} with momentum {momentum}, a rate of {learning_rate} times {decay} every {decay_every} epochs, {smoothed}, \
+        "Trained by {} with momentum {momentum}, a rate of {learning_rate} times {rate_decay} every {rate_decay_every} epochs, {smoothed}, \
          {averaged}, batch norm's memory {norm_memory}. {whose}.",
         hyper.optimizer.title()
     ))
@@ -99,7 +99,7 @@ pub fn configure(row: &Table2Row, data: &Dataset, scale: Scale, seeds: Seeds) ->
 pub fn configure_on(row: &Table2Row, id: DataId, scale: Scale, seeds: Seeds) -> RunConfig {
     let (size, input) = size(scale);
     let corruption = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
-    let mut config = sized(id, size, ModelKind::InceptionV3, corruption, seeds);
+    let mut config = config_of_size(id, size, ModelKind::InceptionV3, corruption, seeds);
     config.input = input;
     match scale {
         Scale::Paper => tensorflow(&mut config.hyper),

@@ -8,8 +8,10 @@ use crate::data::augmentation::Augmentation;
 use crate::data::corruption::Corruption;
 use crate::paper::reported::{Regularizer, TABLE_4, Table4Row};
 use crate::paper::table1::{ENDINGS, accuracies, endings, model_named};
-use crate::paper::{Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, narrow, papers, repeats};
-use crate::run::appendix_a::{Size, sized};
+use crate::paper::{
+    Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, papers, repeats, size_for_many_runs,
+};
+use crate::run::appendix_a::{Size, config_of_size};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -37,7 +39,7 @@ const CONVERGED: f64 = 0.95;
 /// Epochs of the rows whose images change from epoch to epoch.
 pub fn long_epochs(scale: Scale, model: ModelKind) -> usize {
     match scale {
-        Scale::Smoke => narrow(scale, model).epochs,
+        Scale::Smoke => size_for_many_runs(scale, model).epochs,
         Scale::Small => 130,
         Scale::Paper => 300,
     }
@@ -45,7 +47,7 @@ pub fn long_epochs(scale: Scale, model: ModelKind) -> usize {
 
 /// How many images a run has, and how long and wide it is where they do not change from epoch to epoch.
 fn plain_size(scale: Scale, model: ModelKind) -> Size {
-    let size = narrow(scale, model);
+    let size = size_for_many_runs(scale, model);
     match scale {
         // A fresh version of each image an epoch takes long to learn by heart.
         Scale::Small => Size { train: 250, test: 250, ..size },
@@ -95,7 +97,7 @@ pub fn control(config: &RunConfig) -> Option<Control> {
 fn configure_control(control: Control, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
     let size = plain_size(scale, ModelKind::Alexnet);
     let id = data.id(size.train, size.test);
-    let mut config = sized(id, size, ModelKind::Alexnet, Corruption::RandomLabels, seeds);
+    let mut config = config_of_size(id, size, ModelKind::Alexnet, Corruption::RandomLabels, seeds);
     if control == Control::OtherDecay {
         (config.hyper.weight_decay, config.hyper.weight_decay_on) = (CONTROL_DECAY, DecayOn::Weights);
     }
@@ -107,14 +109,15 @@ fn configure(row: &Table4Row, model: ModelKind, data: &Dataset, scale: Scale, se
     if row.regularizer != Regularizer::WeightDecay {
         size.epochs = long_epochs(scale, model);
     }
-    let mut config = sized(data.id(size.train, size.test), size, model, Corruption::RandomLabels, seeds);
+    let mut config =
+        config_of_size(data.id(size.train, size.test), size, model, Corruption::RandomLabels, seeds);
     match row.regularizer {
         Regularizer::WeightDecay => decay_weights(&mut config),
         Regularizer::RandomCrop => config.hyper.random_crop = true,
         Regularizer::Augmentation => config.hyper.augment = Augmentation::TABLE_4,
     }
     if row.regularizer != Regularizer::WeightDecay {
-        config.hyper.decay = SLOW_DECAY;
+        config.hyper.rate_decay = SLOW_DECAY;
     }
     config
 }

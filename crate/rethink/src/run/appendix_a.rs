@@ -20,8 +20,8 @@ pub struct Size {
     pub test: usize,
     /// At most so many epochs.
     pub epochs: usize,
-    /// Factor on the channels and units of hidden layers.
-    pub width: f64,
+    /// Factor on the channels and units of hidden layers; 1 in the paper.
+    pub width_factor: f64,
 }
 
 /// What `model` gets at `scale` in table 1, and wherever nothing else is said.
@@ -31,11 +31,11 @@ pub struct Size {
 /// 41.5 % of test images at a quarter of its width, without batch normalisation to 38.0 %, Alexnet at an eighth to 34.7 %,
 /// MLP 3x512 to 33.1 % and MLP 1x512 to 32.7 % (two seeds), which is the paper's order. At an eighth of its width
 /// Inception without batch normalisation is no better than Alexnet.
-pub fn size(scale: Scale, model: ModelKind) -> Size {
-    let small = |epochs, width| Size { train: 1_000, test: 10_000, epochs, width };
-    let smoke = |epochs, width| Size { train: 200, test: 200, epochs, width };
+pub fn size_at(scale: Scale, model: ModelKind) -> Size {
+    let small = |epochs, width_factor| Size { train: 1_000, test: 10_000, epochs, width_factor };
+    let smoke = |epochs, width_factor| Size { train: 200, test: 200, epochs, width_factor };
     match (scale, model.family()) {
-        (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width: 1.0 },
+        (Scale::Paper, _) => Size { train: usize::MAX, test: usize::MAX, epochs: 100, width_factor: 1.0 },
         (Scale::Small, Family::Mlp) => small(160, 1.0),
         (Scale::Small, Family::Alexnet) => small(130, 0.125),
         (Scale::Small, Family::Own) => small(110, 1.0),
@@ -49,34 +49,41 @@ pub fn size(scale: Scale, model: ModelKind) -> Size {
 /// batch normalisation may be points away from where it settles: `crate/notes/fidelity.md`.
 pub const FITTED_EPOCHS: usize = 5;
 
-/// Appendix A's setting of `model` at `scale`, without any regulariser, until it is fitted.
-pub fn setting(
+/// Appendix A's configuration of `model` at `scale`, on as many of the images of `data` as [`size_at`] says: without any
+/// regulariser, until the network is fitted.
+pub fn config_at(
     data: &Dataset,
     scale: Scale,
     model: ModelKind,
     corruption: Corruption,
     seeds: Seeds,
 ) -> RunConfig {
-    let size = size(scale, model);
-    sized(data.id(size.train, size.test), size, model, corruption, seeds)
+    let size = size_at(scale, model);
+    config_of_size(data.id(size.train, size.test), size, model, corruption, seeds)
 }
 
-/// Appendix A's setting of `model` on `data`, as wide and as long as `size` says, without any regulariser, until it
-/// is fitted.
-pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption, seeds: Seeds) -> RunConfig {
+/// Appendix A's configuration of `model` on as many images as `data` says, as wide and for as many epochs as `size` says: without
+/// any regulariser, until the network is fitted.
+pub fn config_of_size(
+    data: DataId,
+    size: Size,
+    model: ModelKind,
+    corruption: Corruption,
+    seeds: Seeds,
+) -> RunConfig {
     let mut config = RunConfig {
         schema: SCHEMA,
         data,
         model,
-        width: size.width,
+        width_factor: size.width_factor,
         input: CROP,
         corruption,
         hyper: TrainConfig {
             batch_size: model.batch_size(),
             learning_rate: model.learning_rate(),
             momentum: 0.9,
-            decay: 0.95,
-            decay_every: 1,
+            rate_decay: 0.95,
+            rate_decay_every: 1,
             weight_decay: 0.0,
             weight_decay_on: DecayOn::All,
             init: model.init(),
@@ -96,15 +103,8 @@ pub fn sized(data: DataId, size: Size, model: ModelKind, corruption: Corruption,
         eval_every: 1,
         parallel: None,
     };
-    derive(&mut config);
+    set_dependents(&mut config);
     config
-}
-
-/// Sets what follows from a run's number of images, batch size, model and width.
-pub fn derive(config: &mut RunConfig) {
-    let Derived { decay_every, init, log_every, eval_every } = derived(config);
-    (config.hyper.decay_every, config.hyper.init) = (decay_every, init);
-    (config.log_every, config.eval_every) = (log_every, eval_every);
 }
 
 /// Epochs between two decays of the learning rate without batch normalisation, at most. A reduced run ends before a
@@ -112,36 +112,28 @@ pub fn derive(config: &mut RunConfig) {
 /// two decays) are not fitted after 120 epochs (94 %), with two epochs after 84; 1,000 after 95.
 const NO_BN_DECAY: usize = 2;
 
-/// What [`derive`] sets.
-pub(crate) struct Derived {
-    pub decay_every: usize,
-    pub init: Init,
-    pub log_every: usize,
-    pub eval_every: usize,
-}
-
-pub(crate) fn derived(config: &RunConfig) -> Derived {
+/// Sets the values that depend on others of `config`: epochs between two decays of the rate, initial weights, how often a row is
+/// written and the network tested. To be called after its number of images, batch size, model or width has changed.
+pub fn set_dependents(config: &mut RunConfig) {
     let train = config.data.train;
     // One decay an epoch of 50,000 images; a smaller set keeps about as many steps between decays.
     let whole = ((CIFAR_TRAIN as f64 / train as f64).round() as usize).max(1);
     let steps = train.div_ceil(config.hyper.batch_size.max(1));
     let plain = config.model.family() == Family::Inception && !config.model.is_normalised();
     let often = if train <= 1_000 { 10 } else { 5 };
-    Derived {
-        decay_every: if plain { whole.min(NO_BN_DECAY) } else { whole },
-        init: init(config.model, config.width),
-        log_every: steps.min(100),
-        // Tests of a reduced training set's network cost about as much as its training.
-        eval_every: whole.min((4 * config.data.test / train.max(1)).clamp(often, 20)),
-    }
+    config.hyper.rate_decay_every = if plain { whole.min(NO_BN_DECAY) } else { whole };
+    config.hyper.init = init(config.model, config.width_factor);
+    config.log_every = steps.min(100);
+    // Tests of a reduced training set's network cost about as much as its training.
+    config.eval_every = whole.min((4 * config.data.test / train.max(1)).clamp(often, 20));
 }
 
-/// Initial weights of `model`, `width` times as wide as the paper's. The tutorial's deviations are made for Alexnet's
+/// Initial weights of `model`, `width_factor` times as wide as the paper's. The tutorial's deviations are made for Alexnet's
 /// own width. At an eighth of it the signal is lost layer by layer: 1,000 images take 140 epochs to fit instead of 57,
 /// and random labels leave the loss of guessing not once in 80.
-pub(crate) fn init(model: ModelKind, width: f64) -> Init {
+pub(crate) fn init(model: ModelKind, width_factor: f64) -> Init {
     match model.init() {
-        Init::Tutorial if width < 1.0 => Init::Glorot,
+        Init::Tutorial if width_factor < 1.0 => Init::Glorot,
         other => other,
     }
 }

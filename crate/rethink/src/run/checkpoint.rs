@@ -23,7 +23,7 @@ pub(crate) struct Position {
     pub seconds: f64,
     pub rows: Vec<LogRow>,
     pub ending: Option<StopReason>,
-    /// Without sittings in checkpoints from before they were kept.
+    /// Its sittings are empty in checkpoints from before they were recorded.
     #[serde(default)]
     pub history: History,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,18 +55,18 @@ impl Checkpoint {
         &self.folder
     }
 
-    /// How far it is; 0 where there is none.
+    /// How many epochs it holds; 0 where there is no checkpoint.
     pub fn epoch(&self) -> Result<u32> {
         let found = self.read()?.map(|bytes| self.parse(&bytes)).transpose()?;
         Ok(found.map_or(0, |found| found.position.epoch))
     }
 
-    /// Writes the checkpoint that these bytes are.
+    /// Writes `bytes`, a whole checkpoint, as this run's.
     pub fn keep(&self, bytes: &[u8]) -> Result<()> {
         Ok(files::write_whole(&self.path(), bytes)?)
     }
 
-    /// The checkpoint in `bytes`, of another run at `position`, as one of this run, which goes on from there.
+    /// The checkpoint in `bytes`, of another run at `position`, made this run's own, which goes on from it.
     pub fn adopt(&self, bytes: &[u8], position: Position, history: History) -> Result<Vec<u8>> {
         let failed = |e: safetensors::SafeTensorError| Error::argument("take the checkpoint", e.to_string());
         let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(failed)?;
@@ -155,8 +155,8 @@ impl Checkpoint {
 
 const LOG: &str = "log.csv";
 
-/// The rows of the log of the unfinished run in `folder`, without top-5 accuracies, seconds to three decimals; none where
-/// there is no log, or it is not whole.
+/// The rows in the log of the unfinished run in `folder`; none where there is no log, or it is cut off. The log has no top-5
+/// accuracies, and seconds to three decimals.
 pub(crate) fn read_log(folder: &Path) -> Result<Vec<LogRow>> {
     let path = folder.join(LOG);
     let text = match fs::read_to_string(&path) {
@@ -181,7 +181,7 @@ pub(crate) fn read_log(folder: &Path) -> Result<Vec<LogRow>> {
         })
     };
     let rows: Option<Vec<LogRow>> = text.lines().skip(1).map(row).collect();
-    rows.ok_or_else(|| Error::format("read the run's log", &path, "a line is none of a log"))
+    rows.ok_or_else(|| Error::format("read the run's log", &path, "a line does not have the log's columns"))
 }
 
 /// The name under which a file's metadata has the SHA-256 of its tensors and its other metadata.
@@ -239,7 +239,7 @@ pub fn write_tensors(
     Ok(files::write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(failed)?)?)
 }
 
-/// What a tensor that is no parameter begins with.
+/// Beginnings of the names of tensors that are no parameters but belong to one.
 const KINDS: [&str; 3] = ["velocity", "squares", "average"];
 
 type Tensors = (Vec<Parameter>, Vec<Vec<f32>>, Memory);

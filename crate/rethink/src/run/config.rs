@@ -78,8 +78,8 @@ impl Seeds {
 ///
 /// **Published keys.** The JSON of this is part of every run's key. A new field needs the value that all runs had before it as its
 /// default, and is left out of the JSON where it has that: `#[serde(default, skip_serializing_if)]`. Without that, every
-/// published run has another key, under which nobody finds it. Names and order of the fields stay. `tests/schema.rs` holds
-/// the text.
+/// published run has another key, under which nobody finds it. Names in the JSON and order of the fields stay; a field that is
+/// renamed keeps its name there by `#[serde(rename)]`. `tests/schema.rs` holds the text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// Images a step. Not stated in the paper; 128 in most reproductions.
@@ -88,11 +88,13 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// Momentum, 0.9.
     pub momentum: f64,
-    /// Factor on the learning rate, 0.95.
-    pub decay: f64,
-    /// Epochs between two applications of `decay`: 1 in the paper. Smaller data sets have shorter
+    /// Factor on the learning rate, above 0, at most 1: 0.95 in the paper.
+    #[serde(rename = "decay")]
+    pub rate_decay: f64,
+    /// Epochs between two applications of `rate_decay`: 1 in the paper. Smaller data sets have shorter
     /// epochs; a reduced scale keeps the number of *steps* between decays near the paper's 391.
-    pub decay_every: usize,
+    #[serde(rename = "decay_every")]
+    pub rate_decay_every: usize,
     /// L2 coefficient: so many times the weight is added to its gradient; 0 switches it off.
     pub weight_decay: f64,
     /// What `weight_decay` acts on.
@@ -161,20 +163,27 @@ impl TrainConfig {
     /// a step computes with.
     pub(crate) fn problem(&self) -> Option<String> {
         let TrainConfig {
-            batch_size, epochs, learning_rate, momentum, decay, decay_every, weight_decay, ..
+            batch_size,
+            epochs,
+            learning_rate,
+            momentum,
+            rate_decay,
+            rate_decay_every,
+            weight_decay,
+            ..
         } = *self;
         let TrainConfig { norm_memory, optimizer, label_smoothing, average, .. } = *self;
         let single = "in single precision";
-        if batch_size == 0 || epochs == 0 || decay_every == 0 {
+        if batch_size == 0 || epochs == 0 || rate_decay_every == 0 {
             Some(format!(
-                "batch size {batch_size}, {epochs} epochs, decay every {decay_every}: none may be 0"
+                "batch size {batch_size}, {epochs} epochs, decay every {rate_decay_every}: none may be 0"
             ))
         } else if i32::try_from(epochs).is_err() {
             Some(format!("{epochs} epochs (at most {})", i32::MAX))
         } else if !is_size(learning_rate) {
             Some(format!("learning rate {learning_rate} (above 0, and neither 0 nor infinite {single})"))
-        } else if !(decay > 0.0 && decay <= 1.0) {
-            Some(format!("decay {decay} of the learning rate (above 0, at most 1)"))
+        } else if !(rate_decay > 0.0 && rate_decay <= 1.0) {
+            Some(format!("decay {rate_decay} of the learning rate (above 0, at most 1)"))
         } else if !is_share(momentum) {
             Some(format!("momentum {momentum} (0 to below 1, {single} too)"))
         } else if !(weight_decay == 0.0 || is_size(weight_decay)) {
@@ -265,8 +274,8 @@ impl Parallel {
 /// A whole run. Two equal configurations give equal frames (but for [`Parallel::Asynchronous`]); [`RunConfig::key`]
 /// names the file.
 ///
-/// **Published keys.** As for [`TrainConfig`]: a new field is skipped where it has the value that all runs had before, names and
-/// order stay, and so do the names of the variants of every enum in it.
+/// **Published keys.** As for [`TrainConfig`]: a new field is skipped where it has the value that all runs had before, names in the
+/// JSON and order stay, and so do the names of the variants of every enum in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     /// [`SCHEMA`] of the code that made it.
@@ -276,8 +285,8 @@ pub struct RunConfig {
     /// Architecture.
     pub model: ModelKind,
     /// Factor on the channels and units of every hidden layer; 1 in the paper.
-    #[serde(default = "unchanged")]
-    pub width: f64,
+    #[serde(default = "unchanged", rename = "width")]
+    pub width_factor: f64,
     /// Height and width of what the network sees: 28 for small images (a crop), 299 for photographs in the paper.
     #[serde(default = "cropped", skip_serializing_if = "is_crop")]
     pub input: usize,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 
-/// Epochs that were trained by one process (or one team of processes), one after the other. A run that is killed and
+/// A sitting: epochs in a row that one process (or one team of processes) trained without interruption. A run that is killed and
 /// goes on has several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sitting {
@@ -16,20 +16,20 @@ pub struct Sitting {
     pub first: u32,
     /// Its last epoch.
     pub last: u32,
-    /// Code, machine and device; `None`: not recorded, as by programs from before sittings were kept.
+    /// Code, machine and device; `None`: not recorded, as in programs from before there were sittings.
     pub provenance: Option<Provenance>,
 }
 
-/// A run that went on where this one ends, with the same everything else.
+/// The run that this one, or its beginning, was taken from: it goes on where this one ends, and differs in nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Its key.
     pub key: String,
-    /// How many epochs this run has from it, bit for bit.
+    /// How many epochs were taken from it, bit for bit.
     pub taken: u32,
     /// How many epochs it had itself at that time.
     pub epochs: u32,
-    /// Commit of the program that took them.
+    /// Commit of the sources of the program that took them.
     pub revision: String,
     /// Its sittings after those epochs, where they are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -55,7 +55,7 @@ impl History {
         }
     }
 
-    /// The same up to `epoch`; epochs that no sitting has become one that was not recorded.
+    /// This history up to `epoch`. Epochs that belong to no sitting become one that is not recorded.
     pub(crate) fn until(&self, epoch: u32) -> History {
         let mut history = self.clone();
         history.sittings.retain(|sitting| sitting.first <= epoch);
@@ -101,8 +101,8 @@ struct Written {
     provenance: Option<Provenance>,
 }
 
-/// Beside a run's checkpoint: its sittings, the last of them without an end. Written when a sitting begins; to be
-/// written by hand for a checkpoint from before sittings were kept.
+/// The file of an unfinished run's sittings, beside its checkpoint. Written when a sitting begins, so that the last one has no end.
+/// For a checkpoint from before sittings were recorded, it may be written by hand.
 pub(crate) const SITTINGS: &str = "sittings.json";
 
 /// Writes the sittings of an unfinished run, the last of which goes on.
@@ -120,7 +120,7 @@ pub(crate) fn write(folder: &Path, sittings: &[Sitting]) -> Result<()> {
 
 /// The sittings of epochs 1 to `epoch` of the unfinished run in `folder`; `None` without a file of them.
 ///
-/// Errors: [`Error::Format`] for a file that is none, or whose sittings do not follow each other from epoch 1 to `epoch`.
+/// Errors: [`Error::Format`] for a file of another form, or whose sittings do not follow each other from epoch 1 to `epoch`.
 pub(crate) fn read(folder: &Path, epoch: u32) -> Result<Option<Vec<Sitting>>> {
     let (operation, path) = ("read the run's sittings", folder.join(SITTINGS));
     let text = match fs::read_to_string(&path) {

@@ -41,7 +41,7 @@ enum Images {
 /// What random crops and augmented images are made from.
 struct Varied {
     shape: [usize; 3],
-    /// Given away by [`DataLoader::keep_in`] where nothing changes from epoch to epoch, or the network keeps them.
+    /// The images; moved out by [`DataLoader::keep_in`] where nothing changes from epoch to epoch, or the network holds them.
     pixels: Pixels,
     /// Whether the network keeps them.
     kept: bool,
@@ -76,8 +76,8 @@ pub struct Accuracy {
     pub top1: f64,
     /// The label is among the five highest; on photographs alone.
     pub top5: Option<f64>,
-    /// Whether all scores were numbers, and none was infinite: else the network has diverged, whatever its weights are. An
-    /// image with a score that is not a number counts as wrong.
+    /// Whether all scores were finite; if not, the network has diverged, even if its weights are finite. An image with a score that is
+    /// not a number counts as wrong.
     pub finite: bool,
 }
 
@@ -113,7 +113,7 @@ impl Streamed {
             let area = if self.random_area {
                 let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
                 rng.set_stream(CROPS << 40 | u64::from(epoch));
-                // A hundred draws of four numbers of two words.
+                // Room for a hundred draws of four numbers, of two words each, for every photograph.
                 rng.set_word_pos(index as u128 * 1024);
                 Area::random(photograph.height, photograph.width, &mut rng)
             } else {
@@ -194,7 +194,8 @@ impl DataLoader {
         })
     }
 
-    /// Has `network` keep small images, if it does that and is `alone`: then [`DataLoader::views`] are what it trains on.
+    /// Lets `network` keep small images on its device, if it can and no other process trains with it (`alone`); it then trains on
+    /// [`DataLoader::views`] of them.
     ///
     /// Errors: those of [`Network::keep`].
     pub fn keep_in(&mut self, network: &mut dyn Network, alone: bool) -> Result<()> {
@@ -212,7 +213,7 @@ impl DataLoader {
         self.train_labels.len()
     }
 
-    /// Never: a run has a training set.
+    /// Always `false`: a run has a training set.
     pub fn is_empty(&self) -> bool {
         self.train_labels.is_empty()
     }
@@ -279,7 +280,7 @@ impl DataLoader {
         }
     }
 
-    /// Those of the training images `order` that are not left out.
+    /// The indices in `order` of training images that are not left out.
     pub fn present<'a>(&self, order: &'a [u32]) -> Cow<'a, [u32]> {
         let Images::Photographs(Streamed { photographs, .. }) = &self.images else { return order.into() };
         let left_out = |index: &u32| photographs.is_left_out(PhotographId::Train(*index as usize));
@@ -439,7 +440,7 @@ impl DataLoader {
     }
 }
 
-/// This process's number and how many there are: of several, each classifies some of the images.
+/// This process's number, and how many processes share the images to classify.
 fn places(team: Option<&dyn ProcessGroup>) -> (usize, usize) {
     team.map_or((0, 1), |team| (team.rank(), team.size()))
 }

@@ -1,5 +1,6 @@
-//! Locks of a store's runs and measurements. One process holds a lock file at a time; its folder may be deleted, and made
-//! again by another process, while it is held.
+//! Locks of a store's runs and measurements. One process at a time holds a lock file. While it does, somebody may delete the folder
+//! and another process make it again, with a lock file of its own: the first then holds a file that is no longer there, which
+//! [`Lock::stands`] finds out.
 
 use crate::{Error, Result};
 use rethink_plot::files::remove_if_there;
@@ -14,8 +15,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock whose file is `path`, in a folder that is created; `waiting` is told, once, where another process
-    /// holds it, and it is waited for.
+    /// Takes the lock whose file is `path`, and creates the folder. Where another process holds it, calls `waiting` once, and waits.
     ///
     /// Errors: I/O errors naming the file.
     pub fn take(path: &Path, waiting: &mut dyn FnMut()) -> Result<Lock> {
@@ -30,14 +30,14 @@ impl Lock {
                 file.lock().map_err(Error::io("wait for the lock", path))?;
             }
             let lock = Lock { file, path: path.to_path_buf() };
-            // Who held it may have removed the file: then others take another one.
+            // The process that held it may have removed the file: a new one at the path is then the lock.
             if lock.stands()? {
                 return Ok(lock);
             }
         }
     }
 
-    /// Takes the lock whose file is `path`, in a folder that is created, where nobody holds it.
+    /// Takes the lock whose file is `path`, and creates the folder; `None` where another process holds it.
     ///
     /// Errors: I/O errors naming the file.
     pub fn try_take(path: &Path) -> Result<Option<Lock>> {
@@ -49,8 +49,8 @@ impl Lock {
         Ok(lock.stands()?.then_some(lock))
     }
 
-    /// Whether the file at the lock's path is still the one that is held. Where it is not, what it stands for is another
-    /// process's, or nobody's.
+    /// Whether the file at the lock's path is still the one that is held. Where it is not, the run or measurement is another process's,
+    /// or nobody's.
     ///
     /// Errors: I/O errors naming the file.
     pub fn stands(&self) -> Result<bool> {
@@ -108,7 +108,7 @@ fn is_same(held: &fs::Metadata, there: &fs::Metadata) -> bool {
     (held.dev(), held.ino()) == (there.dev(), there.ino())
 }
 
-/// Elsewhere a file has no number that would tell; that there is one has to do.
+/// Elsewhere files have no number by which they could be compared: one at the lock's path is taken for it.
 #[cfg(not(unix))]
 fn is_same(_held: &fs::Metadata, _there: &fs::Metadata) -> bool {
     true

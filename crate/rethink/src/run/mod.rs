@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`config`] | every choice that can change a run's numbers, and the key made of them |
+//! | [`comparison`] | which runs are of one setting |
 //! | [`appendix_a`] | the paper's setting of each network |
 //! | [`loader`] | a run's images and labels, ready for the network |
 //! | `setup`, `steps` | what is made and checked before the first step; the steps of an epoch |
@@ -19,6 +20,7 @@
 
 pub mod appendix_a;
 pub mod checkpoint;
+pub mod comparison;
 pub mod config;
 pub mod history;
 pub mod loader;

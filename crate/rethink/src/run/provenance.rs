@@ -29,14 +29,14 @@ pub struct Provenance {
 
 static PROCESSES: OnceLock<Processes> = OnceLock::new();
 
-/// Says of which processes this one is; recorded with every result from now on.
+/// Sets which group of processes this one belongs to; recorded with every result from now on.
 pub fn set_processes(processes: Processes) {
     // A second call would tell of the same world.
     let _ = PROCESSES.set(processes);
 }
 
 impl Provenance {
-    /// Of this program, here and now.
+    /// The provenance of what this program computes now, on its current device.
     pub fn here() -> Provenance {
         Provenance {
             rethink: env!("CARGO_PKG_VERSION").into(),
@@ -49,7 +49,7 @@ impl Provenance {
         }
     }
 
-    /// The same of what was computed on `device`.
+    /// The provenance of what this program computes on `device`.
     ///
     /// Errors: those of [`Device::describe`].
     pub fn on(device: Device) -> Result<Provenance> {

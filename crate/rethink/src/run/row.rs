@@ -11,7 +11,7 @@ pub struct LogRow {
     pub epoch: u32,
     /// Training loss in nats, averaged over the steps since the last row.
     pub loss: f64,
-    /// Training accuracy on the batches since the last row, each before its own update.
+    /// Training accuracy on the batches since the last row, each measured with the weights before its own update.
     pub batch_accuracy: f64,
     /// Accuracy on the whole training set with the weights of this moment, where it was measured.
     pub train_accuracy: Option<f64>,

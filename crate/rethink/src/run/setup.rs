@@ -1,4 +1,4 @@
-//! What is made and checked before a run's first step: its values, its images, its network.
+//! Before a run's first step: its configuration and images are checked, its network is made.
 
 use crate::data::Dataset;
 use crate::run::config::{Parallel, RunConfig};
@@ -80,10 +80,10 @@ pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
 
 /// The layers of a configuration's network, and the height, width and channels of what it sees.
 fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> {
-    // Photographs have three colours, and so has what is seen as they are.
+    // Photographs have three channels, and so have small images that the network sees as photographs.
     let channels = if loader::as_photographs(config, data) { 3 } else { data.shape[0] };
     let input = [config.input, config.input, channels];
-    let mut plan = config.model.plan(input, data.classes.len(), config.width)?;
+    let mut plan = config.model.plan(input, data.classes.len(), config.width_factor)?;
     if config.hyper.without_dropout {
         plan.retain(|layer| !matches!(layer, Layer::Dropout(_)));
     }

@@ -51,20 +51,20 @@ impl Epoch<'_> {
         self.order.len().div_ceil(self.config.hyper.batch_size)
     }
 
-    /// What layers draw at a step.
+    /// The random numbers that layers draw at a step.
     fn context(&self, step: u32) -> ForwardContext {
         ForwardContext::training_step(self.config.seeds.order, DRAWS << 40 | u64::from(step))
     }
 }
 
-/// A step that was taken, or a batch of nothing but files that are no photographs, which is none.
+/// A batch after its turn: a step, or none where all its files were left out.
 pub(super) struct Counted {
     /// Number of the batch within the epoch.
     index: usize,
     loss: f64,
     correct: usize,
     images: usize,
-    /// Since the epoch's beginning.
+    /// Time since the epoch began.
     seconds: f64,
 }
 
@@ -210,7 +210,7 @@ pub(super) struct EpochLog<'a> {
     /// Seconds before this epoch.
     before: f64,
     interval: Interval,
-    /// Images classified as labelled, each before its own update, and all.
+    /// How many images were classified as labelled, each before its own update, and how many there were.
     pub correct: usize,
     pub seen: usize,
     /// The last loss was infinite or not a number.

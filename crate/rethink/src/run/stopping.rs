@@ -6,7 +6,7 @@
 use crate::run::config::RunConfig;
 use crate::run::row::{LogRow, StopReason};
 
-/// What the epochs so far say of fitting.
+/// How far the epochs so far have fitted the training set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fit {
     /// Whether the whole training set was ever right.
@@ -17,7 +17,7 @@ pub(crate) struct Fit {
 }
 
 impl Fit {
-    /// Of the rows of whole epochs.
+    /// After the epochs of `rows`, which are whole.
     pub fn of(rows: &[LogRow]) -> Fit {
         let epochs = rows.chunk_by(|a, b| a.epoch == b.epoch);
         epochs.filter_map(|rows| rows.last()).fold(Fit::default(), |fit, row| fit.then(row.train_accuracy))
@@ -60,7 +60,7 @@ pub(crate) fn is_met(config: &RunConfig, fit: Fit) -> bool {
 pub(crate) enum Common {
     /// The run ends within the origin's rows: with so many of them, in this way.
     Whole(usize, StopReason),
-    /// All rows of the origin, which the run would have had too; it is not at its end with them.
+    /// The run begins with all rows of the origin, and goes on after them.
     Beginning,
     /// From this epoch on the two are measured in different epochs, or it cannot be known whether they are.
     Until(u32),
@@ -85,10 +85,11 @@ pub(crate) fn common(
         count += epoch.len();
         let diverged = count == rows.len() && ending == Some(StopReason::Diverged);
         if diverged && row.loss.is_finite() && !is_last(config, number) && !test_due(config, number) {
-            // The scores of an evaluation may have shown it, which the run would not have made.
+            // The origin's divergence may have shown in the scores of an evaluation that the run would not have made.
             return Common::Until(number);
         }
-        // What the batches said: read off the origin's own decision where it was one, else off the rows.
+        // Whether the batches were nearly right: told by whether the origin measured the training set, where that depended on it,
+        // else by its rows.
         let decided = !(diverged || is_last(origin, number)) && measured_if_nearly(origin, number, fit);
         let nearly = if decided { Some(row.train_accuracy.is_some()) } else { nearly(epoch) };
         let last = diverged || is_last(config, number);

@@ -65,7 +65,7 @@ fn record(message: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// TensorFlow's mask: a checksum of data that hold checksums would be weak.
+/// A checksum as TensorFlow stores it, masked: a CRC over data that contain their own CRC is weak.
 fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

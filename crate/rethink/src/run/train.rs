@@ -126,7 +126,7 @@ pub fn train_by(
         match (keeper.may_write(), at.ending) {
             (Ok(()), _) => keeper.keep(network, &at, rows, leave)?,
             (Err(lost), None) => return Err(lost),
-            // What has come to its end is a result, which needs none of what is kept.
+            // A run that has come to its end is a result, whether its folder is still there or not.
             (Err(_), Some(_)) => (),
         }
         if leave {
@@ -163,7 +163,7 @@ fn check_left_out(
 
 /// What the steps of an epoch have shown.
 struct Trained {
-    /// Images classified as labelled, each before its own update, and all.
+    /// How many images were classified as labelled, each before its own update, and how many there were.
     correct: usize,
     seen: usize,
     /// The last loss was infinite or not a number.
@@ -181,7 +181,8 @@ fn train_epoch(
     let hyper = &config.hyper;
     let mut order: Vec<u32> = (0..loader.len() as u32).collect();
     order.shuffle(&mut epoch_stream(config.seeds.order, ORDER, at.epoch));
-    let rate = hyper.learning_rate * hyper.decay.powi(((at.epoch - 1) as usize / hyper.decay_every) as i32);
+    let rate = hyper.learning_rate
+        * hyper.rate_decay.powi(((at.epoch - 1) as usize / hyper.rate_decay_every) as i32);
     let update = SgdStep {
         learning_rate: rate as f32,
         momentum: hyper.momentum as f32,
@@ -284,7 +285,8 @@ impl<'a> Keeper<'a> {
         self.lock.map_or(Ok(()), Lock::check)
     }
 
-    /// Gives `network` what the checkpoint holds, rank 0's where there are several processes; how far that is, `None` without one.
+    /// Gives `network` the state in the checkpoint (rank 0's where there are several processes) and returns its position; `None` without
+    /// a checkpoint.
     fn resume(
         &self,
         network: &mut dyn Network,
@@ -313,7 +315,7 @@ impl<'a> Keeper<'a> {
             let provenance = Some(Provenance::on(Device::current()?)?);
             at.history.sittings.push(Sitting { first: at.epoch + 1, last: at.epoch, provenance });
             if self.kept {
-                // Later epochs of an earlier sitting go from the log: they come again, in this one.
+                // Epochs after the checkpoint are removed from the log: this sitting trains them again.
                 self.checkpoint.log(at)?;
                 history::write(folder, &at.history.sittings)?;
             }

@@ -1,9 +1,15 @@
 //! Finished runs: one Parquet file each, named by the key of its configuration.
 //!
-//! A file's rows are the run's frame; its key-value metadata holds the [`Record`] as JSON. A run in
-//! progress has a folder `KEY.partial` beside it; its curves as TensorBoard's event files lie in `tensorboard/`.
-//! A measurement is a file `KEY.measured.parquet` of the same kind; one in progress, `KEY.unfinished`. A finished run is never computed again and never
-//! overwritten.
+//! | in the store | what it is |
+//! | --- | --- |
+//! | `KEY.parquet` | a finished run: its frame as rows, its [`Record`] as JSON in the key-value metadata |
+//! | `KEY.partial/` | a run in progress: checkpoint and live log |
+//! | `KEY.measured.parquet` | a finished measurement, of the same form as a run |
+//! | `KEY.unfinished` | a measurement in progress |
+//! | `KEY.lock` | held by the process that is at the run or measurement |
+//! | `tensorboard/` | the curves of all runs as TensorBoard's event files |
+//!
+//! A finished run is never computed again and never overwritten.
 //!
 //! Every reader compares a file's name with the key of what is in it, and refuses records with fields or of a schema that it does
 //! not know. Other files that lie there (copies that synchronising programs make, damaged ones, one's own) are passed over, and named
@@ -52,7 +58,7 @@ pub struct Record {
     pub scale: Scale,
     /// How it ended.
     pub ending: StopReason,
-    /// Trained numbers of the model.
+    /// Number of the model's trained parameters.
     pub parameters: usize,
     /// Epochs run.
     pub epochs: u32,
@@ -66,7 +72,8 @@ pub struct Record {
     /// Top-5 accuracy on the test set at the end; of photographs alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_top5: Option<f64>,
-    /// Files of the data set that are no photographs and were left out, known before the first step; `None` where none is.
+    /// How many files of the data set were left out because they are no readable photographs, counted before the first step; `None`
+    /// where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
     /// Seconds of training and evaluation.
@@ -76,10 +83,10 @@ pub struct Record {
     pub classes: Option<usize>,
     /// SHA-256 of the frame without `seconds`: equal for equal runs.
     pub digest: String,
-    /// Code, libraries, machine: of the last of its sittings; of the program that wrote this, where that is not recorded.
+    /// Code, libraries and machine of the last sitting; where that is not recorded, of the program that wrote this file.
     pub provenance: Provenance,
-    /// Every sitting of the run, with what each was trained on; none in files from before they were kept, of which
-    /// `provenance` says the last.
+    /// Every sitting of the run (the epochs that one process trained without interruption), with the code and machine of each. Empty
+    /// in files of versions that did not record them; `provenance` is then that of the last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sittings: Vec<Sitting>,
     /// The run that its first epochs, or all of them, were taken from.
@@ -101,7 +108,8 @@ impl Record {
 }
 
 impl Record {
-    /// Classes of the data set. Records of earlier versions do not say; their small images had ten, and so has Imagenette.
+    /// Classes of the data set. Records of earlier versions do not hold the number, but all their sets of small images had ten, and
+    /// Imagenette has ten too.
     pub fn classes(&self) -> Option<usize> {
         let photographs = self.config.model.is_for_photographs();
         let known = match (photographs, self.config.data.name.as_str()) {
@@ -129,8 +137,8 @@ pub struct Run {
     pub frame: DataFrame,
 }
 
-/// Training accuracy from which a network counts as fitted: the paper's networks that do end between 99.3 and 100 %
-/// (table 1), MLP 1x512 on random labels the lowest.
+/// Training accuracy from which a network counts as fitted: those that the paper calls fitted end between 99.34 % (MLP 1x512 on
+/// random labels) and 100 % (table 1).
 pub const FITTED: f64 = 0.99;
 
 impl Run {
@@ -196,7 +204,7 @@ pub struct Store {
     folder: PathBuf,
 }
 
-/// What [`Store::run`] tells its caller.
+/// What [`Store::run`] tells its caller while it is at work.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The run is in the store already.
@@ -209,7 +217,7 @@ pub enum Event<'a> {
     Taken(&'a Record),
     /// The run begins with the epochs of another one, which goes on; the others are trained.
     Begun(&'a Origin),
-    /// Another run that may contain this one could not be read; why.
+    /// Another run, from which this one might have been taken, could not be read, for this reason.
     PassedOver(&'a str),
 }
 
@@ -298,8 +306,8 @@ impl Store {
 
     /// The finished run of `config`: from the store, or trained on `data` and put there. Goes on from
     /// a checkpoint where an earlier attempt left one. Two processes that want the same run train it
-    /// once; one of them that finds the store deleted, and made again, stops ([`Lock::check`]), or ends without touching what
-    /// the other has. A run that stops when fitted is taken from one that went on ([`Record::origin`]), as far as the store has
+    /// once. If the store is deleted and made again meanwhile, the first of them stops ([`Lock::check`]), or ends without touching
+    /// what the other has written. A run that stops when fitted is taken from one that went on ([`Record::origin`]), as far as the store has
     /// such a run, finished or not.
     ///
     /// Errors: those of [`train`], and I/O errors naming the file.
@@ -317,7 +325,7 @@ impl Store {
         self.run_by(config, scale, on_event, &mut |progress| train(config, data, progress))
     }
 
-    /// The same where `training` trains `config`, in its own way.
+    /// As [`Store::run`], but `training` does the training, as with several processes.
     ///
     /// Errors: those of `training`, I/O errors naming the file, [`Error::Argument`] for a [`CHECKPOINT_VARIABLE`] that is
     /// no number.
@@ -341,7 +349,7 @@ impl Store {
             return Ok(run);
         }
         let lock = Lock::take(&self.lock(&key), &mut || on_event(Event::Waiting))?;
-        // Another may have finished it since the first look, whether this one had to wait or not.
+        // Another process may have finished it since the first look, whether this one had to wait or not.
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(&run.record));
             lock.end(|| remove_folder_if_there(&partial))?;
@@ -349,7 +357,7 @@ impl Store {
         }
         self.set_aside(&self.path(&key))?;
         let own = Checkpoint::new(partial.clone(), key.clone());
-        // An unreadable checkpoint of its own is an error, which training tells.
+        // Where its own checkpoint cannot be read, nothing is taken from other runs: training then fails with the reason.
         let far = own.epoch().unwrap_or(u32::MAX);
         match origin::find(self, config, far, &mut |why| on_event(Event::PassedOver(&why)))? {
             Some(Taken::Whole(trained, provenance)) => {
@@ -365,7 +373,7 @@ impl Store {
             }
             Some(Taken::Beginning(origin, checkpoint)) => {
                 on_event(Event::Begun(&origin));
-                // Another program's log and sittings are those of other epochs.
+                // Log and sittings of an earlier attempt belong to other epochs than the checkpoint that is taken.
                 remove_folder_if_there(&partial)?;
                 own.keep(&checkpoint)?;
             }
@@ -419,8 +427,8 @@ impl Store {
         Ok(Contents { runs, measured, passed_over })
     }
 
-    /// Names on standard error the files that by their names are no runs and no measurements, once each. For commands that look for
-    /// runs by their keys and never see the others.
+    /// Warns on standard error of each file whose name is not that of a run or measurement, once each. For commands that look for
+    /// runs by their keys, and would not notice such files.
     ///
     /// Errors: as for [`Store::all`].
     pub fn warn_of_others(&self) -> Result<()> {
@@ -531,8 +539,9 @@ impl Store {
         Ok(there.unwrap_or(run))
     }
 
-    /// Puts the `bytes` of a finished run or measurement at `path`. One that came there meanwhile (the store was deleted
-    /// and made again, and with it the lock), as `get` reads it, is not overwritten: it is the result, and given back.
+    /// Puts the `bytes` of a finished run or measurement at `path`, and returns `None`. Where another process has put one there
+    /// meanwhile (which it can if the store, and with it the lock, was deleted and made again), that one is not overwritten but
+    /// returned, read by `get`.
     fn publish<T>(
         &self,
         path: &Path,
@@ -553,12 +562,12 @@ impl Store {
     }
 }
 
-/// A record as a file's metadata has it.
+/// A record as JSON, for a file's metadata.
 fn json(record: &impl Serialize) -> String {
     serde_json::to_string(record).expect("plain values are JSON")
 }
 
-/// What a file's name says that it is.
+/// What a file is by its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Runs,
@@ -578,7 +587,7 @@ impl PassedOver {
             Error::Io { source, .. } => source.to_string(),
             other => other.to_string(),
         };
-        // What a name tells comes first: a copy of a run is whole.
+        // A wrong name is the better reason: a copy of a run is whole, and nothing else is wrong with it.
         let reason = if key_in_name(path).is_none() { unnamed(path) } else { reason };
         PassedOver { path: path.to_path_buf(), reason }
     }
@@ -627,7 +636,9 @@ fn remove_folder_if_there(folder: &Path) -> Result<()> {
     }
 }
 
-/// The run that training gave, with its record.
+/// A finished run, with its frame and record, of what training returned.
+///
+/// Errors: [`Error::Argument`] without rows; those of making the frame and of describing the device.
 pub fn finish(config: &RunConfig, scale: Scale, trained: &TrainedRun) -> Result<Run> {
     let frame = frame(&trained.rows)?;
     let last = trained.rows.last().ok_or_else(|| Error::argument("finish a run", "it has no rows"))?;
@@ -710,9 +721,11 @@ fn sealed(frame: &DataFrame, json: String) -> Result<Vec<u8>> {
     Ok(seal(bytes))
 }
 
-/// Before a Parquet file's footer: these bytes, and the SHA-256 of all others. Readers of Parquet go by the offsets in the
-/// footer and never see them. polars, given damaged lengths, asks for exabytes and ends the process.
+/// A seal stands before a Parquet file's footer: these bytes, then the SHA-256 of all other bytes of the file. Readers of Parquet
+/// follow the offsets in the footer and never see it. It is checked before polars reads a file, because polars believes damaged
+/// lengths, asks for exabytes of memory and ends the process.
 const SEAL: &[u8; 16] = b"rethink sha256: ";
+/// Bytes of a seal.
 const SEALED: usize = SEAL.len() + 32;
 
 /// Where the footer of a Parquet file begins.
@@ -731,7 +744,7 @@ fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Whether the file is to the byte what was written.
+/// Whether a file has the seal of its bytes: it is as it was written.
 fn is_whole(bytes: &[u8]) -> bool {
     let Some((before, after)) = footer(bytes).map(|at| bytes.split_at(at)) else { return false };
     let Some((data, seal)) = before.len().checked_sub(SEALED).map(|at| before.split_at(at)) else {
@@ -743,10 +756,10 @@ fn is_whole(bytes: &[u8]) -> bool {
     seal.starts_with(SEAL) && seal[SEAL.len()..] == hash.finalize()[..]
 }
 
-/// The bytes of a store's file after `change` of its record, whole and sealed: what another version of this program might have
-/// written.
+/// The bytes of the store's file at `path` with its record changed by `change`, sealed again: a file as another version of this
+/// program might have written it. For tests.
 ///
-/// Errors: as for [`read`], for a file that is none.
+/// Errors: those of reading a file that is no whole one of a store.
 pub fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> Result<Vec<u8>> {
     let operation = "change the record";
     let (mut record, frame) = read_sealed(path, operation)?;
@@ -756,8 +769,9 @@ pub fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> 
 
 /// Reads a run's file.
 ///
-/// Errors: [`Error::Io`], [`Error::Format`], [`Error::Later`], all naming the file; a frame whose digest is not the record's, or a
-/// record of another end than the frame's, has been damaged; a file of another name than its configuration's key is another run's.
+/// Errors, all naming the file: [`Error::Io`]; [`Error::Later`] for one that a later version wrote; [`Error::Format`] for one that is
+/// damaged (its bytes, its frame's digest, or last row and record contradict each other), or whose name is not its configuration's
+/// key.
 pub fn read(path: &Path) -> Result<Run> {
     let operation = "read the run";
     let (record, frame): (Record, DataFrame) = read_frame(path, operation, ("config", config::SCHEMA))?;
@@ -765,7 +779,7 @@ pub fn read(path: &Path) -> Result<Run> {
     let damaged = |problem: &str| Error::format(operation, path, format!("{problem}: it has been damaged"));
     let rows = rows(&frame).map_err(|e| Error::format(operation, path, e.to_string()))?;
     if digest(&rows) != record.digest {
-        return Err(damaged("its frame is not the one that its digest is of"));
+        return Err(damaged("its frame has another digest than its record says"));
     }
     let last = rows.last().ok_or_else(|| damaged("it has no rows"))?;
     let ends = [
@@ -776,7 +790,7 @@ pub fn read(path: &Path) -> Result<Run> {
         (Some(f64::from(last.epoch)), Some(f64::from(record.epochs))),
     ];
     if ends.iter().any(|(frame, record)| frame != record) {
-        return Err(damaged("its record does not end as its frame does"));
+        return Err(damaged("its record and the last row of its frame do not agree"));
     }
     Ok(Run { record, frame })
 }
@@ -790,13 +804,13 @@ pub fn read_measured(path: &Path) -> Result<Measured> {
     let (record, frame): (MeasuredRecord, DataFrame) = read_frame(path, operation, schema)?;
     check_name(path, operation, &record.measurement.key())?;
     if frame_digest(&frame)? != record.digest {
-        let problem = "its frame is not the one that its digest is of: it has been damaged";
+        let problem = "its frame has another digest than its record says: it has been damaged";
         return Err(Error::format(operation, path, problem));
     }
     Ok(Measured { record, frame })
 }
 
-/// The rows that [`frame`] made a frame of.
+/// The rows of a frame: the inverse of [`frame`].
 fn rows(frame: &DataFrame) -> PolarsResult<Vec<LogRow>> {
     let whole = |name: &str| find(frame, name).and_then(|c| c.u32()).cloned();
     let numbers = |name: &str| find(frame, name).and_then(|c| c.f64()).cloned();
@@ -821,17 +835,19 @@ fn rows(frame: &DataFrame) -> PolarsResult<Vec<LogRow>> {
     Ok((0..frame.height()).map(row).collect())
 }
 
+/// Whether the file at `path` is named by `key`, the key of what is in it.
 fn check_name(path: &Path, operation: &'static str, key: &str) -> Result<()> {
     match key_in_name(path) {
         Some(name) if name == key => Ok(()),
         Some(_) => {
-            Err(Error::format(operation, path, format!("under the name of another run: it holds {key}")))
+            Err(Error::format(operation, path, format!("it has the name of another run: it holds {key}")))
         }
         None => Err(Error::format(operation, path, format!("its name is not that of a run: it holds {key}"))),
     }
 }
 
-/// The record and the frame in a file, whose description is in the record's `field` and of a schema of at most `newest`.
+/// The record and the frame in a file. `field` is the record's field with the configuration or measurement, whose schema may be at
+/// most `newest`.
 fn read_frame<R: Serialize + DeserializeOwned>(
     path: &Path,
     operation: &'static str,
@@ -846,17 +862,17 @@ fn read_frame<R: Serialize + DeserializeOwned>(
     if value.get(field).is_none() {
         return Err(Error::format(operation, path, format!("its record has no {field:?}")));
     }
-    // The file is to the byte what rethink wrote: what cannot be read of it is of another version.
+    // Its seal has shown that the file is not damaged: a part that cannot be read was written by another version.
     Ok((strict::from_value(value).map_err(later)?, frame))
 }
 
-/// The record, as JSON, and the frame in a file that is to the byte what was written.
+/// The record, as JSON, and the frame of a file, after its seal is checked.
 fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Value, DataFrame)> {
     let bytes = fs::read(path).map_err(Error::io(operation, path))?;
     let malformed = |problem: String| Error::format(operation, path, problem);
     if !is_whole(&bytes) {
         return Err(malformed(
-            "not to the byte what rethink wrote: it has been damaged, or is no run of rethink".into(),
+            "its bytes are not those that rethink wrote: it has been damaged, or is no run of rethink".into(),
         ));
     }
     let read = move || -> PolarsResult<_> {

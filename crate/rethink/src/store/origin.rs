@@ -1,5 +1,6 @@
-//! A run that goes on contains the run that stops: of equal seeds, its first rows are the other's, bit for bit. So the
-//! run that stops is taken from one that went on, finished or not, as far as that has come; no epoch is trained twice.
+//! Taking a run from another one. Of two runs that differ in nothing but when they end, the longer begins with the rows of the
+//! shorter, bit for bit. So a run that stops when it is fitted is taken from one that went on, finished or not, as far as that has
+//! come, and no epoch is trained twice.
 
 use crate::run::checkpoint::{Checkpoint, Found, read_log};
 use crate::run::config::RunConfig;
@@ -13,21 +14,21 @@ use crate::{Error, Result};
 use std::collections::HashSet;
 use std::fs;
 
-/// What a run has from another.
+/// What a run takes from another one, its origin.
 pub(crate) enum Taken {
-    /// All of it: the run needs no step of training. With what it was trained on, where its sittings do not say so.
+    /// The whole run, which needs no step of training; and the origin's provenance, where its sittings are not recorded.
     Whole(Box<TrainedRun>, Option<Box<Provenance>>),
     /// A checkpoint under the run's own name, in the bytes of its file.
     Beginning(Origin, Vec<u8>),
 }
 
-/// Longest runs that go on which are looked for.
+/// Origins that do not stop when fitted are looked for with up to so many epochs: each number gives a key to look for.
 const EPOCHS: usize = 10_000;
-/// Longest runs of another number of fitted epochs, and most of these.
+/// Origins that stop after another number of fitted epochs: most epochs, and most fitted epochs, that are looked for.
 const STOPPING: (usize, usize) = (500, 10);
 
-/// What `config`, a run that stops when it is fitted, has from another run of the store; `own` is how far an earlier
-/// attempt of its own came. What cannot be read is passed over, and `say` told.
+/// What `config`, a run that stops when it is fitted, can take from another run of the store; `None` where there is no such run, or
+/// none that is further than `own`, the epochs in the run's own checkpoint. A run that cannot be read is passed over, and `say` told.
 ///
 /// Errors: I/O errors of the store's folder.
 pub(crate) fn find(
@@ -81,8 +82,8 @@ fn names(store: &Store) -> Result<HashSet<String>> {
     Ok(names)
 }
 
-/// Configurations that differ from `config` in when they end alone: an unfinished run's folder has the key of its
-/// configuration for a name, and nothing else that says what it is.
+/// The configurations that differ from `config` only in when they end. All are made, since an unfinished run's folder is named by
+/// its key, and holds no configuration that could be compared.
 fn relatives(config: &RunConfig) -> impl Iterator<Item = RunConfig> {
     let with = |(stops, fitted, epochs): (bool, usize, usize)| {
         let mut other = config.clone();
@@ -102,7 +103,7 @@ fn origin(of: &RunConfig, taken: u32, rows: &[LogRow], history: &History) -> Ori
 }
 
 fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<Taken>> {
-    // Told by the caller, as of all that is not taken, where `Store::get` would pass over it.
+    // The caller tells of an error, as of every run that is not taken; `Store::get` would only warn.
     let run = store::read(&store.path(&of.key()))?;
     let rows = run.rows()?;
     let record = run.record;
@@ -113,7 +114,7 @@ fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<
     let whole = History { sittings: record.sittings, origin: None };
     let origin = Some(origin(of, taken, &rows, &whole));
     let (history, provenance) = match whole.sittings.is_empty() {
-        // From before sittings were kept: the last one alone is known, and not where it began.
+        // A file from before sittings were recorded: only the last one's provenance is known, and not its first epoch.
         true => (History { origin, ..whole }, Some(Box::new(record.provenance))),
         false => (History { origin, ..whole.until(taken) }, None),
     };
@@ -125,7 +126,7 @@ fn finished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<
 
 fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Option<Taken>> {
     let checkpoint = Checkpoint::new(store.partial(&of.key()), of.key());
-    // The log before the sittings and after the checkpoint: another process may be writing all three.
+    // Read in this order, checkpoint, log, sittings, because another process may be writing all three.
     let Some(bytes) = checkpoint.read()? else { return Ok(None) };
     let Found { parameters, position, .. } = checkpoint.parse(&bytes)?;
     let kept = &position.rows;
