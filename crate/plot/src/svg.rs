@@ -27,6 +27,18 @@ type Drawn = std::result::Result<(), DrawingErrorKind<Infallible>>;
 /// readers that do not see it.
 ///
 /// Errors: those of `draw`.
+///
+/// ```
+/// use rethink_plot::theme::{DashedPath, INK, document, stroke, units};
+///
+/// let svg = document((72.0, 36.0), "a dashed line", |canvas| {
+///     let ends = [(0, units(18.0)), (units(72.0), units(18.0))];
+///     let line = DashedPath::new(ends, stroke(INK, 1.0), &[4.0, 2.0]);
+///     canvas.draw(&line).map_err(rethink_plot::Error::drawing("draw a line"))
+/// })?;
+/// assert!(svg.contains("stroke-width=\"20\" stroke-dasharray=\"80 40\""));
+/// # Ok::<(), rethink_plot::Error>(())
+/// ```
 pub fn document(
     size: (f64, f64),
     description: &str,
