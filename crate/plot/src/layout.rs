@@ -1,7 +1,7 @@
 //! Where the parts of a plot are: panel, labels, legend and small print, by the widths of their text.
 
 use crate::Result;
-use crate::axis::Axis;
+use crate::axes::Axis;
 use crate::plot::{Mark, Plot};
 use crate::style::{MARGIN, Style, TICK};
 use plotters::style::text_anchor::HPos;

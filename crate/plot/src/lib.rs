@@ -6,7 +6,7 @@
 //! | [`drawing`] | a finished figure: shown in a cell, saved in every format |
 //! | [`theme`] | what a figure is made with, in one place: the names of the next five |
 //! | [`style`] | size, type, colours, dashes and markers: what all figures share, or a venue decides |
-//! | [`axis`] | an axis, its ticks and their labels |
+//! | [`axes`] | an axis, its ticks and their labels |
 //! | [`mod@plot`] | a figure of one panel as data: axes, marks, legend; `layout` places its parts, `render` draws them |
 //! | [`elements`] | dashed paths and markers as elements of plotters |
 //! | [`svg`] | the backend of plotters that writes the SVG |
@@ -19,7 +19,7 @@
 //! | [`mod@escape`] | plain text within LaTeX, Markdown, CSV and HTML |
 //! | [`error`] | the error enum |
 
-pub mod axis;
+pub mod axes;
 pub mod columns;
 pub mod drawing;
 pub mod elements;

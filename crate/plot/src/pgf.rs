@@ -4,7 +4,7 @@
 //! The type is the document's own; what is reserved for it is measured in the drawing's style.
 
 use crate::Result;
-use crate::axis::Axis;
+use crate::axes::Axis;
 use crate::escape::escape_latex;
 use crate::layout::{ABOVE_PLOT, KEY_GAP, Layout, clip};
 use crate::plot::{Key, Mark, Plot};

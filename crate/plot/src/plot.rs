@@ -1,6 +1,6 @@
 //! A figure of one panel as data: axes, what is on the plot, legend and notes.
 
-use crate::axis::Axis;
+use crate::axes::Axis;
 use crate::style::SeriesStyle;
 
 /// One thing on the plot, in the axes' values.

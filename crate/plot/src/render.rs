@@ -1,6 +1,6 @@
 //! A [`Plot`] drawn as an SVG: what its layout has placed, by plotters' elements and our own.
 
-use crate::axis::Ticked;
+use crate::axes::Ticked;
 use crate::elements::{DashedPath, Marker};
 use crate::layout::{KEY_GAP, Layout, RIGHT, clip};
 use crate::plot::{Key, Mark, Plot};

@@ -1,6 +1,6 @@
 //! What a figure is made with, in one place: axes, marks, looks, and the canvas of those without axes.
 
-pub use crate::axis::{Axis, round_up};
+pub use crate::axes::{Axis, round_up};
 pub use crate::elements::{DashedPath, Marker};
 pub use crate::plot::{Key, Mark, Plot};
 pub use crate::style::{
