@@ -27,6 +27,13 @@ pub struct Note {
     pub provenance: serde_json::Value,
 }
 
+impl Note {
+    /// With this scale line, and nothing recorded beside the numbers.
+    pub fn new(scale_line: &str) -> Note {
+        Note { scale_line: scale_line.into(), provenance: serde_json::Value::Null }
+    }
+}
+
 /// A finished figure: one SVG, from which every other format is made.
 #[derive(Clone, Debug)]
 pub struct Drawing {

@@ -6,7 +6,7 @@
 //! without an index.
 
 use crate::{Error, Result};
-use polars::prelude::{Column, DataFrame, PolarsError, PolarsResult};
+use polars::prelude::{BooleanChunked, Column, DataFrame, NewChunkedArray, PolarsError, PolarsResult};
 
 /// The column `name` of `frame`: as [`DataFrame::column`], in any cell.
 ///
@@ -27,4 +27,21 @@ pub fn find<'a>(frame: &'a DataFrame, name: &str) -> PolarsResult<&'a Column> {
 /// `frame` without the index of names that reading or writing it may have left.
 pub fn unindexed(frame: DataFrame) -> PolarsResult<DataFrame> {
     DataFrame::new(frame.height(), frame.into_columns())
+}
+
+/// The rows of `frame` for which `keep` is true.
+///
+/// Errors: [`Error::Frame`] where `keep` has another length.
+pub fn kept(frame: &DataFrame, keep: &[bool]) -> Result<DataFrame> {
+    let mask = BooleanChunked::from_slice("keep".into(), keep);
+    frame.filter(&mask).map_err(Error::frame("keep rows of the frame"))
+}
+
+/// `frame` with one more column, or with another one of that name.
+///
+/// Errors: [`Error::Frame`] where it has another length.
+pub fn with(frame: &DataFrame, column: Column) -> Result<DataFrame> {
+    let mut frame = frame.clone();
+    frame.with_column(column).map_err(Error::frame("add a column to the frame"))?;
+    Ok(frame)
 }

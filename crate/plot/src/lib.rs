@@ -4,6 +4,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`drawing`] | a finished figure: shown in a cell, saved in every format |
+//! | [`grammar`] | a chart of a frame: x, y, colour, repetitions, axes |
 //! | [`theme`] | what a figure is made with, in one place: the names of the next five |
 //! | [`style`] | size, type, colours, dashes and markers: what all figures share, or a venue decides |
 //! | [`axes`] | an axis, its ticks and their labels |
@@ -28,6 +29,7 @@ pub mod escape;
 pub mod export;
 pub mod files;
 pub mod frames;
+pub mod grammar;
 pub mod latex;
 mod layout;
 pub mod output;
@@ -42,6 +44,7 @@ pub mod venue;
 
 pub use drawing::{Art, Drawing, Note, PRINT_DPI, Sketch};
 pub use error::{Error, Result};
+pub use grammar::{Chart, axis};
 pub use pgf::Pgf;
 pub use plot::Plot;
 pub use style::Style;

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-type Chart<'a> = ChartContext<'a, SvgBackend<'a>, Cartesian2d<Ticked, Ticked>>;
+type Panel<'a> = ChartContext<'a, SvgBackend<'a>, Cartesian2d<Ticked, Ticked>>;
 
 fn failed(error: CanvasError) -> Error {
     Error::drawing("draw the figure")(error)
@@ -61,7 +61,7 @@ impl Plot {
             (units(MARGIN), units(above)),
             (units(width - 2.0 * MARGIN - RIGHT), units(height - above - below)),
         );
-        let mut chart: Chart = ChartBuilder::on(&panel)
+        let mut chart: Panel = ChartBuilder::on(&panel)
             .set_label_area_size(LabelAreaPosition::Left, units(left))
             .set_label_area_size(LabelAreaPosition::Bottom, units(bottom))
             .build_cartesian_2d(Ticked::from(&layout.x), Ticked::from(&self.y))
@@ -84,7 +84,7 @@ impl Plot {
         marks.into_iter().try_for_each(|mark| self.draw_mark(&mut chart, style, mark))
     }
 
-    fn draw_mark(&self, chart: &mut Chart, style: &Style, mark: &Mark) -> Result<()> {
+    fn draw_mark(&self, chart: &mut Panel, style: &Style, mark: &Mark) -> Result<()> {
         match mark {
             Mark::Band { edges, look } => self.draw_band(chart, edges, *look),
             Mark::Rule { y, label } => self.draw_rule(chart, style, *y, label),
@@ -98,7 +98,7 @@ impl Plot {
         }
     }
 
-    fn draw_band(&self, chart: &mut Chart, edges: &[(f64, f64, f64)], look: SeriesStyle) -> Result<()> {
+    fn draw_band(&self, chart: &mut Panel, edges: &[(f64, f64, f64)], look: SeriesStyle) -> Result<()> {
         let edge = |pick: fn(&(f64, f64, f64)) -> f64| {
             edges.iter().map(move |e| {
                 let (x, y) = self.place((e.0, pick(e)));
@@ -110,7 +110,7 @@ impl Plot {
         Ok(())
     }
 
-    fn draw_rule(&self, chart: &mut Chart, style: &Style, y: f64, label: &str) -> Result<()> {
+    fn draw_rule(&self, chart: &mut Panel, style: &Style, y: f64, label: &str) -> Result<()> {
         let y = self.y.place(y);
         let ends = [(self.x.low, y), (self.x.high, y)];
         if label.is_empty() {
@@ -129,7 +129,7 @@ impl Plot {
 
     fn draw_line(
         &self,
-        chart: &mut Chart,
+        chart: &mut Panel,
         points: &[(f64, f64)],
         look: SeriesStyle,
         fine: bool,
@@ -144,7 +144,7 @@ impl Plot {
         Ok(())
     }
 
-    fn draw_bar(&self, chart: &mut Chart, x: f64, span: (f64, f64), look: SeriesStyle) -> Result<()> {
+    fn draw_bar(&self, chart: &mut Panel, x: f64, span: (f64, f64), look: SeriesStyle) -> Result<()> {
         let (floor, ceiling) = (self.y.low, self.y.high);
         let style = stroke(look.colour(), 0.7);
         let ends = [self.place((x, span.0)), self.place((x, span.1))];
@@ -160,7 +160,7 @@ impl Plot {
 
     fn draw_point(
         &self,
-        chart: &Chart,
+        chart: &Panel,
         at: (f64, f64),
         shift: f64,
         look: SeriesStyle,
@@ -180,7 +180,7 @@ impl Plot {
     }
 
     /// Units from the upper left corner of what the axes span; what is above or below it lies on its edge.
-    fn pixel(&self, chart: &Chart, point: (f64, f64)) -> (i32, i32) {
+    fn pixel(&self, chart: &Panel, point: (f64, f64)) -> (i32, i32) {
         let area = chart.plotting_area();
         let ((x0, y0), (x, y)) = (area.get_base_pixel(), self.place(point));
         let (x, y) = area.map_coordinate(&(x, y.clamp(self.y.low, self.y.high)));

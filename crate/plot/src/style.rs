@@ -125,9 +125,9 @@ impl SeriesStyle {
         SeriesStyle(index)
     }
 
-    /// A second look in the colour of the `index`-th series, with another dash pattern.
-    pub fn partner(index: usize) -> SeriesStyle {
-        SeriesStyle(index + COLOURS.len())
+    /// A look in the colour of the `index`-th series: the `pattern`-th of it.
+    pub fn dashed(index: usize, pattern: usize) -> SeriesStyle {
+        SeriesStyle(index + pattern * COLOURS.len())
     }
 
     /// Its colour at full strength.

@@ -4,6 +4,7 @@
 //! The kernel shows one thing of each kind a cell, so several figures become one picture, and figures beside tables one
 //! piece of HTML. A cell ends in the value: `frame`, `runs[0]`, or `vec![study.show("fig1b")?, study.show("fig1c")?]`.
 
+use crate::measure::{Measured, Measurement};
 use crate::paper::Product;
 use crate::run::config::RunConfig;
 use crate::store::Run;
@@ -55,6 +56,18 @@ impl Show for Run {
 impl Show for Vec<RunConfig> {
     fn evcxr_display(&self) {
         experiment(self).evcxr_display();
+    }
+}
+
+impl Show for Vec<Measurement> {
+    fn evcxr_display(&self) {
+        plan(self).evcxr_display();
+    }
+}
+
+impl Show for Vec<Measured> {
+    fn evcxr_display(&self) {
+        measured(self).evcxr_display();
     }
 }
 
@@ -117,6 +130,67 @@ pub fn experiment(configs: &[RunConfig]) -> Table {
     ];
     let mut table = Table::new("experiment", &title, &columns);
     table.rows = configs.iter().map(choices).collect();
+    let further: Vec<String> = configs.iter().map(further).collect();
+    if further.iter().any(|text| !text.is_empty()) {
+        table.header.push("and".into());
+        table.align.push(Align::Left);
+        table.rows.iter_mut().zip(further).for_each(|(row, text)| row.push(text));
+    }
+    table
+}
+
+/// What few runs have: changes of the images, no dropout, another optimiser.
+fn further(config: &RunConfig) -> String {
+    let hyper = &config.hyper;
+    let mut all = Vec::new();
+    if hyper.random_crop {
+        all.push("random crop".to_string());
+    }
+    if !hyper.augment.is_off() {
+        all.push(hyper.augment.describe());
+    }
+    if hyper.without_dropout {
+        all.push("without dropout".into());
+    }
+    all.extend(hyper.choices());
+    all.join(", ")
+}
+
+/// A plan of measurements: what is measured of what, with which parameters.
+pub fn plan(plan: &[Measurement]) -> Table {
+    let columns = [
+        ("measurement", Align::Left),
+        ("parameters", Align::Left),
+        ("data", Align::Left),
+        ("images", Align::Right),
+        ("test images", Align::Right),
+        ("seed", Align::Right),
+    ];
+    let mut table = Table::new("plan", &format!("{} measurements", plan.len()), &columns);
+    let row = |measurement: &Measurement| {
+        let data = &measurement.data;
+        vec![
+            measurement.what.title(),
+            measurement.what.parameters(),
+            data.title.clone(),
+            thousands(data.train),
+            thousands(data.test),
+            measurement.seed.to_string(),
+        ]
+    };
+    table.rows = plan.iter().map(row).collect();
+    table
+}
+
+/// What has been measured, and how many rows each has.
+pub fn measured(measured: &[Measured]) -> Table {
+    let columns = [("measurement", Align::Left), ("data", Align::Left), ("rows", Align::Right)];
+    let mut table = Table::new("measured", &format!("{} measurements", measured.len()), &columns);
+    let row = |measured: &Measured| {
+        let measurement = &measured.record.measurement;
+        vec![measurement.describe(), measurement.data.title.clone(), measured.frame.height().to_string()]
+    };
+    table.rows = measured.iter().map(row).collect();
     table
 }
 

@@ -270,11 +270,93 @@ impl Study {
         }
     }
 
-    /// The figure or table of recipe `id`, of any `runs`: those of [`Study::configs`], or changed ones. Nothing is saved.
+    /// The measurements that recipe `id` is made of: the experiment, to be looked at, changed and measured by
+    /// [`Study::measure`].
     ///
-    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of measurements; those of drawing.
-    pub fn make(&self, id: &str, runs: &[Run]) -> Result<Product> {
-        paper::find(id)?.make(&Results::Runs(runs.to_vec()), &self.note(runs))
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of training runs.
+    pub fn plan(&self, id: &str) -> Result<Vec<Measurement>> {
+        let recipe = paper::find(id)?;
+        match recipe.source {
+            Parts::Measurements { plan, .. } => Ok(plan(&self.setting())),
+            Parts::Runs { .. } => {
+                Err(Error::argument("plan", format!("{id} is made of training runs: `study.configs`")))
+            }
+        }
+    }
+
+    /// `plan` from the store, or measured now, with lines of progress.
+    ///
+    /// Errors: those of [`Study::measure_all`].
+    pub fn measure(&self, plan: &[Measurement]) -> Result<Vec<Measured>> {
+        self.measure_all(plan, &mut |line| println!("{line}"))
+    }
+
+    /// The figure or table of recipe `id`, of any `results`: its own, or those of a changed experiment. Nothing is saved.
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or results of the other kind; those of drawing.
+    pub fn make(&self, id: &str, results: impl Into<Results>) -> Result<Product> {
+        let results = results.into();
+        paper::find(id)?.make(&results, &self.note_of(&results))
+    }
+
+    /// [`Study::make`], saved in every format in [`Study::folder`]: under the recipe's name where `results` are its own, else
+    /// as `ID-changed`, so that a changed experiment is never taken for the paper's.
+    ///
+    /// Errors: those of [`Study::make`], and of saving.
+    pub fn item(&self, id: &str, results: impl Into<Results>) -> Result<Product> {
+        let results = results.into();
+        let recipe = paper::find(id)?;
+        let mut product = recipe.make(&results, &self.note_of(&results))?;
+        if !self.is_own(recipe, &results) {
+            product.rename(&format!("{id}-changed"));
+        }
+        product.save(&self.own_folder()?)?;
+        Ok(product)
+    }
+
+    /// Whether `results` are what `recipe` is made of, no more and no less.
+    fn is_own(&self, recipe: &Recipe, results: &Results) -> bool {
+        let mut keys: Vec<String> = match results {
+            Results::Runs(runs) => runs.iter().map(|run| run.record.config.key()).collect(),
+            Results::Measured(all) => all.iter().map(|m| m.record.measurement.key()).collect(),
+        };
+        let mut own: Vec<String> = match recipe.source {
+            Parts::Runs { .. } => self.configs_of(recipe).iter().map(RunConfig::key).collect(),
+            Parts::Measurements { plan, .. } => plan(&self.setting()).iter().map(Measurement::key).collect(),
+        };
+        keys.sort();
+        own.sort();
+        keys == own
+    }
+
+    /// The paper's finding of recipe `id` beside that of `results`.
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or results of the other kind.
+    pub fn finding(&self, id: &str, results: impl Into<Results>) -> Result<Table> {
+        let verdict = paper::find(id)?.verdict(&results.into())?;
+        self.findings(&[(id, verdict)])
+    }
+
+    fn findings(&self, all: &[(&str, Verdict)]) -> Result<Table> {
+        let columns = [("item", Align::Left), ("the paper", Align::Left), ("ours", Align::Left)];
+        let mut table = Table::new("verdicts", "The paper's findings and ours", &columns);
+        for (id, Verdict { paper, ours }) in all {
+            table.push(vec![id.to_string(), paper.clone(), ours.clone()])?;
+        }
+        table.notes = vec![format!("{}, scale {}", self.title(), self.scale_title())];
+        Ok(table)
+    }
+
+    /// The claims named in `only`, checked over `results` alone. Claims are of runs in the recipes' own setting: of a changed
+    /// experiment they say "not yet measured" wherever the change matters.
+    ///
+    /// Errors: [`Error::Argument`] for an unknown name.
+    pub fn check(&self, results: impl Into<Results>, only: &[&str]) -> Result<Table> {
+        let checks = match results.into() {
+            Results::Runs(runs) => claims::check_named(&runs, &[], only)?,
+            Results::Measured(measured) => claims::check_named(&[], &measured, only)?,
+        };
+        self.claims_table(&checks)
     }
 
     /// The runs that a recipe is made of, with the study's repetitions; none for one of measurements.
@@ -386,9 +468,14 @@ impl Study {
         }
     }
 
-    /// What is printed under a figure and recorded beside it.
+    /// What is printed under a figure of `runs`, and recorded beside it: what they are, and what was chosen where the paper
+    /// says nothing.
     pub fn note(&self, runs: &[Run]) -> Note {
-        Note { scale_line: self.scale_line(runs), provenance: self.provenance(runs) }
+        let mut scale_line = self.scale_line(runs);
+        for sentence in paper::choices(runs) {
+            scale_line += &format!(". {}", sentence.trim_end_matches('.'));
+        }
+        Note { scale_line, provenance: self.provenance(runs) }
     }
 
     /// The same for measurements.
@@ -435,14 +522,8 @@ impl Study {
     ///
     /// Errors: as for [`Study::results`].
     pub fn verdicts(&self, ids: &[&str]) -> Result<Table> {
-        let columns = [("item", Align::Left), ("the paper", Align::Left), ("ours", Align::Left)];
-        let mut table = Table::new("verdicts", "The paper's findings and ours", &columns);
-        for id in ids {
-            let Verdict { paper, ours } = self.verdict(id)?;
-            table.push(vec![id.to_string(), paper, ours])?;
-        }
-        table.notes = vec![format!("{}, scale {}", self.title(), self.scale_title())];
-        Ok(table)
+        let verdicts: Result<Vec<_>> = ids.iter().map(|id| Ok((*id, self.verdict(id)?))).collect();
+        self.findings(&verdicts?)
     }
 
     /// Each of `measurements` from the store, or made now; `say` gets lines of progress.

@@ -92,6 +92,45 @@ pub enum Quantity {
     },
 }
 
+impl Quantity {
+    /// In a few words.
+    pub fn title(&self) -> String {
+        match self {
+            Quantity::KernelEquation(what) => what.describe(),
+            Quantity::Theorem1 => "theorem 1".to_string(),
+            Quantity::Corollary1 { depth } => format!("corollary 1, depth {depth}"),
+            Quantity::SgdPath { epochs } => format!("SGD of a linear model, {epochs} epochs"),
+            Quantity::Interpolators => "solutions that fit".to_string(),
+            Quantity::Rademacher { class, draws, .. } => {
+                format!("Rademacher complexity, {}, {draws} draws", class.title())
+            }
+            Quantity::Stability { class, corruption, replaced, .. } => {
+                format!("stability, {}, {}, {replaced} examples", class.title(), corruption.title())
+            }
+        }
+    }
+
+    /// Its parameters, each as `name value`.
+    pub fn parameters(&self) -> String {
+        let json = serde_json::to_value(self).expect("plain values are JSON");
+        let fields = json.as_object().into_iter().flatten().filter(|(name, _)| *name != "kind");
+        fields.map(|(name, value)| format!("{name} {}", short(value))).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A value of JSON without quotes: the values of an object side by side.
+fn short(value: &serde_json::Value) -> String {
+    let list = |values: Vec<String>| values.join(" ");
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(values) => list(values.iter().map(short).collect()),
+        serde_json::Value::Object(fields) => {
+            list(fields.iter().map(|(name, value)| format!("{name} {}", short(value))).collect())
+        }
+        other => other.to_string(),
+    }
+}
+
 impl Measurement {
     /// `what` on the first `train` and `test` images of `data` (all, where there are fewer).
     pub fn new(data: &Dataset, (train, test): (usize, usize), what: Quantity, seed: u64) -> Measurement {
@@ -121,20 +160,7 @@ impl Measurement {
 
     /// In a few words, without the data set.
     pub fn describe(&self) -> String {
-        let what = match &self.what {
-            Quantity::KernelEquation(what) => what.describe(),
-            Quantity::Theorem1 => "theorem 1".to_string(),
-            Quantity::Corollary1 { depth } => format!("corollary 1, depth {depth}"),
-            Quantity::SgdPath { epochs } => format!("SGD of a linear model, {epochs} epochs"),
-            Quantity::Interpolators => "solutions that fit".to_string(),
-            Quantity::Rademacher { class, draws, .. } => {
-                format!("Rademacher complexity, {}, {draws} draws", class.title())
-            }
-            Quantity::Stability { class, corruption, replaced, .. } => {
-                format!("stability, {}, {}, {replaced} examples", class.title(), corruption.title())
-            }
-        };
-        format!("{what}, n = {}, seed {}", thousands(self.data.train), self.seed)
+        format!("{}, n = {}, seed {}", self.what.title(), thousands(self.data.train), self.seed)
     }
 
     /// Measures on `data`; `say` gets lines of progress. What takes long goes on from `unfinished`: the conv-net's matrix and the

@@ -8,11 +8,11 @@ use crate::paper::reported;
 use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
-use polars::prelude::DataFrame;
+use polars::prelude::{Column, DataFrame};
 use rethink_nn::text::thousands;
 use rethink_plot::columns::{all_numbers, need};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::frames::with;
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -66,42 +66,21 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, format!("{value} is below 1")));
     }
     let share: Vec<f64> = n.iter().zip(&depth).map(|(n, k)| n / k).collect();
-    let series = [("weights", &weights, true), ("width", &width, true), ("n / depth", &share, false)];
-    let (mut marks, mut points) = (Vec::new(), Vec::new());
-    for (index, (_, values, marked)) in series.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        let line: Vec<(f64, f64)> = depth.iter().copied().zip(values.iter().copied()).collect();
-        if *marked {
-            points.extend(line.iter().map(|&at| Mark::Point { at, look, hollow: false, shift: 0.0 }));
-        }
-        marks.push(Mark::Line { points: line, look, fine: false });
-    }
-    marks.extend(points);
-    let ends = |values: &[f64]| {
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        (low, values.iter().copied().fold(0.0, f64::max))
-    };
-    let (x, y) = (ends(&depth), ends(&[weights.clone(), width.clone(), share.clone()].concat()));
     let largest = error.iter().copied().fold(0.0, f64::max);
-    let notes = vec![note.scale_line.clone(), format!("Largest error of any fit: {largest:.0e}.")];
-    let caption = "Corollary 1's networks on random labels: width and number of weights against depth. The width falls as \
-                   n / depth, the number of weights hardly changes."
-        .to_string();
-    let keys = [Key::Marked, Key::Marked, Key::Line];
-    let plot = Plot {
-        x: Axis::log("depth k", x.0 / 1.2, x.1 * 1.2)?,
-        y: Axis::log("number", (y.0 / 1.5).max(0.5), y.1 * 1.5)?,
-        legend: series
-            .iter()
-            .zip(keys)
-            .enumerate()
-            .map(|(i, (s, k))| (s.0.into(), SeriesStyle::new(i), k))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("corollary1", note, frame)?)
+    let shown = with(frame, Column::new("share".into(), share))?;
+    let series = [("weights", "weights"), ("width", "width"), ("share", "n / depth")];
+    let drawing = Chart::of_columns(&shown, "depth", &series)?
+        .markers()
+        .unmarked("n / depth")
+        .x(axis("depth k").log())
+        .y(axis("number").log())
+        .note(&format!("Largest error of any fit: {largest:.0e}."))
+        .caption(
+            "Corollary 1's networks on random labels: width and number of weights against depth. The width falls as \
+             n / depth, the number of weights hardly changes.",
+        )
+        .draw("corollary1", note)?;
+    Ok(Drawing { frame: frame.clone(), ..drawing })
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

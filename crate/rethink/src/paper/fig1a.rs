@@ -5,17 +5,16 @@
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, extended, mean, norm_note};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, mean};
 use crate::run::appendix_a::{Size, setting, size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
-use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
-use rethink_plot::{Drawing, Note};
-use std::collections::{BTreeMap, BTreeSet};
+use rethink_plot::columns::{all_numbers, need, numbers};
+use rethink_plot::theme::round_up;
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -155,125 +154,31 @@ pub fn draw_up_to(frame: &DataFrame, note: &Note, end: Option<f64>) -> Result<Dr
         return Err(Error::argument(DRAW, format!("an axis that ends with step {end}")));
     }
     need(frame, DRAW, &["setting", "step", "loss", "seed"])?;
-    let settings = texts(frame, DRAW, "setting")?;
     let steps = all_numbers(frame, DRAW, "step")?;
-    let losses = numbers(frame, DRAW, "loss")?;
-    let seeds = all_numbers(frame, DRAW, "seed")?;
     if let Some(row) = steps.iter().position(|s| *s < 0.0) {
         return Err(Error::argument(DRAW, format!("column step, row {row}: {}", steps[row])));
     }
-
-    let mut runs: BTreeMap<(String, u64), Losses> = BTreeMap::new();
-    let mut beyond = BTreeSet::new();
-    for (row, setting) in settings.iter().enumerate() {
-        if end.is_some_and(|end| steps[row] > end) {
-            beyond.insert(setting);
-        } else if let Some(loss) = losses[row] {
-            let run = runs.entry((setting.clone(), seeds[row].to_bits())).or_default();
-            run.insert(steps[row].to_bits(), loss);
-        }
-    }
-    let finite = || runs.values().flat_map(alive);
-    let last = end.unwrap_or_else(|| finite().fold(0.0f64, |m, p| m.max(p.0)));
-    if finite().next().is_none() {
+    let losses: Vec<f64> = numbers(frame, DRAW, "loss")?
+        .into_iter()
+        .zip(&steps)
+        .filter(|(_, step)| end.is_none_or(|end| **step <= end))
+        .filter_map(|(loss, _)| loss.filter(|loss| loss.is_finite()))
+        .collect();
+    if losses.is_empty() {
         return Err(Error::argument(DRAW, "the frame holds no finite loss"));
     }
-
-    let mut names: Vec<String> =
-        SETTINGS.iter().map(|s| s.to_string()).filter(|s| settings.contains(s)).collect();
-    names.extend(distinct(&settings).into_iter().filter(|s| !SETTINGS.contains(&s.as_str())));
-    let mut extra = SETTINGS.len()..;
-    let mut notes = vec![note.scale_line.clone()];
-    let mut marks = Vec::new();
-    let mut legend = Vec::new();
-    let mut several = false;
+    let last = end.unwrap_or_else(|| steps.iter().copied().fold(0.0, f64::max));
     // Steps are drawn in thousands once there are thousands of them.
-    let unit = if last >= 2000.0 { 1000.0 } else { 1.0 };
-    for name in &names {
-        let place = SETTINGS.iter().position(|s| s == name);
-        let look = SeriesStyle::new(place.unwrap_or_else(|| extra.next().unwrap_or_default()));
-        legend.push((name.clone(), look, Key::Line));
-        let runs: Vec<&Losses> = runs.iter().filter(|(key, _)| key.0 == *name).map(|(_, run)| run).collect();
-        let (whole, lost): (Vec<&Losses>, Vec<&Losses>) =
-            runs.iter().partition(|run| run.values().all(|loss| loss.is_finite()));
-        for run in &lost {
-            let points: Vec<_> = alive(run).map(|(step, loss)| (step / unit, loss)).collect();
-            marks.extend(points.last().map(|at| Mark::Cross { at: *at, look }));
-            // Without a mean beside it, it is the setting's curve.
-            marks.push(Mark::Line { points, look, fine: !whole.is_empty() });
-        }
-        if !lost.is_empty() {
-            let count =
-                format!("{} of {} {}", lost.len(), runs.len(), if runs.len() == 1 { "run" } else { "seeds" });
-            notes.push(format!("{name}: the loss of {count} became infinite or undefined (cross)."));
-        }
-        several |= whole.len() > 1;
-        drawn_curve(&whole, unit, look, &mut marks);
-    }
-
-    if let Some(end) = end.filter(|_| !beyond.is_empty()) {
-        let names: Vec<&str> = beyond.into_iter().map(String::as_str).collect();
-        notes.push(format!("Beyond step {end:.0}, not drawn: {}.", names.join(", ")));
-    }
-    let top = top(finite().map(|p| p.1).collect());
-    let above = finite().map(|p| p.1).fold(0.0, f64::max);
-    if above > top {
-        notes.push(format!("Loss above {top} is cut off (highest {}).", significant(above)));
-    }
-
-    let title = if unit == 1.0 { "training steps" } else { "thousand steps" };
-    let caption = format!(
-        "Training loss against training steps: {}.{}",
-        names.join(", "),
-        if several { " Mean over seeds; the band is one standard deviation." } else { "" }
-    );
-    let plot = Plot {
-        x: Axis::linear(title, 0.0, if last > 0.0 { last / unit } else { 1.0 }, 7)?,
-        y: Axis::linear("average training loss", 0.0, top, 7)?,
-        legend,
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("fig1a", note, frame)?)
-}
-
-/// Loss by step. Steps are not negative, so the order of their bits is their order.
-type Losses = BTreeMap<u64, f64>;
-
-/// (step, loss) up to the first loss that is not finite.
-fn alive(run: &Losses) -> impl Iterator<Item = (f64, f64)> + '_ {
-    run.iter().map(|(step, loss)| (f64::from_bits(*step), *loss)).take_while(|(_, loss)| loss.is_finite())
-}
-
-/// The mean of `runs` with its band over the steps they share, and what single runs have beyond.
-fn drawn_curve(runs: &[&Losses], unit: f64, look: SeriesStyle, marks: &mut Vec<Mark>) {
-    let Some(first) = runs.first() else { return };
-    let shared: Vec<u64> =
-        first.keys().copied().filter(|step| runs.iter().all(|run| run.contains_key(step))).collect();
-    let mut points = Vec::new();
-    let mut edges = Vec::new();
-    for step in &shared {
-        let losses: Vec<f64> = runs.iter().map(|run| run[step]).collect();
-        let (mean, sd) = mean_sd(&losses);
-        let x = f64::from_bits(*step) / unit;
-        points.push((x, mean));
-        edges.push((x, mean - sd, mean + sd));
-    }
-    for run in runs {
-        let beyond = run.range(shared.last().copied().unwrap_or(0)..);
-        let tail: Vec<_> = beyond.map(|(step, loss)| (f64::from_bits(*step) / unit, *loss)).collect();
-        if tail.len() > 1 {
-            marks.push(Mark::Line { points: tail, look, fine: true });
-        }
-    }
-    if runs.len() > 1 && edges.len() > 1 {
-        marks.push(Mark::Band { edges, look });
-    }
-    match points[..] {
-        [at] => marks.push(Mark::Point { at, look, hollow: false, shift: 0.0 }),
-        _ => marks.push(Mark::Line { points, look, fine: false }),
-    }
+    let (unit, title) = if last >= 2000.0 { (1000.0, "thousand steps") } else { (1.0, "training steps") };
+    let chart = Chart::new(frame, "step", "loss")
+        .colour("setting")
+        .order(&SETTINGS)
+        .over("seed")
+        .x(axis(title).unit(unit).from(0.0).to(if last > 0.0 { last / unit } else { 1.0 }))
+        .y(axis("average training loss").from(0.0).to(top(losses)));
+    let names = chart.names()?.join(", ");
+    let chart = chart.caption(&format!("Training loss against training steps: {names}."));
+    Ok(chart.draw("fig1a", note)?)
 }
 
 /// The vertical axis' end: the paper's, unless more than one value in fifty lies above it; then the
@@ -284,23 +189,13 @@ fn top(mut losses: Vec<f64>) -> f64 {
     if most <= PAPER_TOP { PAPER_TOP } else { round_up(most) }
 }
 
-/// Three significant digits.
-fn significant(value: f64) -> String {
-    if !(1e-2..1e4).contains(&value) {
-        return format!("{value:.2e}");
-    }
-    let digits = (2 - value.log10().floor() as i32).max(0) as usize;
-    format!("{value:.digits$}")
-}
-
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, norm_note(runs.iter()));
-    Ok(Product::Figure(draw_up_to(&frame(runs)?, &note, axis(runs))?))
+    Ok(Product::Figure(draw_up_to(&frame(runs)?, note, last_step(runs))?))
 }
 
 /// Where the horizontal axis ends, in steps, if not with the runs: at paper scale where the paper's does, or as many epochs
 /// of fewer images.
-fn axis(runs: &[Run]) -> Option<f64> {
+fn last_step(runs: &[Run]) -> Option<f64> {
     let steps = |run: &Run| {
         let config = &run.record.config;
         let steps = epochs(Scale::Paper) * config.data.train.div_ceil(config.hyper.batch_size.max(1));

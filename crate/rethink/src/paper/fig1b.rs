@@ -6,19 +6,17 @@
 
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, batch_note, extended, mean, narrow, norm_note, repeats,
-};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, mean, narrow, repeats};
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::{Family, ModelKind};
-use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
-use rethink_plot::frames::find;
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::columns::{all_numbers, distinct, need, numbers, texts};
+use rethink_plot::frames::{find, kept};
+use rethink_plot::theme::round_up;
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -150,100 +148,68 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
 
+    let unfitted: Vec<bool> = epochs.iter().map(Option::is_none).collect();
+    let unscaled = |row: &usize| !unfitted[*row] && relative[*row].is_none();
+    let scaled: Vec<bool> = (0..models.len()).map(|row| !unscaled(&row)).collect();
+    let shown = kept(frame, &scaled)?;
+    let mut chart = Chart::new(&shown, "p", "relative")
+        .colour("model")
+        .over("seed")
+        .markers()
+        .hollow_absent("epochs_to_fit")
+        .row_above("no fit")
+        .x(axis("label corruption").from(0.0).to(1.0).padded(0.05, 0.05));
     let names = distinct(&models);
-    let mut notes = vec![note.scale_line.clone()];
-    let mut marks = Vec::new();
-    let mut bars = Vec::new();
-    let mut points = Vec::new();
-    let mut unfit = Vec::new();
-    let mut several = false;
-    for (index, name) in names.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        let mut line = Vec::new();
-        let mut lost = Vec::new();
-        let mut unscaled = 0;
-        for at in drawn_levels(&models, &p, name) {
-            let rows: Vec<usize> = (0..models.len()).filter(|r| models[*r] == *name && p[*r] == at).collect();
-            let times: Vec<f64> = rows.iter().filter_map(|r| relative[*r]).collect();
-            let failed = rows.iter().filter(|r| epochs[**r].is_none()).count();
-            unscaled += rows.iter().filter(|r| epochs[**r].is_some() && relative[**r].is_none()).count();
-            if failed > 0 {
-                unfit.push((at, look));
-                lost.push(unfitted(at, failed, rows.len()));
-            }
-            if times.is_empty() {
-                continue;
-            }
-            several |= times.len() > 1;
-            let (mean, sd) = mean_sd(&times);
-            line.push((at, mean));
-            if sd > 0.0 {
-                bars.push(Mark::Bar { x: at, span: (mean - sd, mean + sd), look });
-            }
-            points.push(Mark::Point { at: (at, mean), look, hollow: false, shift: 0.0 });
-        }
-        marks.push(Mark::Line { points: line, look, fine: false });
-        if !lost.is_empty() {
-            notes.push(format!("Did not fit (hollow): {name}, {}.", lost.join("; ")));
-        }
+    for name in &names {
+        let of = |row: &usize| models[*row] == *name;
+        chart = unfitted_note(chart, name, &p, (0..models.len()).filter(of), |row| unfitted[row]);
+        let unscaled = (0..models.len()).filter(of).filter(unscaled).count();
         if unscaled > 0 {
             let runs = if unscaled == 1 { "run" } else { "runs" };
-            notes.push(format!(
+            chart = chart.note(&format!(
                 "{name}: {unscaled} fitted {runs} not drawn: nothing at p = 0 to be relative to."
             ));
         }
     }
-
-    let ends = |mark: &Mark| match mark {
-        Mark::Point { at, .. } => vec![at.1],
-        Mark::Bar { span, .. } => vec![span.0, span.1],
-        _ => vec![],
-    };
-    let drawn: Vec<f64> = points.iter().chain(&bars).flat_map(ends).collect();
-    let highest = drawn.iter().copied().fold(1.0, f64::max);
+    let highest = chart.extent()?.map_or(1.0, |ends| ends.1.max(1.0));
     let lowest = relative.iter().flatten().copied().fold(1.0, f64::min);
-    let log = highest / lowest > 30.0;
-    let title = "time to fit (relative)";
-    let mut y = if log {
-        Axis::log(title, lowest / 1.3, highest * 1.2)?
+    let up = axis("time to fit (relative)");
+    let up = if highest / lowest > 30.0 {
+        up.log().from(lowest / 1.3).to(highest * 1.2)
     } else {
-        Axis::linear(title, 0.0, round_up(highest * 1.03).max(1.2), 6)?
+        up.from(0.0).to(round_up(highest * 1.03).max(1.2))
     };
-    if !unfit.is_empty() {
-        // A row of its own above the axis' last value, where models at one level stand side by side.
-        y = y.tick_at(1.09, "no fit");
-        marks.push(Mark::Rule { y: y.value_at(1.0), label: String::new() });
-        let row = y.value_at(1.09);
-        for (index, (at, look)) in unfit.iter().enumerate() {
-            let beside = unfit.iter().filter(|u| u.0 == *at).count();
-            let before = unfit[..index].iter().filter(|u| u.0 == *at).count();
-            let shift = 7.5 * (before as f64 - (beside - 1) as f64 / 2.0);
-            marks.push(Mark::Point { at: (*at, row), look: *look, hollow: true, shift });
-        }
-        y = y.padded(0.0, 0.17);
-    }
-    marks.extend(bars);
-    marks.extend(points);
-
     let caption = format!(
-        "Time to fit 99 % of the training set against the share of corrupted labels, relative to clean labels: {}.{}{}",
+        "Time to fit 99 % of the training set against the share of corrupted labels, relative to clean labels: {}.{}",
         names.join(", "),
-        if several { " Mean over seeds; bars are one standard deviation." } else { "" },
-        if unfit.is_empty() { "" } else { " Hollow: did not fit." },
+        if unfitted.contains(&true) { " Hollow: did not fit." } else { "" },
     );
-    let plot = Plot {
-        x: Axis::linear("label corruption", 0.0, 1.0, 7)?.padded(0.05, 0.05),
-        y,
-        legend: names
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("fig1b", note, frame)?)
+    Ok(Drawing { frame: frame.clone(), ..chart.y(up).caption(&caption).draw("fig1b", note)? })
+}
+
+/// `chart` with a line of small print that names the levels at which `rows`, the runs of `name`, did not fit.
+pub(super) fn unfitted_note(
+    chart: Chart,
+    name: &str,
+    p: &[f64],
+    rows: impl Iterator<Item = usize>,
+    is_unfitted: impl Fn(usize) -> bool,
+) -> Chart {
+    let mut levels: Vec<(f64, usize, usize)> = Vec::new();
+    for row in rows {
+        let failed = usize::from(is_unfitted(row));
+        match levels.iter_mut().find(|(level, ..)| *level == p[row]) {
+            Some((_, fails, runs)) => (*fails, *runs) = (*fails + failed, *runs + 1),
+            None => levels.push((p[row], failed, 1)),
+        }
+    }
+    levels.retain(|(_, failed, _)| *failed > 0);
+    levels.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let lost: Vec<String> = levels.iter().map(|&(p, failed, runs)| unfitted(p, failed, runs)).collect();
+    if lost.is_empty() {
+        return chart;
+    }
+    chart.note(&format!("Did not fit (hollow): {name}, {}.", lost.join("; ")))
 }
 
 /// A corruption level is a probability.
@@ -255,16 +221,8 @@ pub(super) fn check_p(operation: &'static str, row: usize, p: f64) -> Result<()>
 }
 
 /// "p = 0.8: 1 of 3", or "p = 0.8" for the only run there.
-pub(super) fn unfitted(p: f64, failed: usize, runs: usize) -> String {
+fn unfitted(p: f64, failed: usize, runs: usize) -> String {
     if runs == 1 { format!("p = {p}") } else { format!("p = {p}: {failed} of {runs}") }
-}
-
-/// The corruption levels that a model has, rising.
-pub(super) fn drawn_levels(models: &[String], p: &[f64], name: &str) -> Vec<f64> {
-    let mut levels: Vec<f64> = models.iter().zip(p).filter(|(m, _)| *m == name).map(|(_, p)| *p).collect();
-    levels.sort_by(f64::total_cmp);
-    levels.dedup();
-    levels
 }
 
 /// Share of wrongly classified test images, 0 to 1; `None` for a diverged run.
@@ -273,8 +231,7 @@ pub fn test_error(run: &Run) -> Option<f64> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, norm_note(runs.iter()).into_iter().chain(batch_note(runs.iter())));
-    Ok(Product::Figure(draw(&frame(runs)?, &note)?))
+    Ok(Product::Figure(draw(&frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

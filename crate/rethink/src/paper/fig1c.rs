@@ -2,17 +2,16 @@
 //!
 //! Expected at paper scale: rises steadily to 90 %, the error of guessing among ten classes; on other data sets, to 1 - 1 / classes.
 
-use crate::paper::fig1b::{check_p, drawn_levels, unfitted};
+use crate::paper::fig1b::{check_p, unfitted_note};
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Verdict, batch_note, extended, fig1b, mean, norm_note};
+use crate::paper::{Parts, Product, Recipe, Verdict, fig1b, mean};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink_nn::models::ModelKind;
-use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
+use rethink_plot::columns::{all_numbers, distinct, need, numbers, texts};
 use rethink_plot::frames::find;
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe; its frame is [`fig1b::frame`].
 pub const RECIPE: Recipe = Recipe {
@@ -70,76 +69,42 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, problem));
     }
 
-    let names = distinct(&models);
-    let mut notes = vec![note.scale_line.clone()];
-    let rule = |y| Mark::Rule { y, label: "chance".into() };
-    let mut marks: Vec<Mark> = chance.map(rule).into_iter().collect();
-    let mut points = Vec::new();
-    let mut several = false;
-    for (index, name) in names.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        let mut line = Vec::new();
-        let mut lost = Vec::new();
-        for at in drawn_levels(&models, &p, name) {
-            let rows: Vec<usize> = (0..models.len())
-                .filter(|r| models[*r] == *name && p[*r] == at && !errors[*r].is_none_or(f64::is_nan))
-                .collect();
-            let failed = fitted.as_ref().map_or(0, |f| rows.iter().filter(|r| f[**r].is_none()).count());
-            let values: Vec<f64> = rows.iter().filter_map(|r| errors[*r]).collect();
-            if values.is_empty() {
-                continue;
-            }
-            if failed > 0 {
-                lost.push(unfitted(at, failed, rows.len()));
-            }
-            several |= values.len() > 1;
-            let (mean, sd) = mean_sd(&values);
-            line.push((at, mean));
-            if sd > 0.0 {
-                points.push(Mark::Bar { x: at, span: (mean - sd, mean + sd), look });
-            }
-            points.push(Mark::Point { at: (at, mean), look, hollow: failed > 0, shift: 0.0 });
-        }
-        marks.push(Mark::Line { points: line, look, fine: false });
-        if !lost.is_empty() {
-            notes.push(format!("Did not fit (hollow): {name}, {}.", lost.join("; ")));
-        }
-        let rows = (0..models.len()).filter(|r| models[*r] == *name);
-        let without = rows.filter(|r| errors[*r].is_none_or(f64::is_nan)).count();
-        if without > 0 {
-            let runs = if without == 1 { "run" } else { "runs" };
-            notes.push(format!("{name}: {without} {runs} without a test error not drawn."));
-        }
-    }
-    if points.is_empty() {
+    let is_drawn = |row: usize| errors[row].is_some_and(|error| !error.is_nan());
+    if !(0..models.len()).any(is_drawn) {
         return Err(Error::argument(DRAW, "the frame holds no test error"));
     }
-    marks.extend(points);
-
+    let unfitted: Vec<bool> = match &fitted {
+        Some(epochs) => epochs.iter().map(Option::is_none).collect(),
+        None => vec![false; models.len()],
+    };
+    let names = distinct(&models);
     let caption = format!(
-        "Test error on clean labels against the share of corrupted training labels: {}.{}{}",
+        "Test error on clean labels against the share of corrupted training labels: {}.{}",
         names.join(", "),
         chance.map_or(String::new(), |chance| format!(" Dotted: chance, {chance}.")),
-        if several { " Mean over seeds; bars are one standard deviation." } else { "" },
     );
-    let plot = Plot {
-        x: Axis::linear("label corruption", 0.0, 1.0, 7)?.padded(0.05, 0.05),
-        y: Axis::linear("test error", 0.0, 1.0, 7)?,
-        legend: names
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("fig1c", note, frame)?)
+    let mut chart = Chart::new(frame, "p", "test_error")
+        .colour("model")
+        .over("seed")
+        .markers()
+        .x(axis("label corruption").from(0.0).to(1.0).padded(0.05, 0.05))
+        .y(axis("test error").from(0.0).to(1.0))
+        .caption(&caption);
+    for name in &names {
+        let of = (0..models.len()).filter(|row| models[*row] == *name && is_drawn(*row));
+        chart = unfitted_note(chart, name, &p, of, |row| unfitted[row]);
+    }
+    if let Some(chance) = chance {
+        chart = chart.chance(chance);
+    }
+    if fitted.is_some() {
+        chart = chart.hollow_absent("epochs_to_fit");
+    }
+    Ok(chart.draw("fig1c", note)?)
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, norm_note(runs.iter()).into_iter().chain(batch_note(runs.iter())));
-    Ok(Product::Figure(draw(&fig1b::frame(runs)?, &note)?))
+    Ok(Product::Figure(draw(&fig1b::frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

@@ -6,9 +6,7 @@
 
 use crate::Result;
 use crate::paper::reported::{self, TABLE_2, Table2Row};
-use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, curves, decay_note, extended, fig2b, mean, table2,
-};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, extended, fig2b, mean, table2};
 use crate::run::config::{RunConfig, Seeds};
 use crate::store::Run;
 use polars::prelude::DataFrame;
@@ -57,7 +55,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
 }
 
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let more = decay_note(runs.iter()).into_iter().chain(table2::training_note(runs));
+    let more = table2::training_note(runs);
     Ok(Product::Figure(draw(&frame(runs)?, &extended(note, more))?))
 }
 

@@ -6,18 +6,15 @@
 
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, curves, extended, fig1a, mean, norm_note, rate_note,
-};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, fig1a, mean};
 use crate::run::appendix_a::{Size, size};
 use crate::run::config::{RunConfig, Scale};
 use crate::store::Run;
 use crate::{Error, Result};
-use polars::prelude::DataFrame;
+use polars::prelude::*;
 use rethink_nn::models::ModelKind;
-use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::columns::{all_numbers, distinct, need, numbers, texts};
+use rethink_plot::{Chart, Drawing, Note, axis};
 use std::collections::BTreeMap;
 
 /// The recipe.
@@ -94,7 +91,7 @@ pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) ->
 
     let mut order: Vec<usize> = (0..models.len()).collect();
     order.sort_by(|a, b| steps[*a].total_cmp(&steps[*b]));
-    let mut runs: BTreeMap<(String, u64), Drawn> = BTreeMap::new();
+    let mut runs: BTreeMap<(String, u64), Curves> = BTreeMap::new();
     for row in order {
         let run = runs.entry((models[row].clone(), seeds[row].to_bits())).or_default();
         if losses[row].is_some_and(|loss| !loss.is_finite()) {
@@ -110,92 +107,82 @@ pub(super) fn draw_as(id: &str, column: &str, frame: &DataFrame, note: &Note) ->
             run.test.insert(steps[row].to_bits(), accuracy);
         }
     }
-    let last = steps.iter().copied().fold(0.0, f64::max);
-    let unit = if last >= 2000.0 { 1000.0 } else { 1.0 };
     let names = distinct(&models);
-    let mut notes = vec![note.scale_line.clone()];
-    let mut marks = Vec::new();
-    let mut legend = Vec::new();
-    let mut several = false;
-    let mut drawn = false;
-    for (index, name) in names.iter().enumerate() {
-        let (tests, trains) = (SeriesStyle::new(index), SeriesStyle::partner(index));
-        legend.push((format!("test, {name}"), tests, Key::Line));
-        legend.push((format!("train, {name}"), trains, Key::Line));
-        let of: Vec<&Drawn> = runs.iter().filter(|(key, _)| key.0 == *name).map(|(_, run)| run).collect();
-        let (lost, whole): (Vec<&Drawn>, Vec<&Drawn>) = of.iter().partition(|run| run.diverged);
-        for run in &lost {
-            for (curve, look) in [(run.train(), trains), (run.test.clone(), tests)] {
-                let points: Vec<_> = curve.iter().map(|(s, v)| (f64::from_bits(*s) / unit, *v)).collect();
-                marks.extend(points.last().map(|at| Mark::Cross { at: *at, look }));
-                drawn |= !points.is_empty();
-                marks.push(Mark::Line { points, look, fine: !whole.is_empty() });
-            }
-        }
-        if !lost.is_empty() {
-            let of = if of.len() == 1 { "run".into() } else { format!("of {} seeds", of.len()) };
-            notes.push(format!(
-                "{name}: the loss of {} {of} became infinite or undefined (cross).",
-                lost.len()
-            ));
-        }
-        several |= whole.len() > 1;
-        let trained: Vec<Curve> = whole.iter().map(|run| run.train()).collect();
-        let tested: Vec<Curve> = whole.iter().map(|run| run.test.clone()).collect();
-        let train_mean = shared(&trained);
-        if whole.len() > 1 {
-            let edges = train_mean.iter().map(|p| (p.0 / unit, p.1 - p.2, p.1 + p.2)).collect();
-            marks.push(Mark::Band { edges, look: trains });
-        }
-        let points: Vec<_> = train_mean.iter().map(|p| (p.0 / unit, p.1)).collect();
-        drawn |= !points.is_empty();
-        marks.push(Mark::Line { points, look: trains, fine: false });
-        // The best so far is a run's own; its mean over seeds lies above the mean of the last ones.
-        let best: Vec<Curve> = tested.iter().map(best_so_far).collect();
-        let (mean, best) = (shared(&tested), shared(&best));
-        let edges: Vec<_> = mean.iter().zip(&best).map(|(m, b)| (m.0 / unit, m.1, b.1)).collect();
-        if edges.len() > 1 {
-            marks.push(Mark::Band { edges, look: tests });
-        }
-        for p in mean.iter().filter(|p| p.2 > 0.0) {
-            marks.push(Mark::Bar { x: p.0 / unit, span: (p.1 - p.2, p.1 + p.2), look: tests });
-        }
-        let points: Vec<_> = mean.iter().map(|p| (p.0 / unit, p.1)).collect();
-        drawn |= !points.is_empty();
-        marks.push(Mark::Line { points, look: tests, fine: false });
-    }
-    if !drawn {
+    let shown = shown(&names, &runs)?;
+    if shown.height() == 0 {
         return Err(Error::argument(DRAW, "the frame holds no accuracy"));
     }
-    let title = if unit == 1.0 { "training steps" } else { "thousand steps" };
-    let caption = format!(
-        "Training and test accuracy against training steps: {}. Shaded: the best test accuracy so far.{}",
-        names.join(", "),
-        if several { " Mean over seeds; band and bars are one standard deviation." } else { "" }
-    );
-    let plot = Plot {
-        x: Axis::linear(title, 0.0, if last > 0.0 { last / unit } else { 1.0 }, 7)?,
-        y: Axis::linear("accuracy", 0.0, 1.0, 7)?.padded(0.0, 0.02),
-        legend,
-        marks,
-        notes,
-        description: caption,
-    };
+    let last = steps.iter().copied().fold(0.0, f64::max);
+    let (unit, title) = if last >= 2000.0 { (1000.0, "thousand steps") } else { (1.0, "training steps") };
+    let chart = Chart::new(&shown, "step", "accuracy")
+        .colour("model")
+        .dashes("of")
+        .over("seed")
+        .shade_to("best")
+        .x(axis(title).unit(unit).from(0.0).to(if last > 0.0 { last / unit } else { 1.0 }))
+        .y(axis("accuracy").from(0.0).to(1.0).padded(0.0, 0.02))
+        .caption(&format!(
+            "Training and test accuracy against training steps: {}. Shaded: the best test accuracy so far.",
+            names.join(", ")
+        ));
+    let mut plot = chart.plot(note)?;
+    // A run diverges as a whole, and not each of its two curves.
+    plot.notes = [note.scale_line.clone()].into_iter().chain(diverged(&names, &runs)).collect();
     Ok(plot.drawing(id, note, frame)?)
+}
+
+/// The curves of all runs as one frame: `model`, `of` ("test" or "train"), `seed`, `step`, `accuracy`, and for
+/// test curves `best` so far. The curve of a run that diverged ends in an accuracy that is undefined.
+fn shown(names: &[String], runs: &BTreeMap<(String, u64), Curves>) -> Result<DataFrame> {
+    let (mut models, mut sets, mut seeds, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut accuracy, mut best) = (Vec::new(), Vec::new());
+    for name in names {
+        for ((_, seed), run) in runs.iter().filter(|((of, _), _)| of == name) {
+            let mut push = |of: &str, (step, value): (u64, f64), so_far: Option<f64>| {
+                models.push(name.clone());
+                sets.push(of.to_string());
+                seeds.push(f64::from_bits(*seed));
+                steps.push(f64::from_bits(step));
+                accuracy.push(value);
+                best.push(so_far);
+            };
+            for (of, curve) in [("test", &run.test), ("train", &run.train())] {
+                for ((step, value), so_far) in curve.iter().zip(best_so_far(curve).values()) {
+                    push(of, (*step, *value), (of == "test").then_some(*so_far));
+                }
+                if let (true, Some((last, _))) = (run.diverged, curve.last_key_value()) {
+                    push(of, ((f64::from_bits(*last) + 1.0).to_bits(), f64::NAN), None);
+                }
+            }
+        }
+    }
+    df!("model" => models, "of" => sets, "seed" => seeds, "step" => steps, "accuracy" => accuracy, "best" => best)
+        .map_err(Error::frame(DRAW))
+}
+
+/// A line of small print for each name with runs that diverged.
+fn diverged(names: &[String], runs: &BTreeMap<(String, u64), Curves>) -> Vec<String> {
+    let line = |name: &String| {
+        let of: Vec<&Curves> = runs.iter().filter(|((of, _), _)| of == name).map(|(_, run)| run).collect();
+        let lost = of.iter().filter(|run| run.diverged).count();
+        let all = if of.len() == 1 { "run".into() } else { format!("of {} seeds", of.len()) };
+        (lost > 0).then(|| format!("{name}: the loss of {lost} {all} became infinite or undefined (cross)."))
+    };
+    names.iter().filter_map(line).collect()
 }
 
 /// Accuracy by step, whose bits have its order.
 type Curve = BTreeMap<u64, f64>;
 
 #[derive(Default)]
-struct Drawn {
+struct Curves {
     /// (step, accuracy) of each epoch's rows.
     epochs: BTreeMap<u64, Vec<(f64, f64)>>,
     test: Curve,
     diverged: bool,
 }
 
-impl Drawn {
+impl Curves {
     /// The mean of each epoch at its last step; a row counts as many steps as it closes.
     fn train(&self) -> Curve {
         let mut before = 0.0;
@@ -221,21 +208,8 @@ fn best_so_far(curve: &Curve) -> Curve {
     curve.iter().map(rising).collect()
 }
 
-/// (step, mean, deviation) over the steps that all curves have.
-fn shared(curves: &[Curve]) -> Vec<(f64, f64, f64)> {
-    let Some(first) = curves.first() else { return Vec::new() };
-    let everywhere = first.keys().filter(|step| curves.iter().all(|c| c.contains_key(step)));
-    let point = |step: &u64| {
-        let values: Vec<f64> = curves.iter().map(|c| c[step]).collect();
-        let (mean, sd) = mean_sd(&values);
-        (f64::from_bits(*step), mean, sd)
-    };
-    everywhere.map(point).collect()
-}
-
 fn make(runs: &[Run], note: &Note) -> Result<Product> {
-    let note = extended(note, rate_note(runs).into_iter().chain(norm_note(runs.iter())));
-    Ok(Product::Figure(draw(&frame(runs)?, &note)?))
+    Ok(Product::Figure(draw(&frame(runs)?, note)?))
 }
 
 fn verdict(runs: &[Run]) -> Verdict {

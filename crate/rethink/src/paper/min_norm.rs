@@ -13,8 +13,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_plot::columns::{all_numbers, need, numbers, texts};
 use rethink_plot::frames::column;
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -83,39 +82,34 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         ("weights, from a random start", "random", &distance),
         ("Hessian, from a random start", "random", &hessian),
     ];
-    let mut marks = Vec::new();
-    let (mut low, mut high, mut last) = (f64::INFINITY, 0.0f64, 0.0f64);
-    for (index, (_, from, values)) in series.iter().enumerate() {
-        let mut points = Vec::new();
-        for row in (0..start.len()).filter(|r| start[*r] == *from) {
-            let Some(at) = epoch[row].filter(|e| *e > 0.0) else { continue };
-            let value = values[row].max(FLOOR);
-            (low, high, last) = (low.min(value), high.max(value), last.max(at));
-            points.push((at, value));
+    let (mut names, mut epochs, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, from, of) in series {
+        for row in (0..start.len()).filter(|row| start[*row] == from) {
+            let Some(at) = epoch[row].filter(|epoch| *epoch > 0.0) else { continue };
+            names.push(name);
+            epochs.push(at);
+            values.push(of[row].max(FLOOR));
         }
-        marks.push(Mark::Line { points, look: SeriesStyle::new(index), fine: false });
     }
-    if last == 0.0 {
+    if names.is_empty() {
         return Err(Error::argument(DRAW, "the frame holds no epoch above 0"));
     }
-    let notes = vec![note.scale_line.clone()];
-    let caption = "SGD on a linear model: relative distance of the weights to the solution of least norm, from zero and from \
-                   a random start, and of the Hessian to that solution's. From zero SGD finds the solution; from elsewhere it \
-                   fits as well, stays away, and the Hessian is the same."
-        .to_string();
-    let plot = Plot {
-        x: Axis::log("epochs", 1.0, last.max(2.0))?.padded(0.02, 0.02),
-        y: Axis::log("relative distance", low / 2.0, high * 3.0)?,
-        legend: series
-            .iter()
-            .enumerate()
-            .map(|(i, s)| (s.0.into(), SeriesStyle::new(i), Key::Line))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("min-norm", note, frame)?)
+    let last = epochs.iter().copied().fold(2.0, f64::max);
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(0.0, f64::max);
+    let shown = df!("series" => names, "epoch" => epochs, "value" => values).map_err(Error::frame(DRAW))?;
+    let drawing = Chart::new(&shown, "epoch", "value")
+        .colour("series")
+        .order(&series.map(|series| series.0))
+        .x(axis("epochs").log().from(1.0).to(last).padded(0.02, 0.02))
+        .y(axis("relative distance").log().from(low / 2.0).to(high * 3.0))
+        .caption(
+            "SGD on a linear model: relative distance of the weights to the solution of least norm, from zero and from a \
+             random start, and of the Hessian to that solution's. From zero SGD finds the solution; from elsewhere it fits as \
+             well, stays away, and the Hessian is the same.",
+        )
+        .draw("min-norm", note)?;
+    Ok(Drawing { frame: frame.clone(), ..drawing })
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

@@ -167,6 +167,18 @@ pub enum Results {
     Measured(Vec<Measured>),
 }
 
+impl From<&Vec<Run>> for Results {
+    fn from(runs: &Vec<Run>) -> Results {
+        Results::Runs(runs.clone())
+    }
+}
+
+impl From<&Vec<Measured>> for Results {
+    fn from(measured: &Vec<Measured>) -> Results {
+        Results::Measured(measured.clone())
+    }
+}
+
 /// What a recipe ends in. As the last value of a notebook's cell, it is shown.
 #[derive(Clone, Debug)]
 pub enum Product {
@@ -177,6 +189,14 @@ pub enum Product {
 }
 
 impl Product {
+    /// Gives it, and so its files, another name.
+    pub fn rename(&mut self, id: &str) {
+        match self {
+            Product::Figure(drawing) => drawing.id = id.into(),
+            Product::Table(table) => table.id = id.into(),
+        }
+    }
+
     /// Writes every format into `folder`, each file whole or not at all; returns their paths.
     ///
     /// Errors: [`Error::Io`] naming the file, [`Error::Drawing`].
@@ -354,6 +374,13 @@ pub(crate) fn batch_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Stri
          the paper, which states no number."
             .to_string()
     })
+}
+
+/// What was chosen in `runs` where the paper states nothing, a sentence each: for the small print of all that is made of
+/// them.
+pub fn choices(runs: &[Run]) -> Vec<String> {
+    let all = [decay_note(runs.iter()), rate_note(runs), norm_note(runs.iter()), batch_note(runs.iter())];
+    all.into_iter().flatten().collect()
 }
 
 /// A note with more sentences after its line.

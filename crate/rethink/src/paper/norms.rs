@@ -14,8 +14,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -116,7 +115,7 @@ const GAMMA: &str = ", gamma ";
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     need(frame, DRAW, &["series", "n", "ridge", "norm", "test_error"])?;
     let series = texts(frame, DRAW, "series")?;
-    let n = all_numbers(frame, DRAW, "n")?;
+    all_numbers(frame, DRAW, "n")?;
     let ridge = all_numbers(frame, DRAW, "ridge")?;
     let norm = all_numbers(frame, DRAW, "norm")?;
     let error = all_numbers(frame, DRAW, "test_error")?;
@@ -130,62 +129,31 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
     let names = distinct(&series);
-    let (mut marks, mut points) = (Vec::new(), Vec::new());
-    for (index, name) in names.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        let mut rows: Vec<usize> = (0..series.len()).filter(|r| series[*r] == *name).collect();
-        rows.sort_by(|a, b| n[*a].total_cmp(&n[*b]));
-        let plain = rows.iter().filter(|r| ridge[**r] == 0.0).map(|r| (norm[*r], error[*r]));
-        marks.push(Mark::Line { points: plain.collect(), look, fine: false });
-        for row in rows {
-            let at = (norm[row], error[row]);
-            points.push(Mark::Point { at, look, hollow: ridge[row] > 0.0, shift: 0.0 });
-        }
-    }
-    marks.extend(points);
-    // From a tick to a tick, so that there are two at least.
-    let low = norm.iter().copied().fold(f64::INFINITY, f64::min) / 1.05;
-    let high = norm.iter().copied().fold(0.0, f64::max) * 1.05;
-    let power = |v: f64| 10f64.powf(v.log10().floor());
-    let ticks = |v: f64| [1.0, 2.0, 5.0, 10.0].map(|step| step * power(v));
-    let ends = (
-        ticks(low).into_iter().filter(|t| *t <= low).fold(0.0, f64::max),
-        ticks(high).into_iter().filter(|t| *t >= high).fold(f64::INFINITY, f64::min),
-    );
-    let top = round_up(1.05 * error.iter().copied().fold(0.0, f64::max)).min(1.0);
-    let mut notes = vec![note.scale_line.clone()];
-    if ridge.iter().any(|r| *r > 0.0) {
-        notes.push(
-            "Hollow: regularised, by l2 or because the matrix is singular in single precision without."
-                .into(),
+    let mut chart = Chart::new(frame, "norm", "test_error")
+        .colour("series")
+        .markers()
+        .path("n")
+        .hollow_above("ridge", 0.0)
+        .x(axis("norm of the solution").log())
+        .y(axis("test error"))
+        .caption(&format!(
+            "Test error of the kernel equation's solution against its norm, as the number of training images (where it says \
+             gamma: the kernel's width) grows along each curve: {}.",
+            names.join("; ")
+        ));
+    if ridge.iter().any(|ridge| *ridge > 0.0) {
+        chart = chart.note(
+            "Hollow: regularised, by l2 or because the matrix is singular in single precision without.",
         );
     }
     if names.iter().any(|name| name.contains(GAMMA)) {
-        notes.push(
+        chart = chart.note(
             "Where gamma varies, n is the same: the norm follows gamma, the error hardly. The paper gives neither gamma nor \
              the coding of labels, so its norms (220 and 390) cannot be compared: 220 answers to a gamma of about 0.012 with \
-             one-hot labels, or to labels of -1 and 1."
-                .into(),
+             one-hot labels, or to labels of -1 and 1.",
         );
     }
-    let caption = format!(
-        "Test error of the kernel equation's solution against its norm, as the number of training images (where it says gamma: \
-         the kernel's width) grows along each curve: {}.",
-        names.join("; ")
-    );
-    let plot = Plot {
-        x: Axis::log("norm of the solution", ends.0, ends.1)?,
-        y: Axis::linear("test error", 0.0, top, 6)?,
-        legend: names
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("norms", note, frame)?)
+    Ok(chart.draw("norms", note)?)
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

@@ -12,9 +12,8 @@ use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
-use rethink_plot::columns::{all_numbers, distinct, mean_sd, need, texts};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::columns::{all_numbers, distinct, need, texts};
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -67,7 +66,7 @@ const DRAW: &str = "draw the Rademacher complexity";
 ///
 /// Errors: absent or mistyped columns, numbers out of range, no row.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
-    need(frame, DRAW, &["class", "n", "correlation"])?;
+    need(frame, DRAW, &["class", "n", "draw", "correlation"])?;
     let class = texts(frame, DRAW, "class")?;
     let n = all_numbers(frame, DRAW, "n")?;
     let correlation = all_numbers(frame, DRAW, "correlation")?;
@@ -80,54 +79,22 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     if class.is_empty() {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
-    let names = distinct(&class);
-    let mut marks = vec![Mark::Rule { y: 1.0, label: "every sign fitted".into() }];
-    let mut points = Vec::new();
-    let mut lowest = 0.0f64;
-    for (index, name) in names.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        let mut sizes: Vec<f64> = (0..n.len()).filter(|r| class[*r] == *name).map(|r| n[r]).collect();
-        sizes.sort_by(f64::total_cmp);
-        sizes.dedup();
-        let mut line = Vec::new();
-        for at in sizes {
-            let rows = (0..n.len()).filter(|r| class[*r] == *name && n[*r] == at);
-            let values: Vec<f64> = rows.map(|r| correlation[r]).collect();
-            let (mean, sd) = mean_sd(&values);
-            let error = sd / (values.len() as f64).sqrt();
-            lowest = lowest.min(mean - error);
-            line.push((at, mean));
-            if error > 0.0 {
-                points.push(Mark::Bar { x: at, span: (mean - error, mean + error), look });
-            }
-            points.push(Mark::Point { at: (at, mean), look, hollow: false, shift: 0.0 });
-        }
-        marks.push(Mark::Line { points: line, look, fine: false });
-    }
-    marks.extend(points);
-    let ends = (n.iter().copied().fold(f64::INFINITY, f64::min), n.iter().copied().fold(0.0, f64::max));
-    let notes = vec![
-        note.scale_line.clone(),
-        "Trained networks give a lower bound of the supremum. Bars: standard error over draws.".into(),
-    ];
-    let caption = format!(
-        "Empirical Rademacher complexity (equation 1), estimated by training on random signs, against the number of images: \
-         {}.",
-        names.join("; ")
-    );
-    let plot = Plot {
-        x: Axis::log("images n", ends.0 / 1.2, ends.1 * 1.2)?,
-        y: Axis::linear("correlation with signs", lowest.min(0.0), 1.0, 6)?.padded(0.0, 0.12),
-        legend: names
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("rademacher", note, frame)?)
+    let chart = Chart::new(frame, "n", "correlation")
+        .colour("class")
+        .over("draw")
+        .standard_error()
+        .markers()
+        .rule(1.0, "every sign fitted")
+        .x(axis("images n").log())
+        .note("Trained networks give a lower bound of the supremum.")
+        .caption(&format!(
+            "Empirical Rademacher complexity (equation 1), estimated by training on random signs, against the number of \
+             images: {}.",
+            distinct(&class).join("; ")
+        ));
+    let lowest = chart.extent()?.map_or(0.0, |ends| ends.0.min(0.0));
+    let up = axis("correlation with signs").from(lowest).to(1.0).padded(0.0, 0.12);
+    Ok(chart.y(up).draw("rademacher", note)?)
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

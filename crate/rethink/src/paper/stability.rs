@@ -14,8 +14,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -63,7 +62,7 @@ const DRAW: &str = "draw the stability";
 ///
 /// Errors: absent or mistyped columns, numbers out of range, no row.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
-    need(frame, DRAW, &["labels", "epochs", "largest_change", "mean_change", "changed"])?;
+    need(frame, DRAW, &["labels", "epochs", "example", "largest_change", "mean_change", "changed"])?;
     let labels = texts(frame, DRAW, "labels")?;
     let epochs = all_numbers(frame, DRAW, "epochs")?;
     let largest = all_numbers(frame, DRAW, "largest_change")?;
@@ -80,55 +79,26 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
     let names = distinct(&labels);
-    let (mut marks, mut points, mut top) = (Vec::new(), Vec::new(), 0.0f64);
-    for (index, name) in names.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        let mut times: Vec<f64> =
-            (0..epochs.len()).filter(|r| labels[*r] == *name).map(|r| epochs[r]).collect();
-        times.sort_by(f64::total_cmp);
-        times.dedup();
-        let (mut upper, mut lower) = (Vec::new(), Vec::new());
-        for at in times {
-            let rows: Vec<usize> =
-                (0..epochs.len()).filter(|r| labels[*r] == *name && epochs[*r] == at).collect();
-            let most = rows.iter().map(|r| largest[*r]).fold(0.0, f64::max);
-            top = top.max(most);
-            upper.push((at, most));
-            lower.push((at, rows.iter().map(|r| mean[*r]).sum::<f64>() / rows.len() as f64));
-        }
-        points.extend(upper.iter().map(|&at| Mark::Point { at, look, hollow: false, shift: 0.0 }));
-        marks.push(Mark::Line { points: upper, look, fine: false });
-        marks.push(Mark::Line { points: lower, look, fine: true });
-    }
-    marks.extend(points);
-    let ends =
-        (epochs.iter().copied().fold(f64::INFINITY, f64::min), epochs.iter().copied().fold(0.0, f64::max));
     let most = changed.iter().copied().fold(0.0, f64::max);
-    let notes = vec![
-        note.scale_line.clone(),
-        format!(
+    let drawing = Chart::new(frame, "epochs", "largest_change")
+        .colour("labels")
+        .over("example")
+        .greatest()
+        .markers()
+        .thin("mean_change")
+        .x(axis("epochs").log())
+        .y(axis("change of loss (nats)"))
+        .note(&format!(
             "Thin: mean over test images. One example changes up to {:.1} % of predictions.",
             100.0 * most
-        ),
-    ];
-    let caption = format!(
-        "Uniform stability: the largest change of a test image's cross-entropy when one training example is replaced, against \
-         epochs of training: {}.",
-        names.join(", ")
-    );
-    let plot = Plot {
-        x: Axis::log("epochs", ends.0 / 1.2, ends.1 * 1.2)?,
-        y: Axis::linear("change of loss (nats)", 0.0, round_up(1.05 * top), 6)?,
-        legend: names
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (n.clone(), SeriesStyle::new(i), Key::Marked))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("stability", note, frame)?)
+        ))
+        .caption(&format!(
+            "Uniform stability: the largest change of a test image's cross-entropy when one training example is replaced, \
+             against epochs of training: {}.",
+            names.join(", ")
+        ))
+        .draw("stability", note)?;
+    Ok(drawing)
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

@@ -8,8 +8,7 @@ use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported::{TABLE_1, Table1Row};
 use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, batch_note, decay_note, decay_weights, mean,
-    mean_and_deviation, norm_note, papers, rate_note, repeats,
+    Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, mean_and_deviation, papers, repeats,
 };
 use crate::run::appendix_a::{derive, setting};
 use crate::run::config::{RunConfig, Scale, Seeds};
@@ -206,8 +205,6 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
     table.notes.push(format!(
         "Accuracies in per cent. Columns marked (paper) are the paper's, on CIFAR-10 with n = 50,000. {ENDINGS}"
     ));
-    let notes = [decay_note(runs.iter()), norm_note(runs.iter()), batch_note(runs.iter()), rate_note(runs)];
-    table.notes.extend(notes.into_iter().flatten());
     table.provenance = note.provenance.clone();
     Ok(Product::Table(table))
 }

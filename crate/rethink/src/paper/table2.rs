@@ -12,9 +12,7 @@ use crate::data::corruption::Corruption;
 use crate::data::{DataId, Dataset};
 use crate::paper::reported::{ALEXNET_TOP_5, TABLE_2, Table2Row};
 use crate::paper::table1::endings;
-use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, decay_note, decay_weights, mean, mean_and_deviation,
-};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, mean_and_deviation};
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use crate::store::Run;
@@ -211,7 +209,7 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
         "Accuracies in per cent; in parentheses the best along the training. Columns marked (paper) are the paper's, on ImageNet, \
          n = 1,281,167, 1,000 classes, 299x299. Augmentation: random areas, flips, brightness, saturation, hue, contrast."
     ));
-    table.notes.extend([decay_note(runs.iter()), training_note(runs)].into_iter().flatten());
+    table.notes.extend(training_note(runs));
     table.provenance = note.provenance.clone();
     Ok(Product::Table(table))
 }

@@ -8,10 +8,7 @@ use crate::data::augmentation::Augmentation;
 use crate::data::corruption::Corruption;
 use crate::paper::reported::{Regularizer, TABLE_4, Table4Row};
 use crate::paper::table1::{ENDINGS, accuracies, endings, model_named};
-use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, batch_note, decay_note, decay_weights, mean, narrow, norm_note,
-    papers, repeats,
-};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, narrow, papers, repeats};
 use crate::run::appendix_a::{Size, sized};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
@@ -203,8 +200,6 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
          paper's, on CIFAR-10 with n = 50,000. Random crop and augmentation: decay {SLOW_DECAY} and more epochs, as \
          in the paper. {ENDINGS}"
     ));
-    let notes = [decay_note(runs.iter()), norm_note(runs.iter()), batch_note(runs.iter())];
-    table.notes.extend(notes.into_iter().flatten());
     table.provenance = note.provenance.clone();
     Ok(Product::Table(table))
 }

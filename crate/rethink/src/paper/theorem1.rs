@@ -12,8 +12,7 @@ use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink_nn::text::thousands;
 use rethink_plot::columns::{all_numbers, need};
-use rethink_plot::theme::{Axis, Key, Mark, Plot, SeriesStyle};
-use rethink_plot::{Drawing, Note};
+use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -58,64 +57,27 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     need(frame, DRAW, &["n", "largest_weight", "weight_bound", "largest_error"])?;
     let n = all_numbers(frame, DRAW, "n")?;
     let series = [
-        ("bound on weights", "weight_bound"),
-        ("largest weight", "largest_weight"),
-        ("largest error", "largest_error"),
+        ("weight_bound", "bound on weights"),
+        ("largest_weight", "largest weight"),
+        ("largest_error", "largest error"),
     ];
-    let (mut notes, mut marks, mut points) = (vec![note.scale_line.clone()], Vec::new(), Vec::new());
-    let (mut low, mut high) = (f64::INFINITY, 0.0f64);
-    let mut columns = Vec::new();
-    for (_, column) in series {
+    for (column, _) in series {
         let values = all_numbers(frame, DRAW, column)?;
-        for (row, &v) in values.iter().enumerate() {
-            if v < 0.0 || n[row] < 1.0 {
-                return Err(Error::argument(
-                    DRAW,
-                    format!("column {column}, row {row}: {v} at n = {}", n[row]),
-                ));
-            }
-            if v > 0.0 {
-                (low, high) = (low.min(v), high.max(v));
-            }
+        if let Some(row) = (0..n.len()).find(|row| values[*row] < 0.0 || n[*row] < 1.0) {
+            let problem = format!("column {column}, row {row}: {} at n = {}", values[row], n[row]);
+            return Err(Error::argument(DRAW, problem));
         }
-        columns.push(values);
     }
-    if n.is_empty() || high == 0.0 {
-        return Err(Error::argument(DRAW, "the frame holds no sample"));
-    }
-    let low = low / 3.0;
-    let mut exact = 0;
-    for (index, values) in columns.iter().enumerate() {
-        let look = SeriesStyle::new(index);
-        exact += values.iter().filter(|v| **v == 0.0).count();
-        let line: Vec<(f64, f64)> = n.iter().zip(values).map(|(&n, &v)| (n, v.max(low))).collect();
-        for (&at, &v) in line.iter().zip(values) {
-            points.push(Mark::Point { at, look, hollow: v == 0.0, shift: 0.0 });
-        }
-        marks.push(Mark::Line { points: line, look, fine: false });
-    }
-    if exact > 0 {
-        notes.push(format!("Hollow: {exact} exact, error 0."));
-    }
-    marks.extend(points);
-    let ends = (n.iter().copied().fold(f64::INFINITY, f64::min), n.iter().copied().fold(0.0, f64::max));
-    let caption =
-        "Theorem 1's network on random labels: largest weight of the second layer, the bound that lemma 1 \
-                   gives, and the largest error of the fit, against the number of points."
-            .to_string();
-    let plot = Plot {
-        x: Axis::log("points n", ends.0 / 1.3, ends.1 * 1.3)?,
-        y: Axis::log("value", low, high * 3.0)?,
-        legend: series
-            .iter()
-            .enumerate()
-            .map(|(i, s)| (s.0.into(), SeriesStyle::new(i), Key::Marked))
-            .collect(),
-        marks,
-        notes,
-        description: caption,
-    };
-    Ok(plot.drawing("theorem1", note, frame)?)
+    let drawing = Chart::of_columns(frame, "n", &series)?
+        .markers()
+        .x(axis("points n").log())
+        .y(axis("value").log())
+        .caption(
+            "Theorem 1's network on random labels: largest weight of the second layer, the bound that lemma 1 gives, and the \
+             largest error of the fit, against the number of points.",
+        )
+        .draw("theorem1", note)?;
+    Ok(Drawing { frame: frame.clone(), ..drawing })
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {
