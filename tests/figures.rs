@@ -1,9 +1,15 @@
 //! Figures and tables: from synthetic frames shaped like real runs' to files that are read back.
 
+use plotters::prelude::{Circle, Color, EmptyElement, PathElement, Polygon, RED, Rectangle, Text, WHITE};
+use plotters::style::FontTransform;
+use plotters::style::text_anchor::{HPos, VPos};
 use polars::prelude::*;
 use rethink::paper::{fig1a, fig1b, fig1c, fig2b, fig3};
 use rethink_nn::models::{ModelKind, plan};
 use rethink_plot::tables::{Align, Table};
+use rethink_plot::theme::{
+    Axis, Canvas, DashedPath, GREY, INK, Key, Mark, Marker, Plot, SeriesStyle, Style, document, stroke, units,
+};
 use rethink_plot::{Drawing, Note, PRINT_DPI, export, theme};
 use serde_json::json;
 use std::collections::HashSet;
@@ -890,4 +896,152 @@ fn figure_3_is_drawn_from_the_plan_and_adds_up() {
     let text = texts(&fig3::draw(&narrow, input, &note()).unwrap().svg);
     assert!(text.iter().any(|t| t == "Inception (88, 80)"), "{text:?}");
     assert!(fig3::draw(&[], input, &note()).is_err());
+}
+
+/// What `draw` leaves in an SVG of 72 by 36 points, an element a line, after the background.
+fn elements(draw: impl FnOnce(&Canvas)) -> Vec<String> {
+    let svg = document((72.0, 36.0), "described", |canvas| {
+        draw(canvas);
+        Ok(())
+    })
+    .unwrap();
+    roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{e} in {svg}"));
+    let lines: Vec<&str> = svg.lines().collect();
+    let head = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1.0000in\" height=\"0.5000in\" \
+                viewBox=\"0 0 1440 720\" role=\"img\" aria-label=\"described\" stroke-linejoin=\"round\">";
+    let ground = "<rect x=\"0\" y=\"0\" width=\"1440\" height=\"720\" fill=\"#FFFFFF\" stroke=\"none\"/>";
+    assert_eq!((lines[0], lines[1], lines[lines.len() - 1]), (head, ground, "</svg>"));
+    lines[2..lines.len() - 1].iter().map(|line| line.to_string()).collect()
+}
+
+#[test]
+fn a_dashed_path_is_one_element_with_its_pattern() {
+    let ends = [(0, 10), (100, 20)];
+    let found = elements(|canvas| {
+        canvas.draw(&DashedPath::new(ends, stroke(INK, 1.25), &[5.0, 1.8, 1.3, 1.8])).unwrap();
+        canvas.draw(&DashedPath::new(ends, stroke(GREY, 0.5), &[])).unwrap();
+        canvas.draw(&PathElement::new(ends, stroke(GREY, 0.5))).unwrap();
+    });
+    let solid = "<polyline fill=\"none\" stroke=\"#595959\" stroke-width=\"10\" points=\"0,10 100,20 \"/>"
+        .to_string();
+    let dashed = "<polyline fill=\"none\" stroke=\"#222222\" stroke-width=\"25\" stroke-dasharray=\"100 36 26 36\" \
+                  points=\"0,10 100,20 \"/>";
+    assert_eq!(found, [dashed.to_string(), solid.clone(), solid]);
+    // Every series has its own pair of colour and dashes for as many as there are pairs.
+    let looks = (0..35).map(SeriesStyle::new).map(|look| (look.colour(), look.dash().len(), look.dash()));
+    let looks: HashSet<String> = looks.map(|look| format!("{look:?}")).collect();
+    assert_eq!(looks.len(), 35);
+}
+
+#[test]
+fn text_and_description_are_escaped() {
+    let odd = "a <b> & \"c's\"\n\u{1}]]>";
+    let style = Style::default();
+    let label = style.type_of(8.0, INK, HPos::Right, VPos::Bottom);
+    let svg = document((72.0, 36.0), odd, |canvas| {
+        canvas.draw_text(odd, &label, (30, 40)).unwrap();
+        let turned = label.transform(FontTransform::Rotate270);
+        canvas.draw(&(EmptyElement::at((5, 6)) + Text::new("up", (1, 1), turned))).unwrap();
+        Ok(())
+    })
+    .unwrap();
+    let parsed = roxmltree::Document::parse(&svg).unwrap();
+    let shown = odd.replace(['\n', '\u{1}'], " ");
+    assert_eq!(parsed.root_element().attribute("aria-label"), Some(shown.as_str()));
+    assert_eq!(texts(&svg), [shown.as_str(), "up"]);
+    let text = "<text x=\"30\" y=\"40\" dy=\"-0.22em\" text-anchor=\"end\" font-family=\"Liberation Sans, Arial, \
+                Helvetica, sans-serif\" font-size=\"160\" fill=\"#222222\">\n";
+    assert!(svg.contains(text), "{svg}");
+    assert!(svg.contains("fill=\"#222222\" transform=\"rotate(270, 6, 7)\">\nup\n</text>\n"), "{svg}");
+}
+
+#[test]
+fn shapes_are_filled_or_outlined_and_nothing_is_drawn_of_nothing() {
+    let half = RED.mix(0.5);
+    let found = elements(|canvas| {
+        canvas.draw(&Rectangle::new([(10, 20), (40, 60)], WHITE.filled())).unwrap();
+        canvas.draw(&Circle::new((5, 6), 0, half.stroke_width(3))).unwrap();
+        canvas.draw(&Polygon::new(vec![(1, 2), (3, 4)], half)).unwrap();
+        // Without points, or wholly transparent.
+        canvas.draw(&Polygon::new(Vec::<(i32, i32)>::new(), RED)).unwrap();
+        canvas.draw(&PathElement::new(Vec::<(i32, i32)>::new(), RED)).unwrap();
+        canvas.draw(&DashedPath::new(Vec::<(i32, i32)>::new(), RED, &[1.0])).unwrap();
+        canvas.draw(&PathElement::new([(1, 2), (3, 4)], RED.mix(0.0))).unwrap();
+        canvas.draw_pixel((7, 8), &RED.mix(0.0)).unwrap();
+        canvas.draw_pixel((7, 8), &RED).unwrap();
+    });
+    assert_eq!(
+        found,
+        [
+            "<rect x=\"10\" y=\"20\" width=\"30\" height=\"40\" fill=\"#FFFFFF\" stroke=\"none\"/>",
+            "<circle cx=\"5\" cy=\"6\" r=\"0\" opacity=\"0.5\" fill=\"none\" stroke=\"#FF0000\" stroke-width=\"3\"/>",
+            "<polygon opacity=\"0.5\" fill=\"#FF0000\" points=\"1,2 3,4 \"/>",
+            "<rect x=\"7\" y=\"8\" width=\"1\" height=\"1\" fill=\"#FF0000\" stroke=\"none\"/>",
+        ]
+    );
+    for size in [(0.0, 0.0), (0.0, 10.0), (-1.0, 5.0)] {
+        let svg = document(size, "", |canvas| {
+            canvas.draw(&DashedPath::new([(0, 0), (9, 9)], RED, &[1.0])).unwrap();
+            canvas.draw(&Marker::new((0, 0), SeriesStyle::new(1), true)).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        assert!(roxmltree::Document::parse(&svg).is_ok(), "{svg}");
+    }
+    // What cannot be drawn is an error, and leaves no half of a picture.
+    assert!(document((9.0, 9.0), "", |_| Err(rethink_plot::Error::argument("draw", "no"))).is_err());
+}
+
+#[test]
+fn markers_are_five_shapes_filled_or_hollow() {
+    let shapes = |hollow: bool| {
+        (0..6).map(move |index| {
+            let look = SeriesStyle::new(index);
+            elements(|canvas| canvas.draw(&Marker::new((200, 100), look, hollow)).unwrap())
+        })
+    };
+    for (index, (filled, hollow)) in shapes(false).zip(shapes(true)).enumerate() {
+        let colour = SeriesStyle::new(index).colour();
+        let colour = format!("\"#{:02X}{:02X}{:02X}\"", colour.0, colour.1, colour.2);
+        let circle = index % 5 == 0;
+        for (found, inside, edge) in [(&filled, &*colour, "\"#FFFFFF\""), (&hollow, "\"#FFFFFF\"", &*colour)]
+        {
+            assert_eq!(found.len(), 2, "{found:?}");
+            assert!(found[0].contains(&format!("fill={inside}")), "{found:?}");
+            assert!(found[1].contains(&format!("stroke={edge}")), "{found:?}");
+            assert_eq!(found[0].starts_with("<circle cx=\"200\" cy=\"100\" r=\"54\""), circle, "{found:?}");
+            assert_eq!(found[1].starts_with("<polyline "), !circle, "{found:?}");
+        }
+    }
+    let outlines: HashSet<String> = shapes(false)
+        .map(|found| match found[0].split_once("points=") {
+            Some((_, corners)) => corners.to_string(),
+            None => "circle".into(),
+        })
+        .collect();
+    assert_eq!(outlines.len(), 5, "the sixth is the first again");
+}
+
+#[test]
+fn empty_marks_are_drawn_without_panic() {
+    let look = SeriesStyle::new(1);
+    let plot = Plot {
+        x: Axis::linear("x", 0.0, 1.0, 3).unwrap(),
+        y: Axis::linear("y", 0.0, 1.0, 3).unwrap(),
+        legend: vec![(String::new(), look, Key::Line)],
+        marks: vec![
+            Mark::Line { points: vec![], look, fine: false },
+            Mark::Line { points: vec![(0.5, 0.5)], look, fine: true },
+            Mark::Band { edges: vec![], look },
+            Mark::Bar { x: 0.5, span: (0.5, 0.5), look },
+            Mark::Rule { y: 0.5, label: "half".into() },
+        ],
+        notes: vec![],
+        description: String::new(),
+    };
+    let (svg, ..) = plot.svg(&Style::default()).unwrap();
+    assert!(!svg.contains("points=\"\""), "{svg}");
+    // The rule alone is dotted.
+    let dotted = format!("stroke-dasharray=\"{} {}\"", units(0.9), units(1.6));
+    assert_eq!((svg.matches(&dotted).count(), svg.matches("stroke-width=\"16\"").count()), (1, 1));
 }

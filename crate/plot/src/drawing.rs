@@ -6,7 +6,8 @@
 use crate::export;
 use crate::output::{check_id, json_bytes, write_all};
 use crate::pgf::{self, Pgf};
-use crate::theme::{Plot, Style};
+use crate::plot::Plot;
+use crate::style::Style;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use polars_io::SerWriter;
@@ -80,6 +81,28 @@ pub trait Sketch: fmt::Debug + Send + Sync {
 pub const PRINT_DPI: u32 = 300;
 /// A notebook shows a drawing this much larger than print.
 pub const SCREEN_ZOOM: f64 = 1.6;
+
+impl Plot {
+    /// The figure `id` of this plot in this project's own style, and what it was drawn from.
+    ///
+    /// Errors: those of [`Plot::svg`].
+    pub fn drawing(self, id: &str, note: &Note, frame: &DataFrame) -> Result<Drawing> {
+        let style = Style::default();
+        let (svg, width, height) = self.svg(&style)?;
+        Ok(Drawing {
+            id: id.into(),
+            svg,
+            width,
+            height,
+            caption: self.description.clone(),
+            notes: self.notes.clone(),
+            provenance: note.provenance.clone(),
+            frame: frame.clone(),
+            style,
+            art: Art::Plot(Box::new(self)),
+        })
+    }
+}
 
 impl Drawing {
     /// The same figure in another style.

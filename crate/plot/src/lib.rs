@@ -5,7 +5,12 @@
 //! | --- | --- |
 //! | [`drawing`] | a finished figure: shown in a cell, saved in every format |
 //! | [`grammar`] | a chart of a frame: x, y, colour, repetitions, axes |
-//! | [`theme`] | size, type, colours, axes, legend: what all figures share |
+//! | [`theme`] | what a figure is made with, in one place: the names of the next five |
+//! | [`style`] | size, type, colours, dashes and markers: what all figures share, or a venue decides |
+//! | [`axes`] | an axis, its ticks and their labels |
+//! | [`mod@plot`] | a figure of one panel as data: axes, marks, legend; `layout` places its parts, `render` draws them |
+//! | [`elements`] | dashed paths and markers as elements of plotters |
+//! | [`svg`] | the backend of plotters that writes the SVG |
 //! | [`columns`], [`frames`] | columns of frames by name, in every cell; as plain numbers |
 //! | [`export`] | PNG and PDF of the same SVG, with an embedded font |
 //! | [`pgf`] | the same plot as source for LaTeX's pgfplots |
@@ -15,8 +20,10 @@
 //! | [`mod@escape`] | plain text within LaTeX, Markdown, CSV and HTML |
 //! | [`error`] | the error enum |
 
+pub mod axes;
 pub mod columns;
 pub mod drawing;
+pub mod elements;
 pub mod error;
 pub mod escape;
 pub mod export;
@@ -24,8 +31,13 @@ pub mod files;
 pub mod frames;
 pub mod grammar;
 pub mod latex;
+mod layout;
 pub mod output;
 pub mod pgf;
+pub mod plot;
+mod render;
+pub mod style;
+pub mod svg;
 pub mod tables;
 pub mod theme;
 pub mod venue;
@@ -34,4 +46,5 @@ pub use drawing::{Art, Drawing, Note, PRINT_DPI, Sketch};
 pub use error::{Error, Result};
 pub use grammar::{Chart, axis};
 pub use pgf::Pgf;
-pub use theme::{Plot, Style};
+pub use plot::Plot;
+pub use style::Style;

@@ -4,11 +4,11 @@
 //! The type is the document's own; what is reserved for it is measured in the drawing's style.
 
 use crate::Result;
+use crate::axes::Axis;
 use crate::escape::escape_latex;
-use crate::theme::{
-    ABOVE_PLOT, Axis, DASHES, GREY, GRID, INK, KEY_GAP, Key, LINE, Layout, MARGIN, MARKER, Mark, Plot, SEAM,
-    SeriesStyle, Style, TICK, clip,
-};
+use crate::layout::{ABOVE_PLOT, KEY_GAP, Layout, clip};
+use crate::plot::{Key, Mark, Plot};
+use crate::style::{GREY, GRID, INK, LINE, MARGIN, MARKER, SEAM, SeriesStyle, Style, TICK};
 use plotters::style::RGBColor;
 use plotters::style::text_anchor::HPos;
 use std::fmt::Write;
@@ -340,7 +340,7 @@ impl Pen<'_> {
     /// Colour, width and dashes of a series' curve.
     fn stroke(&mut self, look: SeriesStyle) -> String {
         let mut options = format!("draw={}, line width={LINE}bp", self.colour(look.colour()));
-        let dash = DASHES[look.dash()];
+        let dash = look.dash();
         if !dash.is_empty() {
             let parts = dash.chunks(2).map(|d| format!("on {}bp off {}bp", d[0], d.get(1).unwrap_or(&d[0])));
             options += &format!(", dash pattern={}", parts.collect::<Vec<_>>().join(" "));

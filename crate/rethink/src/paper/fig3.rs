@@ -13,8 +13,9 @@ use rethink_nn::models::ModelKind;
 use rethink_nn::models::plan::{self, Layer, Size3};
 use rethink_nn::ops::conv::Window;
 use rethink_nn::text::thousands;
-use rethink_plot::export::printable;
-use rethink_plot::theme::{Canvas, GREY, INK, MARGIN, SeriesStyle, Style, finish, stroke, units};
+use rethink_plot::theme::{
+    Canvas, CanvasError, GREY, INK, MARGIN, SeriesStyle, Style, document, stroke, units,
+};
 use rethink_plot::{Art, Drawing, Note, Sketch};
 use std::sync::Arc;
 
@@ -140,12 +141,8 @@ fn svg(
     let small = style.small_lines(notes, WIDTH - 2.0 * MARGIN)?;
     let top = MARGIN + title + 8.0;
     let height = top + left.max(right) + 12.0 + small_row * small.len() as f64 + MARGIN;
-    let mut svg = String::new();
-    {
-        let size = (units(WIDTH) as u32, units(height) as u32);
-        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let pen = Pen { root: &root, style };
-        root.fill(&WHITE).map_err(error)?;
+    let svg = document((WIDTH, height), caption, |root| {
+        let pen = Pen { root, style };
         pen.text("modules", (MARGIN, MARGIN + title / 2.0), title, INK, HPos::Left)?;
         pen.text("network", (NETWORK, MARGIN + title / 2.0), title, INK, HPos::Left)?;
         let mut y = top;
@@ -166,12 +163,12 @@ fn svg(
             let y = height - MARGIN - small_row * (small.len() - 1 - row) as f64 - style.small_pt / 2.0;
             pen.text(line, (MARGIN, y), style.small_pt, GREY, HPos::Left)?;
         }
-        root.present().map_err(rethink_plot::Error::drawing(DRAW))?;
-    }
-    Ok((finish(&svg, WIDTH / 72.0, height / 72.0, caption), WIDTH / 72.0, height / 72.0))
+        Ok(())
+    })?;
+    Ok((svg, WIDTH / 72.0, height / 72.0))
 }
 
-fn error(e: DrawingAreaErrorKind<std::io::Error>) -> rethink_plot::Error {
+fn error(e: CanvasError) -> rethink_plot::Error {
     rethink_plot::Error::drawing(DRAW)(e)
 }
 
@@ -293,7 +290,7 @@ impl Pen<'_, '_> {
         h: HPos,
     ) -> rethink_plot::Result<()> {
         let style = self.style.type_of(size, colour, h, VPos::Center);
-        self.root.draw_text(&printable(text), &style, (units(at.0), units(at.1))).map_err(error)
+        self.root.draw_text(text, &style, (units(at.0), units(at.1))).map_err(error)
     }
 
     fn line(&self, points: &[(f64, f64)]) -> rethink_plot::Result<()> {
