@@ -10,7 +10,7 @@ use rethink_plot::tables::{Align, Table};
 use rethink_plot::theme::{
     Axis, Canvas, DashedPath, GREY, INK, Key, Mark, Marker, Plot, SeriesStyle, Style, document, stroke, units,
 };
-use rethink_plot::{Drawing, Note, PRINT_DPI, export, theme};
+use rethink_plot::{Chart, Drawing, Note, PRINT_DPI, axis, export, theme};
 use serde_json::json;
 use std::collections::HashSet;
 use std::fs;
@@ -1044,4 +1044,126 @@ fn empty_marks_are_drawn_without_panic() {
     // The rule alone is dotted.
     let dotted = format!("stroke-dasharray=\"{} {}\"", units(0.9), units(1.6));
     assert_eq!((svg.matches(&dotted).count(), svg.matches("stroke-width=\"16\"").count()), (1, 1));
+}
+
+/// Two networks, two seeds, ten places.
+fn grammar_frame() -> DataFrame {
+    let (mut network, mut data, mut step, mut seed, mut loss) = (vec![], vec![], vec![], vec![], vec![]);
+    for (n, name) in ["MLP", "Alexnet"].into_iter().enumerate() {
+        for (d, set) in ["shapes", "digits"].into_iter().enumerate() {
+            for s in 0..2u32 {
+                for at in 0..10u32 {
+                    network.push(name);
+                    data.push(set);
+                    step.push(10 * at);
+                    seed.push(s);
+                    loss.push(f64::from(at + 1).recip() + n as f64 + 10.0 * d as f64 + 0.1 * f64::from(s));
+                }
+            }
+        }
+    }
+    df!("network" => network, "data" => data, "step" => step, "seed" => seed, "loss" => loss).unwrap()
+}
+
+fn of(frame: &DataFrame, column: &str, value: &str) -> DataFrame {
+    let texts = rethink_plot::columns::texts(frame, "test", column).unwrap();
+    let keep: Vec<bool> = texts.iter().map(|text| text == value).collect();
+    rethink_plot::frames::kept(frame, &keep).unwrap()
+}
+
+fn curves_of(plot: &Plot) -> Vec<Vec<(f64, f64)>> {
+    let line = |mark: &Mark| match mark {
+        Mark::Line { points, fine: false, .. } => Some(points.clone()),
+        _ => None,
+    };
+    plot.marks.iter().filter_map(line).collect()
+}
+
+#[test]
+fn a_chart_draws_means_over_what_it_is_told_and_refuses_to_guess() {
+    let frame = of(&grammar_frame(), "data", "shapes");
+    let chart = Chart::new(&frame, "step", "loss").colour("network");
+    let error = chart.draw("a", &note()).unwrap_err().to_string();
+    assert!(error.contains("MLP: several rows at step 0") && error.contains(".over("), "{error}");
+    let plot = chart.clone().over("seed").plot(&note()).unwrap();
+    let curves = curves_of(&plot);
+    assert_eq!(curves.len(), 2);
+    // 1 / (k + 1) + 0.05, the mean of the two seeds.
+    let mlp: Vec<(f64, f64)> = (0..10).map(|k| (10.0 * k as f64, 1.0 / (k as f64 + 1.0) + 0.05)).collect();
+    assert!(curves[0].iter().zip(&mlp).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-12), "{curves:?}");
+    assert!(plot.description.ends_with("Mean over seeds; the band is one standard deviation."));
+    assert_eq!(plot.legend.iter().map(|entry| entry.0.as_str()).collect::<Vec<_>>(), ["MLP", "Alexnet"]);
+    // An order gives looks by place, and the legend its order.
+    let ordered = chart.clone().over("seed").order(&["LeNet", "Alexnet"]).plot(&note()).unwrap();
+    let looks: Vec<_> = ordered.legend.iter().map(|entry| (entry.0.as_str(), entry.1)).collect();
+    assert_eq!(looks, [("Alexnet", SeriesStyle::new(1)), ("MLP", SeriesStyle::new(2))]);
+    for (chart, problem) in [
+        (Chart::new(&frame, "steps", "loss"), "no column steps"),
+        (Chart::new(&frame, "step", "network"), "column network holds"),
+        (Chart::new(&frame, "step", "loss").colour("seed"), "column seed holds"),
+        (
+            Chart::new(&frame, "step", "loss").colour("network").over("seed").x(axis("x").from(5.0).to(1.0)),
+            "no finite",
+        ),
+    ] {
+        let error = chart.draw("a", &note()).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_chart_says_what_its_axes_leave_out() {
+    let frame = of(&grammar_frame(), "data", "shapes");
+    let chart = Chart::new(&frame, "step", "loss").colour("network").over("seed");
+    let plot =
+        chart.clone().x(axis("steps").to(50.0)).y(axis("loss").from(0.5).to(1.5)).plot(&note()).unwrap();
+    assert_eq!(plot.notes[1], "Beyond step 50, not drawn: MLP, Alexnet.");
+    assert_eq!(plot.notes[2], "Loss above 1.5 is cut off (highest 2.05).");
+    assert_eq!(plot.notes[3], "Loss below 0.5 is cut off (lowest 0.217).");
+    assert!(curves_of(&plot).iter().all(|curve| curve.len() == 6));
+    // Zeros have a place on a logarithmic axis, and are counted.
+    let frame = df!("n" => [1.0, 10.0, 100.0], "error" => [0.0, 0.03, 0.3]).unwrap();
+    let chart = Chart::new(&frame, "n", "error").markers().x(axis("n").log()).y(axis("error").log());
+    let plot = chart.plot(&note()).unwrap();
+    assert_eq!(plot.notes[1], "Hollow, at the foot of the axis: 1 of 0 or below.");
+    let hollow: Vec<f64> = plot
+        .marks
+        .iter()
+        .filter_map(|mark| match mark {
+            Mark::Point { at, hollow: true, .. } => Some(at.1),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(hollow, [0.01]);
+}
+
+#[test]
+fn panels_share_axes_looks_legend_and_small_print() {
+    let frame = grammar_frame();
+    let chart = Chart::new(&frame, "step", "loss").colour("network").over("seed").panels("data");
+    let drawing = chart.draw("panels", &note()).unwrap();
+    let (_keep, dir) = folder();
+    drawing.save(&dir).unwrap();
+    check_texts(&drawing);
+    let texts = texts(&drawing.svg);
+    let count = |text: &str| texts.iter().filter(|t| *t == text).count();
+    assert_eq!((count("shapes"), count("digits"), count("MLP"), count("step")), (1, 1, 1, 2), "{texts:?}");
+    // 12.1 in one panel, 2.1 in the other: both axes end with 15.
+    assert_eq!(count("15"), 2, "{texts:?}");
+    assert!((drawing.width - 2.0 * theme::WIDTH_IN).abs() < 1e-9);
+    assert!(drawing.caption.ends_with("Panels: shapes, digits."), "{}", drawing.caption);
+    assert_eq!(drawing.notes, [note().scale_line]);
+    assert!(drawing.pgfplots("panels.csv").unwrap().is_none());
+    // A series that one panel lacks keeps its look in the other, and is in the legend.
+    let mut rows = rethink_plot::columns::texts(&frame, "test", "network").unwrap();
+    let sets = rethink_plot::columns::texts(&frame, "test", "data").unwrap();
+    rows.iter_mut()
+        .zip(&sets)
+        .for_each(|(name, set)| *name = format!("{name}{}", if set == "shapes" { "" } else { "+" }));
+    let frame = rethink_plot::frames::with(&frame, Column::new("network".into(), rows)).unwrap();
+    let apart = Chart::new(&frame, "step", "loss").colour("network").over("seed").panels("data");
+    let apart = self::texts(&apart.draw("apart", &note()).unwrap().svg);
+    for name in ["MLP", "Alexnet", "MLP+", "Alexnet+"] {
+        assert_eq!(apart.iter().filter(|text| *text == name).count(), 1, "{apart:?}");
+    }
 }

@@ -118,6 +118,17 @@ impl Family {
         }
         Ok(lines)
     }
+
+    /// `text` on one line at most `width` points wide at `size` points, with an ellipsis where it is cut.
+    pub fn cut(self, text: &str, size: f64, width: f64) -> Result<String> {
+        let mut lines = self.wrap(text, size, width)?.into_iter();
+        let mut line = lines.next().unwrap_or_default();
+        if lines.next().is_some() {
+            while self.width(&format!("{line}\u{2026}"), size)? > width && line.pop().is_some() {}
+            line.push('\u{2026}');
+        }
+        Ok(line)
+    }
 }
 
 /// CSS pixels an inch: how usvg turns the SVG's inches into its own unit.

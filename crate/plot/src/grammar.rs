@@ -22,10 +22,13 @@
 //! ```
 
 use crate::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
-use crate::frames::find;
-use crate::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
+use crate::drawing::{Art, Sketch};
+use crate::frames::{find, kept};
+use crate::panels::Panels;
+use crate::theme::{Axis, Key, Mark, Plot, SeriesStyle, Style, round_up};
 use crate::{Drawing, Error, Note, Result};
 use polars::prelude::{Column, DataFrame, DataType};
+use std::sync::Arc;
 
 const DRAW: &str = "draw the chart";
 
@@ -51,11 +54,15 @@ pub struct Chart {
     thin: Option<String>,
     shade: Option<String>,
     rules: Vec<(f64, String)>,
+    panels: Option<String>,
     across: AxisSpec,
     up: AxisSpec,
     caption: Option<String>,
     notes: Vec<String>,
 }
+
+/// Low and high, across and up.
+type Ends = ((f64, f64), (f64, f64));
 
 /// What is drawn of repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +254,7 @@ impl Chart {
             thin: None,
             shade: None,
             rules: Vec::new(),
+            panels: None,
             across: AxisSpec::default(),
             up: AxisSpec::default(),
             caption: None,
@@ -381,6 +389,13 @@ impl Chart {
         self.rule(y, "chance")
     }
 
+    /// A panel for each value of the text column `column`, all with the same axes and looks, under one legend. Such a figure
+    /// has no source for pgfplots.
+    pub fn panels(mut self, column: &str) -> Chart {
+        self.panels = Some(column.into());
+        self
+    }
+
     /// The horizontal axis.
     pub fn x(mut self, axis: AxisSpec) -> Chart {
         self.across = axis;
@@ -423,7 +438,65 @@ impl Chart {
     ///
     /// Errors: those of [`Chart::plot`], and [`Error::Drawing`].
     pub fn draw(&self, id: &str, note: &Note) -> Result<Drawing> {
-        self.plot(note)?.drawing(id, note, &self.frame)
+        match &self.panels {
+            None => self.plot(note)?.drawing(id, note, &self.frame),
+            Some(column) => self.draw_panels(column, id, note),
+        }
+    }
+
+    fn draw_panels(&self, column: &str, id: &str, note: &Note) -> Result<Drawing> {
+        need(&self.frame, DRAW, &[column])?;
+        let of = texts(&self.frame, DRAW, column)?;
+        let mut all = self.clone();
+        all.panels = None;
+        // Equal looks in all panels, whichever series each has.
+        let colours = self.colour.as_ref().map(|colour| texts(&self.frame, DRAW, colour)).transpose()?;
+        all.order = self.colours(colours.as_deref()).into_iter().map(|(_, name)| name).collect();
+        let mut charts = Vec::new();
+        for value in distinct(&of) {
+            let mine: Vec<bool> = of.iter().map(|other| *other == value).collect();
+            charts.push((value, Chart { frame: kept(&self.frame, &mine)?, ..all.clone() }));
+        }
+        let mut ends = Vec::new();
+        for (_, chart) in &charts {
+            ends.push(chart.ends(&chart.drawn()?.1)?);
+        }
+        let span = |ends: Vec<(f64, f64)>| ends.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let (across, up) = ends.into_iter().unzip();
+        let ends = span(across).zip(span(up));
+        let (mut plots, mut notes) = (Vec::new(), vec![note.scale_line.clone()]);
+        let (mut legend, mut caption) = (Vec::new(), String::new());
+        for (value, chart) in charts {
+            let plot = chart.plot_within(note, ends)?;
+            let own = plot.notes.iter().skip(1).filter(|own| !self.notes.contains(own));
+            notes.extend(own.map(|own| format!("{value}: {own}")));
+            legend.extend(
+                plot.legend.iter().filter(|entry| !legend.contains(*entry)).cloned().collect::<Vec<_>>(),
+            );
+            caption = plot.description.clone();
+            plots.push((value, plot));
+        }
+        notes.extend(self.notes.iter().cloned());
+        let headings: Vec<&str> = plots.iter().map(|(heading, _)| heading.as_str()).collect();
+        let caption = format!("{caption} Panels: {}.", headings.join(", "));
+        if let Some((_, first)) = plots.first_mut() {
+            first.legend = legend;
+        }
+        let style = Style::default();
+        let panels = Panels::new(plots)?;
+        let (svg, width, height) = panels.svg(&notes, &caption, &style)?;
+        Ok(Drawing {
+            id: id.into(),
+            svg,
+            width,
+            height,
+            caption,
+            notes,
+            provenance: note.provenance.clone(),
+            frame: self.frame.clone(),
+            style,
+            art: Art::Custom(Arc::new(panels)),
+        })
     }
 
     /// What is laid out and drawn: for changes that the grammar has no word for.
@@ -431,8 +504,13 @@ impl Chart {
     /// Errors: [`Error::Argument`] for absent or mistyped columns, for several rows at one place where nothing says that they
     /// are repetitions, for a frame in which nothing can be drawn, and for axes whose ends are no span.
     pub fn plot(&self, note: &Note) -> Result<Plot> {
+        self.plot_within(note, None)
+    }
+
+    /// With axes over `ends` of both; else over what is drawn.
+    fn plot_within(&self, note: &Note, ends: Option<Ends>) -> Result<Plot> {
         let (series, drawn) = self.drawn()?;
-        let (across, up) = self.ends(&drawn)?;
+        let (across, up) = ends.map_or_else(|| self.ends(&drawn), Ok)?;
         let mut y = self.up.over(&self.y, up, true)?;
         let mut notes = vec![note.scale_line.clone()];
         notes.extend(drawn.notes.iter().cloned());
@@ -454,7 +532,7 @@ impl Chart {
     }
 
     /// The ends of what is drawn, along both axes.
-    fn ends(&self, drawn: &Drawn) -> Result<((f64, f64), (f64, f64))> {
+    fn ends(&self, drawn: &Drawn) -> Result<Ends> {
         let mut across = extent(drawn, |at| at.0);
         for (x, _) in &drawn.above {
             across = Some(across.map_or((*x, *x), |(low, high)| (low.min(*x), high.max(*x))));

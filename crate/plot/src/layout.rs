@@ -99,24 +99,13 @@ impl Plot {
         let mut entries = Vec::with_capacity(self.legend.len());
         for (name, _, key) in &self.legend {
             let key = key.length() + KEY_GAP;
-            let text = fitted(name, style, width - key)?;
+            // The frame beside the figure has it whole.
+            let text = style.family.cut(name, style.label_pt, width - key)?;
             let wide = key + style.family.width(&text, style.label_pt)?;
             entries.push((text, wide));
         }
         Ok(Rows::of(entries, style.row(), width))
     }
-}
-
-/// `name` in the type of labels, cut to `room` points: the frame beside the figure has it whole.
-fn fitted(name: &str, style: &Style, room: f64) -> Result<String> {
-    let (family, size) = (style.family, style.label_pt);
-    let mut lines = family.wrap(name, size, room)?.into_iter();
-    let mut text = lines.next().unwrap_or_default();
-    if lines.next().is_some() {
-        while family.width(&format!("{text}\u{2026}"), size)? > room && text.pop().is_some() {}
-        text.push('\u{2026}');
-    }
-    Ok(text)
 }
 
 /// The legend's grid.
@@ -152,7 +141,7 @@ impl Rows {
         }
     }
 
-    fn height(&self) -> f64 {
+    pub(crate) fn height(&self) -> f64 {
         self.row * self.names.len().div_ceil(self.widths.len()) as f64
     }
 }

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`drawing`] | a finished figure: shown in a cell, saved in every format |
 //! | [`grammar`] | a chart of a frame: x, y, colour, repetitions, axes |
+//! | [`panels`] | several plots under one legend |
 //! | [`theme`] | what a figure is made with, in one place: the names of the next five |
 //! | [`style`] | size, type, colours, dashes and markers: what all figures share, or a venue decides |
 //! | [`axes`] | an axis, its ticks and their labels |
@@ -33,6 +34,7 @@ pub mod grammar;
 pub mod latex;
 mod layout;
 pub mod output;
+pub mod panels;
 pub mod pgf;
 pub mod plot;
 mod render;

@@ -12,7 +12,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 type Panel<'a> = ChartContext<'a, SvgBackend<'a>, Cartesian2d<Ticked, Ticked>>;
 
-fn failed(error: CanvasError) -> Error {
+pub(crate) fn failed(error: CanvasError) -> Error {
     Error::drawing("draw the figure")(error)
 }
 
@@ -33,7 +33,7 @@ impl Plot {
         draw_small_print(canvas, style, layout)
     }
 
-    fn draw_legend(&self, canvas: &Canvas, style: &Style, layout: &Layout) -> Result<()> {
+    pub(crate) fn draw_legend(&self, canvas: &Canvas, style: &Style, layout: &Layout) -> Result<()> {
         let rows = &layout.rows;
         let style = style.type_of(style.label_pt, INK, HPos::Left, VPos::Center);
         let columns = rows.widths.len();
@@ -55,7 +55,7 @@ impl Plot {
     }
 
     /// Grid, axes and everything between them.
-    fn draw_panel(&self, canvas: &Canvas, style: &Style, layout: &Layout) -> Result<()> {
+    pub(crate) fn draw_panel(&self, canvas: &Canvas, style: &Style, layout: &Layout) -> Result<()> {
         let Layout { width, height, above, below, left, bottom, .. } = *layout;
         let panel = canvas.clone().shrink(
             (units(MARGIN), units(above)),
@@ -193,7 +193,7 @@ fn curve<Coord>(points: Vec<Coord>, look: SeriesStyle) -> DashedPath<Coord> {
     DashedPath::new(points, stroke(look.colour(), LINE), look.dash())
 }
 
-fn draw_small_print(canvas: &Canvas, style: &Style, layout: &Layout) -> Result<()> {
+pub(crate) fn draw_small_print(canvas: &Canvas, style: &Style, layout: &Layout) -> Result<()> {
     let grey = style.type_of(style.small_pt, GREY, HPos::Left, VPos::Bottom);
     let small = &layout.small;
     for (row, line) in small.iter().enumerate() {
