@@ -32,6 +32,7 @@ use polars::prelude::{Column, DataFrame};
 use rethink_nn::models::{Family, ModelKind};
 use rethink_nn::optim::{DecayOn, SLIM_NORM_MEMORY};
 use rethink_plot::columns::mean_sd;
+use rethink_plot::frames::with;
 use rethink_plot::tables::Table;
 use rethink_plot::{Drawing, Note};
 use std::path::{Path, PathBuf};
@@ -435,12 +436,14 @@ pub(crate) fn curves(
     whole.ok_or_else(|| Error::argument(operation, "no runs"))
 }
 
-/// The frames of `runs` below each other, with `setting` (what `label` says of a run) and `seed` before their columns:
-/// what [`crate::paper::fig1a::draw`] draws.
+/// The frames of `runs` below each other, with `setting` (what `label` says of a run) and `seed` before their columns, which
+/// [`crate::paper::fig1a::draw`] draws, and `model` (its title) after them.
 ///
 /// Errors: [`Error::Frame`]; [`Error::Argument`] for no runs.
 pub fn learning_curves(runs: &[Run], label: impl Fn(&RunConfig) -> String) -> Result<DataFrame> {
-    curves(runs, "learning curves", "setting", label)
+    let frame = curves(runs, "learning curves", "setting", label)?;
+    let of = |run: &Run| std::iter::repeat_n(run.record.config.model.title(), run.frame.height());
+    Ok(with(&frame, Column::new("model".into(), runs.iter().flat_map(of).collect::<Vec<_>>()))?)
 }
 
 /// Mean of values; `None` of none.

@@ -1,0 +1,304 @@
+//! An experiment of the study: what an item is made of, to be looked at, changed, trained or measured, and drawn.
+
+use crate::data::corruption::Corruption;
+use crate::measure::{Measured, Measurement};
+use crate::paper::{self, Parts, Product, Recipe, Results};
+use crate::run::appendix_a;
+use crate::run::config::{RunConfig, Seeds};
+use crate::store::{Event, Run};
+use crate::study::Study;
+use crate::study::forecast::Forecast;
+use crate::study::words::{begun, describe, summary, taken};
+use crate::{Error, Result};
+use rethink_nn::models::ModelKind;
+use std::time::Instant;
+
+/// What the store has of a recipe.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// Everything.
+    Whole(Results),
+    /// Not everything.
+    Part {
+        /// What it lacks, each in a few words.
+        missing: Vec<String>,
+        /// How many runs or measurements the recipe is made of.
+        of: usize,
+    },
+}
+
+impl Study {
+    /// Appendix A's setting of `model` on this study's data at its scale: what a recipe starts from, to be changed at
+    /// will (`RunConfig { width_factor: 0.5, ..study.config(model, corruption) }`).
+    pub fn config(&self, model: ModelKind, corruption: Corruption) -> RunConfig {
+        appendix_a::config_at(&self.data, self.scale, model, corruption, Seeds::default())
+    }
+
+    /// The runs that recipe `id` is made of, with the study's repetitions: the experiment, to be looked at, changed and
+    /// trained by [`Study::train`].
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of measurements.
+    pub fn configs(&self, id: &str) -> Result<Vec<RunConfig>> {
+        let recipe = paper::find(id)?;
+        match recipe.source {
+            Parts::Runs { .. } => Ok(self.configs_of(recipe)),
+            Parts::Measurements { .. } => {
+                Err(Error::argument("configs", format!("{id} is made of measurements: `study.measurements`")))
+            }
+        }
+    }
+
+    /// The runs that a recipe is made of, with the study's repetitions; none for one of measurements.
+    pub fn configs_of(&self, recipe: &Recipe) -> Vec<RunConfig> {
+        let mut configs = recipe.runs_in(&self.setting());
+        configs.retain(|config| self.overrides.has(config.model));
+        configs.iter_mut().for_each(|config| self.overrides.apply(config, &self.data));
+        self.seeds.map_or(configs.clone(), |seeds| paper::with_seeds(&configs, seeds))
+    }
+
+    /// The measurements that recipe `id` is made of: the experiment, to be looked at, changed and measured by
+    /// [`Study::measure`].
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of training runs.
+    pub fn plan(&self, id: &str) -> Result<Vec<Measurement>> {
+        let recipe = paper::find(id)?;
+        match recipe.source {
+            Parts::Measurements { plan, .. } => Ok(plan(&self.setting())),
+            Parts::Runs { .. } => {
+                Err(Error::argument("plan", format!("{id} is made of training runs: `study.configs`")))
+            }
+        }
+    }
+
+    /// `configs` from the store, or trained now, a line of progress every few seconds.
+    ///
+    /// Errors: those of [`Store::run`].
+    pub fn train(&self, configs: &[RunConfig]) -> Result<Vec<Run>> {
+        self.train_all(configs, &mut |line| println!("{line}"))
+    }
+
+    /// `plan` from the store, or measured now, with lines of progress.
+    ///
+    /// Errors: those of [`Study::measure_all`].
+    pub fn measure(&self, plan: &[Measurement]) -> Result<Vec<Measured>> {
+        self.measure_all(plan, &mut |line| println!("{line}"))
+    }
+
+    /// The runs of recipe `id`: those in the store, and the others trained now, a line of progress
+    /// every few seconds.
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of measurements; those of
+    /// [`Store::run`].
+    pub fn runs(&self, id: &str) -> Result<Vec<Run>> {
+        match self.results(paper::find(id)?, &mut |line| println!("{line}"))? {
+            Results::Runs(runs) => Ok(runs),
+            Results::Measured(_) => {
+                Err(Error::argument("runs", format!("{id} is made of measurements: `study.measurements`")))
+            }
+        }
+    }
+
+    /// The measurements of recipe `id`: those in the store, and the others made now, with lines of progress.
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of training runs; those of
+    /// [`Store::measure`].
+    pub fn measurements(&self, id: &str) -> Result<Vec<Measured>> {
+        match self.results(paper::find(id)?, &mut |line| println!("{line}"))? {
+            Results::Measured(measured) => Ok(measured),
+            Results::Runs(_) => {
+                Err(Error::argument("measurements", format!("{id} is made of training runs: `study.runs`")))
+            }
+        }
+    }
+
+    /// What `recipe` is made of: found in the store, or made now; `say` gets lines of progress.
+    ///
+    /// Errors: those of [`Store::run`] and [`Store::measure`].
+    pub fn results(&self, recipe: &Recipe, say: &mut dyn FnMut(&str)) -> Result<Results> {
+        Ok(match recipe.source {
+            Parts::Runs { .. } => Results::Runs(self.train_all(&self.configs_of(recipe), say)?),
+            Parts::Measurements { plan, .. } => {
+                Results::Measured(self.measure_all(&plan(&self.setting()), say)?)
+            }
+        })
+    }
+
+    /// What `recipe` is made of, as far as the store has it; nothing is trained or measured.
+    ///
+    /// Errors: those of [`Store::get`] and [`Store::get_measured`].
+    pub fn stored(&self, recipe: &Recipe) -> Result<Stored> {
+        let store = self.store();
+        store.warn_of_others()?;
+        let (of, missing, results) = match recipe.source {
+            Parts::Runs { .. } => {
+                let configs = self.configs_of(recipe);
+                let (mut runs, mut missing) = (Vec::new(), Vec::new());
+                for config in &configs {
+                    match store.get(config)? {
+                        Some(run) => runs.push(run),
+                        None => missing.push(describe(config)),
+                    }
+                }
+                (configs.len(), missing, Results::Runs(runs))
+            }
+            Parts::Measurements { plan, .. } => {
+                let measurements = plan(&self.setting());
+                let (mut measured, mut missing) = (Vec::new(), Vec::new());
+                for measurement in &measurements {
+                    match store.get_measured(measurement)? {
+                        Some(found) => measured.push(found),
+                        None => missing.push(measurement.describe()),
+                    }
+                }
+                (measurements.len(), missing, Results::Measured(measured))
+            }
+        };
+        Ok(if missing.is_empty() { Stored::Whole(results) } else { Stored::Part { missing, of } })
+    }
+
+    /// The figure or table of recipe `id`, of any `results`: its own, or those of a changed experiment. Nothing is saved.
+    ///
+    /// Errors: [`crate::Error::Argument`] for an unknown recipe, or results of the other kind; those of drawing.
+    pub fn make(&self, id: &str, results: impl Into<Results>) -> Result<Product> {
+        let results = results.into();
+        paper::find(id)?.make(&results, &self.note_of(&results))
+    }
+
+    /// [`Study::make`], saved in every format in [`Study::folder`]: under the recipe's name where `results` are its own, else
+    /// as `ID-changed`, so that a changed experiment is never taken for the paper's.
+    ///
+    /// Errors: those of [`Study::make`], and of saving.
+    pub fn item(&self, id: &str, results: impl Into<Results>) -> Result<Product> {
+        let results = results.into();
+        let recipe = paper::find(id)?;
+        let mut product = recipe.make(&results, &self.note_of(&results))?;
+        if !self.is_own(recipe, &results) {
+            product.rename(&format!("{id}-changed"));
+        }
+        product.save(&self.own_folder()?)?;
+        Ok(product)
+    }
+
+    /// Whether `results` are what `recipe` is made of, no more and no less.
+    fn is_own(&self, recipe: &Recipe, results: &Results) -> bool {
+        let mut keys: Vec<String> = match results {
+            Results::Runs(runs) => runs.iter().map(|run| run.record.config.key()).collect(),
+            Results::Measured(all) => all.iter().map(|m| m.record.measurement.key()).collect(),
+        };
+        let mut own: Vec<String> = match recipe.source {
+            Parts::Runs { .. } => self.configs_of(recipe).iter().map(RunConfig::key).collect(),
+            Parts::Measurements { plan, .. } => plan(&self.setting()).iter().map(Measurement::key).collect(),
+        };
+        keys.sort();
+        own.sort();
+        keys == own
+    }
+
+    /// The figure or table of recipe `id`: its runs or measurements made or found, every format saved in
+    /// [`Study::folder`], and the product returned for the cell to show.
+    ///
+    /// Errors: as for [`Study::results`], and those of drawing and saving.
+    pub fn show(&self, id: &str) -> Result<Product> {
+        let recipe = paper::find(id)?;
+        let results = self.results(recipe, &mut |line| println!("{line}"))?;
+        let product = recipe.make(&results, &self.note_of(&results))?;
+        product.save(&self.own_folder()?)?;
+        Ok(product)
+    }
+
+    /// Each of `measurements` from the store, or made now; `say` gets lines of progress.
+    ///
+    /// Errors: [`crate::Error::Argument`] for a measurement of data that this study lacks; those of [`Store::measure`].
+    pub fn measure_all(
+        &self,
+        measurements: &[Measurement],
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Measured>> {
+        let store = self.store();
+        store.warn_of_others()?;
+        let mut all = Vec::with_capacity(measurements.len());
+        let mut found = 0;
+        for (index, measurement) in measurements.iter().enumerate() {
+            let place = format!("[{}/{}] {}", index + 1, measurements.len(), measurement.describe());
+            let fingerprint = &measurement.data.fingerprint;
+            let data = self.datasets().into_iter().find(|data| data.fingerprint == *fingerprint);
+            let data = data.ok_or_else(|| {
+                Error::argument("measure", format!("{} is not of this study", measurement.data.title))
+            })?;
+            let mut tell = |line: &str| say(&format!("{place}: {line}"));
+            let (measured, new) = store.measure(measurement, data, self.scale, &mut tell)?;
+            if new {
+                say(&format!("{place}: {:.1} s", measured.record.seconds));
+            } else {
+                found += 1;
+            }
+            all.push(measured);
+        }
+        if found > 0 {
+            say(&format!("{found} of {} measurements were in the store", measurements.len()));
+        }
+        Ok(all)
+    }
+
+    /// Each of `configs` from the store, or trained now; `say` gets lines of progress.
+    ///
+    /// Errors: those of [`Store::run`].
+    pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
+        let store = self.store();
+        store.warn_of_others()?;
+        let mut runs = Vec::with_capacity(configs.len());
+        let (mut found, mut elsewhere) = (0, 0);
+        let mut forecast = Forecast::new(&store, configs);
+        for (index, config) in configs.iter().enumerate() {
+            let name = describe(config);
+            let place = format!("[{}/{}]", index + 1, configs.len());
+            let mut started: Option<(Instant, u32)> = None;
+            let (mut said, mut new) = (Instant::now(), true);
+            let run = store.run(config, &self.data, self.scale, &mut |event| match event {
+                Event::Found(_) => new = false,
+                Event::Waiting => say(&format!("{place} {name}: another process is training it, waiting")),
+                Event::Taken(record) => {
+                    (new, elsewhere) = (false, elsewhere + 1);
+                    say(&format!("{place} {}; {}", summary(record), taken(record)));
+                }
+                Event::Begun(origin) => say(&format!("{place} {name}: {}", begun(origin))),
+                Event::PassedOver(why) => say(&format!("{place} {name}: {why}")),
+                Event::Epoch(row) => {
+                    // The first epoch seen may be one in the middle, after a checkpoint, and pays for the start.
+                    let (first, from) = *started.get_or_insert((Instant::now(), row.epoch));
+                    if row.epoch > from {
+                        let seconds = first.elapsed().as_secs_f64() / f64::from(row.epoch - from);
+                        forecast.running(config, row.epoch, seconds);
+                    }
+                    if said.elapsed().as_secs() >= 5 {
+                        said = Instant::now();
+                        say(&format!(
+                            "{place} {name}: epoch {} of {}, loss {:.4}, train {:.1} %{}",
+                            row.epoch,
+                            config.hyper.epochs,
+                            row.loss,
+                            100.0 * row.batch_accuracy,
+                            forecast.left(&configs[index + 1..])
+                        ));
+                    }
+                }
+            })?;
+            if new {
+                forecast.finished(&run.record);
+                let left = forecast.left(&configs[index + 1..]);
+                say(&format!("{place} {}{left}", summary(&run.record)));
+            } else {
+                found += 1;
+            }
+            runs.push(run);
+        }
+        found -= elsewhere;
+        if found > 0 {
+            say(&format!("{found} of {} runs were in the store", configs.len()));
+        }
+        if elsewhere > 0 {
+            say(&format!("{elsewhere} of {} runs were taken from other runs", configs.len()));
+        }
+        Ok(runs)
+    }
+}

@@ -1,0 +1,83 @@
+//! How long a sweep will take, from how long its runs have taken.
+
+use crate::run::config::RunConfig;
+use crate::store::{Record, Store};
+use crate::study::words::duration;
+use rethink_nn::models::{ModelKind, plan};
+use std::collections::{HashMap, HashSet};
+
+/// How long the rest of a sweep takes, from what has been trained: seconds a multiply-add, by model where one has
+/// been seen, and the share of its epochs that a run takes.
+pub(super) struct Forecast {
+    /// Runs that the store lacks, by key.
+    missing: HashSet<String>,
+    /// Seconds and multiply-adds of each model and width.
+    rates: HashMap<(ModelKind, u64), (f64, f64)>,
+    /// Epochs run and allowed.
+    epochs: (f64, f64),
+    /// Seconds left of the present run, if all its epochs are run.
+    present: Option<f64>,
+}
+
+impl Forecast {
+    pub(super) fn new(store: &Store, configs: &[RunConfig]) -> Forecast {
+        let keys = configs.iter().map(RunConfig::key);
+        let missing = keys.filter(|key| !store.path(key).exists()).collect();
+        Forecast { missing, rates: HashMap::new(), epochs: (0.0, 0.0), present: None }
+    }
+
+    fn work(config: &RunConfig) -> Option<f64> {
+        let input = [config.input, config.input, 3];
+        let layers = config.model.plan(input, 10, config.width_factor).ok()?;
+        // Three passes for a training image; tests are a part of it.
+        Some(plan::work(&layers, input).ok()? as f64 * config.data.train as f64)
+    }
+
+    pub(super) fn running(&mut self, config: &RunConfig, epoch: u32, seconds: f64) {
+        let left = config.hyper.epochs as f64 - f64::from(epoch);
+        self.present = Some(seconds * left);
+        self.missing.remove(&config.key());
+        if let Some(work) = Forecast::work(config) {
+            self.rates.insert((config.model, config.width_factor.to_bits()), (seconds, work));
+        }
+    }
+
+    pub(super) fn finished(&mut self, record: &Record) {
+        self.present = None;
+        self.missing.remove(&record.config.key());
+        self.epochs.0 += f64::from(record.epochs);
+        self.epochs.1 += record.config.hyper.epochs as f64;
+        if let Some(work) = Forecast::work(&record.config) {
+            let seconds = record.seconds / f64::from(record.epochs.max(1));
+            self.rates.insert((record.config.model, record.config.width_factor.to_bits()), (seconds, work));
+        }
+    }
+
+    /// ", about 3 min left" of the present run and of those of `rest` that are missing; nothing while nothing has
+    /// been measured.
+    pub(super) fn left(&self, rest: &[RunConfig]) -> String {
+        let share = if self.epochs.1 > 0.0 { self.epochs.0 / self.epochs.1 } else { 1.0 };
+        let (seconds, work) = self.rates.values().fold((0.0, 0.0), |sum, r| (sum.0 + r.0, sum.1 + r.1));
+        if work == 0.0 {
+            return String::new();
+        }
+        let mut seen = HashSet::new();
+        let run = |config: &RunConfig| {
+            let (seconds, work) = self
+                .rates
+                .get(&(config.model, config.width_factor.to_bits()))
+                .copied()
+                .unwrap_or((seconds, work));
+            Forecast::work(config)
+                .map_or(0.0, |own| own * seconds / work * config.hyper.epochs as f64 * share)
+        };
+        let missing = rest.iter().filter(|c| self.missing.contains(&c.key()) && seen.insert(c.key()));
+        let later: f64 = missing.map(run).sum();
+        let all = self.present.unwrap_or(0.0) + later;
+        if self.present.is_none() && later == 0.0 {
+            return String::new();
+        }
+        let present = self.present.map_or(String::new(), |s| format!(", at most {} left", duration(s)));
+        if later > 0.0 { format!("{present}, about {} for the whole sweep", duration(all)) } else { present }
+    }
+}

@@ -1,0 +1,158 @@
+//! What is printed under the study's figures, and recorded beside them.
+
+use crate::measure::{Measured, Measurement};
+use crate::paper::{self, Results};
+use crate::run::config::RunConfig;
+use crate::store::Run;
+use crate::study::Study;
+use crate::study::words::left_out;
+use rethink_nn::text::thousands;
+use rethink_plot::Note;
+
+impl Study {
+    /// [`Study::note`] or [`Study::measured_note`].
+    pub fn note_of(&self, results: &Results) -> Note {
+        match results {
+            Results::Runs(runs) => self.note(runs),
+            Results::Measured(measured) => self.measured_note(measured),
+        }
+    }
+
+    /// What is printed under a figure of `runs`, and recorded beside it: what they are, and what was chosen where the paper
+    /// says nothing.
+    pub fn note(&self, runs: &[Run]) -> Note {
+        let mut scale_line = self.scale_line(runs);
+        for sentence in paper::choices(runs) {
+            scale_line += &format!(". {}", sentence.trim_end_matches('.'));
+        }
+        Note { scale_line, provenance: self.provenance(runs) }
+    }
+
+    /// The same for measurements.
+    pub fn measured_note(&self, measured: &[Measured]) -> Note {
+        let list = |value: &dyn Fn(&Measurement) -> String| {
+            let mut values: Vec<String> = Vec::new();
+            for value in measured.iter().map(|m| value(&m.record.measurement)) {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+            values
+        };
+        let titles = list(&|m| m.data.title.clone()).join(", ");
+        let sizes = measured.iter().map(|m| m.record.measurement.data.train);
+        let n = match (sizes.clone().min(), sizes.max()) {
+            (Some(low), Some(high)) if low == high => thousands(low),
+            (Some(low), Some(high)) => format!("{} to {}", thousands(low), thousands(high)),
+            _ => "no".into(),
+        };
+        let seeds = list(&|m| m.seed.to_string()).len();
+        let plural = if seeds == 1 { "seed" } else { "seeds" };
+        let measurements: Vec<_> = measured
+            .iter()
+            .map(|m| serde_json::json!({ "key": m.record.measurement.key(), "record": m.record }))
+            .collect();
+        Note {
+            scale_line: format!("{titles}, n = {n}, {seeds} {plural}, scale {}", self.scale),
+            provenance: serde_json::json!({
+                "data": self.title(), "scale": self.scale, "measurements": measurements
+            }),
+        }
+    }
+
+    /// The line that states what a figure was made from.
+    pub fn scale_line(&self, runs: &[Run]) -> String {
+        let configs: Vec<&RunConfig> = runs.iter().map(|r| &r.record.config).collect();
+        let range = |value: &dyn Fn(&RunConfig) -> usize| {
+            let values = configs.iter().map(|c| value(c));
+            match (values.clone().min(), values.max()) {
+                (Some(low), Some(high)) if low == high => thousands(low),
+                (Some(low), Some(high)) => format!("{} to {}", thousands(low), thousands(high)),
+                _ => "no".into(),
+            }
+        };
+        // A model's runs may differ in n too; then the range is said.
+        let alone =
+            |a: &&RunConfig| configs.iter().all(|b| a.model != b.model || a.data.train == b.data.train);
+        let n = match configs.iter().all(alone) && !configs.is_empty() {
+            true => by_model(&configs, |c| c.data.train, |n| thousands(*n)),
+            false => range(&|c| c.data.train),
+        };
+        let mut seeds: Vec<u64> = configs.iter().map(|c| c.seeds.init).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        let plural = if seeds.len() == 1 { "seed" } else { "seeds" };
+        format!(
+            "{}, n = {}, width {}, at most {} epochs{}, {} {plural}, scale {}",
+            self.data.title,
+            n,
+            by_model(&configs, |c| c.width_factor, f64::to_string),
+            range(&|c| c.hyper.epochs),
+            ends(&configs),
+            seeds.len(),
+            self.scale_title()
+        ) + &left_out(runs.iter().map(|run| &run.record))
+    }
+
+    /// What is written beside a figure: the runs it is made from and where they come from.
+    pub fn provenance(&self, runs: &[Run]) -> serde_json::Value {
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|r| {
+                let hyper = r.record.config.hyper.shown();
+                serde_json::json!({ "key": r.record.config.key(), "hyper": hyper, "record": r.record })
+            })
+            .collect();
+        let mut json = serde_json::json!({ "data": self.data.title, "scale": self.scale, "runs": runs });
+        if !self.overrides.is_empty() {
+            json["set"] = self.overrides.to_string().into();
+        }
+        json
+    }
+}
+
+/// What the small print says of when runs end: nothing where all run all epochs.
+fn ends(configs: &[&RunConfig]) -> String {
+    let mut rules: Vec<usize> =
+        configs.iter().filter(|c| c.hyper.stop_when_fitted).map(|c| c.hyper.fitted_epochs).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let rules: Vec<String> = rules.into_iter().map(rule).collect();
+    match rules.is_empty() {
+        true => String::new(),
+        false => format!(" (a run ends {})", rules.join(", or ")),
+    }
+}
+
+/// "after 5 epochs in a row with every training image right".
+fn rule(fitted_epochs: usize) -> String {
+    match fitted_epochs {
+        1 => "at the first epoch with every training image right".into(),
+        epochs => format!("after {epochs} epochs in a row with every training image right"),
+    }
+}
+
+/// "1", or the value of each model where they differ: "0.125 (Inception, Alexnet), 1 (MLP 1x512)".
+fn by_model<T: PartialEq>(
+    configs: &[&RunConfig],
+    value: impl Fn(&RunConfig) -> T,
+    show: impl Fn(&T) -> String,
+) -> String {
+    let mut models: Vec<(T, Vec<&str>)> = Vec::new();
+    for config in configs {
+        let (value, title) = (value(config), config.model.title());
+        match models.iter_mut().find(|(other, _)| *other == value) {
+            Some((_, titles)) if titles.contains(&title) => {}
+            Some((_, titles)) => titles.push(title),
+            None => models.push((value, vec![title])),
+        }
+    }
+    match &models[..] {
+        [(value, _)] => show(value),
+        _ => {
+            let parts =
+                models.iter().map(|(value, titles)| format!("{} ({})", show(value), titles.join(", ")));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Runs in a few words, for lines of progress and small print.
+
+use crate::run::config::RunConfig;
+use crate::run::history::Origin;
+use crate::store::Record;
+
+/// A run in a few words: model, corruption, what is switched on.
+pub fn describe(config: &RunConfig) -> String {
+    let mut text = format!("{}, {}", config.model.title(), config.corruption.title());
+    if config.hyper.random_crop {
+        text += ", random crop";
+    }
+    if config.hyper.weight_decay > 0.0 {
+        text += &format!(", weight decay {}", config.hyper.weight_decay);
+        if !config.hyper.weight_decay_on.is_all() {
+            text += &format!(" on {}", config.hyper.weight_decay_on.name());
+        }
+    }
+    if !config.hyper.augment.is_off() {
+        text += &format!(", {}", config.hyper.augment.describe());
+    }
+    if config.hyper.without_dropout {
+        text += ", without dropout";
+    }
+    config.hyper.choices().iter().for_each(|choice| text += &format!(", {choice}"));
+    if config.hyper.batch_size != config.model.batch_size() {
+        text += &format!(", {} images a step", config.hyper.batch_size);
+    }
+    if config.width_factor != 1.0 {
+        text += &format!(", width {}", config.width_factor);
+    }
+    if let Some(parallel) = config.parallel {
+        text += &format!(", {}", parallel.describe());
+    }
+    text + &format!(", seed {}", config.seeds.init)
+}
+
+/// A finished run in a line.
+pub fn summary(record: &Record) -> String {
+    let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v));
+    format!(
+        "{}: {} at epoch {}, train {}, test {}{}, {:.1} s",
+        describe(&record.config),
+        record.ended(),
+        record.epochs,
+        percent(record.train_accuracy),
+        percent(record.test_accuracy),
+        left_out([record].into_iter()),
+        record.seconds
+    )
+}
+
+/// Where a run was taken from.
+pub fn taken(record: &Record) -> String {
+    let Some(origin) = &record.origin else { return String::new() };
+    let Origin { key, taken, epochs, .. } = origin;
+    match taken == epochs {
+        true => format!("taken from {key}, which has the same epochs: nothing to train"),
+        false => {
+            format!("taken from {key}, which went on (epochs 1 to {taken} of {epochs}): nothing to train")
+        }
+    }
+}
+
+/// Where the first epochs of a run come from.
+pub fn begun(origin: &Origin) -> String {
+    format!("epochs 1 to {} are taken from {}, which goes on", origin.taken, origin.key)
+}
+
+/// ", 3 files left out (2 training, 1 test)" of the runs' data set; of several, the most. Nothing where none was.
+pub(super) fn left_out<'a>(records: impl Iterator<Item = &'a Record>) -> String {
+    let most = records.filter_map(|record| record.left_out).max_by_key(|left| left.train + left.test);
+    most.map_or(String::new(), |left| format!(", {}", left.describe()))
+}
+
+/// "45 s", "12 min", "3.5 h".
+pub(super) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
