@@ -72,7 +72,7 @@ impl Study {
 
     /// `configs` from the store, or trained now, a line of progress every few seconds.
     ///
-    /// Errors: those of [`Store::run`].
+    /// Errors: those of [`crate::store::Store::run`].
     pub fn train(&self, configs: &[RunConfig]) -> Result<Vec<Run>> {
         self.train_all(configs, &mut |line| println!("{line}"))
     }
@@ -88,7 +88,7 @@ impl Study {
     /// every few seconds.
     ///
     /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of measurements; those of
-    /// [`Store::run`].
+    /// [`crate::store::Store::run`].
     pub fn runs(&self, id: &str) -> Result<Vec<Run>> {
         match self.results(paper::find(id)?, &mut |line| println!("{line}"))? {
             Results::Runs(runs) => Ok(runs),
@@ -101,7 +101,7 @@ impl Study {
     /// The measurements of recipe `id`: those in the store, and the others made now, with lines of progress.
     ///
     /// Errors: [`crate::Error::Argument`] for an unknown recipe, or one that is made of training runs; those of
-    /// [`Store::measure`].
+    /// [`crate::store::Store::measure`].
     pub fn measurements(&self, id: &str) -> Result<Vec<Measured>> {
         match self.results(paper::find(id)?, &mut |line| println!("{line}"))? {
             Results::Measured(measured) => Ok(measured),
@@ -113,7 +113,7 @@ impl Study {
 
     /// What `recipe` is made of: found in the store, or made now; `say` gets lines of progress.
     ///
-    /// Errors: those of [`Store::run`] and [`Store::measure`].
+    /// Errors: those of [`crate::store::Store::run`] and [`crate::store::Store::measure`].
     pub fn results(&self, recipe: &Recipe, say: &mut dyn FnMut(&str)) -> Result<Results> {
         Ok(match recipe.source {
             Parts::Runs { .. } => Results::Runs(self.train_all(&self.configs_of(recipe), say)?),
@@ -125,7 +125,7 @@ impl Study {
 
     /// What `recipe` is made of, as far as the store has it; nothing is trained or measured.
     ///
-    /// Errors: those of [`Store::get`] and [`Store::get_measured`].
+    /// Errors: those of [`crate::store::Store::get`] and [`crate::store::Store::get_measured`].
     pub fn stored(&self, recipe: &Recipe) -> Result<Stored> {
         let store = self.store();
         store.warn_of_others()?;
@@ -208,7 +208,7 @@ impl Study {
 
     /// Each of `measurements` from the store, or made now; `say` gets lines of progress.
     ///
-    /// Errors: [`crate::Error::Argument`] for a measurement of data that this study lacks; those of [`Store::measure`].
+    /// Errors: [`crate::Error::Argument`] for a measurement of data that this study lacks; those of [`crate::store::Store::measure`].
     pub fn measure_all(
         &self,
         measurements: &[Measurement],
@@ -242,7 +242,7 @@ impl Study {
 
     /// Each of `configs` from the store, or trained now; `say` gets lines of progress.
     ///
-    /// Errors: those of [`Store::run`].
+    /// Errors: those of [`crate::store::Store::run`].
     pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
         let store = self.store();
         store.warn_of_others()?;

@@ -62,7 +62,7 @@ impl Study {
     /// runs alone. Claims are of runs in the recipes' own setting: there they say "not yet measured" wherever the
     /// values matter.
     ///
-    /// Errors: [`crate::Error::Argument`] for an unknown name, those of [`Store::all`].
+    /// Errors: [`crate::Error::Argument`] for an unknown name, those of [`crate::store::Store::all`].
     pub fn claims(&self, only: &[&str]) -> Result<Vec<Check>> {
         let mut runs = self.store().all()?;
         runs.retain(|run| run.record.config.data.is_comparable());
