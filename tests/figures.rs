@@ -1167,3 +1167,27 @@ fn panels_share_axes_looks_legend_and_small_print() {
         assert_eq!(apart.iter().filter(|text| *text == name).count(), 1, "{apart:?}");
     }
 }
+
+#[test]
+fn tables_as_text_fit_the_width_there_is() {
+    let columns =
+        [("item", Align::Left), ("the paper", Align::Left), ("ours", Align::Left), ("s", Align::Right)];
+    let mut table = Table::new("findings", "Findings", &columns);
+    let long = "rises by a small constant factor, and no network is left that does not fit its training set";
+    table.push(vec!["fig1b".into(), long.into(), format!("{long}; {long}"), "12.5".into()]).unwrap();
+    table.push(vec!["table1".into(), "short".into(), "shorter".into(), "1.0".into()]).unwrap();
+    table.notes = vec![format!("{long}. {long}.")];
+    for width in [60, 80, 100, 140] {
+        let text = table.text_in(width);
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= width, "{widest} of {width}:\n{text}");
+        // Words stay whole.
+        assert!(text.contains("constant") && text.contains("training"), "{text}");
+    }
+    assert_eq!(table.text(), table.text_in(100));
+    let narrow = table.text_in(40);
+    let lines: Vec<&str> = narrow.lines().collect();
+    assert_eq!(lines[..3], ["Findings", "fig1b", "  the paper: rises by a small"], "{narrow}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 40), "{narrow}");
+    assert!(lines.contains(&"table1") && lines.contains(&"  s: 1.0"), "{narrow}");
+}

@@ -147,6 +147,7 @@ fn every_cell_of_every_notebook_runs() {
         assert!(fs::read(notebook).expect("a readable notebook") == before, "{} changed", notebook.display());
     }
     versions_are_the_locks();
+    cells_draw_what_the_items_draw(&notebooks, out.path());
     let wrong: Vec<String> = notebooks.iter().flat_map(|n| differences_from_stored(n, out.path())).collect();
     assert!(
         wrong.is_empty(),
@@ -154,6 +155,64 @@ fn every_cell_of_every_notebook_runs() {
         wrong.len(),
         wrong.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n")
     );
+}
+
+/// The figures that a cell draws by the grammar in full; of corollary 1 and SGD's way, cells draw a part.
+const DRAWN: [&str; 9] =
+    ["fig1a", "fig1b", "fig1c", "rademacher", "stability", "fig2b", "theorem1", "norms", "fig2a"];
+
+/// A cell's few lines give the same curves, legend and axes as the item's own figure, which the notebook saves.
+fn cells_draw_what_the_items_draw(notebooks: &[PathBuf], record: &Path) {
+    let mut compared = Vec::new();
+    for notebook in notebooks {
+        let stem = notebook.file_stem().unwrap().to_str().unwrap();
+        let folder = record.join(stem);
+        let results: Vec<Value> = cells(&folder.join(format!("{stem}.ipynb")))
+            .into_iter()
+            .flat_map(|cell| cell["outputs"].as_array().cloned().unwrap_or_default())
+            .collect();
+        for id in DRAWN {
+            let of = |output: &Value, kind: &str| source(&json!({ "source": output["data"][kind] }));
+            let mine = |output: &&Value| of(output, "text/plain").starts_with(&format!("{id}: "));
+            let Some(shown) = results.iter().find(mine) else { continue };
+            let saved = find(&folder, &format!("{id}.svg")).unwrap_or_else(|| panic!("{id} is not saved"));
+            let saved = fs::read_to_string(saved).expect("a readable figure");
+            assert_eq!(parts(&of(shown, "image/svg+xml")), parts(&saved), "{id}");
+            compared.push(id);
+        }
+    }
+    compared.sort();
+    let mut all = DRAWN;
+    all.sort();
+    assert_eq!(compared, all);
+}
+
+/// The file `name` in `folder` or below.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    entries.into_iter().find_map(|path| match path.is_dir() {
+        true => find(&path, name),
+        false => (path.file_name()? == name).then_some(path),
+    })
+}
+
+/// Of a figure: each series' colour, dashes and number of points, and its texts but for the small print.
+fn parts(svg: &str) -> (Vec<String>, Vec<String>) {
+    let document = roxmltree::Document::parse(svg).expect("a figure is XML");
+    let (mut curves, mut texts) = (Vec::new(), Vec::new());
+    for node in document.descendants() {
+        let attribute = |name: &str| node.attribute(name).unwrap_or_default();
+        if node.has_tag_name("polyline") && attribute("stroke-width") == "25" {
+            let points = attribute("points").split_whitespace().count();
+            curves.push(format!("{} {} {points}", attribute("stroke"), attribute("stroke-dasharray")));
+        }
+        // The small print is set in grey.
+        if node.has_tag_name("text") && attribute("fill") != "#595959" {
+            texts.push(node.text().unwrap_or_default().trim().to_string());
+        }
+    }
+    assert!(!curves.is_empty() && !texts.is_empty(), "{svg}");
+    (curves, texts)
 }
 
 /// Of what the notebook showed and wrote under nbval.

@@ -29,6 +29,29 @@ impl Align {
     }
 }
 
+/// Characters in a line of a table as plain text.
+pub const TEXT_WIDTH: usize = 100;
+/// Characters below which a line has no room for columns.
+pub const NARROW: usize = 60;
+
+/// `text` in lines of at most `width` characters, broken between words; a longer word has a line of its own.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        let line = &mut lines[last];
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.into());
+            continue;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines
+}
+
 /// A finished table. Cells are plain text; each format escapes them.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -212,8 +235,24 @@ impl Table {
         out + "</figure>\n"
     }
 
-    /// Plain text for a terminal, with title and notes; not wrapped.
+    /// [`Table::text_in`] lines of [`TEXT_WIDTH`] characters.
     pub fn text(&self) -> String {
+        self.text_in(TEXT_WIDTH)
+    }
+
+    /// Plain text, with title and notes, in lines of at most `width` characters: cells are broken between words; where there is
+    /// no room for columns ([`NARROW`]), each row is a list of its cells.
+    pub fn text_in(&self, width: usize) -> String {
+        let mut out = format!("{}\n", self.title);
+        out += &if width < NARROW { self.records(width) } else { self.columns_in(width) };
+        for note in &self.notes {
+            wrapped(note, width).iter().for_each(|line| out += &format!("{line}\n"));
+        }
+        out
+    }
+
+    /// Columns, as wide as their cells where there is room, else broken to `width`.
+    fn columns_in(&self, width: usize) -> String {
         let mut table = comfy_table::Table::new();
         // Rules above and below the header and at the end, as in print.
         table.load_preset("  ── ──      ──    ").set_content_arrangement(ContentArrangement::Disabled);
@@ -230,9 +269,36 @@ impl Table {
                 });
             }
         }
-        let mut out = format!("{}\n{}\n", self.title, table.trim_fmt());
-        for note in &self.notes {
-            out += &format!("{note}\n");
+        let whole = table.trim_fmt();
+        if whole.lines().all(|line| line.chars().count() <= width) {
+            return whole + "\n";
+        }
+        let narrower = u16::try_from(width).unwrap_or(u16::MAX);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(narrower);
+        table.trim_fmt() + "\n"
+    }
+
+    /// Rows as lists: the first cell, and the others below it with their names.
+    fn records(&self, width: usize) -> String {
+        let mut out = String::new();
+        for cells in &self.rows {
+            for c in self.columns() {
+                let text = one_line(cell(cells, c));
+                let line = match (c, self.header.get(c)) {
+                    (0, _) | (_, None) => text,
+                    (_, Some(name)) => format!("  {}: {text}", one_line(name)),
+                };
+                for (index, line) in wrapped(&line, width.saturating_sub(4)).iter().enumerate() {
+                    let indent = if index > 0 {
+                        "    "
+                    } else if c > 0 {
+                        "  "
+                    } else {
+                        ""
+                    };
+                    out += &format!("{indent}{line}\n");
+                }
+            }
         }
         out
     }

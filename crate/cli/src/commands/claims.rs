@@ -4,6 +4,7 @@ use crate::Result;
 use crate::commands::runs::comparable;
 use rethink::claims::{self, Check, Judgement};
 use rethink_nn::text::thousands;
+use rethink_plot::tables::{TEXT_WIDTH, wrapped};
 use std::path::Path;
 
 /// Prints each check of the claims named in `only` (all where empty) over the store in `out`.
@@ -22,9 +23,9 @@ pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
         if check.id != said {
             let quote = format!("\u{201c}{}\u{201d}", check.quote);
             println!("{} (section {})", check.id, check.section);
-            wrap_columns(&quote, 100).iter().for_each(|line| println!("  {line}"));
+            wrapped(&quote, TEXT_WIDTH).iter().for_each(|line| println!("  {line}"));
             let criterion = format!("checked: {}", check.criterion);
-            wrap_columns(&criterion, 100).iter().for_each(|line| println!("  {line}"));
+            wrapped(&criterion, TEXT_WIDTH).iter().for_each(|line| println!("  {line}"));
             said = check.id;
         }
         println!("  {}", summary(check));
@@ -56,22 +57,4 @@ pub fn summary(check: &Check) -> String {
         thousands(check.n),
         check.seeds
     )
-}
-
-/// Breaks `text` between words into lines of at most `columns` characters, longer words apart.
-fn wrap_columns(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        let line = &mut lines[last];
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > columns {
-            lines.push(word.into());
-            continue;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines
 }

@@ -1,7 +1,7 @@
 //! `rethink reproduce`: sets up what is missing, runs the notebooks, writes figures and tables, and
 //! ends with the paper's findings beside ours.
 
-use crate::commands::runs::terminal_table;
+use crate::commands::runs::terminal_width;
 use crate::products::{self, Manifest};
 use crate::{Error, Result, jupyter};
 use rethink::data::Dataset;
@@ -13,6 +13,7 @@ use rethink::study::{
 use rethink_nn::device::Device;
 use rethink_nn::text::hex;
 use rethink_plot::files;
+use rethink_plot::tables::{Align, Table};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
@@ -200,23 +201,20 @@ fn code_fingerprint(root: &Path) -> Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
+/// The paper's findings and ours, in the terminal's width.
 fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> Result<()> {
-    let header = ["item", "data", "scale", "seconds", "paper", "ours"];
-    let mut table = terminal_table(&header);
+    let columns =
+        [("item", Align::Left), ("the paper", Align::Left), ("ours", Align::Left), ("seconds", Align::Right)];
+    let mut table =
+        Table::new("findings", &format!("{}, scale {}", study.title(), study.scale_title()), &columns);
     for recipe in recipes {
         let verdict = study.verdict(recipe.id)?;
         // Two items of one notebook share its time.
         let shared = recipes.iter().filter(|r| r.notebook == recipe.notebook).count() as f64;
-        table.add_row(vec![
-            recipe.id.to_string(),
-            study.title(),
-            study.scale_title(),
-            format!("{:.1}", seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared),
-            verdict.paper,
-            verdict.ours,
-        ]);
+        let seconds = seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared;
+        table.push(vec![recipe.id.to_string(), verdict.paper, verdict.ours, format!("{seconds:.1}")])?;
     }
-    println!("\n{table}\n");
+    println!("\n{}", table.text_in(terminal_width()));
     println!("figures and tables: {}", study.folder().display());
     Ok(())
 }

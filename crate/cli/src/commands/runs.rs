@@ -19,6 +19,7 @@ use rethink_nn::models::Init;
 use rethink_nn::models::ModelKind;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::text::thousands;
+use rethink_plot::tables::TEXT_WIDTH;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -237,6 +238,11 @@ fn print_all(runs: &[Run], measured: &[Measured], json: bool) {
 
 fn line(run: &Run) -> serde_json::Value {
     json!({ "key": run.record.config.key(), "hyper": run.record.config.hyper.shown(), "record": run.record })
+}
+
+/// Characters in a line of the terminal; a page's where output is not a terminal.
+pub(crate) fn terminal_width() -> usize {
+    Table::new().width().map_or(TEXT_WIDTH, usize::from)
 }
 
 /// A table for the terminal: as wide as it needs where output is not a terminal.
