@@ -1187,7 +1187,7 @@ fn tables_as_text_fit_the_width_there_is() {
     assert_eq!(table.text(), table.text_in(100));
     let narrow = table.text_in(40);
     let lines: Vec<&str> = narrow.lines().collect();
-    assert_eq!(lines[..3], ["Findings", "fig1b", "  the paper: rises by a small"], "{narrow}");
+    assert_eq!(lines[..3], ["Findings", "fig1b", "  the paper: rises by a small constant"], "{narrow}");
     assert!(lines.iter().all(|line| line.chars().count() <= 40), "{narrow}");
     assert!(lines.contains(&"table1") && lines.contains(&"  s: 1.0"), "{narrow}");
 }
