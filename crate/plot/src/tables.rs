@@ -3,7 +3,7 @@
 use crate::escape::{escape_csv, escape_html, escape_latex, escape_markdown, one_line};
 use crate::output::{check_id, json_bytes, write_all};
 use crate::{Error, Result};
-use comfy_table::{CellAlignment, ContentArrangement};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use polars::prelude::{AnyValue, DataFrame, DataType};
 use std::path::{Path, PathBuf};
 
@@ -29,10 +29,12 @@ impl Align {
     }
 }
 
+/// Characters of a line below which broken columns become too high to be read.
+const NARROW: usize = 60;
+/// Spaces around a cell.
+const PADDING: usize = 2;
 /// Characters in a line of a table as plain text.
 pub const TEXT_WIDTH: usize = 100;
-/// Characters below which a line has no room for columns.
-pub const NARROW: usize = 60;
 
 /// `text` in lines of at most `width` characters, broken between words; a longer word has a line of its own.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
@@ -240,19 +242,19 @@ impl Table {
         self.text_in(TEXT_WIDTH)
     }
 
-    /// Plain text, with title and notes, in lines of at most `width` characters: cells are broken between words; where there is
-    /// no room for columns ([`NARROW`]), each row is a list of its cells.
+    /// Plain text, with title and notes, in lines of at most `width` characters: cells are broken between words; where columns
+    /// as wide as their longest words have no room, each row is a list of its cells.
     pub fn text_in(&self, width: usize) -> String {
         let mut out = format!("{}\n", self.title);
-        out += &if width < NARROW { self.records(width) } else { self.columns_in(width) };
+        out += &self.columns_in(width).unwrap_or_else(|| self.records(width));
         for note in &self.notes {
             wrapped(note, width).iter().for_each(|line| out += &format!("{line}\n"));
         }
         out
     }
 
-    /// Columns, as wide as their cells where there is room, else broken to `width`.
-    fn columns_in(&self, width: usize) -> String {
+    /// Columns, as wide as their cells where there is room, else broken to `width` between words; `None` where these have no room.
+    fn columns_in(&self, width: usize) -> Option<String> {
         let mut table = comfy_table::Table::new();
         // Rules above and below the header and at the end, as in print.
         table.load_preset("  ── ──      ──    ").set_content_arrangement(ContentArrangement::Disabled);
@@ -271,11 +273,29 @@ impl Table {
         }
         let whole = table.trim_fmt();
         if whole.lines().all(|line| line.chars().count() <= width) {
-            return whole + "\n";
+            return Some(whole + "\n");
+        }
+        let least: Vec<usize> = self.columns().map(|c| self.longest_word(c) + PADDING).collect();
+        // One more between two columns.
+        if width < NARROW || least.iter().sum::<usize>() + least.len() + 1 > width {
+            return None;
+        }
+        for (c, least) in least.into_iter().enumerate() {
+            if let (Some(column), Ok(least)) = (table.column_mut(c), u16::try_from(least)) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+            }
         }
         let narrower = u16::try_from(width).unwrap_or(u16::MAX);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(narrower);
-        table.trim_fmt() + "\n"
+        Some(table.trim_fmt() + "\n")
+    }
+
+    /// Characters of the longest word in column `c`, its name included.
+    fn longest_word(&self, c: usize) -> usize {
+        let cells = self.rows.iter().map(|cells| one_line(cell(cells, c)));
+        let texts = cells.chain(self.header.get(c).map(|name| one_line(name)));
+        let longest = |text: String| text.split_whitespace().map(|word| word.chars().count()).max();
+        texts.filter_map(longest).max().unwrap_or(1)
     }
 
     /// Rows as lists: the first cell, and the others below it with their names.
