@@ -57,7 +57,7 @@ pub fn epochs(scale: Scale) -> usize {
 /// | data | true labels | shuffled pixels | Gaussian | random pixels | random labels |
 /// | --- | --- | --- | --- | --- | --- |
 /// | shapes10 | 80 (264) | 144 (304) | 144 (296) | 192 (360) | 280 (504) |
-/// | CIFAR-10 | 128 (400) | 152 (304) | 152 (304) | 160 (376) | 224 (408) |
+/// | CIFAR-10 | 128 (400) | 152 (344) | 152 (304) | 160 (376) | 224 (408) |
 ///
 /// More in `crate/notes/fidelity.md`.
 pub fn width(scale: Scale) -> f64 {
