@@ -657,6 +657,25 @@ fn alexnets_failure_needs_its_undecayed_twin_and_no_coefficient_that_fits() {
     expect(&[&runs[..], &[fails_too]].concat(), id, Judgement::Holds);
 }
 
+/// Weight decay of 4e-3 at a rate of 0.01 takes 2,500 steps to act: six epochs of 391 say nothing of it, seven do.
+#[test]
+fn that_alexnet_fits_before_weight_decay_acts_says_nothing_of_it() {
+    let id = "alexnet-with-weight-decay-fails";
+    let (runs, _) = table_4(1.0, 1.0, 0.1);
+    let lasting = |epochs| -> Vec<Run> {
+        let of =
+            |run: &Run| match decayed(&run.record.config) && run.record.config.model == ModelKind::Alexnet {
+                true => made(&run.record.config, &losses(epochs), 1.0, &[0.1]),
+                false => run.clone(),
+            };
+        runs.iter().map(of).collect()
+    };
+    expect(&lasting(7), id, Judgement::Fails);
+    expect(&lasting(6), id, Judgement::NotYetMeasured);
+    let check = verdict(&lasting(6), id);
+    assert!(check.lacking.iter().any(|part| part.contains("after 2,346 steps")), "{:?}", check.lacking);
+}
+
 #[test]
 fn a_control_is_not_the_papers_row() {
     let mut config = setting(ModelKind::Mlp1x512, Corruption::RandomLabels);

@@ -399,7 +399,7 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
     };
     let mut runs = runs(Scale::Small);
     let line = study.scale_line(&runs);
-    assert!(line.contains("n = 3,000 (Inception), 2,000 (Alexnet), 4,000 (MLP 1x512), width"), "{line}");
+    assert!(line.contains("n = 2,000 (Inception, Alexnet), 4,000 (MLP 1x512), width"), "{line}");
     runs[0].record.config.data.train = 300;
     let line = study.scale_line(&runs);
     assert!(line.contains("n = 300 to 4,000, width"), "{line}");

@@ -7,9 +7,10 @@ use crate::claims::runs::{
 use crate::claims::{Checker, Claim};
 use crate::data::corruption::Corruption;
 use crate::paper::reported::{TABLE_1, Table1Row};
-use crate::paper::{fig1a, fig2b, mean};
+use crate::paper::{fig1a, fig2b, mean, table4};
 use crate::store::{FITTED, Run};
 use rethink_nn::models::ModelKind;
+use rethink_nn::text::thousands;
 
 /// A network with a training accuracy below this "fails to converge".
 const CONVERGED: f64 = 0.95;
@@ -84,7 +85,7 @@ fn not_sufficient(group: &Runs) -> Vec<Part> {
 }
 
 /// That Alexnet fails with weight decay says something of weight decay where it does not fail without, and where no other
-/// coefficient lets it fit.
+/// coefficient lets it fit. That it fits says something where weight decay has had the steps that it takes to act.
 fn alexnet_decay(group: &Runs) -> Vec<Part> {
     let of = |with| group.of(ModelKind::Alexnet, Corruption::RandomLabels, with);
     let (decayed, mut plain) = (of(Regularized::Decay), of(Regularized::Not));
@@ -94,6 +95,16 @@ fn alexnet_decay(group: &Runs) -> Vec<Part> {
     let Some(accuracy) = train(&decayed) else { return Vec::new() };
     let mut parts = Vec::new();
     let text = format!("Alexnet: train {}", percent(accuracy));
+    let steps: Option<Vec<usize>> = decayed.iter().map(|run| table4::too_few_steps(run)).collect();
+    if let (true, Some(steps)) = (accuracy >= CONVERGED, steps.and_then(|steps| steps.into_iter().max())) {
+        let needed = table4::decay_steps(&decayed[0].record.config).round() as usize;
+        let text = format!(
+            "{text} after {} steps, too few to tell: alone, this weight decay takes {} to bring a weight down to 1 / e",
+            thousands(steps),
+            thousands(needed)
+        );
+        return vec![Part::runs(text, false, &[&decayed]).missing()];
+    }
     match train(&plain) {
         Some(without) if without >= FITTED => {
             let text = format!("{text}, without weight decay {}", percent(without));

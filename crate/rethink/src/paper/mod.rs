@@ -275,7 +275,7 @@ pub fn find(id: &str) -> Result<&'static Recipe> {
 }
 
 /// How much `model` gets at `scale` in the items of many runs: figures 1b and 1c, table 4. As [`size_at`], but that at scale small
-/// Inception is half as wide, so that a step costs a third.
+/// Inception is two thirds as wide, so that a step costs about half.
 pub fn size_for_many_runs(scale: Scale, model: ModelKind) -> Size {
     let size = size_at(scale, model);
     match (scale, model.family()) {
