@@ -114,7 +114,7 @@ fn title(config: &RunConfig) -> String {
     if config.model == MODEL { title } else { format!("{}, {title}", config.model.title()) }
 }
 
-/// `setting` (str), `seed` (u64), and all columns of [`Run::frame`]: the rows of all runs, one below the other.
+/// `setting` (str), `seed` (u64), and all columns of [`Run::frame`] but the seconds: the rows of all runs, one below the other.
 ///
 /// Errors: [`crate::Error::Frame`].
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {

@@ -40,7 +40,7 @@ fn setting(config: &RunConfig) -> String {
     if on.is_empty() { "none".into() } else { on.join(", ") }
 }
 
-/// `setting` (str), `seed` (u64), and all columns of [`Run::frame`]: the rows of all runs, one below the other.
+/// `setting` (str), `seed` (u64), and all columns of [`Run::frame`] but the seconds: the rows of all runs, one below the other.
 ///
 /// Errors: [`crate::Error::Frame`].
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {

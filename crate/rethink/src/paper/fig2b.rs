@@ -48,7 +48,7 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
     MODELS.into_iter().chain(setting.own.iter().copied()).map(run).collect()
 }
 
-/// `model` (str), `seed` (u64), and all columns of [`Run::frame`]: the rows of all runs, one below the other.
+/// `model` (str), `seed` (u64), and all columns of [`Run::frame`] but the seconds: the rows of all runs, one below the other.
 ///
 /// Errors: [`crate::Error::Frame`].
 pub fn frame(runs: &[Run]) -> Result<DataFrame> {

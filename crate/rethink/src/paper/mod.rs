@@ -407,7 +407,7 @@ pub(crate) fn rate_note(runs: &[Run]) -> Option<String> {
     })
 }
 
-/// The frame's rows of all `runs`, one run below the other, each row with `name` (text, from the run's
+/// The frame's rows of all `runs`, one run below the other, without their seconds, each row with `name` (text, from the run's
 /// configuration) and `seed` (u64) before it.
 ///
 /// Errors: [`Error::Frame`]; [`Error::Argument`] for no runs.
@@ -424,7 +424,8 @@ pub(crate) fn curves(
             Column::new(name.into(), vec![value(config); n]),
             Column::new("seed".into(), vec![config.seeds.init; n]),
         ];
-        columns.extend(run.frame.columns().iter().cloned());
+        // Equal runs give equal frames: how long they took stays with the run.
+        columns.extend(run.frame.columns().iter().filter(|column| column.name() != "seconds").cloned());
         let part = DataFrame::new(n, columns).map_err(Error::frame(operation))?;
         match &mut whole {
             None => whole = Some(part),
