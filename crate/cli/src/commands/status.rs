@@ -3,8 +3,10 @@
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink::claims::{self, Check, Judgement};
+use rethink::measure::kernel_equation::Choice;
 use rethink::measure::{Measured, Quantity};
-use rethink::paper::reported::{Regularizer, TABLE_1, TABLE_3, TABLE_4, Table1Row, Table4Row};
+use rethink::paper::reported::{Regularizer, TABLE_1, TABLE_3, TABLE_4, Table1Row, Table3Row, Table4Row};
+use rethink::paper::table3::Solved;
 use rethink::paper::{self, Product, Recipe, Results, table1, table3, table4};
 use rethink::run::appendix_a::CIFAR_TRAIN;
 use rethink::run::comparison::Free;
@@ -112,7 +114,7 @@ fn numbers(items: &[Item]) -> Result<String> {
         line(what, format!("{:.2}", if is_test { row.test } else { row.train }), ours);
     }
     if let Some(Results::Measured(all)) = results("table3") {
-        for row in kernel_rows(all)?.into_iter().take(1) {
+        for row in kernel_rows(all).into_iter().take(1) {
             let what = "MNIST, Gaussian kernel fitted exactly, no regulariser: test images wrong";
             line(what, row.paper.to_string(), row.ours);
         }
@@ -163,13 +165,13 @@ fn item(
     let (results, count, of) = if recipe.id == table3::RECIPE.id {
         let mut solved = Vec::new();
         for m in measured.iter().filter(|m| is_equation(m) && m.record.scale == Scale::Paper) {
-            let rows = kernel_rows(std::slice::from_ref(m))?;
+            let rows = kernel_rows(std::slice::from_ref(m));
             // A linear last layer, and what else the paper has not, is no row of its table.
             if rows.iter().any(|row| row.ours.is_some() || row.regularised.is_some()) {
                 solved.push(m.clone());
             }
         }
-        let rows = kernel_rows(&solved)?;
+        let rows = kernel_rows(&solved);
         let count = rows.iter().filter(|row| row.ours.is_some()).count();
         (Results::Measured(solved), count, rows.len())
     } else if plan.is_empty() {
@@ -314,39 +316,33 @@ struct KernelRow {
     filters: Option<String>,
 }
 
-fn kernel_rows(measured: &[Measured]) -> Result<Vec<KernelRow>> {
-    let frame = table3::frame(measured)?;
-    let column = |name: &str| -> Result<Vec<String>> {
-        let column = frame.column(name).and_then(|c| c.str().cloned());
-        let column = column.map_err(Error::frame("table 3's frame"))?;
-        Ok(column.iter().map(|text| text.unwrap_or_default().to_string()).collect())
+fn kernel_rows(measured: &[Measured]) -> Vec<KernelRow> {
+    let solutions = table3::solved(measured);
+    let percent = |s: &Solved| s.number("test_error").map(|error| (1e4 * error).round() / 100.0);
+    let row = |row: &Table3Row| {
+        // Of several, the one whose weight and width were chosen inside their grids.
+        let ours =
+            solutions.iter().filter(|s| s.belongs(row)).max_by_key(|s| s.what.choice == Choice::Inside);
+        let filters = ours.and_then(|s| s.number("filters")).filter(|filters| *filters > 0.0);
+        KernelRow {
+            name: match (row.data, row.preprocessing, row.l2) {
+                (data, "none", _) => data.replace("CIFAR10", "CIFAR-10"),
+                (_, "gabor filters", _) => "with Gabor wavelets".into(),
+                (_, what, false) => what.into(),
+                (_, what, true) => format!("{what} and l2"),
+            },
+            paper: row.test_error,
+            ours: ours.and_then(percent),
+            regularised: solutions.iter().find(|s| s.is_singular(row)).and_then(percent),
+            filters: filters.map(|filters| format!("{} filters", thousands(filters as usize))),
+        }
     };
-    let (paper, ours, what) =
-        (column("test error (paper)")?, column("test error")?, column("pre-processing")?);
-    let mut lines = paper.iter().zip(&ours).zip(&what).filter(|((paper, _), _)| *paper != "-");
-    let mut rows = Vec::new();
-    for row in &TABLE_3 {
-        let Some(((_, error), shown)) = lines.next() else { break };
-        let filters = shown.split_once(", ").map(|(_, filters)| filters.to_string());
-        let name = match (row.data, row.preprocessing, row.l2) {
-            (data, "none", _) => data.replace("CIFAR10", "CIFAR-10"),
-            (_, "gabor filters", _) => "with Gabor wavelets".into(),
-            (_, what, false) => what.into(),
-            (_, what, true) => format!("{what} and l2"),
-        };
-        // Of a row without l2, a solution that needed some.
-        let other = (0..what.len()).find(|i| {
-            !row.l2 && row.preprocessing != "none" && paper[*i] == "-" && what[*i] == row.preprocessing
-        });
-        let regularised = other.and_then(|i| ours[i].parse().ok());
-        rows.push(KernelRow { name, paper: row.test_error, ours: error.parse().ok(), regularised, filters });
-    }
-    Ok(rows)
+    TABLE_3.iter().map(row).collect()
 }
 
 fn table3_cells(results: &Results) -> Result<(String, String)> {
     let Results::Measured(measured) = results else { return Ok(Default::default()) };
-    let rows = kernel_rows(measured)?;
+    let rows = kernel_rows(measured);
     let line = |value: &dyn Fn(&KernelRow) -> String| {
         let cell = |row: &KernelRow| format!("{} {}", row.name, value(row));
         format!("test error, %: {}", rows.iter().map(cell).collect::<Vec<_>>().join("; "))
@@ -604,7 +600,7 @@ fn against(item: &Item, note: &Note) -> Result<Drawing> {
             .collect(),
         _ => match &item.results {
             Results::Measured(all) => {
-                kernel_rows(all)?.into_iter().filter_map(|row| Some((row.paper, row.ours?))).collect()
+                kernel_rows(all).into_iter().filter_map(|row| Some((row.paper, row.ours?))).collect()
             }
             Results::Runs(_) => Vec::new(),
         },

@@ -154,6 +154,16 @@ impl Solved<'_> {
     pub fn belongs(&self, row: &Table3Row) -> bool {
         self.data() == row.data && self.what.title() == row.preprocessing && self.regularised() == row.l2
     }
+
+    /// Whether it would be the paper's `row`, which has no l2, had its matrix not been singular in single precision.
+    pub fn is_singular(&self, row: &Table3Row) -> bool {
+        let positive = |name: &str| self.number(name).is_some_and(|v| v > 0.0);
+        self.data() == row.data
+            && self.what.title() == row.preprocessing
+            && !row.l2
+            && !positive("ridge")
+            && positive("floor")
+    }
 }
 
 /// Every solution in `measured`.
