@@ -105,6 +105,34 @@ impl Plot {
 }
 
 impl Drawing {
+    /// The figure `id` of something without axes in this project's own style, with `notes` in small print, and the frame that
+    /// it was drawn from.
+    ///
+    /// Errors: those of [`Sketch::svg`].
+    pub fn of_sketch(
+        id: &str,
+        sketch: impl Sketch + 'static,
+        notes: Vec<String>,
+        caption: String,
+        note: &Note,
+        frame: DataFrame,
+    ) -> Result<Drawing> {
+        let style = Style::default();
+        let (svg, width, height) = sketch.svg(&notes, &caption, &style)?;
+        Ok(Drawing {
+            id: id.into(),
+            svg,
+            width,
+            height,
+            caption,
+            notes,
+            provenance: note.provenance.clone(),
+            frame,
+            style,
+            art: Art::Custom(Arc::new(sketch)),
+        })
+    }
+
     /// The same figure in another style.
     ///
     /// Errors: [`Error::Drawing`].

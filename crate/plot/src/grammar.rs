@@ -22,13 +22,11 @@
 //! ```
 
 use crate::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
-use crate::drawing::{Art, Sketch};
 use crate::frames::{find, kept};
 use crate::panels::Panels;
-use crate::theme::{Axis, Key, Mark, Plot, SeriesStyle, Style, round_up};
+use crate::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
 use crate::{Drawing, Error, Note, Result};
 use polars::prelude::{Column, DataFrame, DataType};
-use std::sync::Arc;
 
 const DRAW: &str = "draw the chart";
 
@@ -482,21 +480,7 @@ impl Chart {
         if let Some((_, first)) = plots.first_mut() {
             first.legend = legend;
         }
-        let style = Style::default();
-        let panels = Panels::new(plots)?;
-        let (svg, width, height) = panels.svg(&notes, &caption, &style)?;
-        Ok(Drawing {
-            id: id.into(),
-            svg,
-            width,
-            height,
-            caption,
-            notes,
-            provenance: note.provenance.clone(),
-            frame: self.frame.clone(),
-            style,
-            art: Art::Custom(Arc::new(panels)),
-        })
+        Drawing::of_sketch(id, Panels::new(plots)?, notes, caption, note, self.frame.clone())
     }
 
     /// What is laid out and drawn: for changes that the grammar has no word for.

@@ -139,21 +139,10 @@ pub fn experiment(configs: &[RunConfig]) -> Table {
     table
 }
 
-/// What few runs have: changes of the images, no dropout, another optimiser.
+/// Random crops and what else few runs have.
 fn further(config: &RunConfig) -> String {
-    let hyper = &config.hyper;
-    let mut all = Vec::new();
-    if hyper.random_crop {
-        all.push("random crop".to_string());
-    }
-    if !hyper.augment.is_off() {
-        all.push(hyper.augment.describe());
-    }
-    if hyper.without_dropout {
-        all.push("without dropout".into());
-    }
-    all.extend(hyper.choices());
-    all.join(", ")
+    let crop = config.hyper.random_crop.then(|| "random crop".to_string());
+    crop.into_iter().chain(config.hyper.further()).collect::<Vec<_>>().join(", ")
 }
 
 /// A plan of measurements: what is measured of what, with which parameters.

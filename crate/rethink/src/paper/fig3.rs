@@ -16,8 +16,7 @@ use rethink_nn::text::thousands;
 use rethink_plot::theme::{
     Canvas, CanvasError, GREY, INK, MARGIN, SeriesStyle, Style, document, stroke, units,
 };
-use rethink_plot::{Art, Drawing, Note, Sketch};
-use std::sync::Arc;
+use rethink_plot::{Drawing, Note, Sketch};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -89,20 +88,8 @@ pub fn draw(layers: &[Layer], input: Size3, note: &Note) -> Result<Drawing> {
         thousands(total)
     );
     let notes = vec![note.scale_line.clone()];
-    let style = Style::default();
-    let (svg, width, height) = svg(layers, input, &notes, &caption, &style)?;
-    Ok(Drawing {
-        id: "fig3".into(),
-        svg,
-        width,
-        height,
-        caption,
-        notes,
-        provenance: note.provenance.clone(),
-        frame: frame(layers, input)?,
-        style,
-        art: Art::Custom(Arc::new(Plan { layers: layers.to_vec(), input })),
-    })
+    let plan = Plan { layers: layers.to_vec(), input };
+    Ok(Drawing::of_sketch("fig3", plan, notes, caption, note, frame(layers, input)?)?)
 }
 
 /// A network that is drawn.

@@ -212,6 +212,13 @@ impl TrainConfig {
         json
     }
 
+    /// What few runs have: changes of the images beside crops, no dropout, [`TrainConfig::choices`].
+    pub fn further(&self) -> Vec<String> {
+        let augment = (!self.augment.is_off()).then(|| self.augment.describe());
+        let dropout = self.without_dropout.then(|| "without dropout".to_string());
+        augment.into_iter().chain(dropout).chain(self.choices()).collect()
+    }
+
     /// What it has of the choices that most runs leave alone: "RMSProp (decay 0.9, epsilon 1), label smoothing 0.1".
     pub fn choices(&self) -> Vec<String> {
         let mut all = Vec::new();

@@ -21,11 +21,8 @@ impl Study {
     /// What is printed under a figure of `runs`, and recorded beside it: what they are, and what was chosen where the paper
     /// says nothing.
     pub fn note(&self, runs: &[Run]) -> Note {
-        let mut scale_line = self.scale_line(runs);
-        for sentence in paper::choices(runs) {
-            scale_line += &format!(". {}", sentence.trim_end_matches('.'));
-        }
-        Note { scale_line, provenance: self.provenance(runs) }
+        let bare = Note { scale_line: self.scale_line(runs), provenance: self.provenance(runs) };
+        paper::extended(&bare, paper::choices(runs))
     }
 
     /// The same for measurements.

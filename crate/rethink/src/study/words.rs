@@ -16,13 +16,7 @@ pub fn describe(config: &RunConfig) -> String {
             text += &format!(" on {}", config.hyper.weight_decay_on.name());
         }
     }
-    if !config.hyper.augment.is_off() {
-        text += &format!(", {}", config.hyper.augment.describe());
-    }
-    if config.hyper.without_dropout {
-        text += ", without dropout";
-    }
-    config.hyper.choices().iter().for_each(|choice| text += &format!(", {choice}"));
+    config.hyper.further().iter().for_each(|choice| text += &format!(", {choice}"));
     if config.hyper.batch_size != config.model.batch_size() {
         text += &format!(", {} images a step", config.hyper.batch_size);
     }
