@@ -39,7 +39,7 @@ use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
 use rethink_nn::device::Device;
 use rethink_nn::text::hex;
 use rethink_plot::files;
-use rethink_plot::frames::{column, find, unindexed};
+use rethink_plot::frames::{column, find};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -878,7 +878,7 @@ fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Valu
     let read = move || -> PolarsResult<_> {
         let mut reader = ParquetReader::new(std::io::Cursor::new(bytes));
         let metadata = reader.get_metadata()?.key_value_metadata().clone().unwrap_or_default();
-        Ok((metadata, unindexed(reader.finish()?)?))
+        Ok((metadata, reader.finish()?))
     };
     let (metadata, frame) = read().map_err(|e| malformed(e.to_string()))?;
     let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
