@@ -254,3 +254,15 @@ fn commands_in_the_documents_exist() {
         }
     }
 }
+
+/// Files of the crates that pages name, linked or not.
+#[test]
+fn files_that_pages_name_are_there() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for part in text.split('`').skip(1).step_by(2) {
+            let whole = part.starts_with("crate/") && !part.contains([' ', '*', 'N', '<']);
+            assert!(!whole || root().join(part).exists(), "{}: no {part}", page.display());
+        }
+    }
+}

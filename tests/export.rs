@@ -38,7 +38,7 @@ fn trained(config: &RunConfig) -> TrainedRun {
     let of_pixels =
         [("shuffled pixels", 0.2), ("random pixels", 0.5), ("gaussian", 0.4), ("random labels", 0.6)];
     let title = config.corruption.title();
-    let other = 0.15 + 0.4 * config.corruption.label_noise();
+    let other = 0.15 + 0.4 * config.corruption.label_noise().unwrap_or(0.0);
     let late = of_pixels.into_iter().find(|(known, _)| *known == title).map_or(other, |(_, late)| late);
     let second = config.seeds != rethink::run::config::Seeds::repeat(0);
     let lost = second

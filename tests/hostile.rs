@@ -10,7 +10,7 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 use rethink::data::corruption::Corruption;
 use rethink::data::imagenet::decode_bytes;
-use rethink::data::{Dataset, Split, cifar, imagenet, mnist};
+use rethink::data::{Dataset, Split, cifar, cifar100, imagenet, mnist};
 use rethink::measure::partial::{PartialMeasurement, each};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
@@ -187,6 +187,28 @@ fn cifar_files() {
         every(150, &valid, file, |bytes| {
             fs::write(&path, bytes).unwrap();
             text(cifar::read(folder.path()))
+        });
+        fs::write(&path, valid).unwrap();
+    }
+}
+
+#[test]
+fn cifar100_files() {
+    let folder = tempfile::tempdir().unwrap();
+    // A coarse and a fine label, then the planes.
+    let records: Vec<u8> = (0..3).flat_map(|i| [&[i, 30 * i][..], &[i; 3072]].concat()).collect();
+    let names: String = (0..cifar100::CLASSES).map(|i| format!("class {i}\n")).collect();
+    for file in [cifar100::TRAIN_FILE, cifar100::TEST_FILE] {
+        fs::write(folder.path().join(file), &records).unwrap();
+    }
+    fs::write(folder.path().join(cifar100::NAMES_FILE), names).unwrap();
+    assert_eq!(cifar100::read(folder.path()).unwrap().train.labels, [0, 30, 60]);
+    for file in [cifar100::TRAIN_FILE, cifar100::NAMES_FILE] {
+        let path = folder.path().join(file);
+        let valid = fs::read(&path).unwrap();
+        every(150, &valid, file, |bytes| {
+            fs::write(&path, bytes).unwrap();
+            text(cifar100::read(folder.path()))
         });
         fs::write(&path, valid).unwrap();
     }

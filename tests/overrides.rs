@@ -139,7 +139,7 @@ fn levels_of_figures_1b_and_1c() {
     for id in ["fig1b", "fig1c"] {
         let levels: Vec<f64> = configs(Scale::Smoke, id, "levels=1+0.25+0+0.25,models=mlp1x512")
             .iter()
-            .map(|config| config.corruption.label_noise())
+            .filter_map(|config| config.corruption.label_noise())
             .collect();
         assert_eq!(levels, [0.0, 0.25, 1.0], "{id}");
     }

@@ -17,6 +17,7 @@ use rethink_nn::text::hex;
 use rethink_plot::Note;
 use rethink_tests::root;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// As many images as CIFAR-10, of one pixel's information.
 fn data(train: usize, test: usize) -> Dataset {
@@ -546,5 +547,14 @@ fn keys_stay() {
     if std::env::var_os("WRITE_KEYS").is_some() {
         std::fs::write(&file, &now).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), now);
+    let before = std::fs::read_to_string(&file).unwrap();
+    let (old, new): (BTreeSet<&str>, BTreeSet<&str>) = (before.lines().collect(), now.lines().collect());
+    let list = |lines: Vec<&&str>| lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
+    assert!(
+        old == new,
+        "the runs of recipes have changed; gone:{}\nnew:{}\nwhere that is meant (`gone` are runs that no recipe asks for any \
+         more): WRITE_KEYS=1 cargo test --release --test recipes keys_stay",
+        list(old.difference(&new).collect()),
+        list(new.difference(&old).collect())
+    );
 }

@@ -1,4 +1,4 @@
-//! Columns of result frames by name, in every cell of a notebook.
+//! Columns and rows of result frames.
 
 use crate::{Error, Result};
 use polars::prelude::{BooleanChunked, Column, DataFrame, NewChunkedArray, PolarsError, PolarsResult};

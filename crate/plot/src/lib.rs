@@ -12,7 +12,8 @@
 //! | [`mod@plot`] | a figure of one panel as data: axes, marks, legend; `layout` places its parts, `render` draws them |
 //! | [`elements`] | dashed paths and markers as elements of plotters |
 //! | [`svg`] | the backend of plotters that writes the SVG |
-//! | [`columns`], [`frames`] | columns of frames by name, in every cell; as plain numbers |
+//! | [`cell`] | what plotters draws in a notebook's cell, without a frame |
+//! | [`columns`], [`frames`] | columns of frames by name; as plain numbers |
 //! | [`export`] | PNG and PDF of the same SVG, with an embedded font |
 //! | [`pgf`] | the same plot as source for LaTeX's pgfplots |
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML |
@@ -22,6 +23,7 @@
 //! | [`error`] | the error enum |
 
 pub mod axes;
+pub mod cell;
 pub mod columns;
 pub mod drawing;
 pub mod elements;

@@ -45,18 +45,37 @@ pub fn document(
     draw: impl FnOnce(&Canvas) -> Result<()>,
 ) -> Result<String> {
     let (width, height) = (units(size.0).max(0), units(size.1).max(0));
-    let mut svg = format!(
+    let opening = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{:.4}in\" height=\"{:.4}in\" \
          viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\" stroke-linejoin=\"round\">\n",
         size.0 / 72.0,
         size.1 / 72.0,
         in_attribute(description)
     );
-    let backend = SvgBackend { svg: &mut svg, size: (width as u32, height as u32) };
-    let canvas = backend.into_drawing_area();
-    canvas.fill(&WHITE).map_err(Error::drawing("draw the background"))?;
-    draw(&canvas)?;
-    drop(canvas);
+    drawn(opening, (width as u32, height as u32), |canvas| {
+        canvas.fill(&WHITE).map_err(Error::drawing("draw the background"))?;
+        draw(&canvas)
+    })
+}
+
+/// The SVG of what `draw` draws on an area of `size` (width, height) pixels, which is its unit.
+///
+/// Errors: [`Error::Drawing`] with those of `draw`.
+pub fn in_pixels(
+    size: (u32, u32),
+    draw: impl FnOnce(Canvas) -> std::result::Result<(), Box<dyn std::error::Error>>,
+) -> Result<String> {
+    let (width, height) = size;
+    let opening = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" stroke-linejoin=\"round\">\n"
+    );
+    drawn(opening, size, |canvas| draw(canvas).map_err(Error::drawing("draw a figure")))
+}
+
+fn drawn(opening: String, size: (u32, u32), draw: impl FnOnce(Canvas) -> Result<()>) -> Result<String> {
+    let mut svg = opening;
+    draw(SvgBackend { svg: &mut svg, size }.into_drawing_area())?;
     svg.push_str("</svg>\n");
     Ok(svg)
 }
@@ -244,7 +263,7 @@ fn points(path: impl IntoIterator<Item = BackendCoord>) -> Option<String> {
 }
 
 /// Text within an attribute's double quotes.
-fn in_attribute(text: &str) -> String {
+pub fn in_attribute(text: &str) -> String {
     printable(text).replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }
 

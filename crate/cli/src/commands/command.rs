@@ -64,7 +64,10 @@ pub enum Action {
         /// Filters of table 3's random conv-net, 1 to 32,000 [default: the scale's]
         #[arg(long, value_name = "N")]
         filters: Option<usize>,
-        /// Print each record as a line of JSON
+        /// Only say what would be made: the runs or measurements, and how many the store lacks
+        #[arg(long)]
+        plan: bool,
+        /// Print each record (with --plan: each configuration) as a line of JSON
         #[arg(long)]
         json: bool,
         /// Who computes
@@ -263,7 +266,7 @@ impl Action {
             self,
             Action::Reproduce { .. }
                 | Action::Run { .. }
-                | Action::Sweep { executor: Executor::Here, .. }
+                | Action::Sweep { executor: Executor::Here, plan: false, .. }
                 | Action::SweepItem { .. }
                 | Action::Bench { what: None | Some(BenchAction::Kernels { .. }), .. }
                 | Action::Selftest { .. }
@@ -291,9 +294,12 @@ impl Command {
             Action::Sweep { executor: Executor::Here, slurm, .. } if slurm != Slurm::default() => {
                 Err(Error::argument("sweep", "options of Slurm are for `--executor slurm`"))
             }
-            Action::Sweep { recipe, filters, json, executor, set, what, slurm } => {
+            Action::Sweep { recipe, filters, plan, json, executor, set, what, slurm } => {
                 let only = std::slice::from_ref(&recipe);
                 let study = Study { filters, ..set.study(what.study()?, only)? };
+                if plan {
+                    return runs::plan(&study, &recipe, json);
+                }
                 if executor == Executor::Slurm {
                     slurm::sweep(&study, &recipe, &slurm, &mut |line| eprintln!("{line}"))?;
                 }

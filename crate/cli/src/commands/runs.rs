@@ -6,15 +6,16 @@ use comfy_table::{ContentArrangement, Table, presets};
 use rethink::data::DataId;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
-use rethink::measure::Measured;
+use rethink::measure::{Measured, Measurement};
 use rethink::paper::reported::{TABLE_3, TABLE_4, Table1Row};
-use rethink::paper::{self, Results, mean_and_deviation, table1, table3, table4};
+use rethink::paper::{self, Parts, Results, mean_and_deviation, table1, table3, table4};
 use rethink::run::appendix_a;
 use rethink::run::comparison::Free;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::row::StopReason;
+use rethink::show;
 use rethink::store::{Record, Run, Store};
-use rethink::study::{Study, describe};
+use rethink::study::{Stored, Study, describe};
 use rethink_nn::models::Init;
 use rethink_nn::models::ModelKind;
 use rethink_nn::optim::{DecayOn, Optimizer};
@@ -194,6 +195,35 @@ pub fn sweep(study: &Study, id: &str, json: bool) -> Result<()> {
         Results::Measured(measured) => (Vec::new(), measured),
     };
     print_all(&runs, &measured, json);
+    Ok(())
+}
+
+/// What a sweep of the recipe would make: its runs or measurements, and how many of them the store lacks.
+pub fn plan(study: &Study, id: &str, json: bool) -> Result<()> {
+    let recipe = paper::find(id)?;
+    eprintln!("data: {}", study.why);
+    let (table, lines): (_, Vec<serde_json::Value>) = match recipe.source {
+        Parts::Runs { .. } => {
+            let configs = study.configs_of(recipe);
+            let line = |c: &RunConfig| json!({ "key": c.key(), "config": c });
+            (show::experiment(&configs), configs.iter().map(line).collect())
+        }
+        Parts::Measurements { .. } => {
+            let plan = study.plan(id)?;
+            let line = |m: &Measurement| json!({ "key": m.key(), "measurement": m });
+            (show::plan(&plan), plan.iter().map(line).collect())
+        }
+    };
+    if json {
+        lines.iter().for_each(|line| println!("{line}"));
+        return Ok(());
+    }
+    println!("{}", table.text_in(terminal_width()));
+    let (missing, of) = match study.stored(recipe)? {
+        Stored::Whole(_) => (0, lines.len()),
+        Stored::Part { missing, of } => (missing.len(), of),
+    };
+    println!("{} of {of} are in the store", of - missing);
     Ok(())
 }
 

@@ -181,7 +181,7 @@ fn item(
             let at = |p| {
                 found.iter().any(|r| {
                     r.record.config.model == run.record.config.model
-                        && r.record.config.corruption.label_noise() == p
+                        && r.record.config.corruption.label_noise() == Some(p)
                 })
             };
             at(0.0) && at(1.0)

@@ -26,20 +26,20 @@ use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
 pub use initial::Init;
 use plan::{AUXILIARY, Layer, Planned};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::Path;
 use std::str::FromStr;
 
 macro_rules! networks {
     ($($(#[$about:meta])* $kind:ident: $description:expr,)*) => {
         /// An architecture: one of the paper, or one's own. The names in records are those on the command line; they are part
-        /// of runs' keys.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
+        /// of runs' keys. One's own is `{"own": {"name": ..., "layers": [...]}}`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ModelKind {
             $($(#[$about])* $kind,)*
             /// A network of one's own.
-            #[serde(rename = "own")]
             Custom(CustomModel),
         }
 
@@ -73,6 +73,49 @@ networks! {
     InceptionV3: inception_v3::DESCRIPTION,
     /// Inception V3 with its auxiliary classifier.
     InceptionV3Aux: inception_v3::WITH_AUXILIARY,
+}
+
+/// How a network of one's own is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    own: CustomModel,
+}
+
+impl Serialize for ModelKind {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            ModelKind::Custom(own) => Own { own: *own }.serialize(to),
+            kind => to.serialize_str(kind.name()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelKind {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        from.deserialize_any(Written)
+    }
+}
+
+/// Reads what [`ModelKind`] is written as.
+struct Written;
+
+impl<'de> Visitor<'de> for Written {
+    type Value = ModelKind;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "a network: {}, or {{\"own\": {{\"name\": ..., \"layers\": ...}}}}", ModelKind::names())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<ModelKind, E> {
+        let kind = ModelKind::ALL.into_iter().find(|kind| kind.name() == name);
+        kind.ok_or_else(|| E::custom(format!("unknown network {name:?}; there are {}", ModelKind::names())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<ModelKind, A::Error> {
+        let Own { own } = Own::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(ModelKind::Custom(own))
+    }
 }
 
 /// The same networks in PyTorch, as source of a Python program, for comparisons: `MODELS` has a function a name, which

@@ -31,7 +31,7 @@ pub(super) const MODELS: [ModelKind; 5] = [
 /// The networks of figures 1b and 1c, as the paper has them; what our figures draw beside is no evidence.
 pub(super) const NOISY: [ModelKind; 3] = [ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512];
 
-/// The shares of corrupted labels that are looked at: the paper's, at every scale.
+/// The shares of corrupted labels that are looked at: the paper's, at every scale. Others are no evidence.
 const LEVELS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
 /// Figure 2b's networks: with batch normalisation, and without.
@@ -274,14 +274,9 @@ impl<'a> Runs<'a> {
     pub(super) fn noisy(&self, model: ModelKind, p: f64) -> Vec<&'a Run> {
         let belongs = |run: &&Run| {
             let config = &run.record.config;
-            let labels = matches!(
-                config.corruption,
-                Corruption::TrueLabels | Corruption::PartialLabels { .. } | Corruption::RandomLabels
-            );
             config.model == model
                 && self.widest(run)
-                && labels
-                && config.corruption.label_noise() == p
+                && config.corruption.label_noise() == Some(p)
                 && regularized(config) == Regularized::Not
         };
         self.runs.iter().copied().filter(belongs).collect()

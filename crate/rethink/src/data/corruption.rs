@@ -85,8 +85,9 @@ pub struct Description {
     pub name: String,
     /// With which probability each label is changed, where that is a number of the corruption's: 0 to 1.
     pub probability: Option<f64>,
-    /// The fraction of labels that become uniform classes: 0 where none is redrawn.
-    pub label_noise: f64,
+    /// The fraction of labels that become uniform classes, figure 1b's level: 0 for true labels. `None` for a modification of
+    /// another kind, which has no place on that axis.
+    pub label_noise: Option<f64>,
 }
 
 impl Corruption {
@@ -102,18 +103,18 @@ impl Corruption {
     /// What it is called.
     pub fn description(self) -> Description {
         let (title, name, probability, label_noise) = match self {
-            Corruption::TrueLabels => ("true labels".into(), "true-labels".into(), None, 0.0),
+            Corruption::TrueLabels => ("true labels".into(), "true-labels".into(), None, Some(0.0)),
             Corruption::PartialLabels { p } => {
-                (format!("{p} of the labels corrupted"), format!("partial-labels:{p}"), Some(p), p)
+                (format!("{p} of the labels corrupted"), format!("partial-labels:{p}"), Some(p), Some(p))
             }
-            Corruption::RandomLabels => ("random labels".into(), "random-labels".into(), None, 1.0),
-            Corruption::ShuffledPixels => ("shuffled pixels".into(), "shuffled-pixels".into(), None, 0.0),
-            Corruption::RandomPixels => ("random pixels".into(), "random-pixels".into(), None, 0.0),
+            Corruption::RandomLabels => ("random labels".into(), "random-labels".into(), None, Some(1.0)),
+            Corruption::ShuffledPixels => ("shuffled pixels".into(), "shuffled-pixels".into(), None, None),
+            Corruption::RandomPixels => ("random pixels".into(), "random-pixels".into(), None, None),
             Corruption::Gaussian { per_channel } => (
                 "gaussian".into(),
                 if per_channel { "gaussian" } else { "gaussian:overall" }.into(),
                 None,
-                0.0,
+                None,
             ),
         };
         Description { title, name, probability, label_noise }
@@ -129,8 +130,8 @@ impl Corruption {
         self.description().title
     }
 
-    /// The fraction of labels that are redrawn: 0 where labels are left alone.
-    pub fn label_noise(self) -> f64 {
+    /// The fraction of labels that are drawn anew, uniformly: figure 1b's level. `None` for a modification of another kind.
+    pub fn label_noise(self) -> Option<f64> {
         self.description().label_noise
     }
 

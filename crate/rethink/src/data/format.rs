@@ -92,7 +92,7 @@ pub struct Archive {
 impl Format {
     /// The format of the files in `folder`, by their names.
     pub fn of(folder: &Path) -> Option<&'static Format> {
-        crate::data::FORMATS.into_iter().find(|format| (format.is_here)(folder))
+        crate::data::FORMATS.iter().copied().find(|format| (format.is_here)(folder))
     }
 
     /// Reads the data set in `folder`.
@@ -110,7 +110,7 @@ impl Format {
     /// Each format's files and title: "data_batch_1.bin (CIFAR-10 binary), ...".
     pub(crate) fn signs() -> Vec<String> {
         let sign = |format: &Format| format!("{} ({})", format.sign, format.title);
-        crate::data::FORMATS.into_iter().map(sign).collect()
+        crate::data::FORMATS.iter().copied().map(sign).collect()
     }
 
     /// Name and title of files in `folder` with this fingerprint that are no published set.

@@ -317,11 +317,11 @@ impl Sheet {
 }
 
 /// Every format of files. To add one: a file of `data` with its [`Format`], declared above and listed here.
-pub static FORMATS: [&Format; 4] = [&cifar::FORMAT, &cifar100::FORMAT, &mnist::FORMAT, &imagenet::FORMAT];
+pub static FORMATS: &[&Format] = &[&cifar::FORMAT, &cifar100::FORMAT, &mnist::FORMAT, &imagenet::FORMAT];
 
 /// Every data set of a folder that has a name, by [`Known::priority`].
 pub fn known() -> Vec<&'static Known> {
-    let mut all: Vec<&Known> = FORMATS.into_iter().flat_map(|format| format.known).collect();
+    let mut all: Vec<&Known> = FORMATS.iter().flat_map(|format| format.known).collect();
     all.sort_by_key(|known| known.priority);
     all
 }
@@ -333,7 +333,7 @@ pub fn names() -> Vec<&'static str> {
 
 /// Every data set that is known to be what its title says.
 fn all_published() -> Vec<Published> {
-    FORMATS.into_iter().flat_map(|format| format.published).copied().chain([shapes10::EMBEDDED]).collect()
+    FORMATS.iter().flat_map(|format| format.published).copied().chain([shapes10::EMBEDDED]).collect()
 }
 
 /// Names the folder in which data sets are looked for first.

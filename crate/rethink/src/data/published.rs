@@ -66,7 +66,7 @@ impl DataId {
 
     /// Whether the set is called by its format, for want of a name.
     fn is_of_format(&self) -> bool {
-        crate::data::FORMATS.into_iter().any(|format| format.calls(&self.title))
+        crate::data::FORMATS.iter().any(|format| format.calls(&self.title))
     }
 
     /// The title as far as it belongs to a run's key: without the folder of a set that is called by it. The same bytes in another

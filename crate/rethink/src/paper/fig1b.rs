@@ -81,7 +81,7 @@ pub(super) fn runs(setting: &Setting) -> Vec<RunConfig> {
     configs
 }
 
-/// One row per run: `model` (str), `p` (f64), `seed` (u64), `epochs_to_fit` (u32, [`Run::fitted_at`], null where it was never
+/// One row per run: `model` (str), `p` (f64, null for a corruption that redraws no labels), `seed` (u64), `epochs_to_fit` (u32, [`Run::fitted_at`], null where it was never
 /// fitted), `relative` (f64, null: to the run with the same model and seed at p = 0), `test_error`
 /// (f64, null for a diverged run), `train_accuracy` (f64), `chance` (f64: the
 /// error of guessing among the data set's classes, null where an old record does not say how many).
@@ -91,7 +91,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
     let clean = |run: &Run| {
         let same = |other: &&Run| {
             let (a, b) = (&other.record.config, &run.record.config);
-            a.model == b.model && a.seeds == b.seeds && a.corruption.label_noise() == 0.0
+            a.model == b.model && a.seeds == b.seeds && a.corruption.label_noise() == Some(0.0)
         };
         runs.iter().find(same).and_then(Run::fitted_at)
     };
@@ -239,7 +239,7 @@ fn verdict(runs: &[Run]) -> Verdict {
     let at = |model: &str, p: f64| -> Vec<f64> {
         let rows = runs.iter().enumerate().filter(|(_, r)| {
             let c = &r.record.config;
-            c.model.title() == model && c.corruption.label_noise() == p
+            c.model.title() == model && c.corruption.label_noise() == Some(p)
         });
         let relative = find(&frame, "relative").and_then(|c| c.f64().cloned());
         rows.filter_map(|(i, _)| relative.as_ref().ok()?.get(i)).collect()

@@ -110,7 +110,8 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
 fn verdict(runs: &[Run]) -> Verdict {
     let model = |m: ModelKind| {
         let at = |p: f64| {
-            let of = |r: &&Run| r.record.config.model == m && r.record.config.corruption.label_noise() == p;
+            let of =
+                |r: &&Run| r.record.config.model == m && r.record.config.corruption.label_noise() == Some(p);
             let error = mean(runs.iter().filter(of).filter_map(fig1b::test_error));
             error.map_or("-".into(), |error| format!("{:.0}", 100.0 * error))
         };
