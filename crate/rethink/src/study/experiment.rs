@@ -1,7 +1,9 @@
 //! An experiment of the study: what an item is made of, to be looked at, changed, trained or measured, and drawn.
 
 use crate::data::corruption::Corruption;
+use crate::data::samples;
 use crate::measure::{Measured, Measurement};
+use crate::overrides::Overrides;
 use crate::paper::{self, Parts, Product, Recipe, Results};
 use crate::run::appendix_a;
 use crate::run::config::{RunConfig, Seeds};
@@ -11,6 +13,8 @@ use crate::study::forecast::Forecast;
 use crate::study::words::{begun, describe, summary, taken};
 use crate::{Error, Result};
 use rethink_nn::models::ModelKind;
+use rethink_nn::text::thousands;
+use rethink_plot::{Drawing, Note};
 use std::time::Instant;
 
 /// What the store has of a recipe.
@@ -31,7 +35,34 @@ impl Study {
     /// Appendix A's setting of `model` on this study's data at its scale: what a recipe starts from, to be changed at
     /// will (`RunConfig { width_factor: 0.5, ..study.config(model, corruption) }`).
     pub fn config(&self, model: ModelKind, corruption: Corruption) -> RunConfig {
-        appendix_a::config_at(&self.data, self.scale, model, corruption, Seeds::default())
+        let mut config = appendix_a::config_at(&self.data, self.scale, model, corruption, Seeds::default());
+        self.with_size(Overrides::default()).apply(&mut config, &self.data);
+        config
+    }
+
+    /// `overrides`, and every image of a set that is used whole.
+    fn with_size(&self, mut overrides: Overrides) -> Overrides {
+        if self.whole {
+            overrides.n.get_or_insert(self.data.train.len());
+            overrides.test.get_or_insert(self.data.test.len());
+        }
+        overrides
+    }
+
+    /// The training images `indices` (from 0) as a run with `corruption` sees them, each with its label and, where it is another,
+    /// the one that is trained on: the figure of [`samples::draw`], of the first seed, on as many images as [`Study::config`] takes.
+    ///
+    /// Errors: those of [`samples::draw`].
+    pub fn samples(&self, corruption: Corruption, indices: &[usize]) -> Result<Drawing> {
+        let config = self.config(ModelKind::Mlp1x512, corruption);
+        let (data, seed) = (&config.data, config.seeds.data);
+        let note = Note::new(&format!(
+            "{}, {}, n = {}, seed {seed}",
+            data.title,
+            corruption.title(),
+            thousands(data.train)
+        ));
+        samples::draw(&self.data, corruption, data.train, seed, indices, &note)
     }
 
     /// The runs that recipe `id` is made of, with the study's repetitions: the experiment, to be looked at, changed and
@@ -52,7 +83,8 @@ impl Study {
     pub fn configs_of(&self, recipe: &Recipe) -> Vec<RunConfig> {
         let mut configs = recipe.runs_in(&self.setting());
         configs.retain(|config| self.overrides.has(config.model));
-        configs.iter_mut().for_each(|config| self.overrides.apply(config, &self.data));
+        let overrides = self.with_size(self.overrides.clone());
+        configs.iter_mut().for_each(|config| overrides.apply(config, &self.data));
         self.seeds.map_or(configs.clone(), |seeds| paper::with_seeds(&configs, seeds))
     }
 

@@ -47,6 +47,8 @@ pub struct Study {
     /// The name by which the data set is found again: what was asked for, made absolute where it is a
     /// folder, or the name of what was found.
     pub named: String,
+    /// Whether every run uses all images of the data set, where nothing else is set, and not as many as the scale says.
+    pub whole: bool,
     /// Why this data set, for the reader ("shapes10, since no other was named or found").
     pub why: String,
     /// How much is run.
@@ -85,6 +87,7 @@ impl Study {
             data,
             more,
             named: named.join(","),
+            whole: false,
             why: why.join("; "),
             scale,
             seeds: None,
@@ -94,12 +97,17 @@ impl Study {
         })
     }
 
-    /// The study of `data` as it is, one's own or a changed one. Scale, seeds, filters, replaced values and the folder
-    /// `out` are those of `like`.
+    /// The study of `data`, one's own or a changed one. Scale, seeds, filters, replaced values and the folder `out` are those
+    /// of `like`. A set with as many images as that of `like` is compared with it, so its runs use as many as those of `like`; any
+    /// other set is used whole ([`Study::whole`]).
     pub fn of(data: Dataset, like: &Study) -> Study {
+        let sizes = |data: &Dataset| (data.train.len(), data.test.len());
+        let whole = sizes(&data) != sizes(&like.data);
+        let extent = if whole { "used whole" } else { "used as far as the set that it is made of" };
         Study {
             named: data.name.clone(),
-            why: format!("{}, as given", data.title),
+            why: format!("{}, as given, {extent}", data.title),
+            whole,
             data,
             more: Vec::new(),
             scale: like.scale,
