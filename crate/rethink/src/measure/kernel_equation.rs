@@ -1,6 +1,7 @@
 //! A row of table 3: features of the images, their kernel, equation 3 solved on one-hot targets, and the error of
 //! the largest output on test images.
 
+use rethink_nn::interrupt;
 use crate::data::DataId;
 use crate::data::Dataset;
 use crate::measure::partial::PartialMeasurement;
@@ -665,6 +666,7 @@ fn products(
                 say,
             )?;
         }
+        interrupt::check("sum the kernel matrix over filters")?;
         if said.elapsed().as_secs() >= 10 {
             said = Instant::now();
             let each = started.elapsed().as_secs_f64() / (range.end - before) as f64;

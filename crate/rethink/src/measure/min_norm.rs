@@ -1,6 +1,7 @@
 //! Section 5's argument, measured: of all models that fit the data exactly, SGD from zero finds the one of least norm;
 //! curvature cannot tell them apart; others, easy to make, have larger norms and generalise worse.
 
+use rethink_nn::interrupt;
 use crate::data::Dataset;
 use crate::measure::kernel_equation::error;
 use crate::{Error, Result};
@@ -98,6 +99,7 @@ pub(crate) fn sgd_path(data: &Dataset, n: usize, epochs: usize, seed: u64) -> Re
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut next = 0;
         for epoch in 0..=epochs {
+            interrupt::check(OPERATION)?;
             if epoch > 0 {
                 order.shuffle(&mut rng);
                 for &i in &order {

@@ -1,6 +1,7 @@
 //! What a killed measurement leaves: the sums of a matrix that takes hours, or the trained networks' numbers, in one file
 //! beside the store's runs, from which the next attempt goes on bit for bit.
 
+use rethink_nn::interrupt;
 use crate::run::lock::Lock;
 use crate::run::strict;
 use crate::{Error, Result};
@@ -68,7 +69,11 @@ pub fn each(
         say(&format!("going on after {} of {count}", units.len()));
     }
     for index in units.len()..count {
-        units.push(make(index, say)?);
+        let made = make(index, say);
+        if let (Err(Error::Interrupted { .. }), Some(unfinished)) = (&made, &mut unfinished) {
+            unfinished.keep_units(unfinished.earlier + started.elapsed().as_secs_f64(), &units, say)?;
+        }
+        units.push(made?);
         if let Some(unfinished) = &mut unfinished {
             let seconds = unfinished.earlier + started.elapsed().as_secs_f64();
             let kept = unfinished.keep_units(seconds, &units, say);
@@ -217,7 +222,7 @@ impl PartialMeasurement {
         say: &mut dyn FnMut(&str),
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<()> {
-        if self.saved.elapsed() < self.every {
+        if self.saved.elapsed() < self.every && !(interrupt::is_wanted() && self.every < Duration::MAX) {
             return Ok(());
         }
         if let Some(lock) = &self.lock {

@@ -1,5 +1,6 @@
 //! Empirical Rademacher complexity (equation 1) by training on random signs, and the bound that VC dimension gives.
 
+use rethink_nn::interrupt;
 use crate::data::DataId;
 use crate::data::corruption::Corruption;
 use crate::data::{Dataset, Split};
@@ -59,6 +60,7 @@ pub(crate) fn measure(
         let config = class.configure(&of_signs, (n, 1), Corruption::TrueLabels, epochs, seeds);
         let trained = train(&config, &of_signs, Progress::quiet(&mut |_| ()))?
             .ok_or_else(|| Error::argument(OPERATION, "left before its end"))?;
+        interrupt::check(OPERATION)?;
         let last = trained.rows.last().ok_or_else(|| Error::argument(OPERATION, "a run without rows"))?;
         let accuracy = last.train_accuracy.unwrap_or(0.5);
         say(&format!(

@@ -1,5 +1,6 @@
 //! Uniform stability: how much a trained network's losses change when one training example is replaced.
 
+use rethink_nn::interrupt;
 use crate::data::DataId;
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
@@ -19,6 +20,7 @@ const OPERATION: &str = "uniform stability";
 fn losses(config: &RunConfig, data: &Dataset, images: &[f32], m: usize) -> Result<Vec<(f64, usize)>> {
     let trained = train(config, data, Progress::quiet(&mut |_| ()))?
         .ok_or_else(|| Error::argument(OPERATION, "left before its end"))?;
+    interrupt::check(OPERATION)?;
     let [channels, _, _] = data.shape;
     let (input, classes) = ([CROP, CROP, channels], data.classes.len());
     let hyper = &config.hyper;
