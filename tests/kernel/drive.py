@@ -134,7 +134,7 @@ def an_unfinished_line_is_seen(kernel):
 
 
 def a_panic_stops_what_is_queued(kernel):
-    sources = ['println!("one");', 'let empty: Vec<i32> = vec![];\nlet first = empty[kept.len()];', 'println!("two");']
+    sources = ['println!("one");', 'let empty: Vec<i32> = vec![];\nlet first: i32 = empty[kept.len()];', 'println!("two");']
     requests = [kernel.send(source) for source in sources]
     kernel.until(lambda: all(kernel.idle(r) for r in requests))
     after = kernel.run('println!("{kept:?}");')

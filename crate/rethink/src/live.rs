@@ -60,7 +60,7 @@ mod here {
     use rethink_nn::interrupt;
     use serde_json::{Value, json};
     use std::fs::File;
-    use std::io::{self, BufRead, BufReader, Write};
+    use std::io::{self, BufRead, BufReader, Read, Write};
     use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::fs::FileTypeExt;
     use std::os::unix::net::UnixStream;
@@ -119,7 +119,13 @@ mod here {
         let (out, err) = (connect(path, "out")?, connect(path, "err")?);
         let mut marks = connect(path, "marks")?;
         std::thread::Builder::new().name("rethink: marks".into()).spawn(move || {
-            let _ = io::copy(&mut marks, &mut evcxr);
+            // Not `io::copy`, which on Linux lets the system move the bytes, in its own time.
+            let mut bytes = [0; 8192];
+            while let Ok(count @ 1..) = marks.read(&mut bytes) {
+                if evcxr.write_all(&bytes[..count]).is_err() {
+                    break;
+                }
+            }
             // The kernel is gone, and nobody would hear of the cell's end.
             // SAFETY: ends the process.
             unsafe { _exit(0) }

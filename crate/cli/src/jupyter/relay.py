@@ -66,7 +66,9 @@ def processes():
                         head, _, rest = file.read().rpartition(b")")
                 except OSError:
                     continue
-                found[int(entry)] = (int(rest.split()[1]), head.split(b"(", 1)[1].decode(errors="replace"))
+                state, parent, *_ = rest.split()
+                if state != b"Z":
+                    found[int(entry)] = (int(parent), head.split(b"(", 1)[1].decode(errors="replace"))
         return found
     said = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,comm="], capture_output=True, text=True).stdout
     for line in said.splitlines():
@@ -151,6 +153,7 @@ class Process:
         self.relay, self.pid = relay, pid
         self.out, self.err, self.marks, self.talk = None, None, None, []
         self.line = bytearray()
+        self.held = []
         self.content = False
         # Of `display` in the middle of a cell: MIME type to text.
         self.shown = None
@@ -229,11 +232,15 @@ class Process:
             self.relay.cell.reads = True
         self.back(line)
 
-    def back(self, line):
-        try:
-            self.marks.sendall(line + b"\n")
-        except (OSError, AttributeError):
-            pass
+    def back(self, line=None):
+        """Gives evcxr its line, once the way to it is open."""
+        self.held += [line + b"\n"] if line is not None else []
+        if self.marks:
+            held, self.held = b"".join(self.held), []
+            try:
+                self.marks.sendall(held)
+            except OSError:
+                pass
 
     def complained(self, data):
         self.errors += self.decoders["stderr"].decode(data)
@@ -267,6 +274,7 @@ class Relay:
         self.texts = []
         self.live, self.waiting_hello = {}, {}
         self.ended = False
+        self.parent = os.getppid()
 
     # Starting and ending.
 
@@ -538,6 +546,8 @@ class Relay:
             if parent.get("session") == self.session:
                 self.information = json.loads(message.parts[3])
                 continue
+            # What evcxr published before it replied.
+            self.evcxr_published()
             self.drain_all()
             self.flush_texts()
             if message.type == "execute_reply" and self.cell:
@@ -631,6 +641,7 @@ class Relay:
             if what == "marks":
                 made.setblocking(True)
                 self.poller.unregister(made)
+                process.back()
 
     def find(self, number):
         for process in self.live.values():
@@ -807,7 +818,7 @@ class Relay:
                 # Once its answer and what it publishes have come, evcxr hears and is heard.
                 asked = time.monotonic()
                 self.to_shell.send_multipart(self.frames("kernel_info_request", b"{}", {}))
-            waits = 0.02 if not self.ready else 30.0 if watch else 0.5
+            waits = 0.02 if not self.ready else 3.0 if watch else 0.5
             if self.cell:
                 waits = 0.05 if self.cell.undecided or any(p.errors for p in self.live.values()) else LOOK
             for one, _ in self.poller.poll(waits * 1000):
@@ -825,6 +836,9 @@ class Relay:
                 self.forward()
             if self.cell:
                 self.look()
+            # Who started the kernel has died and can end it no more.
+            if os.getppid() != self.parent:
+                self.end(0)
             if self.evcxr.poll() is not None:
                 self.end(self.evcxr.returncode if self.evcxr.returncode > 0 else 1)
 
