@@ -774,7 +774,8 @@ class Relay:
         if cell.undecided:
             self.interrupt()
         now = time.monotonic()
-        if now - cell.started < COMPILES or now - cell.looked < LOOK:
+        # Less often where it takes long.
+        if now - cell.started < COMPILES or now - cell.looked < min(5.0, max(LOOK, (now - cell.started) / 20)):
             return
         cell.looked = now
         compilers = self.compilers(processes())

@@ -1,7 +1,6 @@
 //! A row of table 3: features of the images, their kernel, equation 3 solved on one-hot targets, and the error of
 //! the largest output on test images.
 
-use rethink_nn::interrupt;
 use crate::data::DataId;
 use crate::data::Dataset;
 use crate::measure::partial::PartialMeasurement;
@@ -9,6 +8,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rayon::prelude::*;
 use rethink_nn::device::Device;
+use rethink_nn::interrupt;
 use rethink_nn::kernel_methods::choice::{self, Chosen, Free};
 use rethink_nn::kernel_methods::dense::{Dense, Products};
 use rethink_nn::kernel_methods::gabor::Gabor;

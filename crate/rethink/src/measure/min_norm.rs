@@ -1,7 +1,6 @@
 //! Section 5's argument, measured: of all models that fit the data exactly, SGD from zero finds the one of least norm;
 //! curvature cannot tell them apart; others, easy to make, have larger norms and generalise worse.
 
-use rethink_nn::interrupt;
 use crate::data::Dataset;
 use crate::measure::kernel_equation::error;
 use crate::{Error, Result};
@@ -13,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rethink_nn::image::Pixels;
+use rethink_nn::interrupt;
 
 const OPERATION: &str = "minimum norm";
 

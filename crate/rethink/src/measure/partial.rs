@@ -1,10 +1,10 @@
 //! What a killed measurement leaves: the sums of a matrix that takes hours, or the trained networks' numbers, in one file
 //! beside the store's runs, from which the next attempt goes on bit for bit.
 
-use rethink_nn::interrupt;
 use crate::run::lock::Lock;
 use crate::run::strict;
 use crate::{Error, Result};
+use rethink_nn::interrupt;
 use rethink_nn::text::hex;
 use rethink_plot::files::remove_if_there;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,5 @@
 //! Empirical Rademacher complexity (equation 1) by training on random signs, and the bound that VC dimension gives.
 
-use rethink_nn::interrupt;
 use crate::data::DataId;
 use crate::data::corruption::Corruption;
 use crate::data::{Dataset, Split};
@@ -12,6 +11,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rethink_nn::interrupt;
 
 const OPERATION: &str = "Rademacher complexity";
 

@@ -1,6 +1,5 @@
 //! Uniform stability: how much a trained network's losses change when one training example is replaced.
 
-use rethink_nn::interrupt;
 use crate::data::DataId;
 use crate::data::Dataset;
 use crate::data::corruption::Corruption;
@@ -13,6 +12,7 @@ use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::image::{CROP, Pixels};
+use rethink_nn::interrupt;
 
 const OPERATION: &str = "uniform stability";
 

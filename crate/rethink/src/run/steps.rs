@@ -102,9 +102,13 @@ impl Steps {
     /// Errors: those of [`DataLoader::batch`] and of the network.
     pub fn take(&mut self, network: &mut dyn Network, epoch: &Epoch, log: &mut EpochLog) -> Result<()> {
         match self {
-            Steps::Alone => in_turn(epoch, log, true, |order, context| step_alone(network, epoch, order, context)),
+            Steps::Alone => {
+                in_turn(epoch, log, true, |order, context| step_alone(network, epoch, order, context))
+            }
             Steps::Synchronous(group) => {
-                in_turn(epoch, log, false, |order, context| step_together(network, epoch, group, order, context))?;
+                in_turn(epoch, log, false, |order, context| {
+                    step_together(network, epoch, group, order, context)
+                })?;
                 Ok(synchronous::same_weights(network, group.as_ref())?)
             }
             Steps::Asynchronous(group, worker) => by_workers(network, epoch, group.as_ref(), worker, log),

@@ -29,8 +29,8 @@ use crate::run::provenance::Provenance;
 use crate::run::row::{LogRow, StopReason};
 use crate::run::setup::check;
 use crate::run::tensorboard::Events;
-use crate::run::watch::Watch;
 use crate::run::train::{Progress, TrainedRun, train};
+use crate::run::watch::Watch;
 use crate::run::{config, strict};
 use crate::{Error, Result};
 use origin::Taken;
@@ -653,7 +653,9 @@ fn remove_folder_if_there(folder: &Path) -> Result<()> {
 pub fn finish(config: &RunConfig, scale: Scale, trained: &TrainedRun) -> Result<Run> {
     let frame = frame(&trained.rows)?;
     let none = || match trained.ending {
-        StopReason::Interrupted => Error::Interrupted { what: "training: interrupted before its first row".into() },
+        StopReason::Interrupted => {
+            Error::Interrupted { what: "training: interrupted before its first row".into() }
+        }
         _ => Error::argument("finish a run", "it has no rows"),
     };
     let last = trained.rows.last().ok_or_else(none)?;

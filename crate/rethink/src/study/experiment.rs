@@ -331,7 +331,9 @@ impl Study {
                 }
             });
             let run = match run {
-                Err(Error::Interrupted { .. }) => return Ok((runs, Some(interrupted(&title, index, configs.len(), None)))),
+                Err(Error::Interrupted { .. }) => {
+                    return Ok((runs, Some(interrupted(&title, index, configs.len(), None))));
+                }
                 run => run?,
             };
             if run.record.ending == StopReason::Interrupted {
@@ -363,5 +365,7 @@ impl Study {
 fn interrupted(title: &str, index: usize, count: usize, run: Option<&Run>) -> String {
     let epochs = run.map_or(0, |run| run.record.epochs);
     let far = if epochs == 0 { "before its first row".into() } else { format!("in or after epoch {epochs}") };
-    format!("{title}: interrupted {far}; {index} of {count} runs are finished. The same cell, run again, goes on from here")
+    format!(
+        "{title}: interrupted {far}; {index} of {count} runs are finished. The same cell, run again, goes on from here"
+    )
 }

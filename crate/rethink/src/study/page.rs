@@ -44,7 +44,9 @@ struct Now {
 
 impl Now {
     fn line(&self) -> String {
-        let Some((watch, epochs, _)) = &self.training else { return format!("{}: {}", self.title, self.text) };
+        let Some((watch, epochs, _)) = &self.training else {
+            return format!("{}: {}", self.title, self.text);
+        };
         let place = watch.place();
         if place.epoch == 0 {
             return format!("{}: begins", self.title);
