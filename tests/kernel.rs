@@ -133,6 +133,14 @@ fn an_interrupt_of_a_cell_without_the_library_ends_its_process_and_says_so() {
 }
 
 #[test]
+fn a_second_interrupt_ends_the_process() {
+    let found = found("a_second_interrupt_ends_the_process");
+    assert_eq!(found["ended_at_first"], false, "{found}");
+    assert!(text(found, "error").contains("the second ended its process. All variables are lost"), "{found}");
+    assert_eq!(text(found, "after"), "alive\n", "{found}");
+}
+
+#[test]
 fn a_kernel_that_says_and_does_nothing_is_given_up() {
     let environment = jupyter::ensure(root()).unwrap_or_else(|e| panic!("set-up: {e}"));
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -7,7 +7,9 @@ An object: {"scenario": "...", "seconds": 1.2, ...what it found}.
 """
 
 import json
+import shutil
 import sys
+import tempfile
 import time
 from queue import Empty
 
@@ -15,6 +17,7 @@ from jupyter_client.manager import KernelManager
 
 KERNEL, CRATE = sys.argv[1], sys.argv[2]
 LIMIT = 300
+OUT = tempfile.mkdtemp(prefix="rethink-test-")
 
 
 class Kernel:
@@ -94,7 +97,7 @@ class Kernel:
 
 DEP = f':dep rethink = {{ path = "{CRATE}" }}\nuse rethink::prelude::*;'
 STUDY = (
-    'let study: Study = Study::new(Some("shapes10"), Scale::Smoke, std::env::temp_dir().join("OUT"))?;\n'
+    'let study: Study = Study::new(Some("shapes10"), Scale::Smoke, "OUT")?;\n'
     "let mut kept: Vec<i32> = vec![1, 2, 3];"
 )
 # Some minutes of training.
@@ -106,8 +109,7 @@ LONG = (
 
 def starts(kernel):
     first = kernel.run(DEP)
-    out = f"rethink-kernel-test-{time.time_ns()}"
-    second = kernel.run(STUDY.replace("OUT", out))
+    second = kernel.run(STUDY.replace("OUT", OUT))
     return {"errors": kernel.error(first) + kernel.error(second), "said": kernel.text(second, "stderr")}
 
 
@@ -274,6 +276,20 @@ def an_endless_loop_ends_at_an_interrupt(kernel):
     }
 
 
+def a_second_interrupt_ends_the_process(kernel):
+    kernel.run(STUDY.replace("OUT", OUT))
+    request = kernel.send("let none: Vec<Run> = study.train(&[])?; loop { std::hint::black_box(none.len()); }")
+    time.sleep(6)
+    kernel.interrupt()
+    time.sleep(2)
+    kernel.take()
+    first = kernel.idle(request)
+    kernel.interrupt()
+    kernel.until(lambda: kernel.idle(request), 60)
+    after = kernel.run('println!("alive");')
+    return {"ended_at_first": first, "error": kernel.error(request), "after": kernel.text(after)}
+
+
 ALL = [
     starts,
     an_idle_kernel_is_interrupted,
@@ -286,6 +302,7 @@ ALL = [
     a_measurement_is_interrupted,
     a_compilation_is_interrupted,
     an_endless_loop_ends_at_an_interrupt,
+    a_second_interrupt_ends_the_process,
 ]
 
 
@@ -304,6 +321,7 @@ def main():
             print(json.dumps({"scenario": scenario.__name__, "seconds": time.monotonic() - begun, **found}), flush=True)
     finally:
         kernel.close()
+        shutil.rmtree(OUT, ignore_errors=True)
 
 
 main()
