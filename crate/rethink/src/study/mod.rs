@@ -5,6 +5,7 @@ mod experiment;
 mod findings;
 mod forecast;
 mod note;
+mod page;
 mod words;
 
 use crate::data::format::DIGITS;
@@ -124,7 +125,6 @@ impl Study {
     ///
     /// Errors: those of [`Study::new`] and [`Study::set`], [`crate::Error::Argument`] for an unknown scale or value.
     pub fn from_environment() -> Result<Study> {
-        quiet_panics();
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let scale = set(SCALE_VARIABLE).map_or(Ok(Scale::Small), |text| text.parse())?;
         let beside = Path::new("../figures");
@@ -291,15 +291,6 @@ fn owner(folder: &Path) -> Option<Vec<String>> {
         }
     }
     (!found.is_empty()).then_some(found)
-}
-
-/// In a cell, a panic is told by its message alone. evcxr asks for a backtrace of its own machinery with each, in the
-/// environment of the process that runs the cells; nothing else reads that variable.
-fn quiet_panics() {
-    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        // SAFETY: the kernel runs one cell at a time, and this crate's threads do not look at the environment.
-        unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
-    }
 }
 
 /// A number of repetitions: 1 to 1000.
