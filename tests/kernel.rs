@@ -86,6 +86,14 @@ fn values_are_shown_in_the_middle_of_a_cell() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn cells_share_one_library_and_are_small() {
+    let found = found("cells_share_one_library");
+    assert_eq!(found["copies"], 1, "{found}");
+    assert!(found["cells"].as_u64().unwrap() > 2 && found["largest"].as_u64().unwrap() < 1 << 20, "{found}");
+}
+
+#[test]
 fn an_interrupt_ends_training_keeps_variables_and_training_goes_on() {
     let found = found("training_is_interrupted_and_goes_on");
     assert_eq!((text(found, "status"), text(found, "error")), ("ok", ""), "{found}");

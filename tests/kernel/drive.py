@@ -171,6 +171,20 @@ def values_are_shown_within_a_cell(kernel):
     return {"order": order, "kinds": [sorted(s["data"]) for s in shown], "error": kernel.error(request)}
 
 
+def cells_share_one_library(kernel):
+    """Number of copies of the libraries that the process has loaded, and bytes of the largest cell's own library."""
+    for _ in range(2):
+        request = kernel.run(
+            '{ let maps = std::fs::read_to_string("/proc/self/maps")?;\n'
+            'let of = |line: &&str, what: &str| line.contains(what) && line.contains(" r-xp ");\n'
+            'let cells: Vec<&str> = maps.lines().filter(|l| of(l, "libcode_")).filter_map(|l| l.split_whitespace().last()).collect();\n'
+            "let largest = cells.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|m| m.len()).max().unwrap_or(0);\n"
+            'println!("{} {} {}", maps.lines().filter(|l| of(l, "rethink_cells_")).count(), cells.len(), largest); }'
+        )
+    copies, cells, largest = map(int, (kernel.text(request) or "0 0 0").split())
+    return {"copies": copies, "cells": cells, "largest": largest, "error": kernel.error(request)}
+
+
 def training_is_interrupted_and_goes_on(kernel):
     kernel.run(LONG.replace("EPOCHS", "2000"))
     request = kernel.send("let partly: Vec<Run> = study.train(&long)?;")
@@ -297,6 +311,7 @@ ALL = [
     a_panic_stops_what_is_queued,
     an_error_is_an_error,
     values_are_shown_within_a_cell,
+    cells_share_one_library,
     training_is_interrupted_and_goes_on,
     training_ends_as_without_interrupts,
     a_measurement_is_interrupted,
