@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "comments here are the help texts, and flattened options bring their own")]
 
+use crate::commands::kernel::Kernel;
 use crate::commands::notebooks::Notebooks;
 use crate::commands::runs::{self, RunChoice};
 use crate::commands::{Set, What, any_of};
@@ -189,6 +190,11 @@ pub enum Action {
         #[command(subcommand)]
         action: Notebooks,
     },
+    /// The notebooks' kernel for one's own JupyterLab, VS Code, nbconvert and papermill
+    Kernel {
+        #[command(subcommand)]
+        action: Kernel,
+    },
     /// Open JupyterLab with the kernel and the notebooks
     Lab {
         /// Passed on to JupyterLab
@@ -332,6 +338,7 @@ impl Command {
                 super::selftest::selftest(peer.as_deref(), checks_only, json)
             }
             Action::Notebooks { action } => action.perform(),
+            Action::Kernel { action } => action.perform(),
             Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
         }
     }

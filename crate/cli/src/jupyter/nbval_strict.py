@@ -1,7 +1,7 @@
 """A pytest plugin that makes nbval see the failures that evcxr reports only on standard error.
 
 evcxr answers "ok" after a panic and after a `?` that returned an error, and nbval believes it. With
-`-p nbval_strict`, a cell that wrote to standard error fails. A kernel that dies at its start is started
+`-p nbval_strict`, a cell that wrote to standard error fails, unless it is tagged `raises-exception`. A kernel that dies at its start is started
 again: Jupyter chooses its ports, and another process can take one before the kernel does.
 
 Where RETHINK_RECORD names a folder, each notebook works in a folder of its own there (RETHINK_OUT), and is written
@@ -15,7 +15,10 @@ from queue import Empty
 
 import nbformat
 import nbval.kernel
-from nbval.plugin import IPyNbCell, IPyNbFile
+from nbval.plugin import IPyNbCell, IPyNbFile, metadata_tags
+
+# nbclient's name of nbval's tag `nbval-skip`.
+metadata_tags["skip-execution"] = "skip"
 
 STARTS = 4
 
@@ -47,7 +50,8 @@ def strict(self):
             break
         if late["msg_type"] == "stream" and late["content"]["name"] == "stderr":
             said.append(late["content"]["text"])
-    if said:
+    # The tag `raises-exception` sets the option.
+    if said and not self.options["check_exception"]:
         self.raise_cell_error("The cell wrote to standard error", "".join(said))
 
 
