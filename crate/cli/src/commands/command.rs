@@ -7,7 +7,7 @@ use crate::commands::notebooks::Notebooks;
 use crate::commands::runs::{self, RunChoice};
 use crate::commands::{Set, What, any_of};
 use crate::slurm::{self, Slurm};
-use crate::{Error, Result, jupyter};
+use crate::{Error, Result, jupyter, watch};
 use clap::{Parser, Subcommand, ValueEnum};
 use rethink::study::Study;
 use rethink_nn::device::Device;
@@ -98,6 +98,18 @@ pub enum Action {
         /// Print each record as a line of JSON
         #[arg(long)]
         json: bool,
+    },
+    /// The runs of the store and their curves as they grow, on a page in the browser
+    Watch {
+        /// Folder of figures, tables and runs
+        #[arg(long, value_name = "DIR", default_value = "figures")]
+        out: PathBuf,
+        /// Of this machine's loopback address [default: a free one]
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+        port: u16,
+        /// Only print the page's address
+        #[arg(long)]
+        no_browser: bool,
     },
     /// The paper's numbers beside those of the store
     Compare {
@@ -315,6 +327,7 @@ impl Command {
                 slurm::item(&manifest, index, &mut |line| eprintln!("{line}"))
             }
             Action::List { out, json } => runs::list(&out, json),
+            Action::Watch { out, port, no_browser } => watch::watch(&out, port, !no_browser),
             Action::Compare { out, json } => runs::compare(&out, json),
             Action::Claims { only, out, json } => super::claims::claims(&only, &out, json),
             Action::Status { out, write } => super::status::status(&out, write.as_deref()),
