@@ -64,7 +64,9 @@ impl Guard {
             ("/*{{uplot.js}}*/", include_str!("uplot/uPlot.iife.min.js")),
             ("/*{{page.js}}*/", include_str!("page.js")),
         ];
-        parts.iter().fold(include_str!("page.html").to_string(), |page, (mark, text)| page.replace(mark, text))
+        parts
+            .iter()
+            .fold(include_str!("page.html").to_string(), |page, (mark, text)| page.replace(mark, text))
     }
 
     /// The page's Content-Security-Policy: its own script and style, its own server, nothing else.

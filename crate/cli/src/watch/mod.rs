@@ -115,7 +115,8 @@ fn answer(request: Request, guard: &Guard, view: &Mutex<View>) {
 /// returned.
 fn open(address: &str) -> Option<tempfile::TempPath> {
     let folder = dirs::cache_dir().filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir);
-    let mut file = tempfile::Builder::new().prefix("rethink-watch-").suffix(".html").tempfile_in(folder).ok()?;
+    let mut file =
+        tempfile::Builder::new().prefix("rethink-watch-").suffix(".html").tempfile_in(folder).ok()?;
     write!(file, "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={address}\">").ok()?;
     let path = file.into_temp_path();
     let (program, before): (&str, &[&str]) = match std::env::consts::OS {

@@ -30,13 +30,18 @@ impl View {
     /// Errors: those of [`Live::look`].
     pub fn runs(&mut self) -> Result<Value> {
         let Look { finished, unfinished, passed_over } = self.live.look()?;
-        let runs: Vec<Value> =
-            unfinished.iter().map(unfinished_run).chain(finished.iter().map(|run| finished_run(run))).collect();
+        let runs: Vec<Value> = unfinished
+            .iter()
+            .map(unfinished_run)
+            .chain(finished.iter().map(|run| finished_run(run)))
+            .collect();
         let passed_over: Vec<Value> = passed_over
             .iter()
             .map(|other| json!({ "path": other.path.display().to_string(), "reason": other.reason }))
             .collect();
-        Ok(json!({ "store": self.store.folder().display().to_string(), "runs": runs, "passed_over": passed_over }))
+        Ok(
+            json!({ "store": self.store.folder().display().to_string(), "runs": runs, "passed_over": passed_over }),
+        )
     }
 
     /// The rows of the runs that `query` names, `run=KEY:HAVE` each, after the first `HAVE` rows: an object by key of `from` (the number of the

@@ -15,6 +15,7 @@ import re
 
 from papermill.engines import NBClientEngine
 from papermill.exceptions import PapermillException
+from papermill.models import Parameter
 from papermill.translators import Translator, papermill_translators
 
 KEYWORDS = frozenset(
@@ -22,6 +23,8 @@ KEYWORDS = frozenset(
     "loop macro match mod move mut override priv pub ref return static struct trait true try type typeof unsafe unsized use "
     "virtual where while yield".split()
 )
+# A line of the notebook's `parameters` cell: name, type, value, and what a comment behind it says.
+DECLARED = re.compile(r"^\s*let\s+(?:mut\s+)?(?:r#)?(\w+)\s*(?::\s*(.+?))?\s*=\s*(.+?);\s*(?://\s*(.*?))?\s*$")
 # Keywords that cannot be names even as `r#NAME`.
 NEVER = frozenset(["crate", "self", "super", "Self", "_"])
 ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
@@ -79,6 +82,15 @@ class RustTranslator(Translator):
     @classmethod
     def comment(cls, cmt_str):
         return "\n".join(f"// {line}".rstrip() for line in cmt_str.splitlines())
+
+    @classmethod
+    def inspect(cls, parameters_cell):
+        lines = map(DECLARED.match, parameters_cell["source"].splitlines())
+        return [
+            Parameter(name=line[1], inferred_type_name=line[2] or "None", default=line[3], help=line[4] or "")
+            for line in lines
+            if line
+        ]
 
     @classmethod
     def codify(cls, parameters, comment="Parameters"):
