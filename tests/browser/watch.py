@@ -47,7 +47,7 @@ def main():
             filtered = page.locator("#rows tr").count()
             page.keyboard.press("ArrowDown")
             page.keyboard.press("Space")
-            page.wait_for_function("document.querySelectorAll('#legend li').length === 2", timeout=10_000)
+            page.locator("#legend li").nth(1).wait_for(timeout=10_000)
             page.wait_for_timeout(300)
             look = {
                 "name": name,
