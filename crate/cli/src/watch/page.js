@@ -43,7 +43,7 @@
     ["width", "number extra", run => run.width ?? "?", run => run.width || 0],
     ["seed", "number extra", run => run.seed ?? "?", run => run.seed || 0],
     ["epochs", "number", run => (run.state === "finished" || run.of == null ? run.epochs : run.epochs + " / " + run.of), run => run.epochs],
-    ["train %", "number", run => percent(run.train), run => run.train ?? -1],
+    ["train %", "number", run => percent(run.train ?? run.batch), run => run.train ?? run.batch ?? -1],
     ["paper", "number paper", run => reported(run, "train"), run => +reported(run, "train").split(" ")[0] || -1],
     ["test %", "number", run => percent(run.test), run => run.test ?? -1],
     ["paper", "number paper", run => reported(run, "test"), run => +reported(run, "test").split(" ")[0] || -1],
@@ -134,6 +134,11 @@
         if (run.setting) cell.append(element("div", run.setting, "more"));
         cell.title = run.key;
       } else if (cell.textContent !== said) cell.textContent = said;
+      if (COLUMNS[i][0] === "train %") {
+        const batches = run.train == null && run.batch != null;
+        cell.classList.toggle("batches", batches);
+        cell.title = batches ? "on the last batches; the whole training set has not been measured" : "";
+      }
       if (cell.classList.contains("paper")) cell.title = run.paper.map(row => row.table).join(", ");
     });
     const last = made.lastChild;
@@ -312,8 +317,8 @@
       if (at != null) while (i > 0 && x[i] > at) i--;
       const last = values => { for (let j = i; j >= 0; j--) if (values[j] != null) return values[j]; return null; };
       item.lastChild.textContent = "step " + curve.step[i].toLocaleString("en") + ", epoch " + curve.epoch[i] +
-        ": loss " + (curve.loss[i] == null ? "not a number" : curve.loss[i].toPrecision(3)) + ", batches " + percent(curve.batch[i]) +
-        " %, test " + percent(last(curve.test)) + " %";
+        ": loss " + (curve.loss[i] == null ? "not a number" : curve.loss[i].toPrecision(3)) + ", batches " + percent(curve.batch[i]) + " %" +
+        (last(curve.test) == null ? "" : ", test " + percent(last(curve.test)) + " %");
     }
   }
 

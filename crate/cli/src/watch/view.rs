@@ -23,7 +23,7 @@ impl View {
 
     /// All runs, without their curves: `{"store", "runs": [...], "passed_over": [{"path", "reason"}]}`. Of a run: `key`, `state`
     /// (`finished`, `diverged`, `running`, `stopped`), `ended` (text), `epochs` so far, `train` and `test` (accuracies at the end or the last
-    /// ones measured, 0 to 1, or null), `loss` (nats), `seconds`, `since` and `last` (of an unfinished one: when its sitting began and its last
+    /// ones measured, 0 to 1, or null), `batch` (of an unfinished one: on the last batches), `loss` (nats), `seconds`, `since` and `last` (of an unfinished one: when its sitting began and its last
     /// epoch ended, seconds since 1970), `paper` (`[{"table", "train", "test"}]`, per cent), and what it is: `model`, `data`, `corruption`,
     /// `setting`, `n`, `width`, `of` (most epochs), `seed`, `scale` (null where an earlier version began it).
     ///
@@ -109,7 +109,8 @@ fn unfinished_run(run: &Unfinished) -> Value {
     json["key"] = json!(run.key);
     json["state"] = json!(if run.at_work { "running" } else { "stopped" });
     json["epochs"] = json!(last.map_or(0, |row| row.epoch));
-    json["train"] = json!(latest(|row| row.train_accuracy).or(last.map(|row| row.batch_accuracy)));
+    json["train"] = json!(latest(|row| row.train_accuracy));
+    json["batch"] = json!(last.map(|row| row.batch_accuracy));
     json["test"] = json!(latest(|row| row.test_accuracy));
     json["loss"] = json!(last.map(|row| row.loss));
     json["seconds"] = json!(last.map(|row| row.seconds));
