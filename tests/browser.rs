@@ -6,6 +6,7 @@
 use rethink_cli::commands::notebooks::settings;
 use rethink_cli::jupyter::outputs::Outputs;
 use rethink_cli::jupyter::{self, expected, kernel};
+use rethink_tests::browser::{chromium, python};
 use rethink_tests::{rethink_bin, root};
 use serde_json::{Value, json};
 use std::fs;
@@ -18,35 +19,6 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const NAME: &str = "every_notebook_shows_its_figures_and_tables_in_a_browser";
-const REQUIREMENTS: &str = include_str!("browser/requirements.txt");
-
-fn chromium() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let mut places = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
-    places.find(|program| program.is_file())
-}
-
-/// A Python with the driver's package.
-fn python(folder: &Path) -> PathBuf {
-    let venv = folder.join("venv");
-    let (python, mark) = (venv.join("bin/python"), venv.join("rethink-requirements"));
-    if fs::read_to_string(&mark).is_ok_and(|found| found == REQUIREMENTS) {
-        return python;
-    }
-    let _ = fs::remove_dir_all(&venv);
-    let ensured = jupyter::setup::python(root()).unwrap_or_else(|e| panic!("set-up: {e}"));
-    let requirements = root().join("tests/browser/requirements.txt");
-    let run = |command: &mut Command| {
-        let said = command.output().expect("Python runs");
-        assert!(said.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said.stderr));
-    };
-    run(Command::new(ensured).args(["-m", "venv"]).arg(&venv));
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    run(Command::new(&python).args(pip).arg(requirements));
-    fs::write(mark, REQUIREMENTS).unwrap();
-    python
-}
 
 /// A copy of the notebooks that JupyterLab may save, from which their `../crate` leads to the crate.
 fn copies(folder: &Path) -> Vec<PathBuf> {
@@ -194,7 +166,7 @@ const RESEARCH: [&str; 7] = [
      \x20   Ok(())\n\
      })",
     "let mut long: Vec<RunConfig> = study.configs(\"fig1a\")?;\nlong.truncate(1);\n\
-     long[0].hyper.epochs = 400;\nlong[0].hyper.keep_going();\nlet part: Vec<Run> = study.train(&long)?;",
+     long[0].hyper.epochs = 200;\nlong[0].hyper.keep_going();\nlet part: Vec<Run> = study.train(&long)?;",
     "println!(\"kept {kept:?}, {}\", part[0].record.ended());",
     "let whole: Vec<Run> = study.train(&long)?;\nprintln!(\"{} after {} epochs\", whole[0].record.ended(), whole[0].record.epochs);",
 ];
@@ -225,7 +197,7 @@ fn check_research(seen: &Value) {
     assert_eq!(counts(seen, "figures")[4], 0, "the growing curve is gone: {seen}");
     assert_eq!(text(5).trim(), "kept [1, 2, 3], interrupted", "{seen}");
     assert!(text(6).contains("goes on after epoch"), "{seen}");
-    assert!(text(6).contains("completed after 400 epochs"), "{seen}");
+    assert!(text(6).contains("completed after 200 epochs"), "{seen}");
 }
 
 /// What each code cell of a notebook has to show: whether a figure, whether a table.
@@ -243,10 +215,7 @@ fn counts(seen: &Value, what: &str) -> Vec<usize> {
 
 #[test]
 fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
-    let Some(chromium) = chromium() else {
-        println!("skipped: {NAME}: no Chromium on PATH (Debian's package `chromium`)");
-        return;
-    };
+    let Some(chromium) = chromium(NAME) else { return };
     let committed: Vec<(PathBuf, Vec<u8>)> =
         notebooks().into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     let folder = root().join("target/browser");

@@ -128,6 +128,30 @@ fn changed_text_is_told_whatever_the_tolerance() {
     }
 }
 
+/// nbval's tag: whatever the cell shows, and whether it was tagged when its outputs were stored or later.
+#[test]
+fn a_cell_whose_output_is_to_be_ignored_is_not_compared() {
+    let (out, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let outputs = |tags: Value, text: &str| {
+        let shown = json!([{"output_type": "stream", "name": "stdout", "text": text}]);
+        let cell =
+            json!({"cell_type": "code", "source": "now()", "outputs": shown, "metadata": {"tags": tags}});
+        let path = out.path().join("nb.ipynb");
+        fs::write(&path, json!({ "cells": [cell] }).to_string()).unwrap();
+        Outputs::of(&path, out.path(), Path::new("/workspace")).unwrap()
+    };
+    let tagged = || outputs(json!(["other", "nbval-ignore-output"]), "noon\n");
+    let compared = |stored: &Outputs, got: &Outputs| differences(stored, got, Tolerance::SAME).unwrap().len();
+    let plain = outputs(json!([]), "morning\n");
+    assert_eq!(compared(&plain, &outputs(json!(["other"]), "noon\n")), 1);
+    assert_eq!(compared(&plain, &tagged()), 0);
+    tagged().write(kept.path()).unwrap();
+    let stored = Outputs::read(kept.path()).unwrap();
+    assert!(!fs::read_to_string(kept.path().join(CELLS)).unwrap().contains("noon"));
+    assert_eq!(compared(&stored, &tagged()), 0);
+    assert!(compared(&stored, &plain) > 0, "the tag is gone: what it shows is compared again");
+}
+
 /// Recorded with other vector instructions: a few lines may differ, many and structure may not.
 #[test]
 fn elsewhere_a_few_lines_may_differ() {

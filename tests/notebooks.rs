@@ -273,6 +273,36 @@ fn nbval_sees_errors_and_panics() {
     assert_eq!(texts[2], "passed");
 }
 
+/// A notebook of these code cells, each with a tag.
+fn tagged_notebook(folder: &Path, name: &str, cells: &[(&str, &str)]) -> PathBuf {
+    let sources: Vec<&str> = cells.iter().map(|(_, source)| *source).collect();
+    let path = notebook_of(folder, name, &sources);
+    let mut json: Value = serde_json::from_slice(&fs::read(&path).expect("just written")).expect("JSON");
+    for (cell, (tag, _)) in json["cells"].as_array_mut().expect("cells").iter_mut().zip(cells) {
+        cell["metadata"]["tags"] = json!([tag]);
+    }
+    fs::write(&path, json.to_string()).expect("a writable temporary folder");
+    path
+}
+
+/// Under nbval itself, with the project's plugin.
+#[test]
+fn nbvals_tags_hold_under_nbval() {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let cells = [
+        ("raises-exception", "panic!(\"expected\");"),
+        ("raises-exception", "let b: i32 = \"x\";"),
+        ("skip-execution", "panic!(\"skipped\");"),
+        ("nbval-ignore-output", "std::process::id()"),
+    ];
+    let notebook = tagged_notebook(out.path(), "tagged.ipynb", &cells);
+    let cases = nbval(&[notebook], out.path());
+    let texts: Vec<_> = cases.values().map(|f| f.as_deref().unwrap_or("passed")).collect();
+    assert_eq!(texts.len(), 4, "{cases:?}");
+    assert_eq!((texts[0], texts[1], texts[3]), ("passed", "passed", "passed"), "{cases:?}");
+    assert!(texts[2].contains("<skipped"), "{}", texts[2]);
+}
+
 #[test]
 fn a_run_reports_cells_and_lines_and_writes_the_copy() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -429,6 +459,34 @@ fn rethink_notebooks(arguments: &[&str]) -> (bool, String) {
         .expect("rethink runs");
     let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
     (said.status.success(), text)
+}
+
+/// What nbval's tags say holds in `rethink notebooks` too.
+#[test]
+fn a_check_skips_and_ignores_what_is_tagged_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cells = [("skip-execution", "panic!(\"skipped\");"), ("nbval-ignore-output", "std::process::id()")];
+    let notebook = tagged_notebook(folder.path(), "tagged.ipynb", &cells);
+    let stored = folder.path().join("expected");
+    for command in ["accept", "check"] {
+        let path = [command, notebook.to_str().unwrap(), "--expected", stored.to_str().unwrap()];
+        let (good, said) = rethink_notebooks(&path);
+        assert!(good, "{command}: {said}");
+    }
+    let cells = fs::read_to_string(stored.join("tagged/cells.txt")).expect("stored cells");
+    assert!(cells.contains("[2] std::process::id()") && !cells.contains("result"), "{cells}");
+}
+
+/// The error names it.
+#[test]
+fn a_failed_notebooks_copy_is_where_the_message_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let notebook = notebook_of(folder.path(), "bad.ipynb", &["println!(\"before\");", "panic!(\"here\");"]);
+    let (good, said) = rethink_notebooks(&["check", notebook.to_str().unwrap()]);
+    assert!(!good && said.contains("here"), "{said}");
+    let copy = said.lines().find_map(|line| line.split_once("as far as it came: ")).expect(&said).1.trim();
+    assert!(fs::read_to_string(copy).expect(copy).contains("before\\n"), "{copy}");
+    fs::remove_dir_all(Path::new(copy).parent().expect("its folder")).expect("it was kept alone");
 }
 
 /// Store, compare, change a number of the notebook, compare, store, compare.

@@ -1,5 +1,6 @@
 //! Helpers of the tests by area.
 
+pub mod browser;
 pub mod emulated;
 pub mod server;
 

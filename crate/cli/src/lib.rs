@@ -9,6 +9,7 @@
 //! | [`mod@bench`], [`selftest`] | images per second beside PyTorch; a GPU against the processor |
 //! | [`book`], [`mathml`] | the executed notebooks as pages to browse, results first; their formulas |
 //! | [`manuscript`] | figures, tables and captions for a paper, and a small paper of them |
+//! | [`watch`] | the store's runs as they grow, on a page in the browser |
 //! | [`products`] | checksums of what a notebook wrote |
 
 pub mod bench;
@@ -20,5 +21,6 @@ pub mod mathml;
 pub mod products;
 pub mod selftest;
 pub mod slurm;
+pub mod watch;
 
 pub use rethink::{Error, Result};

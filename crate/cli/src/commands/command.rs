@@ -2,11 +2,12 @@
 
 #![expect(missing_docs, reason = "comments here are the help texts, and flattened options bring their own")]
 
+use crate::commands::kernel::Kernel;
 use crate::commands::notebooks::Notebooks;
 use crate::commands::runs::{self, RunChoice};
 use crate::commands::{Set, What, any_of};
 use crate::slurm::{self, Slurm};
-use crate::{Error, Result, jupyter};
+use crate::{Error, Result, jupyter, watch};
 use clap::{Parser, Subcommand, ValueEnum};
 use rethink::study::Study;
 use rethink_nn::device::Device;
@@ -98,6 +99,18 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// The runs of the store and their curves as they grow, on a page in the browser
+    Watch {
+        /// Folder of figures, tables and runs
+        #[arg(long, value_name = "DIR", default_value = "figures")]
+        out: PathBuf,
+        /// Of this machine's loopback address [default: a free one]
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+        port: u16,
+        /// Only print the page's address
+        #[arg(long)]
+        no_browser: bool,
+    },
     /// The paper's numbers beside those of the store
     Compare {
         /// Folder of figures, tables and runs
@@ -188,6 +201,11 @@ pub enum Action {
     Notebooks {
         #[command(subcommand)]
         action: Notebooks,
+    },
+    /// The notebooks' kernel for one's own JupyterLab, VS Code, nbconvert and papermill
+    Kernel {
+        #[command(subcommand)]
+        action: Kernel,
     },
     /// Open JupyterLab with the kernel and the notebooks
     Lab {
@@ -309,6 +327,7 @@ impl Command {
                 slurm::item(&manifest, index, &mut |line| eprintln!("{line}"))
             }
             Action::List { out, json } => runs::list(&out, json),
+            Action::Watch { out, port, no_browser } => watch::watch(&out, port, !no_browser),
             Action::Compare { out, json } => runs::compare(&out, json),
             Action::Claims { only, out, json } => super::claims::claims(&only, &out, json),
             Action::Status { out, write } => super::status::status(&out, write.as_deref()),
@@ -332,6 +351,7 @@ impl Command {
                 super::selftest::selftest(peer.as_deref(), checks_only, json)
             }
             Action::Notebooks { action } => action.perform(),
+            Action::Kernel { action } => action.perform(),
             Action::Lab { arguments } => jupyter::lab(&jupyter::root()?, &arguments),
         }
     }

@@ -6,6 +6,7 @@ pub mod claims;
 pub mod command;
 pub mod data;
 pub mod export;
+pub mod kernel;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 pub mod notebooks;

@@ -97,7 +97,21 @@ fn all(folder: &Path) -> Result<Vec<PathBuf>> {
 /// An execution of a notebook from an empty store: so that its lines of progress do not depend on what ran before.
 struct Execution {
     folder: PathBuf,
-    _temporary: Option<tempfile::TempDir>,
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl Execution {
+    /// Of the notebook in its folder. Where a cell fails, the folder stays, with the copy that the error names.
+    fn perform(self, environment: &Environment, notebook: &Path) -> Result<Outputs> {
+        let said = execute(environment, notebook, &self.folder);
+        if said.is_err()
+            && let Some(temporary) = self.temporary
+            && temporary.path().join(format!("{}.failed.ipynb", stem(notebook))).is_file()
+        {
+            let _ = temporary.keep();
+        }
+        said
+    }
 }
 
 impl Which {
@@ -142,13 +156,13 @@ impl Which {
                     return Err(Error::argument("--out", problem));
                 }
                 fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
-                Ok(Execution { folder, _temporary: None })
+                Ok(Execution { folder, temporary: None })
             }
             None => {
                 let place = std::env::temp_dir();
                 let temporary =
                     tempfile::tempdir().map_err(Error::io("create a temporary folder in", place))?;
-                Ok(Execution { folder: temporary.path().to_path_buf(), _temporary: Some(temporary) })
+                Ok(Execution { folder: temporary.path().to_path_buf(), temporary: Some(temporary) })
             }
         }
     }
@@ -189,7 +203,7 @@ fn check(root: &Path, which: &Which, (rtol, atol): (Option<f64>, Option<f64>)) -
     for notebook in &notebooks {
         let (name, started) = (stem(notebook), Instant::now());
         let execution = which.execution(notebook)?;
-        let compared = execute(&environment, notebook, &execution.folder).and_then(|got| {
+        let compared = execution.perform(&environment, notebook).and_then(|got| {
             let stored = Outputs::read(&expected::folder(&stored, notebook))?;
             let rule = Rule::of(&stored, &got);
             let tolerance = Tolerance {
@@ -247,7 +261,7 @@ fn accept(root: &Path, which: &Which) -> Result<()> {
     let environment = jupyter::ensure(root)?;
     for notebook in notebooks {
         let execution = which.execution(&notebook)?;
-        let got = execute(&environment, &notebook, &execution.folder)?;
+        let got = execution.perform(&environment, &notebook)?;
         let folder = expected::folder(&stored, &notebook);
         // What becomes of the numbers, before the old ones are gone.
         let old = Outputs::read(&folder).ok();

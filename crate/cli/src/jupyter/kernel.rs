@@ -1,11 +1,12 @@
-//! The project's own kernel spec: what Jupyter starts when a notebook asks for `rethink`.
+//! The project's own kernel spec: what Jupyter starts when a notebook asks for `rethink`. It lies in the project's Python
+//! environment, and where it is [installed](install_for) among the user's own.
 
 use crate::jupyter::environment::Environment;
 use crate::{Error, Result};
 use rethink_plot::files;
 use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -16,11 +17,13 @@ pub const DISPLAY_NAME: &str = "Rust (rethink)";
 
 /// The programs that run in Python or the shell, and nbconvert's template of a book, as they are written under `.rethink/jupyter`:
 /// name, contents, whether it is executable.
-const PROGRAMS: [(&str, &str, bool); 11] = [
+const PROGRAMS: &[(&str, &str, bool)] = &[
     ("launch.py", include_str!("launch.py"), false),
     ("relay.py", include_str!("relay.py"), false),
     ("run.py", include_str!("run.py"), false),
     ("nbval_strict.py", include_str!("nbval_strict.py"), false),
+    ("papermill/pyproject.toml", include_str!("papermill/pyproject.toml"), false),
+    ("papermill/rethink_papermill.py", include_str!("papermill/rethink_papermill.py"), false),
     ("templates/book/conf.json", include_str!("book/conf.json"), false),
     ("templates/book/index.html.j2", include_str!("book/index.html.j2"), false),
     ("tools/bin/cargo", include_str!("tools/bin/cargo"), true),
@@ -33,18 +36,22 @@ const PROGRAMS: [(&str, &str, bool); 11] = [
 /// Writes the programs and the kernel spec, each only where it differs.
 pub(crate) fn install(environment: &Environment) -> Result<()> {
     let home = environment.home();
-    for (name, text, executable) in PROGRAMS {
+    for &(name, text, executable) in PROGRAMS {
         write_changed(&home.join(name), text.as_bytes(), executable)?;
     }
     // What launch.py shows for the standard library's sources.
     let folder = home.join("tools/no-rust-src/core");
     fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
 
-    let spec = environment.venv().join("share/jupyter/kernels").join(NAME);
+    write(environment, &environment.venv().join("share/jupyter/kernels").join(NAME))
+}
+
+/// Writes the spec into the folder `spec`. Its paths are absolute: Jupyter starts it from anywhere.
+fn write(environment: &Environment, spec: &Path) -> Result<()> {
     let argv: Vec<_> = [
         environment.python.clone(),
         "-I".into(),
-        home.join("launch.py"),
+        environment.home().join("launch.py"),
         environment.root.clone(),
         environment.build.clone(),
         environment.evcxr.clone(),
@@ -58,12 +65,112 @@ pub(crate) fn install(environment: &Environment) -> Result<()> {
         "display_name": DISPLAY_NAME,
         "language": "rust",
         "interrupt_mode": "message",
+        "metadata": { ROOT: environment.root },
     });
     let text = serde_json::to_string_pretty(&kernel).expect("strings are JSON");
     if !spec.join("logo-64x64.png").is_file() {
-        logos(&environment.evcxr, &spec)?;
+        logos(&environment.evcxr, spec)?;
     }
     write_changed(&spec.join("kernel.json"), text.as_bytes(), false)
+}
+
+/// The name under which a spec's metadata has the workspace that it belongs to.
+const ROOT: &str = "rethink_root";
+
+/// Jupyter's data folder of the user, as `jupyter --paths` names it: `JUPYTER_DATA_DIR`, else macOS' `~/Library/Jupyter`, Windows'
+/// `%APPDATA%\\jupyter`, elsewhere `jupyter` in `XDG_DATA_HOME` or `~/.local/share`.
+///
+/// Errors: [`Error::Missing`] without a home folder.
+pub fn user_data() -> Result<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = |below: &str| dirs::home_dir().map(|home| home.join(below));
+    let folder = match named("JUPYTER_DATA_DIR") {
+        Some(folder) => Some(folder),
+        None if cfg!(target_os = "macos") => home("Library/Jupyter"),
+        None if cfg!(windows) => named("APPDATA").map(|folder| folder.join("jupyter")),
+        None => named("XDG_DATA_HOME").or_else(|| home(".local/share")).map(|folder| folder.join("jupyter")),
+    };
+    folder.ok_or_else(|| Error::Missing {
+        what: "a home folder, in which Jupyter looks for kernels".into(),
+        remedy: "set JUPYTER_DATA_DIR, or name a folder with --prefix".into(),
+    })
+}
+
+/// The spec in Jupyter's folder `data`.
+fn spec_in(data: &Path) -> PathBuf {
+    data.join("kernels").join(NAME)
+}
+
+/// Whose the spec in a folder is.
+enum Owner {
+    /// There is none.
+    Nobody,
+    /// This workspace's.
+    Ours,
+    /// Another workspace's, or a kernel of the same name by somebody else: what it is.
+    Other(String),
+}
+
+fn owner(spec: &Path, root: &Path) -> Owner {
+    if !spec.exists() {
+        return Owner::Nobody;
+    }
+    let text = fs::read(spec.join("kernel.json")).unwrap_or_default();
+    let kernel: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    match kernel["metadata"][ROOT].as_str().map(Path::new) {
+        Some(named) if named == root => Owner::Ours,
+        Some(named) => Owner::Other(format!("the clone {}", named.display())),
+        None => Owner::Other("another program (its kernel.json names no clone of rethink)".into()),
+    }
+}
+
+/// Writes the spec into Jupyter's folder `data`, for every Jupyter that looks there, and returns its folder. One that is this
+/// workspace's is brought up to date; another one stays, unless `replace` is set.
+///
+/// Errors: [`Error::Different`] where it stays; [`Error::Io`]; [`Error::Program`] of the kernel program.
+pub fn install_for(environment: &Environment, data: &Path, replace: bool) -> Result<PathBuf> {
+    let data = std::path::absolute(data).map_err(Error::io("find", data))?;
+    let spec = spec_in(&data);
+    match owner(&spec, &environment.root) {
+        Owner::Other(whose) if !replace => {
+            return Err(Error::Different {
+                what: format!("{}: this kernel belongs to {whose}", spec.display()),
+                remedy: format!(
+                    "`rethink kernel install --replace` makes it that of {}",
+                    environment.root.display()
+                ),
+            });
+        }
+        Owner::Other(_) => remove(&spec)?,
+        Owner::Ours | Owner::Nobody => {}
+    }
+    write(environment, &spec)?;
+    Ok(spec)
+}
+
+/// Removes the spec of the workspace `root` from Jupyter's folder `data`, and returns where it was; `None` where there was none. One
+/// of another workspace stays, unless `replace` is set.
+///
+/// Errors: [`Error::Different`] where it stays; [`Error::Io`].
+pub fn uninstall_from(root: &Path, data: &Path, replace: bool) -> Result<Option<PathBuf>> {
+    let root = root.canonicalize().map_err(Error::io("find the workspace", root))?;
+    let data = std::path::absolute(data).map_err(Error::io("find", data))?;
+    let spec = spec_in(&data);
+    match owner(&spec, &root) {
+        Owner::Nobody => Ok(None),
+        Owner::Other(whose) if !replace => Err(Error::Different {
+            what: format!("{}: this kernel belongs to {whose}", spec.display()),
+            remedy: "`rethink kernel uninstall --replace` removes it all the same".into(),
+        }),
+        Owner::Ours | Owner::Other(_) => {
+            remove(&spec)?;
+            Ok(Some(spec))
+        }
+    }
+}
+
+fn remove(spec: &Path) -> Result<()> {
+    fs::remove_dir_all(spec).map_err(Error::io("remove the kernel spec", spec))
 }
 
 /// evcxr carries the Rust logo with its licence; it gives them out by installing its own spec.

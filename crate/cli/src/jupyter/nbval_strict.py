@@ -1,6 +1,6 @@
 """A pytest plugin that makes nbval see all that a cell writes to standard error.
 
-With `-p nbval_strict`, a cell that wrote to standard error fails. A kernel that dies at its start is started
+With `-p nbval_strict`, a cell that wrote to standard error fails, unless it is tagged `raises-exception`. A kernel that dies at its start is started
 again: Jupyter chooses its ports, and another process can take one before the kernel does.
 
 Where RETHINK_RECORD names a folder, each notebook works in a folder of its own there (RETHINK_OUT), and is written
@@ -14,7 +14,10 @@ from queue import Empty
 
 import nbformat
 import nbval.kernel
-from nbval.plugin import IPyNbCell, IPyNbFile
+from nbval.plugin import IPyNbCell, IPyNbFile, metadata_tags
+
+# nbclient's name of nbval's tag `nbval-skip`.
+metadata_tags["skip-execution"] = "skip"
 
 STARTS = 4
 # No progress that is shown for a while only.
@@ -48,7 +51,8 @@ def strict(self):
             break
         if late["msg_type"] == "stream" and late["content"]["name"] == "stderr":
             said.append(late["content"]["text"])
-    if said:
+    # The tag `raises-exception` sets the option.
+    if said and not self.options["check_exception"]:
         self.raise_cell_error("The cell wrote to standard error", "".join(said))
 
 

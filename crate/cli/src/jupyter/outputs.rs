@@ -36,7 +36,12 @@ pub struct Cell {
     pub stdout: String,
     /// `text/plain` of its results.
     pub result: String,
+    /// Its outputs are not compared: its tags have [`IGNORE_OUTPUT`]. Not stored, and neither are the outputs.
+    pub ignored: bool,
 }
+
+/// nbval's tag of a cell whose outputs are not compared.
+pub const IGNORE_OUTPUT: &str = "nbval-ignore-output";
 
 /// One execution's outputs.
 #[derive(Clone, Debug)]
@@ -65,6 +70,11 @@ impl Outputs {
         for cell in cells.iter().filter(|cell| cell["cell_type"] == "code") {
             let source = text(&cell["source"]);
             let Some(first) = source.lines().find(|line| !line.trim().is_empty()) else { continue };
+            let tags = cell["metadata"]["tags"].as_array();
+            if tags.is_some_and(|tags| tags.iter().any(|tag| tag == IGNORE_OUTPUT)) {
+                found.push(Cell { source: first.trim().into(), ignored: true, ..Cell::default() });
+                continue;
+            }
             let (mut shows, mut stdout, mut result) = (Vec::new(), String::new(), String::new());
             for output in cell["outputs"].as_array().into_iter().flatten() {
                 if output["output_type"] == "stream" && output["name"] == "stdout" {
@@ -83,6 +93,7 @@ impl Outputs {
                 shows: shows.join(" "),
                 stdout: sanitize(&stdout, &places),
                 result: sanitize(&result, &places),
+                ignored: false,
             });
         }
         Ok(Outputs { instructions: vector_instructions().into(), cells: found, tables: tables(out)? })

@@ -4,6 +4,7 @@
 //! A recipe is the same at every scale and on every data set; [`Scale`] decides how many images,
 //! epochs and repetitions it takes.
 
+pub mod beside;
 pub mod corollary1;
 pub mod fig1a;
 pub mod fig1b;

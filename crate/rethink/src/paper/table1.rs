@@ -95,7 +95,11 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
 
 /// Whether `run` belongs to `row`.
 pub fn belongs(row: &Table1Row, run: &Run) -> bool {
-    let config = &run.record.config;
+    is_of(row, &run.record.config)
+}
+
+/// Whether a run of `config` belongs to `row`.
+pub fn is_of(row: &Table1Row, config: &RunConfig) -> bool {
     let labels = if row.random_labels { Corruption::RandomLabels } else { Corruption::TrueLabels };
     config.corruption == labels
         && config.model.title() == row.model

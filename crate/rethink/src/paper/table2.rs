@@ -125,7 +125,12 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
 
 /// Whether `run` belongs to `row`.
 pub fn belongs(row: &Table2Row, run: &Run) -> bool {
-    let (config, hyper) = (&run.record.config, &run.record.config.hyper);
+    is_of(row, &run.record.config)
+}
+
+/// Whether a run of `config` belongs to `row`.
+pub fn is_of(row: &Table2Row, config: &RunConfig) -> bool {
+    let hyper = &config.hyper;
     let augmented = match (hyper.random_crop, hyper.augment) {
         (true, Augmentation::IMAGENET) => Some(true),
         (false, augment) if augment.is_off() => Some(false),

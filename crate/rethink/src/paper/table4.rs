@@ -158,7 +158,12 @@ fn runs(setting: &Setting) -> Vec<RunConfig> {
 
 /// Whether `run` belongs to `row`.
 pub fn belongs(row: &Table4Row, run: &Run) -> bool {
-    let (config, hyper) = (&run.record.config, &run.record.config.hyper);
+    is_of(row, &run.record.config)
+}
+
+/// Whether a run of `config` belongs to `row`.
+pub fn is_of(row: &Table4Row, config: &RunConfig) -> bool {
+    let hyper = &config.hyper;
     let switches = [
         (Regularizer::WeightDecay, hyper.weight_decay > 0.0),
         (Regularizer::RandomCrop, hyper.random_crop),

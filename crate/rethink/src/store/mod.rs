@@ -3,7 +3,7 @@
 //! | in the store | what it is |
 //! | --- | --- |
 //! | `KEY.parquet` | a finished run: its frame as rows, its [`Record`] as JSON in the key-value metadata |
-//! | `KEY.partial/` | a run in progress: checkpoint and live log |
+//! | `KEY.partial/` | a run in progress: what it is, checkpoint and live log ([`live`]) |
 //! | `KEY.measured.parquet` | a finished measurement, of the same form as a run |
 //! | `KEY.unfinished` | a measurement in progress |
 //! | `KEY.lock` | held by the process that is at the run or measurement |
@@ -15,6 +15,7 @@
 //! not know. Other files that lie there (copies that synchronising programs make, damaged ones, one's own) are passed over, and named
 //! on standard error, once each.
 
+pub mod live;
 mod origin;
 
 use crate::data::Dataset;
@@ -152,7 +153,9 @@ impl Run {
     }
 
     /// The frame's rows.
-    pub(crate) fn rows(&self) -> Result<Vec<LogRow>> {
+    ///
+    /// Errors: [`Error::Frame`] for a frame that is no run's.
+    pub fn rows(&self) -> Result<Vec<LogRow>> {
         rows(&self.frame).map_err(Error::frame("read the run's rows"))
     }
 
@@ -384,6 +387,7 @@ impl Store {
             }
             None => {}
         }
+        live::note(&partial, config, scale)?;
         fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
         let watch = Arc::new(Watch::default());
         on_event(Event::Training(&watch, own.epoch()?));
@@ -614,8 +618,12 @@ impl std::fmt::Display for PassedOver {
 fn key_in_name(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
     let key = name.strip_suffix(MEASURED).or_else(|| name.strip_suffix(".parquet"))?;
-    let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-    (key.len() == 16 && key.bytes().all(digit)).then_some(key)
+    is_key(key).then_some(key)
+}
+
+/// Whether `text` is a run's or measurement's key by its form.
+fn is_key(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Why a file whose name is no key does not count.
