@@ -359,7 +359,8 @@
       one("link").textContent = "looks every " + (busy ? SOON : LATER) / 1000 + " s";
       const others = one("others");
       others.hidden = !found.passed_over.length;
-      others.firstChild.textContent = found.passed_over.length + " files that are no runs are passed over";
+      const many = found.passed_over.length;
+      others.firstChild.textContent = many === 1 ? "1 file that is no run is passed over" : many + " files that are no runs are passed over";
       others.lastChild.replaceChildren(...found.passed_over.map(other => element("li", other.path + ": " + other.reason)));
       // What is in progress is what one has come to see.
       if (first && !chosen.length) chosen = runs.filter(run => run.state === "running").slice(0, 4).map(run => run.key);
