@@ -136,6 +136,70 @@ impl Drop for Lab {
     }
 }
 
+/// Code cells of a notebook of research: polars' and plotters' own words, and a training that is stopped and goes on.
+const RESEARCH: [&str; 7] = [
+    ":dep rethink = { path = \"../crate/rethink\" }\nuse rethink::prelude::*;",
+    "let study: Study = Study::from_environment()?;\nlet kept: Vec<i32> = vec![1, 2, 3];\n\
+     let runs: Vec<Run> = study.runs(\"fig1a\")?;\nlet frame: DataFrame = paper::fig1a::frame(&runs)?;",
+    "frame.clone().lazy().filter(col(\"epoch\").gt(lit(1))).group_by([col(\"setting\")]).agg([col(\"loss\").mean()]).collect()?",
+    // From plotters' documentation.
+    "use plotters::prelude::*;\n\
+     evcxr_figure((640, 480), |root| {\n\
+     \x20   root.fill(&WHITE)?;\n\
+     \x20   let mut chart = ChartBuilder::on(&root)\n\
+     \x20       .caption(\"y=x^2\", (\"Arial\", 50).into_font())\n\
+     \x20       .margin(5)\n\
+     \x20       .x_label_area_size(30)\n\
+     \x20       .y_label_area_size(30)\n\
+     \x20       .build_cartesian_2d(-1f32..1f32, -0.1f32..1f32)?;\n\
+     \x20   chart.configure_mesh().draw()?;\n\
+     \x20   chart.draw_series(LineSeries::new(\n\
+     \x20       (-50..=50).map(|x| x as f32 / 50.0).map(|x| (x, x * x)),\n\
+     \x20       &RED,\n\
+     \x20   ))?\n\
+     \x20       .label(\"y = x^2\")\n\
+     \x20       .legend(|(x,y)| PathElement::new(vec![(x,y), (x + 20,y)], &RED));\n\
+     \x20   chart.configure_series_labels()\n\
+     \x20       .background_style(&WHITE.mix(0.8))\n\
+     \x20       .border_style(&BLACK)\n\
+     \x20       .draw()?;\n\
+     \x20   Ok(())\n\
+     })",
+    "let mut long: Vec<RunConfig> = study.configs(\"fig1a\")?;\nlong.truncate(1);\n\
+     long[0].hyper.epochs = 400;\nlong[0].hyper.keep_going();\nlet part: Vec<Run> = study.train(&long)?;",
+    "println!(\"kept {kept:?}, {}\", part[0].record.ended());",
+    "let whole: Vec<Run> = study.train(&long)?;\nprintln!(\"{} after {} epochs\", whole[0].record.ended(), whole[0].record.epochs);",
+];
+
+/// Writes [`RESEARCH`] as a notebook.
+fn research(path: &Path) {
+    let cell = |(at, source): (usize, &&str)| {
+        json!({"cell_type": "code", "id": format!("research-{at}"), "metadata": {}, "outputs": [], "execution_count": null,
+               "source": source})
+    };
+    let spec = json!({"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"});
+    let cells: Vec<Value> = RESEARCH.iter().enumerate().map(cell).collect();
+    let notebook =
+        json!({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}});
+    fs::write(path, notebook.to_string()).unwrap();
+}
+
+/// What the page showed of [`RESEARCH`].
+fn check_research(seen: &Value) {
+    assert_eq!(seen["errors"], json!([]), "{seen}");
+    assert_eq!(seen["executed"], seen["cells"], "{seen}");
+    assert_eq!(counts(seen, "tables")[2], 1, "polars' frame: {seen}");
+    assert_eq!(counts(seen, "figures")[3], 1, "plotters' figure: {seen}");
+    let running = seen["running"].as_str().unwrap_or_default();
+    assert!(running.contains(": epoch "), "progress: {seen}");
+    let text = |cell: usize| seen["texts"][cell].as_str().unwrap_or_default();
+    assert!(text(4).contains("interrupted in or after epoch") && !text(4).contains(": epoch "), "{seen}");
+    assert_eq!(counts(seen, "figures")[4], 0, "the growing curve is gone: {seen}");
+    assert_eq!(text(5).trim(), "kept [1, 2, 3], interrupted", "{seen}");
+    assert!(text(6).contains("goes on after epoch"), "{seen}");
+    assert!(text(6).contains("completed after 400 epochs"), "{seen}");
+}
+
 /// What each code cell of a notebook has to show: whether a figure, whether a table.
 fn expected_shows(notebook: &Path) -> Vec<(usize, usize)> {
     let folder = expected::folder(&root().join("tests/expected"), notebook);
@@ -174,6 +238,10 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
     let edit = json!({"cell": 2, "text": text});
     let edited = format!("{}-edited", stem(&copies[0]));
     steps.insert(1, json!({"notebook": place(&copies[0]), "edit": edit, "screenshot": edited}));
+    let with_research = folder.join("notebooks/research.ipynb");
+    research(&with_research);
+    let last = json!({"notebook": place(&with_research), "edit": null, "screenshot": "research", "stop": 5});
+    steps.push(last);
     let plan = json!({
         "address": lab.address, "kernel": kernel::DISPLAY_NAME, "chromium": chromium, "screenshots": screenshots, "steps": steps,
     });
@@ -192,7 +260,8 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
         steps.len()
     );
 
-    for (step, seen) in steps.iter().zip(&seen) {
+    check_research(seen.last().unwrap());
+    for (step, seen) in steps.iter().zip(&seen).take(steps.len() - 1) {
         let name = step["screenshot"].as_str().unwrap();
         println!("{name}: {} s", seen["seconds"]);
         assert_eq!(seen["errors"], json!([]), "{name}");

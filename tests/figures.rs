@@ -4,8 +4,11 @@ use plotters::prelude::{Circle, Color, EmptyElement, PathElement, Polygon, RED, 
 use plotters::style::FontTransform;
 use plotters::style::text_anchor::{HPos, VPos};
 use polars::prelude::*;
+use rethink::data::corruption::Corruption;
+use rethink::data::samples;
 use rethink::paper::{fig1a, fig1b, fig1c, fig2b, fig3};
 use rethink_nn::models::{ModelKind, plan};
+use rethink_plot::cell::evcxr_figure;
 use rethink_plot::tables::{Align, Table};
 use rethink_plot::theme::{
     Axis, Canvas, DashedPath, GREY, INK, Key, Mark, Marker, Plot, SeriesStyle, Style, document, stroke, units,
@@ -1191,4 +1194,86 @@ fn tables_as_text_fit_the_width_there_is() {
     assert_eq!(lines[..3], ["Findings", "fig1b", "  the paper: rises by a small constant"], "{narrow}");
     assert!(lines.iter().all(|line| line.chars().count() <= 40), "{narrow}");
     assert!(lines.contains(&"table1") && lines.contains(&"  s: 1.0"), "{narrow}");
+}
+
+/// The example of plotters' own documentation, with a family of text that is not embedded.
+#[test]
+fn plotters_own_example_is_a_cells_figure() {
+    use plotters::prelude::*;
+    let figure = evcxr_figure((640, 480), |root| {
+        root.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&root)
+            .caption("y=x^2", ("Arial", 50).into_font())
+            .margin(5)
+            .x_label_area_size(30)
+            .y_label_area_size(30)
+            .build_cartesian_2d(-1f32..1f32, -0.1f32..1f32)?;
+        chart.configure_mesh().draw()?;
+        chart.draw_series(LineSeries::new((-50..=50).map(|x| x as f32 / 50.0).map(|x| (x, x * x)), &RED))?;
+        Ok(())
+    });
+    let svg = figure.svg().unwrap();
+    assert!(svg.contains("<svg") && svg.contains("width=\"640\" height=\"480\""), "{}", &svg[..200]);
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.svg", "a.png", "a.pdf"] {
+        figure.save(folder.path().join(name)).unwrap();
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("a.svg")).unwrap(), svg);
+    let (width, rows) = pixels(&folder.path().join("a.png"));
+    assert_eq!((width, rows.len() / width), (1280, 960));
+    // The caption's letters, in a fifth of the height where there is nothing else.
+    assert!(rows[..1280 * 100].iter().any(|grey| *grey < 100), "no caption in the PNG");
+    assert!(figure.save(folder.path().join("a.gif")).unwrap_err().to_string().contains(".svg, .png or .pdf"));
+    let styled = figure.style("width: 60%");
+    assert!(styled.svg().unwrap().starts_with("<svg style=\"width: 60%\" xmlns"));
+}
+
+/// Grey values of a PNG, row after row.
+fn pixels(path: &Path) -> (usize, Vec<u8>) {
+    let mut reader =
+        png::Decoder::new(std::io::BufReader::new(fs::File::open(path).unwrap())).read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size()];
+    let info = reader.next_frame(&mut bytes).unwrap();
+    let channels = info.color_type.samples();
+    (info.width as usize, bytes[..info.buffer_size()].chunks(channels).map(|pixel| pixel[1]).collect())
+}
+
+#[test]
+fn a_cells_figure_says_what_went_wrong() {
+    let failed = evcxr_figure((10, 10), |_| Err("no data".into()));
+    assert!(failed.svg().unwrap_err().to_string().contains("no data"));
+    let failed = failed.save("/nowhere/a.svg").unwrap_err().to_string();
+    assert!(failed.contains("no data"), "{failed}");
+    for size in [(0, 10), (10, 10_001)] {
+        let error = evcxr_figure(size, |_| Ok(())).svg().unwrap_err().to_string();
+        assert!(error.contains("1 to 10,000"), "{error}");
+    }
+}
+
+#[test]
+fn images_are_drawn_with_the_labels_that_are_trained_on() {
+    let data = rethink::data::shapes10::generate(40, 4, 9).unwrap();
+    let indices: Vec<usize> = (0..14).collect();
+    let drawn = |corruption| samples::draw(&data, corruption, 40, 1, &indices, &note());
+    let random = Corruption::RandomLabels;
+    let figure = drawn(random).unwrap();
+    let labels = random.labels(&data.train.labels, 10, 1).unwrap();
+    let name = |label: u16| data.classes[usize::from(label)].as_str();
+    for (column, of) in [("label", &data.train.labels), ("trained_on", &labels)] {
+        let texts: Vec<&str> = figure.frame.column(column).unwrap().str().unwrap().iter().flatten().collect();
+        assert_eq!(texts, of[..14].iter().map(|label| name(*label)).collect::<Vec<_>>(), "{column}");
+    }
+    let red = figure.svg.matches("fill=\"#B00020\"").count();
+    assert_eq!(red, (0..14).filter(|i| labels[*i] != data.train.labels[*i]).count());
+    for corruption in
+        [Corruption::TrueLabels, Corruption::ShuffledPixels, Corruption::Gaussian { per_channel: true }]
+    {
+        assert!(!drawn(corruption).unwrap().svg.contains("#B00020"));
+    }
+    for (wrong, text) in
+        [(vec![], "0 images"), (vec![3, 40], "image 40; there are 0 to 39"), (vec![0; 61], "1 to 60")]
+    {
+        let error = samples::draw(&data, random, 40, 1, &wrong, &note()).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    }
 }

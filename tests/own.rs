@@ -1,8 +1,8 @@
 //! Data, corruptions and networks of one's own.
 
-use rethink::data::Dataset;
 use rethink::data::corruption::Corruption;
-use rethink::run::config::Scale;
+use rethink::data::{Dataset, Split};
+use rethink::run::config::{RunConfig, Scale};
 use rethink::study::Study;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{CustomModel, ModelKind};
@@ -170,4 +170,32 @@ fn a_changed_data_set_has_its_own_identity() {
     let error = study.data.changed("bad", "bad", |train, _| train.labels[0] = 10).unwrap_err().to_string();
     assert!(error.contains("label 10 with 10 classes"), "{error}");
     assert!(study.data.changed("bad", "bad", |train, _| train.labels.clear()).is_err());
+}
+
+#[test]
+fn a_set_of_ones_own_is_used_whole_and_a_changed_one_as_far_as_the_one_it_is_made_of() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let sizes = |study: &Study| {
+        let of = |config: &RunConfig| (config.data.train, config.data.test);
+        let sweep: Vec<_> = study.configs("fig1b").unwrap().iter().map(of).collect();
+        (of(&study.config(ModelKind::Mlp1x512, Corruption::TrueLabels)), sweep[0], sweep[8])
+    };
+    let changed = study.data.changed("next", "one class on", |train, _| train.labels[0] = 1).unwrap();
+    assert_eq!(sizes(&Study::of(changed, &study)), sizes(&study));
+    assert_eq!(sizes(&study).0, (200, 200));
+    let cut = |split: &mut Split, n: usize| {
+        split.images.truncate(n * 3072);
+        split.labels.truncate(n);
+    };
+    let small = study.data.changed("few", "few images", |train, test| {
+        cut(train, 700);
+        cut(test, 50);
+    });
+    let own = Study::of(small.unwrap(), &study);
+    assert!(own.to_string().contains("few images, as given, used whole"), "{own}");
+    assert_eq!(sizes(&own), ((700, 50), (700, 50), (700, 50)));
+    // Unless something else is set.
+    let set = own.set("n=300".parse().unwrap()).unwrap();
+    assert_eq!(set.configs("fig1b").unwrap()[0].data.train, 300);
 }

@@ -673,7 +673,7 @@ fn made(store: &Store, config: &RunConfig, data: &Dataset) -> (Run, Said) {
             Event::Taken(record) => said.taken = record.origin.clone(),
             Event::Begun(origin) => said.begun = Some(origin.clone()),
             Event::PassedOver(why) => said.passed_over.push(why.into()),
-            Event::Found(_) | Event::Waiting => {}
+            Event::Found(_) | Event::Waiting | Event::Training(..) => {}
         })
         .unwrap();
     (run, said)

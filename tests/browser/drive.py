@@ -2,12 +2,13 @@
 
     drive.py PLAN    PLAN is a JSON file: "address" (of JupyterLab, with its token), "kernel" (as JupyterLab shows it),
                      "chromium", "screenshots" (a folder) and "steps", each {"notebook": path below JupyterLab's root, "edit": {"cell": n, "text":
-                     "..."} or null, "screenshot": name}
+                     "..."} or null, "screenshot": name, "stop": n or absent}
 
 A step with an edit changes a code cell (from 1, of those in the notebook) of the notebook that is open and runs all
-cells again; without one it opens the notebook first. After each step one JSON object is printed: "cells" (code
-cells), "executed" (those with a number), "errors" (texts), "figures" and "tables" (drawn outputs of each code cell),
-"pictures" (digest of each figure), "seconds".
+cells again; without one it opens the notebook first. With "stop", the button that interrupts the kernel is pressed while code cell n
+trains, as soon as its loss curve is on the page, and a screenshot of that is NAME-running. After each step one JSON object is printed: "cells" (code
+cells), "executed" (those with a number), "errors" (texts), "texts" (of each code cell's outputs), "figures" and "tables" (drawn outputs of
+each code cell), "pictures" (digest of each figure), "seconds".
 """
 
 import hashlib
@@ -39,6 +40,7 @@ LOOK = """() => {
     cells: cells.length,
     executed: cells.filter(c => /^\\[\\d+\\]:?$/.test(c.querySelector('.jp-InputPrompt').innerText.trim())).length,
     errors: [...errors].map(e => e.innerText),
+    texts: cells.map(c => [...c.querySelectorAll('.jp-OutputArea-output')].map(e => e.innerText).join('\\n')),
     figures: cells.map(c => figures(c).length),
     tables: cells.map(c => outputs(c, 'table').length),
     pictures: cells.flatMap(figures).map(e => e.tagName === 'IMG' ? e.src : e.outerHTML),
@@ -97,6 +99,21 @@ def finished(page, before):
         time.sleep(0.2)
 
 
+def stop(page, number, screenshot):
+    """Interrupts code cell `number`, once its loss curve has grown a little."""
+    started = time.monotonic()
+    while not page.evaluate(LOOK)["figures"][number - 1]:
+        if time.monotonic() - started > PATIENCE:
+            raise RuntimeError("no loss curve on the page")
+        time.sleep(0.1)
+    time.sleep(3)
+    page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell").nth(number - 1).scroll_into_view_if_needed()
+    page.screenshot(path=screenshot)
+    running = page.evaluate(LOOK)
+    page.locator('[data-command="notebook:interrupt-kernel"]:visible').first.click()
+    return running["texts"][number - 1]
+
+
 def counts(page):
     """The sum of the cells' numbers: it rises when all of them run again."""
     prompts = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt").all_inner_texts()
@@ -141,7 +158,12 @@ def main():
             except Exception:
                 page.screenshot(path=Path(plan["screenshots"]) / (step["screenshot"] + "-failed.png"))
                 raise
+            running = None
+            if step.get("stop"):
+                path = Path(plan["screenshots"]) / (step["screenshot"] + "-running.png")
+                running = stop(page, step["stop"], path)
             seen = finished(page, before)
+            seen["running"] = running
             seen["seconds"] = round(time.monotonic() - started, 1)
             seen["pictures"] = [hashlib.sha256(p.encode()).hexdigest() for p in seen["pictures"]]
             page.set_viewport_size({"width": WIDTH, "height": min(HEIGHT + page.evaluate(HIDDEN), 15_000)})

@@ -60,6 +60,12 @@ pub enum Error {
         /// dfdx's own word.
         problem: String,
     },
+    /// The work was to end early, and what it had kept is kept ([`crate::interrupt`]).
+    #[error("{what}")]
+    Interrupted {
+        /// What was being done, and what is kept of it.
+        what: String,
+    },
     /// Another program that this one needs is absent or failed.
     #[error("{program}: {problem}\n  {remedy}")]
     Program {

@@ -220,10 +220,14 @@ impl DrawingBackend for SvgBackend<'_> {
             FontTransform::Rotate180 => format!(" transform=\"rotate(180, {x}, {y})\""),
             FontTransform::Rotate270 => format!(" transform=\"rotate(270, {x}, {y})\""),
         };
+        // A family that this machine or the PNG's renderer lacks is not left out.
+        let family = match style.family().as_str() {
+            stack if stack == "sans-serif" || stack.contains(',') => in_attribute(stack),
+            family => format!("{}, sans-serif", in_attribute(family)),
+        };
         self.element(format_args!(
-            "<text x=\"{x}\" y=\"{y}\" dy=\"{dy}\" text-anchor=\"{anchor}\" font-family=\"{}\" font-size=\"{}\"{opacity} \
+            "<text x=\"{x}\" y=\"{y}\" dy=\"{dy}\" text-anchor=\"{anchor}\" font-family=\"{family}\" font-size=\"{}\"{opacity} \
              fill=\"{hex}\"{face}{turn}>\n{}\n</text>",
-            in_attribute(style.family().as_str()),
             style.size(),
             in_element(text)
         ))

@@ -104,6 +104,12 @@ pub enum Error {
         /// What to do, if it should.
         remedy: String,
     },
+    /// The work was to end early, and what it had kept is kept ([`rethink_nn::interrupt`]).
+    #[error("{what}")]
+    Interrupted {
+        /// What was being done, and what is kept of it.
+        what: String,
+    },
     /// Another program that this one needs is absent or failed.
     #[error("{program}: {problem}\n  {remedy}")]
     Program {
@@ -164,6 +170,7 @@ impl From<rethink_nn::Error> for Error {
             }
             rethink_nn::Error::Argument { operation, problem } => Error::Argument { operation, problem },
             rethink_nn::Error::Missing { what, remedy } => Error::Missing { what, remedy },
+            rethink_nn::Error::Interrupted { what } => Error::Interrupted { what },
             rethink_nn::Error::Tensor { operation, problem } => Error::Tensor { operation, problem },
             rethink_nn::Error::Program { program, problem, remedy } => {
                 Error::Program { program, problem, remedy }

@@ -11,6 +11,7 @@
 //! | [`claims`] | the paper's sentences as checks over the store, one file per section | sections 1 to 5, appendices B and C |
 //! | [`study`], [`overrides`] | what a notebook holds: data, scale, store, output folder; other values of what the paper's items choose | |
 //! | [`show`], [`prelude`] | what a cell shows of frames, runs and several figures; what it imports | |
+//! | [`live`] | a cell and its page while it runs: interrupts, progress | |
 //! | [`error`] | the error enum | |
 //!
 //! Below it are [`nn`] (networks, optimisers, devices, kernel solvers) and [`plot`] (figures and tables); the program
@@ -22,6 +23,7 @@
 pub mod claims;
 pub mod data;
 pub mod error;
+pub mod live;
 pub mod measure;
 pub mod overrides;
 pub mod paper;

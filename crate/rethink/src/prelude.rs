@@ -10,7 +10,7 @@ pub use crate::measure::{Measured, Measurement, Quantity};
 pub use crate::overrides::Overrides;
 pub use crate::paper::{self, Product};
 pub use crate::run::config::{RunConfig, Scale, Seeds, TrainConfig};
-pub use crate::show::Show;
+pub use crate::show::{Show, display};
 pub use crate::store::{Run, Store};
 pub use crate::study::Study;
 pub use ::plotters;

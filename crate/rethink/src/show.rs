@@ -4,6 +4,7 @@
 //! The kernel shows one thing of each kind a cell, so several figures become one picture, and figures beside tables one
 //! piece of HTML. A cell ends in the value: `frame`, `runs[0]`, or `vec![study.show("fig1b")?, study.show("fig1c")?]`.
 
+use crate::live;
 use crate::measure::{Measured, Measurement};
 use crate::paper::Product;
 use crate::run::config::RunConfig;
@@ -14,11 +15,27 @@ use rethink_nn::text::thousands;
 use rethink_plot::tables::{Align, Table};
 use rethink_plot::{self, Drawing, export};
 use std::fmt::Write;
+use std::io::{self, Write as _};
 
 /// Shown as a cell's last value. evcxr calls `evcxr_display` where it finds the method.
 pub trait Show {
     /// Writes each form of the value, for a browser and in plain text, to the kernel.
     fn evcxr_display(&self);
+}
+
+/// Shows `value` now, in the middle of a cell, and as often as is asked for; a cell's last value is shown without it. Where evcxr
+/// runs without this project's kernel, it shows the last value of each kind at the cell's end.
+///
+/// Errors: [`Error::Io`] where standard output is closed.
+pub fn display<T: Show + ?Sized>(value: &T) -> Result<()> {
+    // Between these two lines the kernel takes what is shown for itself (crate/cli/src/jupyter/relay.py).
+    let say = |line: &str| match live::is_attached() {
+        true => writeln!(io::stdout(), "{line}").map_err(Error::io("show the value", "standard output")),
+        false => Ok(()),
+    };
+    say("RETHINK_DISPLAY_BEGIN")?;
+    value.evcxr_display();
+    say("RETHINK_DISPLAY_END")
 }
 
 /// Rows of a frame that are shown from its start and from its end.
@@ -37,6 +54,24 @@ impl Show for DataFrame {
             Ok(table) => table.evcxr_display(),
             Err(error) => eprintln!("{error}"),
         }
+    }
+}
+
+impl Show for Drawing {
+    fn evcxr_display(&self) {
+        Drawing::evcxr_display(self);
+    }
+}
+
+impl Show for Table {
+    fn evcxr_display(&self) {
+        Table::evcxr_display(self);
+    }
+}
+
+impl Show for Product {
+    fn evcxr_display(&self) {
+        Product::evcxr_display(self);
     }
 }
 

@@ -93,7 +93,7 @@ pub enum Action {
     /// List the runs and measurements of the store
     List {
         /// Folder of figures, tables and runs
-        #[arg(long, value_name = "DIR", default_value = "figures")]
+        #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
         out: PathBuf,
         /// Print each record as a line of JSON
         #[arg(long)]
@@ -114,7 +114,7 @@ pub enum Action {
     /// The paper's numbers beside those of the store
     Compare {
         /// Folder of figures, tables and runs
-        #[arg(long, value_name = "DIR", default_value = "figures")]
+        #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
         out: PathBuf,
         /// Print a line of JSON a number
         #[arg(long)]
@@ -126,7 +126,7 @@ pub enum Action {
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
         /// Folder of figures, tables and runs
-        #[arg(long, value_name = "DIR", default_value = "figures")]
+        #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
         out: PathBuf,
         /// Print a line of JSON a check
         #[arg(long)]

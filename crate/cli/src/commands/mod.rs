@@ -53,7 +53,7 @@ pub struct What {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
     /// Folder of figures, tables and runs
-    #[arg(long, value_name = "DIR", default_value = "figures")]
+    #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
     pub out: PathBuf,
 }
 

@@ -55,7 +55,7 @@ pub fn run(
                 let train = 100.0 * row.batch_accuracy;
                 eprintln!("{name}: epoch {epoch} of {of}, loss {loss:.4}, train {train:.1} %");
             }
-            Event::Epoch(_) => {}
+            Event::Epoch(_) | Event::Training(..) => {}
             Event::Taken(record) => eprintln!("{name}: {}", taken(record)),
             Event::Begun(origin) => eprintln!("{name}: {}", begun(origin)),
             Event::PassedOver(why) => eprintln!("{name}: {why}"),

@@ -17,8 +17,9 @@ pub const DISPLAY_NAME: &str = "Rust (rethink)";
 
 /// The programs that run in Python or the shell, and nbconvert's template of a book, as they are written under `.rethink/jupyter`:
 /// name, contents, whether it is executable.
-const PROGRAMS: [(&str, &str, bool); 12] = [
+const PROGRAMS: [(&str, &str, bool); 13] = [
     ("launch.py", include_str!("launch.py"), false),
+    ("relay.py", include_str!("relay.py"), false),
     ("run.py", include_str!("run.py"), false),
     ("nbval_strict.py", include_str!("nbval_strict.py"), false),
     ("papermill/pyproject.toml", include_str!("papermill/pyproject.toml"), false),

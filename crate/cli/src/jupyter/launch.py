@@ -1,6 +1,6 @@
 """Starts a notebook kernel: evcxr in a folder of its own, on the workspace's lock file and build folder.
 
-    launch.py ROOT BUILD EVCXR CONNECTION_FILE    become the kernel that Jupyter asked for
+    launch.py ROOT BUILD EVCXR CONNECTION_FILE    be the kernel that Jupyter asked for, with evcxr behind relay.py
     launch.py ROOT BUILD EVCXR --build [OPTION]   compile what a kernel will need; options are cargo's
 
 ROOT is the workspace, BUILD its folder for intermediate artifacts, EVCXR the evcxr_jupyter program.
@@ -99,8 +99,12 @@ def main():
     folder.mkdir(parents=True)
     env["EVCXR_TMPDIR"] = str(folder)
     env["RETHINK_KERNEL"] = folder.name
+    # `python -I` does not look beside this file.
+    sys.path.insert(0, str(tools.parent))
+    from relay import relay
+
     try:
-        os.execve(evcxr, [evcxr, "--control_file", sys.argv[4]], env)
+        relay(folder, lock, evcxr, sys.argv[4], env)
     except OSError as error:
         sys.exit(f"rethink kernel: {evcxr}: {error}; `rethink lab` sets it up again")
 

@@ -25,9 +25,21 @@
 //! every static. And `tools/metadata.py` spares the rust-analyzer inside evcxr the sources of 350 packages.
 //!
 //! What that leaves to know: a variable that lasts needs its type written (`let runs: Vec<Run> = ...`)
-//! where the type is not plain from this crate's sources, except in `rethink lab`; and evcxr reports a
-//! panic or a `?` that returned an error on a cell's standard error only, so [`run`] and the notebooks'
-//! test take a cell that writes there to have failed.
+//! where the type is not plain from this crate's sources, except in `rethink lab`.
+//!
+//! # What stands between Jupyter and evcxr
+//!
+//! `relay.py`, the process that Jupyter starts, passes Jupyter's messages on to evcxr, which it starts, and does what evcxr cannot:
+//!
+//! - It answers interrupts. evcxr ends the process that runs cells, with all variables, and when it is idle, too. The relay lets
+//!   the library end its call early, ends a compilation, and ends the process only where neither is going on.
+//! - It makes a panic, and a `?` that returned an error, an `error` message, and answers queued cells as aborted. evcxr writes
+//!   both to standard error and answers "ok".
+//! - It reads the cells' output itself. evcxr reads lines, and waits for ever for a line of its own behind an unfinished one.
+//! - It shows what the library says while a cell runs (progress, a growing curve, `display`), and what is compiled.
+//!
+//! The library's side of it is [`rethink::live`]. Where either end dies, the other ends, and nothing is left over. A runner gives up a
+//! kernel that says nothing and uses no processor time for ten minutes ([`run`]).
 
 pub mod clean;
 pub mod close;

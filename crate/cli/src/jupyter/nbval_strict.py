@@ -1,7 +1,6 @@
-"""A pytest plugin that makes nbval see the failures that evcxr reports only on standard error.
+"""A pytest plugin that makes nbval see all that a cell writes to standard error.
 
-evcxr answers "ok" after a panic and after a `?` that returned an error, and nbval believes it. With
-`-p nbval_strict`, a cell that wrote to standard error fails, unless it is tagged `raises-exception`. A kernel that dies at its start is started
+With `-p nbval_strict`, a cell that wrote to standard error fails, unless it is tagged `raises-exception`. A kernel that dies at its start is started
 again: Jupyter chooses its ports, and another process can take one before the kernel does.
 
 Where RETHINK_RECORD names a folder, each notebook works in a folder of its own there (RETHINK_OUT), and is written
@@ -21,6 +20,8 @@ from nbval.plugin import IPyNbCell, IPyNbFile, metadata_tags
 metadata_tags["skip-execution"] = "skip"
 
 STARTS = 4
+# No progress that is shown for a while only.
+os.environ.setdefault("RETHINK_LIVE", "0")
 
 start_once = nbval.kernel.start_new_kernel
 

@@ -10,8 +10,8 @@ says what was run, when, and how long each cell took. Objects:
     {"failed": "...", "cell": 3, "source": "..."}   the end, exit status 1
     {"done": true}                                  the end
 
-evcxr answers "ok" after a panic and after a `?` that returned an error: it only writes them to the
-cell's standard error. So a cell that writes to standard error has failed, and the notebook stops there.
+A cell that fails, or writes to standard error, stops the notebook there; and so does a kernel that says nothing and uses no
+processor time for RETHINK_SILENT seconds (600 where unset): it would never end.
 
 Standard input is a pipe that the caller holds open: when it ends early, the caller was killed, and the kernel is, too.
 """
@@ -22,6 +22,7 @@ import os
 import re
 import sys
 import threading
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from queue import Empty
@@ -37,6 +38,11 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 STARTS = 4
 # Standard error travels apart from a cell's answer; this long after it, it is waited for, in seconds.
 LATE, LATE_AT_END = 0.3, 1.0
+# Seconds of silence after which a kernel that does nothing is given up, between two looks, and of processor time between
+# them below which it does nothing.
+SILENT = float(os.environ.get("RETHINK_SILENT") or 600)
+LOOK = min(5.0, SILENT / 4)
+NOTHING = 0.02 * LOOK
 DEPENDENCY = re.compile(r'^(\s*:dep\s.*\bpath\s*=\s*")([^"]+)(")', re.MULTILINE)
 BACKTRACE = re.compile(r"^(stack backtrace:|\s+\d+: |\s+at |note: )")
 
@@ -56,6 +62,8 @@ class Runner(NotebookClient):
 
     number = 0
     record = None
+    heard = time.monotonic()
+    given_up = False
 
     async def async_start_new_kernel_client(self):
         for start in range(STARTS):
@@ -68,6 +76,7 @@ class Runner(NotebookClient):
                 await self.async_start_new_kernel()
 
     def begin(self, cell, cell_index):
+        self.heard = time.monotonic()
         self.started = now()
         if self.record and self.record["tag"] in cell.metadata.get("tags", []):
             self.source = "the parameters"
@@ -78,6 +87,7 @@ class Runner(NotebookClient):
         say(cell=self.number, of=self.count, source=self.source)
 
     def process_message(self, msg, cell, cell_index):
+        self.heard = time.monotonic()
         if msg["msg_type"] == "stream" and msg["content"]["name"] == "stdout":
             for line in msg["content"]["text"].splitlines():
                 say(line=line)
@@ -110,6 +120,41 @@ def end_with_the_caller(runner):
     if runner.km and runner.km.provisioner:
         asyncio.run(runner.km.provisioner.kill())
     os._exit(1)
+
+
+def busy_seconds(kernel):
+    """Processor time so far of the kernel's session, in seconds; None where the system does not tell."""
+    total, tick = 0, os.sysconf("SC_CLK_TCK")
+    try:
+        entries = [entry for entry in os.listdir("/proc") if entry.isdigit()]
+    except OSError:
+        return None
+    for entry in entries:
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as file:
+                words = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        # Session; time of the process and of its children that have ended, in user mode and in the system.
+        if int(words[3]) == kernel:
+            total += sum(map(int, words[11:15]))
+    return total / tick
+
+
+def give_up_silence(runner):
+    """Ends a kernel that has said nothing, and done nothing, for so long that it will not."""
+    before = None
+    while True:
+        time.sleep(LOOK)
+        kernel = getattr(runner.km and runner.km.provisioner, "pid", None)
+        now = kernel and busy_seconds(kernel)
+        if now is None or before is None or now - before > NOTHING:
+            runner.heard = max(runner.heard, time.monotonic())
+        before = now
+        if time.monotonic() - runner.heard > SILENT:
+            runner.given_up = True
+            asyncio.run(runner.km.provisioner.kill())
+            return
 
 
 class CellFailed(Exception):
@@ -188,6 +233,7 @@ def main():
     )
     runner.count, runner.record = count, record
     threading.Thread(target=end_with_the_caller, args=[runner], daemon=True).start()
+    threading.Thread(target=give_up_silence, args=[runner], daemon=True).start()
 
     def finish(path, failed=None):
         if record:
@@ -202,6 +248,8 @@ def main():
         runner.execute()
     except (CellFailed, CellExecutionError, DeadKernelError) as error:
         problem = str(error) if isinstance(error, CellFailed) else f"the kernel died ({error})"
+        if runner.given_up:
+            problem = f"the kernel said nothing and did nothing for {SILENT:.0f} s, and was ended"
         finish(failed, problem)
         say(failed=problem, cell=runner.number, source=runner.source, copy=str(failed))
         sys.exit(1)

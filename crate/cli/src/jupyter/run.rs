@@ -43,7 +43,7 @@ pub const INJECTED: &str = "injected-parameters";
 ///
 /// Errors: [`Error::Program`] with the notebook, the cell's number and first line, and what the compiler
 /// or the cell said, when a cell fails to compile, panics, returns an error from `?` or writes to
-/// standard error, and when the kernel dies. The notebook as far as it came is then beside `executed`
+/// standard error, when the kernel dies, and when it says and does nothing for ten minutes (`RETHINK_SILENT`, seconds). The notebook as far as it came is then beside `executed`
 /// under the name `*.failed.ipynb`.
 pub fn notebook(
     environment: &Environment,
@@ -77,6 +77,8 @@ fn execute(
         .arg(kernel::NAME)
         .args(record.map(Value::to_string))
         .envs(envs.iter().map(|(k, v)| (k, v)))
+        // What is shown for a while only belongs to no copy.
+        .env(rethink::live::LIVE_VARIABLE, "0")
         // The notebook runs in another folder.
         .envs(data_folder())
         .stdin(Stdio::piped())

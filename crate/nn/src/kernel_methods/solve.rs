@@ -1,6 +1,7 @@
 //! Equation 3, `K a = y`, and with l2 regularisation `(K + ridge I) a = y`: Cholesky in f32, then conjugate
 //! gradients with that factor until the residual, in f64, is small.
 
+use crate::interrupt;
 use crate::kernel_methods::gaussian::Gaussian;
 use crate::kernel_methods::triangle::{NotPositive, Triangle};
 use crate::{Error, Result};
@@ -90,7 +91,9 @@ impl Kernel for Triangle {
 
 impl Factor for Triangle {
     fn factorise(&mut self, after: &mut dyn FnMut(f64)) -> Result<std::result::Result<(), NotPositive>> {
-        Ok(Triangle::factorise(self, after))
+        let outcome = Triangle::factorise(self, after);
+        interrupt::check("factorise the kernel matrix")?;
+        Ok(outcome)
     }
 
     fn solve(&self, b: &[f64], columns: usize) -> Result<Vec<f64>> {
@@ -225,6 +228,7 @@ fn descend(
     // In f64, with the matrix itself at every step, the recurrence's residual is the true one to far more digits
     // than are asked for.
     for step in 1..=STEPS {
+        interrupt::check("solve the kernel equation")?;
         if !(residual > TOLERANCE && residual < 1e3) || step > best.steps + PATIENCE {
             break;
         }

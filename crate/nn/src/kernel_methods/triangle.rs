@@ -225,11 +225,15 @@ impl Triangle {
     /// Replaces the matrix by its Cholesky factor. `after` is called as columns are done, with the share of the
     /// work that is done, 0 to 1.
     ///
-    /// Errors: [`NotPositive`], with the triangle in ruins.
+    /// Errors: [`NotPositive`], with the triangle in ruins; so it is left, too, where work is to end early
+    /// ([`crate::interrupt`]).
     pub fn factorise(&mut self, mut after: impl FnMut(f64)) -> std::result::Result<(), NotPositive> {
         let t = self.tile_rows();
         let whole = (t * t * t) as f64;
         for j in 0..t {
+            if crate::interrupt::is_wanted() {
+                return Err(NotPositive { row: j * TILE });
+            }
             let start = self.start(j);
             let (done, rest) = self.tiles.split_at_mut(start * AREA);
             let column = &mut rest[..(t - j) * AREA];

@@ -84,10 +84,10 @@ struct Own {
 
 impl Serialize for ModelKind {
     fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            ModelKind::Custom(own) => Own { own: *own }.serialize(to),
-            kind => to.serialize_str(kind.name()),
+        if let ModelKind::Custom(own) = *self {
+            return Own { own }.serialize(to);
         }
+        to.serialize_str(self.name())
     }
 }
 

@@ -13,6 +13,7 @@ pub mod origin;
 pub mod preprocessing;
 pub mod published;
 mod records;
+pub mod samples;
 pub mod shapes10;
 
 use crate::data::preprocessing::Area;

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rayon::prelude::*;
 use rethink_nn::device::Device;
+use rethink_nn::interrupt;
 use rethink_nn::kernel_methods::choice::{self, Chosen, Free};
 use rethink_nn::kernel_methods::dense::{Dense, Products};
 use rethink_nn::kernel_methods::gabor::Gabor;
@@ -665,6 +666,7 @@ fn products(
                 say,
             )?;
         }
+        interrupt::check("sum the kernel matrix over filters")?;
         if said.elapsed().as_secs() >= 10 {
             said = Instant::now();
             let each = started.elapsed().as_secs_f64() / (range.end - before) as f64;

@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rethink_nn::image::Pixels;
+use rethink_nn::interrupt;
 
 const OPERATION: &str = "minimum norm";
 
@@ -98,6 +99,7 @@ pub(crate) fn sgd_path(data: &Dataset, n: usize, epochs: usize, seed: u64) -> Re
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut next = 0;
         for epoch in 0..=epochs {
+            interrupt::check(OPERATION)?;
             if epoch > 0 {
                 order.shuffle(&mut rng);
                 for &i in &order {

@@ -203,6 +203,11 @@ impl Measurement {
     }
 }
 
+/// Whether a line of progress is out of date with the next one: how far something has come.
+pub fn is_passing(line: &str) -> bool {
+    line.ends_with(" left") || line.contains(" of conjugate gradients, residual ")
+}
+
 /// What is known of a finished measurement beside its frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredRecord {

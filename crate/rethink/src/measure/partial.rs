@@ -4,6 +4,7 @@
 use crate::run::lock::Lock;
 use crate::run::strict;
 use crate::{Error, Result};
+use rethink_nn::interrupt;
 use rethink_nn::text::hex;
 use rethink_plot::files::remove_if_there;
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,11 @@ pub fn each(
         say(&format!("going on after {} of {count}", units.len()));
     }
     for index in units.len()..count {
-        units.push(make(index, say)?);
+        let made = make(index, say);
+        if let (Err(Error::Interrupted { .. }), Some(unfinished)) = (&made, &mut unfinished) {
+            unfinished.keep_units(unfinished.earlier + started.elapsed().as_secs_f64(), &units, say)?;
+        }
+        units.push(made?);
         if let Some(unfinished) = &mut unfinished {
             let seconds = unfinished.earlier + started.elapsed().as_secs_f64();
             let kept = unfinished.keep_units(seconds, &units, say);
@@ -217,7 +222,7 @@ impl PartialMeasurement {
         say: &mut dyn FnMut(&str),
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<()> {
-        if self.saved.elapsed() < self.every {
+        if self.saved.elapsed() < self.every && !(interrupt::is_wanted() && self.every < Duration::MAX) {
             return Ok(());
         }
         if let Some(lock) = &self.lock {

@@ -11,6 +11,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rethink_nn::interrupt;
 
 const OPERATION: &str = "Rademacher complexity";
 
@@ -59,6 +60,7 @@ pub(crate) fn measure(
         let config = class.configure(&of_signs, (n, 1), Corruption::TrueLabels, epochs, seeds);
         let trained = train(&config, &of_signs, Progress::quiet(&mut |_| ()))?
             .ok_or_else(|| Error::argument(OPERATION, "left before its end"))?;
+        interrupt::check(OPERATION)?;
         let last = trained.rows.last().ok_or_else(|| Error::argument(OPERATION, "a run without rows"))?;
         let accuracy = last.train_accuracy.unwrap_or(0.5);
         say(&format!(

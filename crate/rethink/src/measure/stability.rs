@@ -12,6 +12,7 @@ use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::image::{CROP, Pixels};
+use rethink_nn::interrupt;
 
 const OPERATION: &str = "uniform stability";
 
@@ -19,6 +20,7 @@ const OPERATION: &str = "uniform stability";
 fn losses(config: &RunConfig, data: &Dataset, images: &[f32], m: usize) -> Result<Vec<(f64, usize)>> {
     let trained = train(config, data, Progress::quiet(&mut |_| ()))?
         .ok_or_else(|| Error::argument(OPERATION, "left before its end"))?;
+    interrupt::check(OPERATION)?;
     let [channels, _, _] = data.shape;
     let (input, classes) = ([CROP, CROP, channels], data.classes.len());
     let hyper = &config.hyper;

@@ -175,6 +175,7 @@ pub(super) fn endings(runs: &[&Run]) -> String {
             StopReason::Fitted => 0,
             StopReason::Completed => 1,
             StopReason::Diverged => 2,
+            StopReason::Interrupted => 3,
         };
         (place, run.record.config.hyper.fitted_epochs)
     };

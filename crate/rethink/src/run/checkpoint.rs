@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// Everything that a run carries from one epoch to the next, but for weights and velocities.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Position {
+    /// Whole epochs.
     pub epoch: u32,
     pub step: u32,
     pub seconds: f64,
@@ -28,6 +29,37 @@ pub(crate) struct Position {
     pub history: History,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
+    /// How far the next epoch has come, where training was interrupted within it. Its rows are among `rows`, its steps in `step`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
+}
+
+/// What the steps of an unfinished epoch have shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Within {
+    /// Batches that have had their turn.
+    pub batches: usize,
+    /// How many images were classified as labelled, each before its own update, and how many there were.
+    pub correct: usize,
+    pub seen: usize,
+    /// The row that is not full.
+    pub interval: Interval,
+}
+
+/// What an interval of steps has seen so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Interval {
+    pub loss: f64,
+    pub correct: usize,
+    pub seen: usize,
+    pub batches: usize,
+}
+
+impl Position {
+    /// The rows of whole epochs.
+    pub fn whole(&self) -> &[LogRow] {
+        &self.rows[..self.rows.partition_point(|row| row.epoch <= self.epoch)]
+    }
 }
 
 /// A run's unfinished state on disk: `checkpoint.safetensors`, whole or absent, and `log.csv`, to

@@ -3,9 +3,16 @@
 //! [`Lock::stands`] finds out.
 
 use crate::{Error, Result};
+use rethink_nn::interrupt;
 use rethink_plot::files::remove_if_there;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Between two looks at a lock that another process holds.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two words about it.
+const REMIND: Duration = Duration::from_secs(300);
 
 /// A lock that this process holds, until this is dropped or the process ends.
 #[derive(Debug)]
@@ -15,19 +22,24 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock whose file is `path`, and creates the folder. Where another process holds it, calls `waiting` once, and waits.
+    /// Takes the lock whose file is `path`, and creates the folder. Where another process holds it, calls `waiting`, and every
+    /// few minutes again, and waits.
     ///
-    /// Errors: I/O errors naming the file.
+    /// Errors: [`Error::Interrupted`] while it waits; I/O errors naming the file.
     pub fn take(path: &Path, waiting: &mut dyn FnMut()) -> Result<Lock> {
-        let mut told = false;
+        let mut told: Option<Instant> = None;
         loop {
             let file = open(path)?;
-            if file.try_lock().is_err() {
-                if !told {
-                    waiting();
-                    told = true;
+            while let Err(error) = file.try_lock() {
+                if let TryLockError::Error(error) = error {
+                    return Err(Error::io("take the lock", path)(error));
                 }
-                file.lock().map_err(Error::io("wait for the lock", path))?;
+                if told.is_none_or(|told| told.elapsed() >= REMIND) {
+                    waiting();
+                    told = Some(Instant::now());
+                }
+                interrupt::check("wait for another process")?;
+                std::thread::sleep(LOOK);
             }
             let lock = Lock { file, path: path.to_path_buf() };
             // The process that held it may have removed the file: a new one at the path is then the lock.

@@ -11,6 +11,7 @@
 //! | [`train`] | the training loop: frames, checkpoints, resuming |
 //! | `stopping` | when a run ends |
 //! | [`history`] | where the parts of a run were trained |
+//! | [`watch`] | how far training is, for whoever looks on |
 //! | [`row`] | a row of a run's frame, and how a run ends |
 //! | [`lock`] | one process at a time at a run |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions |
@@ -34,3 +35,4 @@ pub(crate) mod streams;
 pub mod strict;
 pub mod tensorboard;
 pub mod train;
+pub mod watch;

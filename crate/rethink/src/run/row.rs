@@ -48,4 +48,6 @@ pub enum StopReason {
     /// A loss, a weight or running statistic at an epoch's end, or a score in an evaluation became infinite or not a number.
     /// The accuracies are counted still, an image with a score that is not a number as wrong.
     Diverged,
+    /// It was to end early ([`rethink_nn::interrupt`]), and goes on when it is asked for again. No such run is in a store.
+    Interrupted,
 }

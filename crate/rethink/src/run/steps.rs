@@ -12,13 +12,15 @@
 //! ```
 
 use crate::Result;
-use crate::run::checkpoint::Position;
+use crate::run::checkpoint::{Interval, Position, Within};
 use crate::run::config::RunConfig;
 use crate::run::loader::{Choices, DataLoader};
 use crate::run::row::LogRow;
 use crate::run::streams::DRAWS;
+use crate::run::watch::Watch;
 use rethink_nn::distributed::asynchronous::{Taken, Worker};
 use rethink_nn::distributed::{Parallelism, ProcessGroup, Share, synchronous};
+use rethink_nn::interrupt;
 use rethink_nn::models::{Network, StepOutcome};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
@@ -38,6 +40,9 @@ pub(super) struct Epoch<'a> {
     pub first: u32,
     /// When it began.
     pub started: Instant,
+    /// Batches that had their turn in an earlier sitting.
+    pub done: usize,
+    pub watch: Option<&'a Watch>,
 }
 
 impl Epoch<'_> {
@@ -97,9 +102,13 @@ impl Steps {
     /// Errors: those of [`DataLoader::batch`] and of the network.
     pub fn take(&mut self, network: &mut dyn Network, epoch: &Epoch, log: &mut EpochLog) -> Result<()> {
         match self {
-            Steps::Alone => in_turn(epoch, log, |order, context| step_alone(network, epoch, order, context)),
+            Steps::Alone => {
+                in_turn(epoch, log, true, |order, context| step_alone(network, epoch, order, context))
+            }
             Steps::Synchronous(group) => {
-                in_turn(epoch, log, |order, context| step_together(network, epoch, group, order, context))?;
+                in_turn(epoch, log, false, |order, context| {
+                    step_together(network, epoch, group, order, context)
+                })?;
                 Ok(synchronous::same_weights(network, group.as_ref())?)
             }
             Steps::Asynchronous(group, worker) => by_workers(network, epoch, group.as_ref(), worker, log),
@@ -114,17 +123,26 @@ impl Steps {
     }
 }
 
-/// The plain loop: `step` on the images of each batch, in turn; it says what came of it and how many images those were.
+/// The plain loop: `step` on the images of each batch, in turn; it says what came of it and how many images those were. One
+/// process alone may leave within the epoch.
 fn in_turn(
     epoch: &Epoch,
     log: &mut EpochLog,
+    may_leave: bool,
     mut step: impl FnMut(&[u32], ForwardContext) -> Result<(StepOutcome, usize)>,
 ) -> Result<()> {
     let mut number = epoch.first;
-    for (index, order) in epoch.batches() {
+    for (index, order) in epoch.batches().skip(epoch.done) {
         let (outcome, images) = step(&epoch.loader.present(order), epoch.context(number))?;
         number += u32::from(images > 0);
         if !log.count(Counted::now(epoch, index, outcome, images)) {
+            break;
+        }
+        if let Some(watch) = epoch.watch {
+            log.show(watch, index + 1);
+        }
+        if may_leave && interrupt::is_wanted() && index + 1 < epoch.steps() {
+            log.leave(index + 1);
             break;
         }
     }
@@ -210,6 +228,10 @@ pub(super) struct EpochLog<'a> {
     /// Seconds before this epoch.
     before: f64,
     interval: Interval,
+    /// Rows that a [`Watch`] has.
+    shown: usize,
+    /// How far it came, where it was left early.
+    pub left: Option<Within>,
     /// How many images were classified as labelled, each before its own update, and how many there were.
     pub correct: usize,
     pub seen: usize,
@@ -220,9 +242,25 @@ pub(super) struct EpochLog<'a> {
 impl EpochLog<'_> {
     /// At the beginning of an epoch of so many batches, with the learning rate `rate`.
     pub fn new<'a>(at: &'a mut Position, config: &RunConfig, steps: usize, rate: f64) -> EpochLog<'a> {
-        let (before, interval) = (at.seconds, Interval::default());
-        let log_every = config.log_every;
-        EpochLog { at, log_every, steps, rate, before, interval, correct: 0, seen: 0, diverged: false }
+        let (before, log_every, shown) = (at.seconds, config.log_every, at.rows.len());
+        let Within { interval, correct, seen, .. } = at.within.take().unwrap_or_default();
+        let (left, diverged) = (None, false);
+        EpochLog { at, log_every, steps, rate, before, interval, shown, left, correct, seen, diverged }
+    }
+
+    /// Tells `watch` that so many batches have had their turn.
+    fn show(&mut self, watch: &Watch, batches: usize) {
+        watch.step(self.at.epoch, batches, self.steps);
+        if self.at.rows.len() > self.shown {
+            watch.rows(&self.at.rows[self.shown..]);
+            self.shown = self.at.rows.len();
+        }
+    }
+
+    /// Leaves the epoch after so many batches.
+    fn leave(&mut self, batches: usize) {
+        let (correct, seen, interval) = (self.correct, self.seen, std::mem::take(&mut self.interval));
+        self.left = Some(Within { batches, correct, seen, interval });
     }
 
     /// Counts a step; false where the run ends with it.
@@ -239,15 +277,6 @@ impl EpochLog<'_> {
         }
         !self.diverged
     }
-}
-
-/// What an interval of steps has seen so far.
-#[derive(Default)]
-struct Interval {
-    loss: f64,
-    correct: usize,
-    seen: usize,
-    batches: usize,
 }
 
 impl Interval {

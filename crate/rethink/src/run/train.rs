@@ -9,7 +9,7 @@
 
 use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
-use crate::run::checkpoint::{Checkpoint, Position};
+use crate::run::checkpoint::{Checkpoint, Position, Within};
 use crate::run::config::RunConfig;
 use crate::run::history::{self, History, Sitting};
 use crate::run::loader::{Accuracy, DataLoader};
@@ -21,14 +21,17 @@ use crate::run::steps::{Epoch, EpochLog, Steps};
 use crate::run::stopping::{self, Fit};
 use crate::run::streams::{ORDER, epoch_stream};
 use crate::run::tensorboard::Events;
+use crate::run::watch::Watch;
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
 use rethink_nn::device::Device;
 use rethink_nn::distributed::{Parallelism, ProcessGroup};
+use rethink_nn::interrupt;
 use rethink_nn::models::{Network, Parameter};
 use rethink_nn::optim::{Memory, SgdStep};
 use rethink_nn::threads;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What training gives.
@@ -64,6 +67,8 @@ pub struct Progress<'a> {
     pub checkpoint_every: Duration,
     /// Called after every epoch.
     pub on_epoch: &'a mut dyn FnMut(&LogRow),
+    /// Is told of every step and row; several processes tell it nothing.
+    pub watch: Option<Arc<Watch>>,
     /// Leave after this epoch's checkpoint, as a kill would; for tests.
     pub leave_after: Option<u32>,
 }
@@ -71,15 +76,17 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Keeps nothing, tells `on_epoch`.
     pub fn quiet(on_epoch: &'a mut dyn FnMut(&LogRow)) -> Progress<'a> {
-        let (folder, lock, events, leave_after) = (None, None, None, None);
-        Progress { folder, lock, events, checkpoint_every: Duration::MAX, on_epoch, leave_after }
+        let (folder, lock, events, watch, leave_after) = (None, None, None, None, None);
+        Progress { folder, lock, events, checkpoint_every: Duration::MAX, on_epoch, watch, leave_after }
     }
 }
 
 /// Trains `config` on `data`, in this process.
 ///
 /// With a folder in `progress`, goes on from the checkpoint found there; the result is bit for bit
-/// that of a run never interrupted, `seconds` apart. Returns `None` when told to leave early.
+/// that of a run never interrupted, `seconds` apart. Returns `None` when told to leave early. Where work is to end early
+/// ([`rethink_nn::interrupt`]), leaves after the next step, with a checkpoint where there is a folder; the run's ending is then
+/// [`StopReason::Interrupted`].
 ///
 /// Errors: [`Error::Argument`] for a configuration that does not fit the data, those of
 /// [`rethink_nn::models::ModelKind::build`], and I/O errors of the checkpoint.
@@ -111,11 +118,24 @@ pub fn train_by(
     keeper.begin_sitting(&mut at)?;
     let mut steps = Steps::new(processes, network)?;
     loader.keep_in(network, group.is_none())?;
-    while at.ending.is_none() {
+    let watch = progress.watch.as_deref();
+    if let Some(watch) = watch {
+        watch.rows(&at.rows);
+    }
+    let mut interrupted = false;
+    while at.ending.is_none() && !interrupted {
         let (started, seconds, rows) = (Instant::now(), at.seconds, at.rows.len());
         at.epoch += 1;
-        let trained = train_epoch(config, &loader, network, &mut steps, (&mut at, started))?;
-        let accuracies = evaluate(config, (&loader, group), network, (&mut at, rows), trained)?;
+        let trained = train_epoch(config, &loader, network, &mut steps, (&mut at, started, watch))?;
+        if let Some(within) = trained.left {
+            (at.epoch, at.within) = (at.epoch - 1, Some(within));
+            at.seconds = seconds + started.elapsed().as_secs_f64();
+            keeper.may_write()?;
+            keeper.keep(network, &at, rows, true)?;
+            interrupted = true;
+            break;
+        }
+        let accuracies = evaluate(config, (&loader, group), network, &mut at, trained)?;
         at.seconds = seconds + started.elapsed().as_secs_f64();
         at.history.reach(at.epoch);
         if let Some(row) = at.rows[rows..].last_mut() {
@@ -123,8 +143,9 @@ pub fn train_by(
             (progress.on_epoch)(row);
         }
         let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
+        interrupted = group.is_none() && interrupt::is_wanted();
         match (keeper.may_write(), at.ending) {
-            (Ok(()), _) => keeper.keep(network, &at, rows, leave)?,
+            (Ok(()), _) => keeper.keep(network, &at, rows, leave || interrupted)?,
             (Err(lost), None) => return Err(lost),
             // A run that has come to its end is a result, whether its folder is still there or not.
             (Err(_), Some(_)) => (),
@@ -134,7 +155,8 @@ pub fn train_by(
         }
     }
     steps.close();
-    let ending = at.ending.unwrap_or(StopReason::Completed);
+    let unended = if interrupted { StopReason::Interrupted } else { StopReason::Completed };
+    let ending = at.ending.unwrap_or(unended);
     let parameters = by_average(network, |network| Ok(network.parameters()?))?;
     let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
     let classes = Some(data.classes.len());
@@ -168,15 +190,17 @@ struct Trained {
     seen: usize,
     /// The last loss was infinite or not a number.
     diverged: bool,
+    /// How far it came, where it was left early.
+    left: Option<Within>,
 }
 
-/// The steps of the epoch that `at` says, begun at `started`.
+/// The steps of the epoch that `at` says, begun at `started`, of which `watch` is told.
 fn train_epoch(
     config: &RunConfig,
     loader: &DataLoader,
     network: &mut dyn Network,
     steps: &mut Steps,
-    (at, started): (&mut Position, Instant),
+    (at, started, watch): (&mut Position, Instant, Option<&Watch>),
 ) -> Result<Trained> {
     let hyper = &config.hyper;
     let mut order: Vec<u32> = (0..loader.len() as u32).collect();
@@ -189,19 +213,20 @@ fn train_epoch(
         weight_decay: hyper.weight_decay as f32,
     };
     let choices = loader.choices(at.epoch)?;
-    let epoch = Epoch { config, loader, order: &order, choices: &choices, update, first: at.step, started };
+    let done = at.within.as_ref().map_or(0, |within| within.batches);
+    let (order, choices, first) = (&order[..], &choices, at.step);
+    let epoch = Epoch { config, loader, order, choices, update, first, started, done, watch };
     let mut log = EpochLog::new(at, config, epoch.steps(), rate);
     threads::awake(|| steps.take(network, &epoch, &mut log))?;
-    Ok(Trained { correct: log.correct, seen: log.seen, diverged: log.diverged })
+    Ok(Trained { correct: log.correct, seen: log.seen, diverged: log.diverged, left: log.left })
 }
 
 /// Measures the accuracies that are due at the epoch's end, on the training and on the test set, and decides whether the run ends.
-/// Its rows are `at`'s from the given one.
 fn evaluate(
     config: &RunConfig,
     (loader, group): (&DataLoader, Option<&dyn ProcessGroup>),
     network: &mut dyn Network,
-    (at, rows): (&mut Position, usize),
+    at: &mut Position,
     trained: Trained,
 ) -> Result<[Option<Accuracy>; 2]> {
     let on_training = |network: &mut dyn Network| {
@@ -215,7 +240,8 @@ fn evaluate(
     let diverged = trained.diverged || !network.is_finite()?;
     let last = stopping::is_last(config, at.epoch) || diverged;
     let nearly = trained.correct as f64 >= stopping::NEARLY * trained.seen as f64;
-    let before = Fit::of(&at.rows[..rows]);
+    // An earlier sitting may have left rows of this epoch.
+    let before = Fit::of(&at.rows[..at.rows.partition_point(|row| row.epoch < at.epoch)]);
     let (mut measured, mut tested) = (None, None);
     if last || nearly && stopping::measured_if_nearly(config, at.epoch, before) {
         measured = on_training(network)?;

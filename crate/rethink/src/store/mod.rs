@@ -31,6 +31,7 @@ use crate::run::row::{LogRow, StopReason};
 use crate::run::setup::check;
 use crate::run::tensorboard::Events;
 use crate::run::train::{Progress, TrainedRun, train};
+use crate::run::watch::Watch;
 use crate::run::{config, strict};
 use crate::{Error, Result};
 use origin::Taken;
@@ -104,6 +105,7 @@ impl Record {
             (StopReason::Fitted, epochs) => format!("fitted ({epochs} epochs)"),
             (StopReason::Completed, _) => "completed".into(),
             (StopReason::Diverged, _) => "diverged".into(),
+            (StopReason::Interrupted, _) => "interrupted".into(),
         }
     }
 }
@@ -214,6 +216,8 @@ pub enum Event<'a> {
     Found(&'a Record),
     /// Another process is at this run; waiting for it.
     Waiting,
+    /// Training begins, and goes on after the epochs in a checkpoint, 0 where there is none.
+    Training(&'a Arc<Watch>, u32),
     /// An epoch ended.
     Epoch(&'a LogRow),
     /// The run is contained in another one, which went on: it is taken from there, without training.
@@ -311,9 +315,10 @@ impl Store {
     /// a checkpoint where an earlier attempt left one. Two processes that want the same run train it
     /// once. If the store is deleted and made again meanwhile, the first of them stops ([`Lock::check`]), or ends without touching
     /// what the other has written. A run that stops when fitted is taken from one that went on ([`Record::origin`]), as far as the store has
-    /// such a run, finished or not.
+    /// such a run, finished or not. A run that is to end early ([`rethink_nn::interrupt`]) is returned as far as it came, and is not
+    /// in the store but for its checkpoint.
     ///
-    /// Errors: those of [`train`], and I/O errors naming the file.
+    /// Errors: [`Error::Interrupted`] for one that is to end before it has a row; those of [`train`], and I/O errors naming the file.
     pub fn run(
         &self,
         config: &RunConfig,
@@ -384,6 +389,8 @@ impl Store {
         }
         live::note(&partial, config, scale)?;
         fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
+        let watch = Arc::new(Watch::default());
+        on_event(Event::Training(&watch, own.epoch()?));
         let mut on_epoch = |row: &LogRow| on_event(Event::Epoch(row));
         let progress = Progress {
             folder: Some(partial.clone()),
@@ -391,10 +398,14 @@ impl Store {
             events: Some(self.events(config)),
             checkpoint_every: checkpoint_every()?,
             on_epoch: &mut on_epoch,
+            watch: Some(watch.clone()),
             leave_after: None,
         };
         let trained =
             training(progress)?.ok_or_else(|| Error::argument("training run", "left before its end"))?;
+        if trained.ending == StopReason::Interrupted {
+            return finish(config, scale, &trained);
+        }
         let run = self.publish_run(finish(config, scale, &trained)?)?;
         // Whoever waits on the lock finds the finished run.
         lock.end(|| remove_folder_if_there(&partial))?;
@@ -649,7 +660,13 @@ fn remove_folder_if_there(folder: &Path) -> Result<()> {
 /// Errors: [`Error::Argument`] without rows; those of making the frame and of describing the device.
 pub fn finish(config: &RunConfig, scale: Scale, trained: &TrainedRun) -> Result<Run> {
     let frame = frame(&trained.rows)?;
-    let last = trained.rows.last().ok_or_else(|| Error::argument("finish a run", "it has no rows"))?;
+    let none = || match trained.ending {
+        StopReason::Interrupted => {
+            Error::Interrupted { what: "training: interrupted before its first row".into() }
+        }
+        _ => Error::argument("finish a run", "it has no rows"),
+    };
+    let last = trained.rows.last().ok_or_else(none)?;
     Ok(Run {
         record: Record {
             config: config.clone(),

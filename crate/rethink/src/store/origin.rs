@@ -129,8 +129,11 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
     // Read in this order, checkpoint, log, sittings, because another process may be writing all three.
     let Some(bytes) = checkpoint.read()? else { return Ok(None) };
     let Found { parameters, position, .. } = checkpoint.parse(&bytes)?;
-    let kept = &position.rows;
-    let log = match position.ending.is_none() && kept.iter().all(|row| row.test_top5.is_none()) {
+    let kept = position.whole();
+    let log = match position.ending.is_none()
+        && position.within.is_none()
+        && kept.iter().all(|row| row.test_top5.is_none())
+    {
         // The log lacks top-5 accuracies.
         true => read_log(checkpoint.folder())?,
         false => Vec::new(),

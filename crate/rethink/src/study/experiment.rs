@@ -1,16 +1,23 @@
 //! An experiment of the study: what an item is made of, to be looked at, changed, trained or measured, and drawn.
 
 use crate::data::corruption::Corruption;
-use crate::measure::{Measured, Measurement};
+use crate::data::samples;
+use crate::live::Call;
+use crate::measure::{self, Measured, Measurement};
+use crate::overrides::Overrides;
 use crate::paper::{self, Parts, Product, Recipe, Results};
 use crate::run::appendix_a;
 use crate::run::config::{RunConfig, Seeds};
+use crate::run::row::StopReason;
 use crate::store::{Event, Run};
 use crate::study::Study;
 use crate::study::forecast::Forecast;
+use crate::study::page::Page;
 use crate::study::words::{begun, describe, summary, taken};
 use crate::{Error, Result};
 use rethink_nn::models::ModelKind;
+use rethink_nn::text::thousands;
+use rethink_plot::{Drawing, Note};
 use std::time::Instant;
 
 /// What the store has of a recipe.
@@ -31,7 +38,34 @@ impl Study {
     /// Appendix A's setting of `model` on this study's data at its scale: what a recipe starts from, to be changed at
     /// will (`RunConfig { width_factor: 0.5, ..study.config(model, corruption) }`).
     pub fn config(&self, model: ModelKind, corruption: Corruption) -> RunConfig {
-        appendix_a::config_at(&self.data, self.scale, model, corruption, Seeds::default())
+        let mut config = appendix_a::config_at(&self.data, self.scale, model, corruption, Seeds::default());
+        self.with_size(Overrides::default()).apply(&mut config, &self.data);
+        config
+    }
+
+    /// `overrides`, and every image of a set that is used whole.
+    fn with_size(&self, mut overrides: Overrides) -> Overrides {
+        if self.whole {
+            overrides.n.get_or_insert(self.data.train.len());
+            overrides.test.get_or_insert(self.data.test.len());
+        }
+        overrides
+    }
+
+    /// The training images `indices` (from 0) as a run with `corruption` sees them, each with its label and, where it is another,
+    /// the one that is trained on: the figure of [`samples::draw`], of the first seed, on as many images as [`Study::config`] takes.
+    ///
+    /// Errors: those of [`samples::draw`].
+    pub fn samples(&self, corruption: Corruption, indices: &[usize]) -> Result<Drawing> {
+        let config = self.config(ModelKind::Mlp1x512, corruption);
+        let (data, seed) = (&config.data, config.seeds.data);
+        let note = Note::new(&format!(
+            "{}, {}, n = {}, seed {seed}",
+            data.title,
+            corruption.title(),
+            thousands(data.train)
+        ));
+        samples::draw(&self.data, corruption, data.train, seed, indices, &note)
     }
 
     /// The runs that recipe `id` is made of, with the study's repetitions: the experiment, to be looked at, changed and
@@ -52,7 +86,8 @@ impl Study {
     pub fn configs_of(&self, recipe: &Recipe) -> Vec<RunConfig> {
         let mut configs = recipe.runs_in(&self.setting());
         configs.retain(|config| self.overrides.has(config.model));
-        configs.iter_mut().for_each(|config| self.overrides.apply(config, &self.data));
+        let overrides = self.with_size(self.overrides.clone());
+        configs.iter_mut().for_each(|config| overrides.apply(config, &self.data));
         self.seeds.map_or(configs.clone(), |seeds| paper::with_seeds(&configs, seeds))
     }
 
@@ -70,11 +105,20 @@ impl Study {
         }
     }
 
-    /// `configs` from the store, or trained now, a line of progress every few seconds.
+    /// `configs` from the store, or trained now, with its progress. A notebook's interrupt ends it after the next step: it returns
+    /// the runs as far as they came, the last one with the ending "interrupted", and goes on from there when it is called again.
     ///
-    /// Errors: those of [`crate::store::Store::run`].
+    /// Errors: [`Error::Interrupted`] where there is nothing to return; those of [`crate::store::Store::run`].
     pub fn train(&self, configs: &[RunConfig]) -> Result<Vec<Run>> {
-        self.train_all(configs, &mut |line| println!("{line}"))
+        let say = &mut |line: &str| println!("{line}");
+        let (runs, interrupted) = self.train_as_far(configs, say)?;
+        if let Some(what) = interrupted {
+            if runs.is_empty() {
+                return Err(Error::Interrupted { what });
+            }
+            say(&what);
+        }
+        Ok(runs)
     }
 
     /// `plan` from the store, or measured now, with lines of progress.
@@ -182,6 +226,9 @@ impl Study {
     /// Whether `results` are what `recipe` is made of, no more and no less.
     fn is_own(&self, recipe: &Recipe, results: &Results) -> bool {
         let mut keys: Vec<String> = match results {
+            Results::Runs(runs) if runs.iter().any(|run| run.record.ending == StopReason::Interrupted) => {
+                return false;
+            }
             Results::Runs(runs) => runs.iter().map(|run| run.record.config.key()).collect(),
             Results::Measured(all) => all.iter().map(|m| m.record.measurement.key()).collect(),
         };
@@ -214,6 +261,9 @@ impl Study {
         measurements: &[Measurement],
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<Measured>> {
+        let _call = Call::new();
+        let page = Page::new();
+        let page = page.as_ref();
         let store = self.store();
         store.warn_of_others()?;
         let mut all = Vec::with_capacity(measurements.len());
@@ -225,7 +275,10 @@ impl Study {
             let data = data.ok_or_else(|| {
                 Error::argument("measure", format!("{} is not of this study", measurement.data.title))
             })?;
-            let mut tell = |line: &str| say(&format!("{place}: {line}"));
+            let mut tell = |line: &str| match page {
+                Some(page) if measure::is_passing(line) => page.says(&place, line),
+                _ => say(&format!("{place}: {line}")),
+            };
             let (measured, new) = store.measure(measurement, data, self.scale, &mut tell)?;
             if new {
                 say(&format!("{place}: {:.1} s", measured.record.seconds));
@@ -242,8 +295,23 @@ impl Study {
 
     /// Each of `configs` from the store, or trained now; `say` gets lines of progress.
     ///
-    /// Errors: those of [`crate::store::Store::run`].
+    /// Errors: [`Error::Interrupted`]; those of [`crate::store::Store::run`].
     pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
+        match self.train_as_far(configs, say)? {
+            (runs, None) => Ok(runs),
+            (_, Some(what)) => Err(Error::Interrupted { what }),
+        }
+    }
+
+    /// [`Study::train_all`], as far as it comes before an interrupt, and what there is to say of that.
+    fn train_as_far(
+        &self,
+        configs: &[RunConfig],
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(Vec<Run>, Option<String>)> {
+        let _call = Call::new();
+        let page = Page::new();
+        let page = page.as_ref();
         let store = self.store();
         store.warn_of_others()?;
         let mut runs = Vec::with_capacity(configs.len());
@@ -254,8 +322,17 @@ impl Study {
             let place = format!("[{}/{}]", index + 1, configs.len());
             let mut started: Option<(Instant, u32)> = None;
             let (mut said, mut new) = (Instant::now(), true);
+            let title = format!("{place} {name}");
             let run = store.run(config, &self.data, self.scale, &mut |event| match event {
                 Event::Found(_) => new = false,
+                Event::Training(watch, after) => {
+                    if after > 0 {
+                        say(&format!("{title}: goes on after epoch {after}"));
+                    }
+                    if let Some(page) = page {
+                        page.training(&title, config, watch);
+                    }
+                }
                 Event::Waiting => say(&format!("{place} {name}: another process is training it, waiting")),
                 Event::Taken(record) => {
                     (new, elsewhere) = (false, elsewhere + 1);
@@ -270,7 +347,9 @@ impl Study {
                         let seconds = first.elapsed().as_secs_f64() / f64::from(row.epoch - from);
                         forecast.running(config, row.epoch, seconds);
                     }
-                    if said.elapsed().as_secs() >= 5 {
+                    if let Some(page) = page {
+                        page.left(forecast.left(&configs[index + 1..]));
+                    } else if said.elapsed().as_secs() >= 5 {
                         said = Instant::now();
                         say(&format!(
                             "{place} {name}: epoch {} of {}, loss {:.4}, train {:.1} %{}",
@@ -282,7 +361,18 @@ impl Study {
                         ));
                     }
                 }
-            })?;
+            });
+            let run = match run {
+                Err(Error::Interrupted { .. }) => {
+                    return Ok((runs, Some(interrupted(&title, index, configs.len(), None))));
+                }
+                run => run?,
+            };
+            if run.record.ending == StopReason::Interrupted {
+                let what = interrupted(&title, index, configs.len(), Some(&run));
+                runs.push(run);
+                return Ok((runs, Some(what)));
+            }
             if new {
                 forecast.finished(&run.record);
                 let left = forecast.left(&configs[index + 1..]);
@@ -299,6 +389,15 @@ impl Study {
         if elsewhere > 0 {
             say(&format!("{elsewhere} of {} runs were taken from other runs", configs.len()));
         }
-        Ok(runs)
+        Ok((runs, None))
     }
+}
+
+/// What an interrupt has done: `title`'s run, number `index` of `count`, is not at its end.
+fn interrupted(title: &str, index: usize, count: usize, run: Option<&Run>) -> String {
+    let epochs = run.map_or(0, |run| run.record.epochs);
+    let far = if epochs == 0 { "before its first row".into() } else { format!("in or after epoch {epochs}") };
+    format!(
+        "{title}: interrupted {far}; {index} of {count} runs are finished. The same cell, run again, goes on from here"
+    )
 }

@@ -5,6 +5,7 @@ use crate::claims::{self, Check};
 use crate::measure::Measurement;
 use crate::paper::{self, Results, Verdict};
 use crate::run::config::RunConfig;
+use crate::run::row::StopReason;
 use crate::study::Study;
 use rethink_nn::text::thousands;
 use rethink_plot::tables::{Align, Table};
@@ -35,7 +36,10 @@ impl Study {
     /// Errors: [`crate::Error::Argument`] for an unknown name.
     pub fn check(&self, results: impl Into<Results>, only: &[&str]) -> Result<Table> {
         let checks = match results.into() {
-            Results::Runs(runs) => claims::check_named(&runs, &[], only)?,
+            Results::Runs(mut runs) => {
+                runs.retain(|run| run.record.ending != StopReason::Interrupted);
+                claims::check_named(&runs, &[], only)?
+            }
             Results::Measured(measured) => claims::check_named(&[], &measured, only)?,
         };
         self.claims_table(&checks)

@@ -5,6 +5,7 @@ mod experiment;
 mod findings;
 mod forecast;
 mod note;
+mod page;
 mod words;
 
 use crate::data::format::DIGITS;
@@ -47,6 +48,8 @@ pub struct Study {
     /// The name by which the data set is found again: what was asked for, made absolute where it is a
     /// folder, or the name of what was found.
     pub named: String,
+    /// Whether every run uses all images of the data set, where nothing else is set, and not as many as the scale says.
+    pub whole: bool,
     /// Why this data set, for the reader ("shapes10, since no other was named or found").
     pub why: String,
     /// How much is run.
@@ -85,6 +88,7 @@ impl Study {
             data,
             more,
             named: named.join(","),
+            whole: false,
             why: why.join("; "),
             scale,
             seeds: None,
@@ -94,12 +98,17 @@ impl Study {
         })
     }
 
-    /// The study of `data` as it is, one's own or a changed one. Scale, seeds, filters, replaced values and the folder
-    /// `out` are those of `like`.
+    /// The study of `data`, one's own or a changed one. Scale, seeds, filters, replaced values and the folder `out` are those
+    /// of `like`. A set with as many images as that of `like` is compared with it, so its runs use as many as those of `like`; any
+    /// other set is used whole ([`Study::whole`]).
     pub fn of(data: Dataset, like: &Study) -> Study {
+        let sizes = |data: &Dataset| (data.train.len(), data.test.len());
+        let whole = sizes(&data) != sizes(&like.data);
+        let extent = if whole { "used whole" } else { "used as far as the set that it is made of" };
         Study {
             named: data.name.clone(),
-            why: format!("{}, as given", data.title),
+            why: format!("{}, as given, {extent}", data.title),
+            whole,
             data,
             more: Vec::new(),
             scale: like.scale,
@@ -116,7 +125,6 @@ impl Study {
     ///
     /// Errors: those of [`Study::new`] and [`Study::set`], [`crate::Error::Argument`] for an unknown scale or value.
     pub fn from_environment() -> Result<Study> {
-        quiet_panics();
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let scale = set(SCALE_VARIABLE).map_or(Ok(Scale::Small), |text| text.parse())?;
         let beside = Path::new("../figures");
@@ -283,15 +291,6 @@ fn owner(folder: &Path) -> Option<Vec<String>> {
         }
     }
     (!found.is_empty()).then_some(found)
-}
-
-/// In a cell, a panic is told by its message alone. evcxr asks for a backtrace of its own machinery with each, in the
-/// environment of the process that runs the cells; nothing else reads that variable.
-fn quiet_panics() {
-    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        // SAFETY: the kernel runs one cell at a time, and this crate's threads do not look at the environment.
-        unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
-    }
 }
 
 /// A number of repetitions: 1 to 1000.

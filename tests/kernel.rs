@@ -1,0 +1,166 @@
+//! The notebook kernel as JupyterLab uses it: interrupts, output as it is written, failed cells, progress. `kernel/drive.py` drives
+//! one kernel through all of it, once for all tests here.
+//!
+//! The first test of a fresh clone sets up the kernel and the Python environment (minutes).
+
+use rethink_cli::jupyter::{self, kernel, run};
+use rethink_tests::root;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// What came of a scenario of the driver.
+fn found(scenario: &str) -> &'static Value {
+    static ALL: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let environment = jupyter::ensure(root()).unwrap_or_else(|e| panic!("set-up: {e}"));
+        let said = environment
+            .python()
+            .arg(root().join("tests/kernel/drive.py"))
+            .arg(kernel::NAME)
+            .arg(root().join("crate/rethink"))
+            .env_remove("RETHINK_LIVE")
+            .current_dir(root())
+            .output()
+            .expect("the environment's Python runs");
+        let text = String::from_utf8_lossy(&said.stdout);
+        let each = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let all: BTreeMap<String, Value> =
+            each.map(|one| (one["scenario"].as_str().unwrap_or_default().to_string(), one)).collect();
+        assert!(said.status.success(), "{text}\n{}", String::from_utf8_lossy(&said.stderr));
+        all
+    });
+    let found = all.get(scenario).unwrap_or_else(|| panic!("no {scenario} among {:?}", all.keys()));
+    assert!(found["failed"].is_null(), "{found}");
+    found
+}
+
+fn text<'a>(found: &'a Value, what: &str) -> &'a str {
+    found[what].as_str().unwrap_or_else(|| panic!("no {what}: {found}"))
+}
+
+#[test]
+fn an_interrupt_of_an_idle_kernel_does_nothing() {
+    let found = found("an_idle_kernel_is_interrupted");
+    assert_eq!(found["statuses"], json!(["ok", "ok"]), "{found}");
+    assert_eq!(text(found, "said"), "[1, 2, 3, 4]\n");
+}
+
+#[test]
+fn an_unfinished_line_is_seen_as_it_is_written() {
+    let found = found("an_unfinished_line_is_seen");
+    assert_eq!(found["parts"], json!(["0 %\r", "25 %\r", "50 %\r", "75 %\r", "100 %"]), "{found}");
+    assert_eq!(text(found, "after"), "goes on\n");
+}
+
+#[test]
+fn a_panic_is_an_error_and_stops_what_is_queued() {
+    let found = found("a_panic_stops_what_is_queued");
+    assert_eq!(found["statuses"], json!(["ok", "error", "aborted"]), "{found}");
+    let error = &found["error"][0];
+    let value = "index out of bounds: the len is 0 but the index is 4";
+    assert_eq!((error["ename"].as_str(), error["evalue"].as_str()), (Some("Panic"), Some(value)), "{found}");
+    assert!(error["traceback"].to_string().contains("line 2 of the cell"), "{found}");
+    assert_eq!(found["reply"]["evalue"], value);
+    assert_eq!((text(found, "stderr"), text(found, "after")), ("", "[1, 2, 3, 4]\n"));
+}
+
+#[test]
+fn a_returned_error_is_an_error_and_what_is_only_written_is_none() {
+    let found = found("an_error_is_an_error");
+    assert_eq!(found["statuses"], json!(["error", "aborted", "ok"]), "{found}");
+    assert!(
+        found["error"][0]["evalue"].as_str().is_some_and(|e| e.contains("\"fig9\" is none of")),
+        "{found}"
+    );
+}
+
+#[test]
+fn values_are_shown_in_the_middle_of_a_cell() {
+    let found = found("values_are_shown_within_a_cell");
+    assert_eq!(text(found, "error"), "");
+    let mut order: Vec<&str> = found["order"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    // On a busy machine, that the cell compiles is shown first.
+    order.retain(|kind| *kind != "update_display_data");
+    assert!(order.ends_with(&["display_data", "stream", "display_data", "execute_result"]), "{found}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn cells_share_one_library_and_are_small() {
+    let found = found("cells_share_one_library");
+    assert_eq!(found["copies"], 1, "{found}");
+    assert!(found["cells"].as_u64().unwrap() > 2 && found["largest"].as_u64().unwrap() < 1 << 20, "{found}");
+}
+
+#[test]
+fn an_interrupt_ends_training_keeps_variables_and_training_goes_on() {
+    let found = found("training_is_interrupted_and_goes_on");
+    assert_eq!((text(found, "status"), text(found, "error")), ("ok", ""), "{found}");
+    assert!(text(found, "said").contains("interrupted in or after epoch"), "{found}");
+    assert!(text(found, "seen").starts_with("[1, 2, 3, 4] 1 interrupted\n"), "{found}");
+    assert!(text(found, "again").contains("goes on after epoch"), "{found}");
+    assert!(found["waited"].as_f64().unwrap() < 10.0, "{found}");
+    let lines = found["lines"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line.as_str().unwrap_or_default().contains(": epoch ")), "{found}");
+    assert_eq!(lines.last().unwrap(), "", "what was shown for a while is gone: {found}");
+    assert!(found["curves"].as_u64().unwrap() > 1, "the curve grows: {found}");
+}
+
+#[test]
+fn a_run_with_interrupts_is_the_run_without() {
+    let found = found("training_ends_as_without_interrupts");
+    assert!(found["interrupts"].as_u64().unwrap() > 0, "{found}");
+    assert!(text(found, "one").contains("completed"), "{found}");
+    assert_eq!(text(found, "one"), text(found, "two"));
+}
+
+#[test]
+fn an_interrupt_ends_a_measurement_with_an_error() {
+    let found = found("a_measurement_is_interrupted");
+    assert_eq!(text(found, "status"), "error", "{found}");
+    assert!(text(found, "error").contains("interrupted"), "{found}");
+    assert_eq!(text(found, "after"), "[1, 2, 3, 4]\n");
+}
+
+#[test]
+fn an_interrupt_ends_a_compilation_and_the_kernel_lives() {
+    let found = found("a_compilation_is_interrupted");
+    assert_eq!(text(found, "status"), "error", "{found}");
+    assert!(text(found, "error").starts_with("interrupted while it compiled"), "{found}");
+    assert_eq!((text(found, "after"), text(found, "trouble")), ("[1, 2, 3, 4]\n", ""), "{found}");
+}
+
+#[test]
+fn an_interrupt_of_a_cell_without_the_library_ends_its_process_and_says_so() {
+    let found = found("an_endless_loop_ends_at_an_interrupt");
+    assert_eq!(text(found, "status"), "error", "{found}");
+    assert!(text(found, "error").contains("All variables are lost"), "{found}");
+    assert_eq!(text(found, "after"), "alive\n", "{found}");
+    assert!(text(found, "lost").contains("kept"), "{found}");
+}
+
+#[test]
+fn a_second_interrupt_ends_the_process() {
+    let found = found("a_second_interrupt_ends_the_process");
+    assert_eq!(found["ended_at_first"], false, "{found}");
+    assert!(text(found, "error").contains("the second ended its process. All variables are lost"), "{found}");
+    assert_eq!(text(found, "after"), "alive\n", "{found}");
+}
+
+#[test]
+fn a_kernel_that_says_and_does_nothing_is_given_up() {
+    let environment = jupyter::ensure(root()).unwrap_or_else(|e| panic!("set-up: {e}"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cell = json!({"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": null,
+                      "source": "std::thread::sleep(std::time::Duration::from_secs(3600));"});
+    let spec = json!({"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"});
+    let notebook =
+        json!({"cells": [cell], "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}});
+    let path = folder.path().join("stuck.ipynb");
+    std::fs::write(&path, notebook.to_string()).expect("a writable folder");
+    let limit = [("RETHINK_SILENT".to_string(), "12".to_string())];
+    let error = run::notebook(&environment, &path, &limit, &folder.path().join("out.ipynb"), &mut |_| ())
+        .expect_err("it is stuck");
+    assert!(error.to_string().contains("said nothing and did nothing for 12 s"), "{error}");
+}

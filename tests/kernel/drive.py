@@ -1,0 +1,342 @@
+"""Drives the notebook kernel as JupyterLab does, and prints what came of it, one JSON object a line.
+
+    drive.py KERNEL CRATE [SCENARIO ...]
+
+CRATE is the folder of the crate `rethink`. Each scenario is a function below; all run in one kernel, as far as they leave it whole.
+An object: {"scenario": "...", "seconds": 1.2, ...what it found}.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from queue import Empty
+
+from jupyter_client.manager import KernelManager
+
+KERNEL, CRATE = sys.argv[1], sys.argv[2]
+LIMIT = 300
+OUT = tempfile.mkdtemp(prefix="rethink-test-")
+
+
+class Kernel:
+    def __init__(self):
+        self.manager = KernelManager(kernel_name=KERNEL)
+        self.manager.start_kernel()
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=LIMIT)
+        self.messages = {}
+        self.replies = {}
+
+    def send(self, code, **how):
+        request = self.client.execute(code, **how)
+        self.messages[request] = []
+        return request
+
+    def take(self, timeout=0.1):
+        """What has come by now, put to its requests."""
+        try:
+            while True:
+                message = self.client.get_iopub_msg(timeout=timeout)
+                timeout = 0
+                parent = message["parent_header"].get("msg_id")
+                self.messages.setdefault(parent, []).append((time.monotonic(), message))
+        except Empty:
+            pass
+        try:
+            while True:
+                reply = self.client.get_shell_msg(timeout=0)
+                self.replies[reply["parent_header"].get("msg_id")] = reply["content"]
+        except Empty:
+            pass
+
+    def until(self, true, limit=LIMIT):
+        end = time.monotonic() + limit
+        while not true():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{limit} s")
+            self.take()
+
+    def idle(self, request):
+        return request in self.replies and any(
+            m["msg_type"] == "status" and m["content"]["execution_state"] == "idle"
+            for _, m in self.messages[request]
+        )
+
+    def run(self, code, limit=LIMIT, **how):
+        request = self.send(code, **how)
+        self.until(lambda: self.idle(request), limit)
+        return request
+
+    def text(self, request, name="stdout"):
+        return "".join(
+            m["content"]["text"]
+            for _, m in self.messages[request]
+            if m["msg_type"] == "stream" and m["content"]["name"] == name
+        )
+
+    def of(self, request, *kinds):
+        return [m["content"] for _, m in self.messages[request] if m["msg_type"] in kinds]
+
+    def error(self, request):
+        errors = self.of(request, "error")
+        return "\n".join(e["evalue"] for e in errors)
+
+    def status(self, request):
+        return self.replies[request]["status"]
+
+    def interrupt(self):
+        self.manager.interrupt_kernel()
+
+    def close(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+DEP = f':dep rethink = {{ path = "{CRATE}" }}\nuse rethink::prelude::*;'
+STUDY = (
+    'let study: Study = Study::new(Some("shapes10"), Scale::Smoke, "OUT")?;\n'
+    "let mut kept: Vec<i32> = vec![1, 2, 3];"
+)
+# Some minutes of training.
+LONG = (
+    'let mut long: Vec<RunConfig> = study.configs("fig1a")?; long.truncate(2);\n'
+    "for run in &mut long { run.hyper.epochs = EPOCHS; run.hyper.keep_going(); }"
+)
+
+
+def starts(kernel):
+    first = kernel.run(DEP)
+    second = kernel.run(STUDY.replace("OUT", OUT))
+    return {"errors": kernel.error(first) + kernel.error(second), "said": kernel.text(second, "stderr")}
+
+
+def an_idle_kernel_is_interrupted(kernel):
+    before = kernel.run("kept.push(4);")
+    kernel.interrupt()
+    time.sleep(0.5)
+    after = kernel.run('println!("{kept:?}");')
+    return {"statuses": [kernel.status(before), kernel.status(after)], "said": kernel.text(after)}
+
+
+def an_unfinished_line_is_seen(kernel):
+    begun = time.monotonic()
+    request = kernel.send(
+        "use std::io::Write;\n"
+        'for i in 0..4 { print!("{} %\\r", 25 * i); std::io::stdout().flush()?;'
+        " std::thread::sleep(std::time::Duration::from_millis(400)); }\n"
+        'print!("100 %"); std::io::stdout().flush()?;'
+    )
+    kernel.until(lambda: kernel.idle(request), 60)
+    parts = [m["content"]["text"] for _, m in kernel.messages[request] if m["msg_type"] == "stream"]
+    after = kernel.run('println!("goes on");', 60)
+    return {"parts": parts, "waited": time.monotonic() - begun, "after": kernel.text(after)}
+
+
+def a_panic_stops_what_is_queued(kernel):
+    sources = ['println!("one");', 'let empty: Vec<i32> = vec![];\nlet first: i32 = empty[kept.len()];', 'println!("two");']
+    requests = [kernel.send(source) for source in sources]
+    kernel.until(lambda: all(kernel.idle(r) for r in requests))
+    after = kernel.run('println!("{kept:?}");')
+    failure = kernel.of(requests[1], "error")
+    return {
+        "statuses": [kernel.status(r) for r in requests],
+        "error": failure,
+        "reply": kernel.replies[requests[1]],
+        "stderr": kernel.text(requests[1], "stderr"),
+        "after": kernel.text(after),
+    }
+
+
+def an_error_is_an_error(kernel):
+    request = kernel.send('eprintln!("no error");\nstudy.configs("fig9")?;')
+    queued = kernel.send('println!("not run");')
+    kernel.until(lambda: kernel.idle(request) and kernel.idle(queued))
+    told = kernel.run('eprintln!("error: thread main panicked, EVCXR_PANIC_NOTIFICATION");')
+    return {
+        "statuses": [kernel.status(r) for r in (request, queued, told)],
+        "error": kernel.of(request, "error"),
+        "stderr": kernel.text(request, "stderr"),
+    }
+
+
+def values_are_shown_within_a_cell(kernel):
+    request = kernel.run(
+        'let frame: DataFrame = DataFrame::empty();\ndisplay(&frame)?;\nprintln!("between");\ndisplay(&frame)?;\nframe'
+    )
+    order = [m["msg_type"] for _, m in kernel.messages[request] if m["msg_type"] not in ("status", "execute_input")]
+    shown = kernel.of(request, "display_data", "execute_result")
+    return {"order": order, "kinds": [sorted(s["data"]) for s in shown], "error": kernel.error(request)}
+
+
+def cells_share_one_library(kernel):
+    """Number of copies of the libraries that the process has loaded, and bytes of the largest cell's own library."""
+    for _ in range(2):
+        request = kernel.run(
+            '{ let maps = std::fs::read_to_string("/proc/self/maps")?;\n'
+            'let of = |line: &&str, what: &str| line.contains(what) && line.contains(" r-xp ");\n'
+            'let cells: Vec<&str> = maps.lines().filter(|l| of(l, "libcode_")).filter_map(|l| l.split_whitespace().last()).collect();\n'
+            "let largest = cells.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|m| m.len()).max().unwrap_or(0);\n"
+            'println!("{} {} {}", maps.lines().filter(|l| of(l, "rethink_cells_")).count(), cells.len(), largest); }'
+        )
+    copies, cells, largest = map(int, (kernel.text(request) or "0 0 0").split())
+    return {"copies": copies, "cells": cells, "largest": largest, "error": kernel.error(request)}
+
+
+def training_is_interrupted_and_goes_on(kernel):
+    kernel.run(LONG.replace("EPOCHS", "2000"))
+    request = kernel.send("let partly: Vec<Run> = study.train(&long)?;")
+    begun = time.monotonic()
+    lines = lambda r: [m["data"].get("text/plain", "") for m in kernel.of(r, "update_display_data")]
+    # Until a curve has been drawn.
+    kernel.until(lambda: any("image/svg+xml" in m["data"] for m in kernel.of(request, "display_data")), 60)
+    curve_after = time.monotonic() - begun
+    kernel.until(lambda: time.monotonic() - begun > 9, 60)
+    pressed = time.monotonic()
+    kernel.interrupt()
+    kernel.until(lambda: kernel.idle(request), 60)
+    waited = time.monotonic() - pressed
+    seen = kernel.run('println!("{kept:?} {} {}", partly.len(), partly[0].record.ended());\nprintln!("{}", partly[0].frame.height());')
+    again = kernel.send("let partly: Vec<Run> = study.train(&long)?;")
+    begun = time.monotonic()
+    kernel.until(lambda: len(lines(again)) > 2 or kernel.idle(again), 60)
+    kernel.interrupt()
+    kernel.until(lambda: kernel.idle(again), 60)
+    return {
+        "status": kernel.status(request),
+        "said": kernel.text(request),
+        "waited": waited,
+        "curve_after": curve_after,
+        "lines": lines(request),
+        "curves": sum("image/svg+xml" in m["data"] for m in kernel.of(request, "display_data", "update_display_data")),
+        "seen": kernel.text(seen),
+        "again": kernel.text(again),
+        "error": kernel.error(request) + kernel.error(seen) + kernel.error(again),
+    }
+
+
+def training_ends_as_without_interrupts(kernel):
+    kernel.run(
+        "let mut one: RunConfig = study.config(ModelKind::Mlp1x512, Corruption::RandomLabels);\n"
+        "one.hyper.epochs = 400; one.hyper.keep_going();\n"
+        "let ends: Vec<RunConfig> = vec![one];"
+    )
+    times = 0
+    while True:
+        request = kernel.send("let ended: Vec<Run> = study.train(&ends)?;")
+        begun = time.monotonic()
+        # The last time, until it ends.
+        limit = 2.5 if times < 4 else LIMIT
+        kernel.until(lambda: kernel.idle(request) or time.monotonic() - begun > limit)
+        if kernel.idle(request):
+            break
+        kernel.interrupt()
+        kernel.until(lambda: kernel.idle(request), 60)
+        times += 1
+    show = 'println!("{} {} {}", NAME[0].record.ended(), NAME[0].record.epochs, NAME[0].record.digest);'
+    one = kernel.run(show.replace("NAME", "ended"))
+    kernel.run(
+        'let other: Study = Study::new(Some("shapes10"), Scale::Smoke, study.out.join("apart"))?;\n'
+        "let whole: Vec<Run> = other.train(&ends)?;"
+    )
+    two = kernel.run(show.replace("NAME", "whole"))
+    return {"interrupts": times, "one": kernel.text(one), "two": kernel.text(two), "error": kernel.error(request) + kernel.error(two)}
+
+
+def a_measurement_is_interrupted(kernel):
+    kernel.run(
+        'let mut plan: Vec<Measurement> = study.plan("table3")?;\n'
+        'let bigger: Study = Study::new(Some("shapes10"), Scale::Paper, study.out.clone())?;\n'
+        'let plan: Vec<Measurement> = bigger.plan("table3")?;'
+    )
+    request = kernel.send("let measured: Vec<Measured> = bigger.measure(&plan)?;")
+    begun = time.monotonic()
+    kernel.until(lambda: kernel.of(request, "execute_input") and time.monotonic() - begun > 6 or kernel.idle(request), 60)
+    pressed = time.monotonic()
+    kernel.interrupt()
+    kernel.until(lambda: kernel.idle(request), 120)
+    waited = time.monotonic() - pressed
+    after = kernel.run('println!("{kept:?}");')
+    return {"status": kernel.status(request), "error": kernel.error(request), "waited": waited, "after": kernel.text(after)}
+
+
+def a_compilation_is_interrupted(kernel):
+    # A crate that no cell has, and that takes some seconds.
+    request = kernel.send(':dep faer = "=0.24.4"\nuse faer::Mat;\nlet m = Mat::<f64>::zeros(2, 2); println!("{}", m.nrows());')
+    begun = time.monotonic()
+    kernel.until(lambda: kernel.idle(request) or time.monotonic() - begun > 1.5, 60)
+    kernel.interrupt()
+    kernel.until(lambda: kernel.idle(request), 60)
+    waited = time.monotonic() - begun
+    after = kernel.run('println!("{kept:?}");')
+    return {"status": kernel.status(request), "error": kernel.error(request), "waited": waited, "after": kernel.text(after),
+            "trouble": kernel.error(after)}
+
+
+def an_endless_loop_ends_at_an_interrupt(kernel):
+    request = kernel.send("let mut turns: u64 = 0; loop { turns = turns.wrapping_add(std::hint::black_box(1)); }")
+    time.sleep(6)
+    kernel.interrupt()
+    kernel.until(lambda: kernel.idle(request), 60)
+    after = kernel.run('println!("alive");')
+    lost = kernel.run('println!("{kept:?}");')
+    return {
+        "status": kernel.status(request),
+        "error": kernel.error(request),
+        "after": kernel.text(after),
+        "lost": kernel.error(lost),
+    }
+
+
+def a_second_interrupt_ends_the_process(kernel):
+    kernel.run(STUDY.replace("OUT", OUT))
+    request = kernel.send("let none: Vec<Run> = study.train(&[])?; loop { std::hint::black_box(none.len()); }")
+    time.sleep(6)
+    kernel.interrupt()
+    time.sleep(2)
+    kernel.take()
+    first = kernel.idle(request)
+    kernel.interrupt()
+    kernel.until(lambda: kernel.idle(request), 60)
+    after = kernel.run('println!("alive");')
+    return {"ended_at_first": first, "error": kernel.error(request), "after": kernel.text(after)}
+
+
+ALL = [
+    starts,
+    an_idle_kernel_is_interrupted,
+    an_unfinished_line_is_seen,
+    a_panic_stops_what_is_queued,
+    an_error_is_an_error,
+    values_are_shown_within_a_cell,
+    cells_share_one_library,
+    training_is_interrupted_and_goes_on,
+    training_ends_as_without_interrupts,
+    a_measurement_is_interrupted,
+    a_compilation_is_interrupted,
+    an_endless_loop_ends_at_an_interrupt,
+    a_second_interrupt_ends_the_process,
+]
+
+
+def main():
+    wanted = sys.argv[3:]
+    kernel = Kernel()
+    try:
+        for scenario in ALL:
+            if wanted and scenario.__name__ not in wanted and scenario is not starts:
+                continue
+            begun = time.monotonic()
+            try:
+                found = scenario(kernel)
+            except Exception as error:
+                found = {"failed": f"{type(error).__name__}: {error}"}
+            print(json.dumps({"scenario": scenario.__name__, "seconds": time.monotonic() - begun, **found}), flush=True)
+    finally:
+        kernel.close()
+        shutil.rmtree(OUT, ignore_errors=True)
+
+
+main()
