@@ -166,7 +166,7 @@ const RESEARCH: [&str; 7] = [
      \x20   Ok(())\n\
      })",
     "let mut long: Vec<RunConfig> = study.configs(\"fig1a\")?;\nlong.truncate(1);\n\
-     long[0].hyper.epochs = 400;\nlong[0].hyper.keep_going();\nlet part: Vec<Run> = study.train(&long)?;",
+     long[0].hyper.epochs = 200;\nlong[0].hyper.keep_going();\nlet part: Vec<Run> = study.train(&long)?;",
     "println!(\"kept {kept:?}, {}\", part[0].record.ended());",
     "let whole: Vec<Run> = study.train(&long)?;\nprintln!(\"{} after {} epochs\", whole[0].record.ended(), whole[0].record.epochs);",
 ];
@@ -197,7 +197,7 @@ fn check_research(seen: &Value) {
     assert_eq!(counts(seen, "figures")[4], 0, "the growing curve is gone: {seen}");
     assert_eq!(text(5).trim(), "kept [1, 2, 3], interrupted", "{seen}");
     assert!(text(6).contains("goes on after epoch"), "{seen}");
-    assert!(text(6).contains("completed after 400 epochs"), "{seen}");
+    assert!(text(6).contains("completed after 200 epochs"), "{seen}");
 }
 
 /// What each code cell of a notebook has to show: whether a figure, whether a table.

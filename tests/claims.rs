@@ -1074,7 +1074,7 @@ fn label_noise_is_checked_level_by_level() {
 
 #[test]
 fn a_study_checks_its_own_runs_by_name() {
-    use rethink::prelude::*;
+    use rethink::prelude::{Product, Study, Table};
     let folder = tempfile::tempdir().unwrap();
     let study: Study = Study::new(Some("shapes10"), Scale::Smoke, folder.path()).unwrap();
     let claims: Vec<Check> = study.claims(&["early-stopping-no-help", "batch-norm-worth-3-to-4"]).unwrap();

@@ -17,7 +17,7 @@ pub const DISPLAY_NAME: &str = "Rust (rethink)";
 
 /// The programs that run in Python or the shell, and nbconvert's template of a book, as they are written under `.rethink/jupyter`:
 /// name, contents, whether it is executable.
-const PROGRAMS: [(&str, &str, bool); 13] = [
+const PROGRAMS: &[(&str, &str, bool)] = &[
     ("launch.py", include_str!("launch.py"), false),
     ("relay.py", include_str!("relay.py"), false),
     ("run.py", include_str!("run.py"), false),
@@ -36,7 +36,7 @@ const PROGRAMS: [(&str, &str, bool); 13] = [
 /// Writes the programs and the kernel spec, each only where it differs.
 pub(crate) fn install(environment: &Environment) -> Result<()> {
     let home = environment.home();
-    for (name, text, executable) in PROGRAMS {
+    for &(name, text, executable) in PROGRAMS {
         write_changed(&home.join(name), text.as_bytes(), executable)?;
     }
     // What launch.py shows for the standard library's sources.
