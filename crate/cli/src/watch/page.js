@@ -91,12 +91,24 @@
     return found;
   }
 
-  const slot = key => chosen.indexOf(key);
+  // A run keeps its colour as long as it is chosen, whatever else comes and goes.
+  const slots = new Map();
+  function slot(key) {
+    if (!chosen.includes(key)) { slots.delete(key); return -1; }
+    if (!slots.has(key)) {
+      const taken = chosen.filter(other => slots.has(other)).map(other => slots.get(other));
+      let free = 0;
+      while (taken.includes(free)) free++;
+      slots.set(key, free);
+    }
+    return slots.get(key);
+  }
   const colour = key => getComputedStyle(document.documentElement).getPropertyValue("--c" + (slot(key) % COLOURS)).trim();
 
   function swatch(key) {
     const made = element("span", null, "swatch");
-    made.style.background = colour(key);
+    const dashed = slot(key) >= COLOURS ? `repeating-linear-gradient(90deg, ${colour(key)} 0 5px, transparent 5px 8px)` : colour(key);
+    made.style.background = dashed;
     return made;
   }
 
@@ -162,7 +174,7 @@
   function choose(key, on) {
     chosen = chosen.filter(other => other !== key);
     if (on) chosen.push(key);
-    while (chosen.length > MOST) chosen.shift();
+    chosen = chosen.slice(-MOST);
     table();
     draw();
     more();
@@ -347,7 +359,8 @@
       one("link").textContent = "looks every " + (busy ? SOON : LATER) / 1000 + " s";
       const others = one("others");
       others.hidden = !found.passed_over.length;
-      others.firstChild.textContent = found.passed_over.length + " files that are no runs are passed over";
+      const many = found.passed_over.length;
+      others.firstChild.textContent = many === 1 ? "1 file that is no run is passed over" : many + " files that are no runs are passed over";
       others.lastChild.replaceChildren(...found.passed_over.map(other => element("li", other.path + ": " + other.reason)));
       // What is in progress is what one has come to see.
       if (first && !chosen.length) chosen = runs.filter(run => run.state === "running").slice(0, 4).map(run => run.key);
