@@ -465,7 +465,13 @@ fn rethink_notebooks(arguments: &[&str]) -> (bool, String) {
 #[test]
 fn a_check_skips_and_ignores_what_is_tagged_so() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let cells = [("skip-execution", "panic!(\"skipped\");"), ("nbval-ignore-output", "std::process::id()")];
+    let cells = [
+        ("skip-execution", "panic!(\"skipped\");"),
+        ("nbval-ignore-output", "std::process::id()"),
+        ("raises-exception", "panic!(\"so\");"),
+        ("raises-exception", "let b: i32 = \"x\";"),
+        ("other", "7 * 6"),
+    ];
     let notebook = tagged_notebook(folder.path(), "tagged.ipynb", &cells);
     let stored = folder.path().join("expected");
     for command in ["accept", "check"] {
@@ -474,7 +480,8 @@ fn a_check_skips_and_ignores_what_is_tagged_so() {
         assert!(good, "{command}: {said}");
     }
     let cells = fs::read_to_string(stored.join("tagged/cells.txt")).expect("stored cells");
-    assert!(cells.contains("[2] std::process::id()") && !cells.contains("result"), "{cells}");
+    assert!(cells.contains("[2] std::process::id()\n\n[3] "), "{cells}");
+    assert!(cells.contains("[5] 7 * 6\nshows: text/plain\nresult:\n| 42"), "{cells}");
 }
 
 /// The error names it.

@@ -104,6 +104,9 @@ class Runner(NotebookClient):
                 break
             if late["msg_type"] == "stream":
                 self.process_message(late, cell, cell_index)
+        # nbclient lets such a cell fail, and goes on.
+        if "raises-exception" in cell.metadata.get("tags", []):
+            return
         errors = [o for o in cell.outputs if o.output_type == "error"]
         if errors:
             # evcxr draws the error below the source line; one without a place has its text alone.
