@@ -4,7 +4,7 @@ use crate::Result;
 use rethink::paper::beside;
 use rethink::run::config::{RunConfig, Scale};
 use rethink::run::row::{LogRow, StopReason};
-use rethink::store::live::{Live, Look, Unfinished};
+use rethink::store::growing::{Growing, Look, Unfinished};
 use rethink::store::{Run, Store};
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,13 +12,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A store that a page looks at.
 pub struct View {
     store: Store,
-    live: Live,
+    live: Growing,
 }
 
 impl View {
     /// Of `store`, which need not be there yet.
     pub fn new(store: Store) -> View {
-        View { live: Live::new(store.clone()), store }
+        View { live: Growing::new(store.clone()), store }
     }
 
     /// All runs, without their curves: `{"store", "runs": [...], "passed_over": [{"path", "reason"}]}`. Of a run: `key`, `state`
@@ -27,7 +27,7 @@ impl View {
     /// epoch ended, seconds since 1970), `paper` (`[{"table", "train", "test"}]`, per cent), and what it is: `model`, `data`, `corruption`,
     /// `setting`, `n`, `width`, `of` (most epochs), `seed`, `scale` (null where an earlier version began it).
     ///
-    /// Errors: those of [`Live::look`].
+    /// Errors: those of [`Growing::look`].
     pub fn runs(&mut self) -> Result<Value> {
         let Look { finished, unfinished, passed_over } = self.live.look()?;
         let runs: Vec<Value> = unfinished
@@ -48,7 +48,7 @@ impl View {
     /// first row, from 0), `total` and the columns `step`, `epoch`, `loss`, `batch`, `train`, `test`. A run that has fewer rows than that (it was
     /// killed, and went on from its checkpoint) comes whole. Runs that are not there are left out.
     ///
-    /// Errors: those of [`Live::look`] and [`Run::rows`].
+    /// Errors: those of [`Growing::look`] and [`Run::rows`].
     pub fn curves(&mut self, query: &str) -> Result<Value> {
         let look = self.live.look()?;
         let mut found = Map::new();

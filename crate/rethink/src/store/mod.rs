@@ -3,7 +3,7 @@
 //! | in the store | what it is |
 //! | --- | --- |
 //! | `KEY.parquet` | a finished run: its frame as rows, its [`Record`] as JSON in the key-value metadata |
-//! | `KEY.partial/` | a run in progress: what it is, checkpoint and live log ([`live`]) |
+//! | `KEY.partial/` | a run in progress: what it is, checkpoint and live log ([`growing`]) |
 //! | `KEY.measured.parquet` | a finished measurement, of the same form as a run |
 //! | `KEY.unfinished` | a measurement in progress |
 //! | `KEY.lock` | held by the process that is at the run or measurement |
@@ -15,7 +15,7 @@
 //! not know. Other files that lie there (copies that synchronising programs make, damaged ones, one's own) are passed over, and named
 //! on standard error, once each.
 
-pub mod live;
+pub mod growing;
 mod origin;
 
 use crate::data::Dataset;
@@ -387,7 +387,7 @@ impl Store {
             }
             None => {}
         }
-        live::note(&partial, config, scale)?;
+        growing::note(&partial, config, scale)?;
         fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
         let watch = Arc::new(Watch::default());
         on_event(Event::Training(&watch, own.epoch()?));

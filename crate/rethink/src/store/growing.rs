@@ -52,7 +52,7 @@ pub struct Unfinished {
     pub last: Option<SystemTime>,
 }
 
-/// What [`Live::look`] finds.
+/// What [`Growing::look`] finds.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     /// Every finished run, by key.
@@ -68,15 +68,15 @@ type Stamp = (Option<SystemTime>, u64);
 
 /// A store that is looked at again and again.
 #[derive(Debug)]
-pub struct Live {
+pub struct Growing {
     store: Store,
     known: BTreeMap<PathBuf, (Stamp, std::result::Result<Arc<Run>, PassedOver>)>,
 }
 
-impl Live {
+impl Growing {
     /// Of `store`, which need not be there yet.
-    pub fn new(store: Store) -> Live {
-        Live { store, known: BTreeMap::new() }
+    pub fn new(store: Store) -> Growing {
+        Growing { store, known: BTreeMap::new() }
     }
 
     /// What is there now.
