@@ -66,11 +66,12 @@ def features():
 
 
 def forget_old_ones(name):
-    """Before a library is linked: each edit makes one of 100 MB. A process that has loaded one keeps it."""
+    """Before a library is linked: each edit makes a large one. A process that has loaded one keeps it."""
     folder = Path(os.environ["RETHINK_KERNEL_BUILD"]) / "release" / "deps"
     found = sorted(folder.glob("*rethink_cells_*.*"), key=lambda path: path.stat().st_mtime)
     if not any(name in path.name for path in found):
-        for path in found[:-4]:
+        # cargo links it into this kernel's own folder, too.
+        for path in [*found[:-4], *Path("target", "release").glob("*rethink_cells_*.*")]:
             path.unlink(missing_ok=True)
 
 
