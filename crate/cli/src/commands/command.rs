@@ -5,7 +5,7 @@
 use crate::commands::kernel::Kernel;
 use crate::commands::notebooks::Notebooks;
 use crate::commands::runs::{self, RunChoice};
-use crate::commands::{Set, What, any_of};
+use crate::commands::{Out, Set, What, any_of};
 use crate::slurm::{self, Slurm};
 use crate::{Error, Result, jupyter, watch};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -92,18 +92,16 @@ pub enum Action {
     },
     /// List the runs and measurements of the store
     List {
-        /// Folder of figures, tables and runs
-        #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
-        out: PathBuf,
+        #[command(flatten)]
+        out: Out,
         /// Print each record as a line of JSON
         #[arg(long)]
         json: bool,
     },
     /// The runs of the store and their curves as they grow, on a page in the browser
     Watch {
-        /// Folder of figures, tables and runs
-        #[arg(long, value_name = "DIR", default_value = "figures")]
-        out: PathBuf,
+        #[command(flatten)]
+        out: Out,
         /// Of this machine's loopback address [default: a free one]
         #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
         port: u16,
@@ -113,9 +111,8 @@ pub enum Action {
     },
     /// The paper's numbers beside those of the store
     Compare {
-        /// Folder of figures, tables and runs
-        #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
-        out: PathBuf,
+        #[command(flatten)]
+        out: Out,
         /// Print a line of JSON a number
         #[arg(long)]
         json: bool,
@@ -125,9 +122,8 @@ pub enum Action {
         /// Only these claims, separated by commas
         #[arg(long, value_name = "ID,...", value_delimiter = ',')]
         only: Vec<String>,
-        /// Folder of figures, tables and runs
-        #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
-        out: PathBuf,
+        #[command(flatten)]
+        out: Out,
         /// Print a line of JSON a check
         #[arg(long)]
         json: bool,
@@ -326,10 +322,10 @@ impl Command {
             Action::SweepItem { manifest, index } => {
                 slurm::item(&manifest, index, &mut |line| eprintln!("{line}"))
             }
-            Action::List { out, json } => runs::list(&out, json),
-            Action::Watch { out, port, no_browser } => watch::watch(&out, port, !no_browser),
-            Action::Compare { out, json } => runs::compare(&out, json),
-            Action::Claims { only, out, json } => super::claims::claims(&only, &out, json),
+            Action::List { out, json } => runs::list(&out.out, json),
+            Action::Watch { out, port, no_browser } => watch::watch(&out.out, port, !no_browser),
+            Action::Compare { out, json } => runs::compare(&out.out, json),
+            Action::Claims { only, out, json } => super::claims::claims(&only, &out.out, json),
             Action::Status { out, write } => super::status::status(&out, write.as_deref()),
             Action::Export { venue, only, filters, what, to } => {
                 super::export::export(&only, &Study { filters, ..what.study()? }, venue, to)

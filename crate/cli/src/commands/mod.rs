@@ -40,6 +40,14 @@ fn any_of(names: &[&str]) -> String {
     }
 }
 
+/// Where results are.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Out {
+    /// Folder of figures, tables and runs
+    #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
+    pub out: PathBuf,
+}
+
 /// On what, how much, and where to: the options that the commands share.
 #[derive(Clone, Debug, clap::Args)]
 pub struct What {
@@ -52,9 +60,9 @@ pub struct What {
     /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
-    /// Folder of figures, tables and runs
-    #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
-    pub out: PathBuf,
+    /// Where results are.
+    #[command(flatten)]
+    pub out: Out,
 }
 
 /// Other values of what the recipes choose.
@@ -104,7 +112,7 @@ impl What {
     ///
     /// Errors: those of [`Study::new`].
     pub fn study(&self) -> Result<Study> {
-        let study = Study::new(self.data.as_deref(), self.scale, &self.out)?;
+        let study = Study::new(self.data.as_deref(), self.scale, &self.out.out)?;
         Ok(Study { seeds: self.seeds, ..study })
     }
 }
