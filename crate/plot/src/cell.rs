@@ -3,14 +3,12 @@
 //!
 //! plotters' own `evcxr_figure` shows HTML, which exports of notebooks leave out, and panics where a drawing fails.
 
+use crate::drawing::{SCREEN_DPI, pictures};
 use crate::export::{self, Family};
 use crate::svg::{Canvas, in_attribute, in_pixels};
 use crate::{Error, Result, files};
 use std::error::Error as Any;
 use std::path::Path;
-
-/// CSS pixels an inch.
-const PIXELS_PER_INCH: f64 = 96.0;
 
 /// A figure that a closure has drawn with plotters, as a cell's last value.
 #[derive(Debug)]
@@ -105,7 +103,7 @@ impl CellFigure {
     ///
     /// Errors: what went wrong as it was drawn.
     pub fn png(&self) -> Result<Vec<u8>> {
-        export::png(self.svg()?, Family::Sans, 2 * PIXELS_PER_INCH as u32)
+        export::png(self.svg()?, Family::Sans, SCREEN_DPI)
     }
 
     /// The figure with `css` as the style of its SVG, "width: 60%".
@@ -118,13 +116,12 @@ impl CellFigure {
     /// Shows the figure as a cell's value: SVG and PNG in one display. evcxr calls this on a cell's last expression.
     pub fn evcxr_display(&self) {
         let (width, height) = self.size;
-        match (self.svg(), self.png()) {
-            (Ok(svg), Ok(png)) => {
+        match self.svg() {
+            Ok(svg) => {
                 evcxr_runtime::mime_type("text/plain").text(format!("a figure of {width} x {height} pixels"));
-                evcxr_runtime::mime_type("image/svg+xml").text(svg);
-                evcxr_runtime::mime_type("image/png").bytes(&png);
+                pictures(svg, self.png());
             }
-            (Err(error), _) | (_, Err(error)) => eprintln!("{error}"),
+            Err(error) => eprintln!("{error}"),
         }
     }
 }

@@ -79,6 +79,8 @@ pub trait Sketch: fmt::Debug + Send + Sync {
 
 /// Dots an inch of the saved PNG.
 pub const PRINT_DPI: u32 = 300;
+/// Dots an inch of the PNG that a notebook shows: two a pixel of CSS.
+pub const SCREEN_DPI: u32 = 192;
 /// A notebook shows a drawing this much larger than print.
 pub const SCREEN_ZOOM: f64 = 1.6;
 
@@ -217,8 +219,13 @@ impl Drawing {
 /// Shows an SVG of `width` by `height` inches as a cell's picture, larger than on paper, and as PNG.
 pub fn display(svg: &str, (width, height): (f64, f64), family: export::Family) {
     let size = |zoom: f64| format!("width=\"{:.4}in\" height=\"{:.4}in\"", width * zoom, height * zoom);
-    evcxr_runtime::mime_type("image/svg+xml").text(svg.replacen(&size(1.0), &size(SCREEN_ZOOM), 1));
-    match export::png(svg, family, 192) {
+    pictures(&svg.replacen(&size(1.0), &size(SCREEN_ZOOM), 1), export::png(svg, family, SCREEN_DPI));
+}
+
+/// Shows both forms of a picture as a cell's.
+pub(crate) fn pictures(svg: &str, png: Result<Vec<u8>>) {
+    evcxr_runtime::mime_type("image/svg+xml").text(svg);
+    match png {
         Ok(png) => evcxr_runtime::mime_type("image/png").bytes(&png),
         // The SVG is already shown, so the cell does not fail for its fallback.
         Err(error) => eprintln!("{error}"),

@@ -1,11 +1,39 @@
 //! Elements that plotters lacks, drawn by its `draw` and `draw_series` as its own are.
 
-use crate::style::{MARKER, SeriesStyle, stroke, units};
-use crate::svg::SvgBackend;
+use crate::style::{GREY, MARGIN, MARKER, SeriesStyle, Style, stroke, units};
+use crate::svg::{Canvas, SvgBackend};
+use crate::{Error, Result};
 use plotters::element::{Drawable, PointCollection};
-use plotters::prelude::{Color, DrawingBackend, ShapeStyle, WHITE};
+use plotters::prelude::{Color, DrawingBackend, RGBColor, ShapeStyle, WHITE};
+use plotters::style::text_anchor::{HPos, VPos};
 use plotters_backend::{BackendCoord, DrawingErrorKind};
 use std::convert::Infallible;
+
+/// Writes `text` of `size` points at `at`, points from the top left: `h` of it there, and the middle of its height.
+///
+/// Errors: [`Error::Drawing`].
+pub fn write(
+    canvas: &Canvas,
+    style: &Style,
+    text: &str,
+    at: (f64, f64),
+    size: f64,
+    (colour, h): (RGBColor, HPos),
+) -> Result<()> {
+    let type_of = style.type_of(size, colour, h, VPos::Center);
+    canvas.draw_text(text, &type_of, (units(at.0), units(at.1))).map_err(Error::drawing("write a text"))
+}
+
+/// Writes the lines of small print at the lower end of a drawing of `height` points.
+///
+/// Errors: [`Error::Drawing`].
+pub fn small_print(canvas: &Canvas, style: &Style, lines: &[String], height: f64) -> Result<()> {
+    for (row, line) in lines.iter().enumerate() {
+        let y = height - MARGIN - style.small_row() * (lines.len() - 1 - row) as f64 - style.small_pt / 2.0;
+        write(canvas, style, line, (MARGIN, y), style.small_pt, (GREY, HPos::Left))?;
+    }
+    Ok(())
+}
 
 /// A path with dashes, one element of the SVG whatever their number.
 #[derive(Clone, Debug)]
@@ -39,7 +67,7 @@ impl<Coord> Drawable<SvgBackend<'_>> for DashedPath<Coord> {
         points: I,
         backend: &mut SvgBackend,
         _: (u32, u32),
-    ) -> Result<(), DrawingErrorKind<Infallible>> {
+    ) -> std::result::Result<(), DrawingErrorKind<Infallible>> {
         backend.draw_dashed_path(points, &self.style, &self.dash)
     }
 }
@@ -79,7 +107,7 @@ impl<Backend: DrawingBackend> Drawable<Backend> for Marker {
         points: I,
         backend: &mut Backend,
         _: (u32, u32),
-    ) -> Result<(), DrawingErrorKind<Backend::ErrorType>> {
+    ) -> std::result::Result<(), DrawingErrorKind<Backend::ErrorType>> {
         let colour = self.look.colour();
         let (inside, edge) = match self.hollow {
             true => (WHITE.filled(), stroke(colour, 0.9)),

@@ -196,10 +196,7 @@ mod here {
     pub(super) fn end() {
         let mut calls = CALLS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         *calls -= 1;
-        if *calls == 0
-            && let Some(talk) = talk()
-        {
-            say(talk, &json!({ "call": "end" }));
+        if *calls == 0 && talk().is_some() {
             interrupt::want(false);
         }
     }

@@ -9,8 +9,8 @@ that RETHINK_KERNEL_LIVE names, once for each of:
     out, err    standard output and error of the cells, as they are written: evcxr reads whole lines, and waits for ever
                 for a line of its own that comes behind an unfinished one
     marks       evcxr's own lines, which were written between the cells' output, go back to evcxr
-    talk        a line of JSON each: a call of the library begins or ends, something is shown; this answers `go` or
-                `stop` to a beginning, and says `stop` at an interrupt
+    talk        a line of JSON each: a call of the library begins, something is shown; this answers `go` or `stop` to a
+                beginning, and says `stop` at an interrupt
 A notebook that does not use the crate has none of these, and its output comes through evcxr.
 
 What is done here:
@@ -158,7 +158,6 @@ class Process:
         # Of `display` in the middle of a cell: MIME type to text.
         self.shown = None
         self.kind = None
-        self.calls = 0
         self.decoders = {n: codecs.getincrementaldecoder("utf-8")("replace") for n in ("stdout", "stderr")}
         self.errors, self.errors_since = "", None
 
@@ -570,8 +569,6 @@ class Relay:
         if content["status"] == "error" and cell.stops:
             self.abort_queue()
         self.cell = None
-        for process in self.live.values():
-            process.calls = 0
         frames = self.frames("execute_reply", message.parts[1], content, message.idents)
         self.shell.send_multipart(frames)
 
@@ -709,11 +706,9 @@ class Relay:
             said = json.loads(bytes(seen[:end]))
             del seen[: end + 1]
             if "call" in said:
-                process.calls += 1 if said["call"] == "begin" else -1
-                if said["call"] == "begin":
-                    if self.cell:
-                        self.cell.called = True
-                    self.send(made, b"stop\n" if self.cell and self.cell.interrupts else b"go\n")
+                if self.cell:
+                    self.cell.called = True
+                self.send(made, b"stop\n" if self.cell and self.cell.interrupts else b"go\n")
             elif "show" in said:
                 kind = "update_display_data" if said.get("again") else "display_data"
                 transient = {"display_id": said["show"]}
@@ -730,8 +725,7 @@ class Relay:
     # Interrupts, and what takes long.
 
     def compilers(self, table):
-        running = self.running(table)
-        return below(self.evcxr.pid, table, skip=running)
+        return below(self.evcxr.pid, table, skip=self.running(table))
 
     def running(self, table):
         """The process that runs cells: evcxr's own program once more."""
@@ -742,8 +736,7 @@ class Relay:
         """What the cell's undecided interrupt means, as far as that can be told."""
         cell = self.cell
         table = processes()
-        running = self.running(table)
-        compilers = below(self.evcxr.pid, table, skip=running)
+        running, compilers = self.running(table), self.compilers(table)
         if compilers:
             cell.instead = "interrupted while it compiled; nothing was run, and variables are as they were"
             # evcxr compiles a cell several times in its own ways.

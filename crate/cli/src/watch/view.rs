@@ -6,6 +6,7 @@ use rethink::run::config::{RunConfig, Scale};
 use rethink::run::row::{LogRow, StopReason};
 use rethink::store::growing::{Growing, Look, Unfinished};
 use rethink::store::{Run, Store};
+use rethink::study::switched_on;
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -122,13 +123,8 @@ fn unfinished_run(run: &Unfinished) -> Value {
 /// What a run is.
 fn about(config: Option<&RunConfig>, scale: Option<Scale>) -> Value {
     let Some(config) = config else { return json!({ "paper": [] }) };
-    let hyper = &config.hyper;
-    let crop = hyper.random_crop.then(|| "random crop".to_string());
-    let decay = (hyper.weight_decay > 0.0).then(|| format!("weight decay {}", hyper.weight_decay));
     let parallel = config.parallel.map(|parallel| parallel.describe());
-    let batch = (hyper.batch_size != config.model.batch_size())
-        .then(|| format!("{} images a step", hyper.batch_size));
-    let setting = crop.into_iter().chain(decay).chain(hyper.further()).chain(batch).chain(parallel);
+    let setting = switched_on(config).into_iter().chain(parallel);
     let paper: Vec<Value> = beside::numbers(config)
         .iter()
         .map(|row| json!({ "table": row.table, "train": row.train, "test": row.test }))
@@ -140,7 +136,7 @@ fn about(config: Option<&RunConfig>, scale: Option<Scale>) -> Value {
         "setting": setting.collect::<Vec<_>>().join(", "),
         "n": config.data.train,
         "width": config.width_factor,
-        "of": hyper.epochs,
+        "of": config.hyper.epochs,
         "seed": config.seeds.init,
         "scale": scale.map(|scale| scale.name()),
         "paper": paper,

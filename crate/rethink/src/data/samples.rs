@@ -5,11 +5,11 @@ use crate::data::Dataset;
 use crate::data::corruption::{Corrupted, Corruption};
 use crate::{Error, Result};
 use plotters::prelude::Rectangle;
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, RGBColor};
 use polars::prelude::{Column, DataFrame};
 use rethink_nn::image::Pixels;
-use rethink_plot::theme::{Canvas, GREY, INK, MARGIN, Style, document, units};
+use rethink_plot::theme::{Canvas, INK, MARGIN, Style, document, small_print, units, write};
 use rethink_plot::{Drawing, Note, Sketch};
 
 const DRAW: &str = "draw training images";
@@ -112,27 +112,20 @@ impl Sketch for Samples {
         let rows = self.images.len().div_ceil(ACROSS) as f64;
         let height = 2.0 * MARGIN + rows * cell + row * small.len() as f64;
         let svg = document((width, height), caption, |canvas| {
-            let write = |text: &str, (x, y): (f64, f64), colour, h| {
-                let type_of = style.type_of(style.small_pt, colour, h, VPos::Center);
-                canvas
-                    .draw_text(text, &type_of, (units(x), units(y)))
-                    .map_err(rethink_plot::Error::drawing(DRAW))
+            let label_at = |text: &str, place, colour| {
+                let text = style.family.cut(text, style.small_pt, SIDE)?;
+                write(canvas, style, &text, place, style.small_pt, (colour, HPos::Center))
             };
             for (at, (image, (label, trained_on))) in self.images.iter().zip(&self.labels).enumerate() {
                 let (x, y) = (MARGIN + (at % ACROSS) as f64 * step, MARGIN + (at / ACROSS) as f64 * cell);
                 self.image(canvas, image, (x, y))?;
-                let cut = |text: &str| style.family.cut(text, style.small_pt, SIDE);
                 let below = |line: f64| (x + SIDE / 2.0, y + SIDE + row * (line + 0.6));
-                write(&cut(label)?, below(0.0), INK, HPos::Center)?;
+                label_at(label, below(0.0), INK)?;
                 if let Some(trained_on) = trained_on {
-                    write(&cut(trained_on)?, below(1.0), RGBColor(0xB0, 0x00, 0x20), HPos::Center)?;
+                    label_at(trained_on, below(1.0), RGBColor(0xB0, 0x00, 0x20))?;
                 }
             }
-            for (at, line) in small.iter().enumerate() {
-                let y = height - MARGIN - row * (small.len() - 1 - at) as f64 - style.small_pt / 2.0;
-                write(line, (MARGIN, y), GREY, HPos::Left)?;
-            }
-            Ok(())
+            small_print(canvas, style, &small, height)
         })?;
         Ok((svg, width / 72.0, height / 72.0))
     }

@@ -6,7 +6,7 @@ use crate::run::config::RunConfig;
 use crate::store::Run;
 use crate::{Error, Result};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::text_anchor::HPos;
 use polars::prelude::{Column, DataFrame};
 use rethink_nn::image::CROP;
 use rethink_nn::models::ModelKind;
@@ -14,7 +14,7 @@ use rethink_nn::models::plan::{self, Layer, Size3};
 use rethink_nn::ops::conv::Window;
 use rethink_nn::text::thousands;
 use rethink_plot::theme::{
-    Canvas, CanvasError, GREY, INK, MARGIN, SeriesStyle, Style, document, stroke, units,
+    Canvas, CanvasError, GREY, INK, MARGIN, SeriesStyle, Style, document, small_print, stroke, units, write,
 };
 use rethink_plot::{Drawing, Note, Sketch};
 
@@ -102,57 +102,43 @@ struct Plan {
 }
 
 impl Sketch for Plan {
+    /// The width is the same in every style.
     fn svg(
         &self,
         notes: &[String],
         caption: &str,
         style: &Style,
     ) -> rethink_plot::Result<(String, f64, f64)> {
-        svg(&self.layers, self.input, notes, caption, style)
-    }
-}
-
-/// The network in `style`, with its width, which is the same in every style, and height in inches.
-fn svg(
-    layers: &[Layer],
-    input: Size3,
-    notes: &[String],
-    caption: &str,
-    style: &Style,
-) -> rethink_plot::Result<(String, f64, f64)> {
-    let modules = modules(layers);
-    let title = style.title_pt;
-    let small_row = style.small_row();
-    let left = modules.iter().map(|m| m.height(style)).sum::<f64>() + 2.0 * small_row;
-    let right = (layers.len() + 1) as f64 * (BOX + ARROW) - ARROW;
-    let small = style.small_lines(notes, WIDTH - 2.0 * MARGIN)?;
-    let top = MARGIN + title + 8.0;
-    let height = top + left.max(right) + 12.0 + small_row * small.len() as f64 + MARGIN;
-    let svg = document((WIDTH, height), caption, |root| {
-        let pen = Pen { root, style };
-        pen.text("modules", (MARGIN, MARGIN + title / 2.0), title, INK, HPos::Left)?;
-        pen.text("network", (NETWORK, MARGIN + title / 2.0), title, INK, HPos::Left)?;
-        let mut y = top;
-        for module in &modules {
-            pen.module(module, y)?;
-            y += module.height(style);
-        }
-        if !modules.is_empty() {
-            let legend = "a, b: filters, the numbers in brackets on the right; /2: stride 2";
-            let lines = style.family.wrap(legend, style.small_pt, NETWORK - 30.0)?;
-            for (row, line) in lines.iter().enumerate() {
-                let at = (MARGIN, y + small_row * (row as f64 + 0.5));
-                pen.text(line, at, style.small_pt, GREY, HPos::Left)?;
+        let modules = modules(&self.layers);
+        let title = style.title_pt;
+        let small_row = style.small_row();
+        let left = modules.iter().map(|m| m.height(style)).sum::<f64>() + 2.0 * small_row;
+        let right = (self.layers.len() + 1) as f64 * (BOX + ARROW) - ARROW;
+        let small = style.small_lines(notes, WIDTH - 2.0 * MARGIN)?;
+        let top = MARGIN + title + 8.0;
+        let height = top + left.max(right) + 12.0 + small_row * small.len() as f64 + MARGIN;
+        let svg = document((WIDTH, height), caption, |root| {
+            let pen = Pen { root, style };
+            pen.text("modules", (MARGIN, MARGIN + title / 2.0), title, INK, HPos::Left)?;
+            pen.text("network", (NETWORK, MARGIN + title / 2.0), title, INK, HPos::Left)?;
+            let mut y = top;
+            for module in &modules {
+                pen.module(module, y)?;
+                y += module.height(style);
             }
-        }
-        pen.network(layers, input, top)?;
-        for (row, line) in small.iter().enumerate() {
-            let y = height - MARGIN - small_row * (small.len() - 1 - row) as f64 - style.small_pt / 2.0;
-            pen.text(line, (MARGIN, y), style.small_pt, GREY, HPos::Left)?;
-        }
-        Ok(())
-    })?;
-    Ok((svg, WIDTH / 72.0, height / 72.0))
+            if !modules.is_empty() {
+                let legend = "a, b: filters, the numbers in brackets on the right; /2: stride 2";
+                let lines = style.family.wrap(legend, style.small_pt, NETWORK - 30.0)?;
+                for (row, line) in lines.iter().enumerate() {
+                    let at = (MARGIN, y + small_row * (row as f64 + 0.5));
+                    pen.text(line, at, style.small_pt, GREY, HPos::Left)?;
+                }
+            }
+            pen.network(&self.layers, self.input, top)?;
+            small_print(root, style, &small, height)
+        })?;
+        Ok((svg, WIDTH / 72.0, height / 72.0))
+    }
 }
 
 fn error(e: CanvasError) -> rethink_plot::Error {
@@ -276,8 +262,7 @@ impl Pen<'_, '_> {
         colour: RGBColor,
         h: HPos,
     ) -> rethink_plot::Result<()> {
-        let style = self.style.type_of(size, colour, h, VPos::Center);
-        self.root.draw_text(text, &style, (units(at.0), units(at.1))).map_err(error)
+        write(self.root, self.style, text, at, size, (colour, h))
     }
 
     fn line(&self, points: &[(f64, f64)]) -> rethink_plot::Result<()> {

@@ -1,12 +1,12 @@
 //! A store as it grows, for somebody who looks on: finished runs, each read once, and runs in progress. Nothing is written.
 
+use crate::Result;
 use crate::run::checkpoint::read_log;
 use crate::run::config::{RunConfig, Scale};
 use crate::run::history::SITTINGS;
 use crate::run::row::LogRow;
 use crate::run::strict;
 use crate::store::{Kind, PassedOver, Run, Store, is_key, read};
-use crate::{Error, Result};
 use rethink_plot::files;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,9 +24,9 @@ struct About {
 
 const ABOUT: &str = "run.json";
 
-/// Notes in the folder of an unfinished run what it is.
+/// Notes in the folder of an unfinished run, which is created, what it is.
 ///
-/// Errors: [`Error::Io`].
+/// Errors: [`Error::Io`](crate::Error::Io).
 pub(super) fn note(folder: &Path, config: &RunConfig, scale: Scale) -> Result<()> {
     let about = About { config: config.clone(), scale };
     let json = serde_json::to_vec_pretty(&about).expect("plain values are JSON");
@@ -81,7 +81,7 @@ impl Growing {
 
     /// What is there now.
     ///
-    /// Errors: [`Error::Io`] where the folder cannot be listed.
+    /// Errors: [`Error::Io`](crate::Error::Io) where the folder cannot be listed.
     pub fn look(&mut self) -> Result<Look> {
         let operation = "list the runs";
         let mut paths = self.store.files(operation)?;
@@ -102,8 +102,9 @@ impl Growing {
             }
             self.known.insert(path, (stamp, found));
         }
-        for folder in partial_folders(self.store.folder())? {
-            self.unfinished(&folder, &mut look);
+        let partial = self.store.entries(operation, "partial")?;
+        for folder in partial.iter().filter(|path| path.is_dir()) {
+            self.unfinished(folder, &mut look);
         }
         Ok(look)
     }
@@ -140,24 +141,6 @@ impl Growing {
         let at_work = is_locked(&self.store.lock(&key));
         look.unfinished.push(Unfinished { key, config, scale, rows, at_work, began, last });
     }
-}
-
-/// The folders of unfinished runs, by name.
-fn partial_folders(store: &Path) -> Result<Vec<PathBuf>> {
-    let operation = "list the runs";
-    let entries = match fs::read_dir(store) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(Error::io(operation, store))?,
-    };
-    let mut folders = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(Error::io(operation, store))?.path();
-        if path.extension().is_some_and(|e| e == "partial") && path.is_dir() {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    Ok(folders)
 }
 
 /// Whether a process holds the lock. A free one is shared with other lookers-on for a moment; a process that wants it then waits

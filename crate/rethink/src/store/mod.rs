@@ -388,7 +388,6 @@ impl Store {
             None => {}
         }
         growing::note(&partial, config, scale)?;
-        fs::create_dir_all(&partial).map_err(Error::io("create the run's folder", &partial))?;
         let watch = Arc::new(Watch::default());
         on_event(Event::Training(&watch, own.epoch()?));
         let mut on_epoch = |row: &LogRow| on_event(Event::Epoch(row));
@@ -472,14 +471,20 @@ impl Store {
         Ok((all, passed_over))
     }
 
+    /// The files of runs and measurements, and whatever has their extension.
     fn files(&self, operation: &'static str) -> Result<Vec<PathBuf>> {
+        self.entries(operation, "parquet")
+    }
+
+    /// Files and folders with this extension, by name.
+    fn entries(&self, operation: &'static str, extension: &str) -> Result<Vec<PathBuf>> {
         if !self.folder.exists() {
             return Ok(Vec::new());
         }
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(Error::io(operation, &self.folder))? {
             let path = entry.map_err(Error::io(operation, &self.folder))?.path();
-            if path.extension().is_some_and(|e| e == "parquet") {
+            if path.extension().is_some_and(|e| e == extension) {
                 paths.push(path);
             }
         }

@@ -333,13 +333,13 @@ impl Study {
                         page.training(&title, config, watch);
                     }
                 }
-                Event::Waiting => say(&format!("{place} {name}: another process is training it, waiting")),
+                Event::Waiting => say(&format!("{title}: another process is training it, waiting")),
                 Event::Taken(record) => {
                     (new, elsewhere) = (false, elsewhere + 1);
                     say(&format!("{place} {}; {}", summary(record), taken(record)));
                 }
-                Event::Begun(origin) => say(&format!("{place} {name}: {}", begun(origin))),
-                Event::PassedOver(why) => say(&format!("{place} {name}: {why}")),
+                Event::Begun(origin) => say(&format!("{title}: {}", begun(origin))),
+                Event::PassedOver(why) => say(&format!("{title}: {why}")),
                 Event::Epoch(row) => {
                     // The first epoch seen may be one in the middle, after a checkpoint, and pays for the start.
                     let (first, from) = *started.get_or_insert((Instant::now(), row.epoch));
@@ -352,7 +352,7 @@ impl Study {
                     } else if said.elapsed().as_secs() >= 5 {
                         said = Instant::now();
                         say(&format!(
-                            "{place} {name}: epoch {} of {}, loss {:.4}, train {:.1} %{}",
+                            "{title}: epoch {} of {}, loss {:.4}, train {:.1} %{}",
                             row.epoch,
                             config.hyper.epochs,
                             row.loss,

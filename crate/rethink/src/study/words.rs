@@ -6,27 +6,32 @@ use crate::store::Record;
 
 /// A run in a few words: model, corruption, what is switched on.
 pub fn describe(config: &RunConfig) -> String {
-    let mut text = format!("{}, {}", config.model.title(), config.corruption.title());
-    if config.hyper.random_crop {
-        text += ", random crop";
-    }
-    if config.hyper.weight_decay > 0.0 {
-        text += &format!(", weight decay {}", config.hyper.weight_decay);
-        if !config.hyper.weight_decay_on.is_all() {
-            text += &format!(" on {}", config.hyper.weight_decay_on.name());
-        }
-    }
-    config.hyper.further().iter().for_each(|choice| text += &format!(", {choice}"));
-    if config.hyper.batch_size != config.model.batch_size() {
-        text += &format!(", {} images a step", config.hyper.batch_size);
-    }
+    let mut parts = vec![config.model.title().to_string(), config.corruption.title()];
+    parts.extend(switched_on(config));
     if config.width_factor != 1.0 {
-        text += &format!(", width {}", config.width_factor);
+        parts.push(format!("width {}", config.width_factor));
     }
-    if let Some(parallel) = config.parallel {
-        text += &format!(", {}", parallel.describe());
+    parts.extend(config.parallel.map(|parallel| parallel.describe()));
+    parts.push(format!("seed {}", config.seeds.init));
+    parts.join(", ")
+}
+
+/// Regularisers, and what else few runs have.
+pub fn switched_on(config: &RunConfig) -> Vec<String> {
+    let hyper = &config.hyper;
+    let mut parts: Vec<String> = hyper.random_crop.then(|| "random crop".into()).into_iter().collect();
+    if hyper.weight_decay > 0.0 {
+        let on = match hyper.weight_decay_on.is_all() {
+            true => String::new(),
+            false => format!(" on {}", hyper.weight_decay_on.name()),
+        };
+        parts.push(format!("weight decay {}{on}", hyper.weight_decay));
     }
-    text + &format!(", seed {}", config.seeds.init)
+    parts.extend(hyper.further());
+    if hyper.batch_size != config.model.batch_size() {
+        parts.push(format!("{} images a step", hyper.batch_size));
+    }
+    parts
 }
 
 /// A finished run in a line.

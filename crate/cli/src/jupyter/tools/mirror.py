@@ -75,9 +75,22 @@ def forget_old_ones(name):
             path.unlink(missing_ok=True)
 
 
-name = f"rethink_cells_{digest()}"
-if library in dependencies:
+def write_cells():
+    """The crate of the dynamic library."""
+    name = f"rethink_cells_{digest()}"
     forget_old_ones(name)
+    source = mirror / "cells" / "src" / "lib.rs"
+    source.write_text("pub use rethink::*;\n", encoding="utf-8")
+    # As old as can be: cargo would link the library again for each kernel's newer copy of this line.
+    os.utime(source, (946684800, 946684800))
+    (mirror / "cells" / "Cargo.toml").write_text(
+        '[package]\nname = "rethink-cells"\nversion = "1.0.0"\nedition = "2024"\n'
+        f'[lib]\nname = "{name}"\ncrate-type = ["dylib"]\n[features]\n{features()}'
+        '[dependencies]\nrethink = { path = "../crate/rethink" }\n',
+        encoding="utf-8",
+    )
+
+
 if not mirror.exists():
     (mirror / "cells" / "src").mkdir(parents=True)
     (mirror / "crate").symlink_to(root / "crate")
@@ -85,13 +98,5 @@ if not mirror.exists():
 # At every change of the dependencies: cargo has struck out what the last ones did not need.
 (mirror / "Cargo.lock").write_bytes((root / "Cargo.lock").read_bytes())
 (mirror / "Cargo.toml").write_text("\n".join([*shared, package, dependencies]), encoding="utf-8")
-source = mirror / "cells" / "src" / "lib.rs"
-source.write_text("pub use rethink::*;\n", encoding="utf-8")
-# As old as can be: cargo would link the library again for each kernel's newer copy of this line.
-os.utime(source, (946684800, 946684800))
-(mirror / "cells" / "Cargo.toml").write_text(
-    '[package]\nname = "rethink-cells"\nversion = "1.0.0"\nedition = "2024"\n'
-    f'[lib]\nname = "{name}"\ncrate-type = ["dylib"]\n[features]\n{features()}'
-    '[dependencies]\nrethink = { path = "../crate/rethink" }\n',
-    encoding="utf-8",
-)
+if library in dependencies:
+    write_cells()
