@@ -7,7 +7,7 @@ use rethink_cli::commands::notebooks::settings;
 use rethink_cli::jupyter::outputs::Outputs;
 use rethink_cli::jupyter::{self, expected, kernel};
 use rethink_tests::browser::{chromium, python};
-use rethink_tests::{rethink_bin, root};
+use rethink_tests::{notebook, rethink_bin, root};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -171,19 +171,6 @@ const RESEARCH: [&str; 7] = [
     "let whole: Vec<Run> = study.train(&long)?;\nprintln!(\"{} after {} epochs\", whole[0].record.ended(), whole[0].record.epochs);",
 ];
 
-/// Writes [`RESEARCH`] as a notebook.
-fn research(path: &Path) {
-    let cell = |(at, source): (usize, &&str)| {
-        json!({"cell_type": "code", "id": format!("research-{at}"), "metadata": {}, "outputs": [], "execution_count": null,
-               "source": source})
-    };
-    let spec = json!({"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"});
-    let cells: Vec<Value> = RESEARCH.iter().enumerate().map(cell).collect();
-    let notebook =
-        json!({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}});
-    fs::write(path, notebook.to_string()).unwrap();
-}
-
 /// What the page showed of [`RESEARCH`].
 fn check_research(seen: &Value) {
     assert_eq!(seen["errors"], json!([]), "{seen}");
@@ -239,7 +226,7 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
     let edited = format!("{}-edited", stem(&copies[0]));
     steps.insert(1, json!({"notebook": place(&copies[0]), "edit": edit, "screenshot": edited}));
     let with_research = folder.join("notebooks/research.ipynb");
-    research(&with_research);
+    fs::write(&with_research, notebook(&RESEARCH).to_string()).unwrap();
     let last = json!({"notebook": place(&with_research), "edit": null, "screenshot": "research", "stop": 5});
     steps.push(last);
     let plan = json!({

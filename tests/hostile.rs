@@ -177,18 +177,23 @@ fn text<T>(result: rethink::Result<T>) -> Result<(), String> {
     result.map(|_| ()).map_err(|e| e.to_string())
 }
 
+/// Reads a data set in `folder` with `file` damaged in every way.
+fn every_damage(folder: &Path, file: &str, read: fn(&Path) -> rethink::Result<Dataset>) {
+    let path = folder.join(file);
+    let valid = fs::read(&path).unwrap();
+    every(150, &valid, file, |bytes| {
+        fs::write(&path, bytes).unwrap();
+        text(read(folder))
+    });
+    fs::write(&path, valid).unwrap();
+}
+
 #[test]
 fn cifar_files() {
     let folder = tempfile::tempdir().unwrap();
     cifar::write(&small(10), folder.path()).unwrap();
     for file in ["data_batch_2.bin", "test_batch.bin", "batches.meta.txt"] {
-        let path = folder.path().join(file);
-        let valid = fs::read(&path).unwrap();
-        every(150, &valid, file, |bytes| {
-            fs::write(&path, bytes).unwrap();
-            text(cifar::read(folder.path()))
-        });
-        fs::write(&path, valid).unwrap();
+        every_damage(folder.path(), file, cifar::read);
     }
 }
 
@@ -204,13 +209,7 @@ fn cifar100_files() {
     fs::write(folder.path().join(cifar100::NAMES_FILE), names).unwrap();
     assert_eq!(cifar100::read(folder.path()).unwrap().train.labels, [0, 30, 60]);
     for file in [cifar100::TRAIN_FILE, cifar100::NAMES_FILE] {
-        let path = folder.path().join(file);
-        let valid = fs::read(&path).unwrap();
-        every(150, &valid, file, |bytes| {
-            fs::write(&path, bytes).unwrap();
-            text(cifar100::read(folder.path()))
-        });
-        fs::write(&path, valid).unwrap();
+        every_damage(folder.path(), file, cifar100::read);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `rethink kernel`: the kernel among the user's own, and papermill's parameters in it.
 
-use rethink_cli::jupyter::{self, kernel, run};
-use rethink_tests::{rethink_bin, root};
+use rethink_cli::jupyter::{self, run};
+use rethink_tests::{notebook, rethink_bin, root};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,17 +81,7 @@ fn a_notebook_outside_the_clone_finds_the_library() {
     let folder = tempfile::tempdir().unwrap();
     let first =
         format!(":dep rethink = {{ path = {:?} }}\nuse rethink::prelude::*;", root().join("crate/rethink"));
-    let cells: Vec<Value> = [first.as_str(), "println!(\"{}\", Scale::Smoke);"]
-        .iter()
-        .enumerate()
-        .map(|(i, source)| {
-            json!({"cell_type": "code", "id": format!("cell-{i}"), "metadata": {}, "source": source,
-                   "outputs": [], "execution_count": null})
-        })
-        .collect();
-    let kernelspec = json!({"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"});
-    let notebook =
-        json!({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernelspec}});
+    let notebook = notebook(&[&first, "println!(\"{}\", Scale::Smoke);"]);
     let path = folder.path().join("away.ipynb");
     fs::write(&path, notebook.to_string()).unwrap();
     let mut lines = Vec::new();
@@ -144,10 +134,9 @@ fn papermill(test: &str) -> Option<PathBuf> {
 fn papermills_parameters_are_variables_in_rust() {
     let Some(papermill) = papermill("papermills_parameters_are_variables_in_rust") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let parameters = json!({"cell_type": "code", "id": "p", "metadata": {"tags": ["parameters"]}, "outputs": [],
-        "source": "let epochs: i64 = 3; // passes over the data\nlet names: Vec<String> = vec![];", "execution_count": null});
-    let kernelspec = json!({"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"});
-    let notebook = json!({"cells": [parameters], "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernelspec}});
+    let mut notebook =
+        notebook(&["let epochs: i64 = 3; // passes over the data\nlet names: Vec<String> = vec![];"]);
+    notebook["cells"][0]["metadata"]["tags"] = json!(["parameters"]);
     let (path, out) = (folder.path().join("in.ipynb"), folder.path().join("out.ipynb"));
     fs::write(&path, notebook.to_string()).unwrap();
     let prepared = |yaml: &str| {

@@ -4,7 +4,7 @@
 //! The first test of a fresh clone sets up the kernel and the Python environment (minutes).
 
 use rethink_cli::jupyter::{self, kernel, run};
-use rethink_tests::root;
+use rethink_tests::{notebook, root};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -152,11 +152,7 @@ fn a_second_interrupt_ends_the_process() {
 fn a_kernel_that_says_and_does_nothing_is_given_up() {
     let environment = jupyter::ensure(root()).unwrap_or_else(|e| panic!("set-up: {e}"));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let cell = json!({"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": null,
-                      "source": "std::thread::sleep(std::time::Duration::from_secs(3600));"});
-    let spec = json!({"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"});
-    let notebook =
-        json!({"cells": [cell], "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}});
+    let notebook = notebook(&["std::thread::sleep(std::time::Duration::from_secs(3600));"]);
     let path = folder.path().join("stuck.ipynb");
     std::fs::write(&path, notebook.to_string()).expect("a writable folder");
     let limit = [("RETHINK_SILENT".to_string(), "12".to_string())];

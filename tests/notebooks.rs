@@ -9,7 +9,7 @@ use rethink_cli::commands::notebooks::settings;
 use rethink_cli::jupyter::expected::Rule;
 use rethink_cli::jupyter::outputs::Outputs;
 use rethink_cli::jupyter::{self, Environment, expected, kernel, run};
-use rethink_tests::{rethink_bin, root};
+use rethink_tests::{notebook, rethink_bin, root};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,20 +53,8 @@ fn source(cell: &Value) -> String {
 
 /// Writes a notebook of these code cells.
 fn notebook_of(folder: &Path, name: &str, cells: &[&str]) -> PathBuf {
-    let cells: Vec<Value> = cells
-        .iter()
-        .enumerate()
-        .map(|(i, source)| {
-            json!({"cell_type": "code", "id": format!("cell-{i}"), "metadata": {}, "source": source,
-                   "outputs": [], "execution_count": null})
-        })
-        .collect();
-    let json = json!({
-        "cells": cells, "nbformat": 4, "nbformat_minor": 5,
-        "metadata": {"kernelspec": {"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"}},
-    });
     let path = folder.join(name);
-    fs::write(&path, json.to_string()).expect("a writable temporary folder");
+    fs::write(&path, notebook(cells).to_string()).expect("a writable temporary folder");
     path
 }
 
@@ -277,8 +265,7 @@ fn nbval_sees_errors_and_panics() {
 /// A notebook of these code cells, each with a tag.
 fn tagged_notebook(folder: &Path, name: &str, cells: &[(&str, &str)]) -> PathBuf {
     let sources: Vec<&str> = cells.iter().map(|(_, source)| *source).collect();
-    let path = notebook_of(folder, name, &sources);
-    let mut json: Value = serde_json::from_slice(&fs::read(&path).expect("just written")).expect("JSON");
+    let (path, mut json) = (folder.join(name), notebook(&sources));
     for (cell, (tag, _)) in json["cells"].as_array_mut().expect("cells").iter_mut().zip(cells) {
         cell["metadata"]["tags"] = json!([tag]);
     }

@@ -8,12 +8,27 @@ use rethink::data::Dataset;
 use rethink::run::config::RunConfig;
 use rethink::run::train::{Progress, TrainedRun, train};
 use rethink_cli::jupyter::environment::outside_cargo;
+use rethink_cli::jupyter::kernel;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{Network, Parameter};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
+
+/// A notebook of these code cells, for the project's kernel.
+pub fn notebook(cells: &[&str]) -> Value {
+    let cell = |(at, source): (usize, &&str)| {
+        json!({"cell_type": "code", "id": format!("cell-{at}"), "metadata": {}, "source": source,
+               "outputs": [], "execution_count": null})
+    };
+    let spec = json!({"name": kernel::NAME, "display_name": kernel::DISPLAY_NAME, "language": "rust"});
+    json!({
+        "cells": cells.iter().enumerate().map(cell).collect::<Vec<_>>(),
+        "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec},
+    })
+}
 
 /// The workspace.
 pub fn root() -> &'static Path {
