@@ -392,7 +392,7 @@ fn files_of_own_networks() {
     let path = folder.path().join("lenet.json");
     let valid = br#"{"name": "lenet", "layers": [
         {"conv": {"window": {"kernel": [5, 5], "stride": [1, 1], "padding": "same"}, "outputs": 6, "normalised": false}},
-        {"branches": [[{"max-pool": {"kernel": [2, 2], "stride": [2, 2], "padding": "valid"}}], [{"dropout": 0.5},
+        {"branches": [[{"max-pool": {"kernel": [2, 2], "stride": [2, 2], "padding": "valid"}}], [{"dropout": {"drop_probability": 0.5}},
             {"mean-pool": {"kernel": [2, 2], "stride": [2, 2], "padding": "valid"}}]]},
         "local-response-norm",
         {"linear": {"outputs": 84, "activation": "relu"}},

@@ -90,6 +90,26 @@ fn the_same_network_from_json() {
     assert_eq!(serde_json::to_string(&ModelKind::Alexnet).unwrap(), "\"alexnet\"");
 }
 
+/// A number alone is what files had before: the probability of keeping. It stays so in a run's configuration, for its key.
+#[test]
+fn dropout_is_written_as_it_was_read() {
+    let read = |json: &str| serde_json::from_str::<Layer>(json).map_err(|e| e.to_string());
+    for (json, drop, keep) in [
+        (r#"{"dropout":{"drop_probability":0.25}}"#, 0.25, 0.75),
+        (r#"{"dropout":0.25}"#, 0.75, 0.25),
+    ] {
+        let layer = read(json).unwrap();
+        assert_eq!(serde_json::to_string(&layer).unwrap(), json);
+        let Layer::Dropout(rate) = layer else { panic!("{layer:?}") };
+        assert_eq!((rate.drop_probability(), rate.keep_probability()), (drop, keep));
+    }
+    assert_eq!(read(r#"{"dropout":{"drop_probability":0.25}}"#).unwrap(), Layer::dropout(0.25));
+    for no in [r#"{"dropout":{"probability":0.25}}"#, r#"{"dropout":"0.25"}"#] {
+        let error = read(no).unwrap_err();
+        assert!(error.contains("{\"drop_probability\": 0.2}"), "{error}");
+    }
+}
+
 #[test]
 fn networks_that_cannot_be_built_are_told() {
     let scores = Layer::scores(10);
@@ -100,8 +120,8 @@ fn networks_that_cannot_be_built_are_told() {
         ("none", vec![], "last layer"),
         ("deep", [vec![Layer::conv(3, 4); 1_000], vec![scores.clone()]].concat(), "1001 layers"),
         ("relu", vec![Layer::hidden(10)], "last layer"),
-        ("dropout", vec![Layer::Dropout(0.0), scores.clone()], "dropout"),
-        ("nan", vec![Layer::Dropout(f32::NAN), scores.clone()], "dropout"),
+        ("dropout", vec![Layer::dropout(1.0), scores.clone()], "dropout"),
+        ("nan", vec![Layer::dropout(f32::NAN), scores.clone()], "dropout"),
         ("wide", vec![Layer::hidden(usize::MAX), scores.clone()], "outputs"),
         ("window", vec![Layer::conv(usize::MAX, 4), scores.clone()], "window"),
         ("still", vec![Layer::max_pool(0), scores.clone()], "window"),

@@ -76,7 +76,7 @@ pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<
         ("mean pooling every 2 pixels", vec![first(), Layer::AvgPool(window((3, 2), (2, 2), same))]),
         ("mean over the image", vec![first(), Layer::GlobalAvgPool]),
         ("local response normalisation", vec![Layer::conv(3, 13), Layer::LocalResponseNorm]),
-        ("dropout", vec![first(), Layer::Dropout(0.6), Layer::hidden(9), Layer::Dropout(0.5)]),
+        ("dropout", vec![first(), Layer::dropout(0.4), Layer::hidden(9), Layer::dropout(0.5)]),
         (
             "branches",
             vec![

@@ -7,8 +7,10 @@ use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
 use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
 use crate::models::plan::{AUXILIARY, Layer, count, output};
+use crate::models::walk::{self, LayerOps, Passed};
 use crate::models::{Network, Parameter, Role, StepOutcome, are_finite, check_memory, check_velocity};
 use crate::ops::activation::Activation;
+use crate::ops::conv::Window;
 use crate::ops::linear::InputGradient;
 use crate::ops::{ForwardContext, Size3};
 use crate::optim::Optimizer;
@@ -23,8 +25,10 @@ struct Placed<B: Backend> {
     input: Size3,
     classes: usize,
     weights: Vec<Weight<B>>,
-    /// Tensors before the first fully connected layer's.
-    of_convs: usize,
+    /// The first tensor of each convolution.
+    convs: Vec<usize>,
+    /// The first tensor of each fully connected layer.
+    linears: Vec<usize>,
     decay: Decay,
     rules: Rules,
     /// Steps so far.
@@ -70,7 +74,9 @@ pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Ne
             key: ops.key(index)?,
         });
     }
-    let of_convs = weights.iter().position(|w| w.shape.len() == 2).unwrap_or(weights.len());
+    // Weights of a convolution have four sizes, those of a fully connected layer two.
+    let first_of = |sizes: usize| (0..weights.len()).filter(|&i| weights[i].shape.len() == sizes).collect();
+    let (convs, linears) = (first_of(4), first_of(2));
     let classes = output(plan, input)?[2];
     Ok(Box::new(Placed {
         ops,
@@ -78,7 +84,8 @@ pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Ne
         input,
         classes,
         weights,
-        of_convs,
+        convs,
+        linears,
         decay: Decay::All,
         rules: Rules::default(),
         steps: 0,
@@ -86,13 +93,8 @@ pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Ne
     }))
 }
 
-/// What a pass through the layers gives.
-struct Passed<B: Backend, T> {
-    scores: Value<B, T>,
-    auxiliary: Option<Value<B, ()>>,
-    /// What the batch had for running means and variances: the index of the mean, and both.
-    noted: Vec<(usize, Buffer<B>)>,
-}
+/// What a pass gives, and what the batch had for running means and variances: the index of the mean, and both.
+type Noted<B, T> = (Passed<Value<B, ()>, T>, Vec<(usize, Buffer<B>)>);
 
 /// A training step up to its gradients.
 struct Stepped<B: Backend> {
@@ -146,7 +148,7 @@ impl<B: Backend> Placed<B> {
         images: Images,
         tape: T,
         pass: &mut ForwardContext,
-    ) -> Result<Passed<B, T>> {
+    ) -> Result<Noted<B, T>> {
         let operation = "forward pass";
         if pass.part().is_some() {
             return Err(Error::argument(
@@ -155,24 +157,15 @@ impl<B: Backend> Placed<B> {
             ));
         }
         let (data, n) = self.batch(images)?;
-        let mut walk = Walk {
-            network: self,
-            conv: 0,
-            linear: self.of_convs,
-            names: self.weights.len(),
-            pass,
-            first: true,
-            auxiliary: None,
-            noted: Vec::new(),
-        };
-        let key = walk.key()?;
+        let mut layers = Layers { network: self, names: self.weights.len(), pass, noted: Vec::new() };
+        let key = layers.key()?;
         let mut x = Value { data: Arc::new(data), n, size: self.input, key, tape };
         if !matches!(self.plan.first(), Some(Layer::Linear { .. })) {
-            let key = walk.key()?;
+            let key = layers.key()?;
             x = self.ops.arrange(x, key)?;
         }
-        let scores = walk.layers(&self.plan, x)?.rows();
-        Ok(Passed { scores, auxiliary: walk.auxiliary, noted: walk.noted })
+        let passed = walk::forward(&mut layers, &self.plan, x)?;
+        Ok((passed, layers.noted))
     }
 
     fn passes(&self, images: Images, labels: &[u16], pass: &mut ForwardContext) -> Result<Stepped<B>> {
@@ -183,12 +176,12 @@ impl<B: Backend> Placed<B> {
         // Before the device has work: to copy there waits for it.
         let wanted: Vec<f32> = labels.iter().map(|&label| f32::from(label)).collect();
         let wanted = kernels::upload(self.backend(), &wanted).map_err(failed::<B>(operation))?;
-        let Passed { scores, auxiliary, noted } = self.forward(images, OwnedTape::default(), pass)?;
+        let (Passed { scores, tape, auxiliary }, noted) = self.forward(images, OwnedTape::default(), pass)?;
         if labels.len() != scores.n {
             return Err(Error::Shape { operation, expected: vec![scores.n], got: vec![labels.len()] });
         }
-        let Value { data, n: images, size, key, tape } = scores;
-        let mut all = vec![(Value { data, n: images, size, key, tape: () }, 1.0)];
+        let images = scores.n;
+        let mut all = vec![(scores, 1.0)];
         all.extend(auxiliary.map(|scores| (scores, AUXILIARY)));
         let (loss, sums) = self.ops.loss(&all, &wanted, &self.rules, tape)?;
         drop(all);
@@ -408,9 +401,9 @@ impl<B: Backend> Network for Placed<B> {
 
     fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
         let _turn = self.turn();
-        let scores =
-            self.forward(Images::Given(&images), NoneTape, &mut ForwardContext::evaluation())?.scores;
-        self.read(&scores.data, scores.len())
+        let (passed, _) =
+            self.forward(Images::Given(&images), NoneTape, &mut ForwardContext::evaluation())?;
+        self.read(&passed.scores.data, passed.scores.len())
     }
 
     fn parameter_count(&self) -> usize {
@@ -521,115 +514,108 @@ impl<B: Backend> Network for Placed<B> {
     }
 }
 
-/// A way through the plan, as that of the networks on the processor.
-struct Walk<'a, B: Backend> {
+/// The device's operations on the network's tensors.
+struct Layers<'a, B: Backend> {
     network: &'a Placed<B>,
-    /// The next convolution's and the next fully connected layer's first tensor.
-    conv: usize,
-    linear: usize,
     /// Names given away.
     names: usize,
     pass: &'a mut ForwardContext,
-    /// Whether nothing with weights has been passed: nobody asks for the images' gradient.
-    first: bool,
-    auxiliary: Option<Value<B, ()>>,
     noted: Vec<(usize, Buffer<B>)>,
 }
 
-impl<'a, B: Backend> Walk<'a, B> {
+impl<'a, B: Backend> Layers<'a, B> {
     fn key(&mut self) -> Result<Key<B>> {
         self.names += 1;
         self.network.ops.key(self.names - 1)
     }
+}
 
-    fn input_gradient(&mut self) -> InputGradient {
-        if std::mem::take(&mut self.first) { InputGradient::Skipped } else { InputGradient::Needed }
+impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
+    type Batch = Value<B, T>;
+    type Shared = Value<B, ()>;
+    type Scores = Value<B, ()>;
+
+    fn training(&self) -> bool {
+        self.pass.training()
     }
 
-    fn layers<T: Tape<f32, B::Store>>(&mut self, layers: &[Layer], x: Value<B, T>) -> Result<Value<B, T>> {
-        layers.iter().try_fold(x, |x, layer| self.layer(layer, x))
-    }
-
-    /// The next `N` tensors of convolutions.
-    fn of_conv<const N: usize>(&mut self) -> Result<[&'a Weight<B>; N]> {
-        let found = tensors(&self.network.weights[..self.network.of_convs], self.conv)?;
-        self.conv += N;
-        Ok(found)
-    }
-
-    fn layer<T: Tape<f32, B::Store>>(&mut self, layer: &Layer, x: Value<B, T>) -> Result<Value<B, T>> {
-        let (ops, key) = (&self.network.ops, self.key()?);
-        match layer {
-            Layer::Conv { window, normalised: false, .. } => {
-                let (weights, input_gradient) = (self.of_conv()?, self.input_gradient());
-                ops.conv(x, *window, weights, input_gradient, key)
-            }
-            Layer::Conv { window, normalised: true, .. } => {
-                let (mean, training) = (self.conv + 2, self.pass.training());
-                let (weights, input_gradient) = (self.of_conv()?, self.input_gradient());
-                let (y, noted) = ops.conv_norm(x, *window, weights, input_gradient, training, key)?;
-                self.noted.extend(noted.map(|noted| (mean, noted)));
-                Ok(y)
-            }
-            Layer::Linear { activation, .. } => {
-                let weights = tensors(&self.network.weights, self.linear)?;
-                self.linear += 2;
-                let input_gradient = self.input_gradient();
-                ops.linear(x.rows(), weights, *activation == Activation::Relu, input_gradient, key)
-            }
-            Layer::MaxPool(window) => ops.max_pool(x, *window, key),
-            Layer::AvgPool(window) => ops.avg_pool(x, *window, key),
-            Layer::GlobalAvgPool => ops.global_avg_pool(x, key),
-            Layer::LocalResponseNorm => ops.local_response_norm(x, key),
-            Layer::Dropout(kept) => ops.dropout(x, *kept, self.pass, key),
-            Layer::Branches(branches) => {
-                let Value { data, n, size, key: x_key, mut tape } = x;
-                let mut parts = Vec::new();
-                let first = self.first;
-                for branch in branches {
-                    self.first = first;
-                    let x = Value { data: data.clone(), n, size, key: x_key.clone(), tape };
-                    let made = self.layers(branch, x)?;
-                    parts.push(Value { data: made.data, n, size: made.size, key: made.key, tape: () });
-                    tape = made.tape;
-                }
-                ops.concat(parts, tape, key)
-            }
-            Layer::Auxiliary(layers) if self.pass.training() => {
-                let (data, n, size, x_key) = (x.data.clone(), x.n, x.size, x.key.clone());
-                let made = self.layers(layers, x)?.rows();
-                self.auxiliary = Some(Value { data: made.data, n, size: made.size, key: made.key, tape: () });
-                Ok(Value { data, n, size, key: x_key, tape: made.tape })
-            }
-            Layer::Auxiliary(layers) => {
-                self.conv += of_convs(layers);
-                self.linear += 2 * count(layers).1;
-                Ok(x)
-            }
+    fn conv(
+        &mut self,
+        x: Value<B, T>,
+        index: usize,
+        window: Window,
+        normalised: bool,
+        input_gradient: InputGradient,
+    ) -> Result<Value<B, T>> {
+        let (Placed { ops, weights, convs, .. }, key) = (self.network, self.key()?);
+        let first = *convs.get(index).ok_or_else(walk::short)?;
+        if !normalised {
+            return ops.conv(x, window, tensors(weights, first)?, input_gradient, key);
         }
+        let own = tensors(weights, first)?;
+        let (y, noted) = ops.conv_norm(x, window, own, input_gradient, self.pass.training(), key)?;
+        self.noted.extend(noted.map(|noted| (first + 2, noted)));
+        Ok(y)
+    }
+
+    fn linear(
+        &mut self,
+        x: Value<B, T>,
+        index: usize,
+        activation: Activation,
+        input_gradient: InputGradient,
+    ) -> Result<Value<B, T>> {
+        let (Placed { ops, weights, linears, .. }, key) = (self.network, self.key()?);
+        let own = tensors(weights, *linears.get(index).ok_or_else(walk::short)?)?;
+        ops.linear(x.rows(), own, activation == Activation::Relu, input_gradient, key)
+    }
+
+    fn max_pool(&mut self, x: Value<B, T>, window: Window) -> Result<Value<B, T>> {
+        let key = self.key()?;
+        self.network.ops.max_pool(x, window, key)
+    }
+
+    fn avg_pool(&mut self, x: Value<B, T>, window: Window) -> Result<Value<B, T>> {
+        let key = self.key()?;
+        self.network.ops.avg_pool(x, window, key)
+    }
+
+    fn global_avg_pool(&mut self, x: Value<B, T>) -> Result<Value<B, T>> {
+        let key = self.key()?;
+        self.network.ops.global_avg_pool(x, key)
+    }
+
+    fn local_response_norm(&mut self, x: Value<B, T>) -> Result<Value<B, T>> {
+        let key = self.key()?;
+        self.network.ops.local_response_norm(x, key)
+    }
+
+    fn dropout(&mut self, x: Value<B, T>, keep_probability: f32) -> Result<Value<B, T>> {
+        let key = self.key()?;
+        self.network.ops.dropout(x, keep_probability, self.pass, key)
+    }
+
+    fn split(&mut self, x: Value<B, T>) -> Result<(Value<B, ()>, T)> {
+        let Value { data, n, size, key, tape } = x;
+        Ok((Value { data, n, size, key, tape: () }, tape))
+    }
+
+    fn join(&mut self, x: &Value<B, ()>, tape: T) -> Value<B, T> {
+        Value { data: x.data.clone(), n: x.n, size: x.size, key: x.key.clone(), tape }
+    }
+
+    fn concat(&mut self, parts: Vec<Value<B, ()>>, tape: T) -> Result<Value<B, T>> {
+        let key = self.key()?;
+        self.network.ops.concat(parts, tape, key)
+    }
+
+    fn scores(&mut self, x: Value<B, T>) -> Result<(Value<B, ()>, T)> {
+        self.split(x.rows())
     }
 }
 
 /// `N` tensors from `first` on.
 fn tensors<B: Backend, const N: usize>(weights: &[Weight<B>], first: usize) -> Result<[&Weight<B>; N]> {
-    let short = || Error::argument("forward pass", "the plan has more layers than the network");
-    let found = weights.get(first..first + N).ok_or_else(short)?;
+    let found = weights.get(first..first + N).ok_or_else(walk::short)?;
     Ok(std::array::from_fn(|i| &found[i]))
-}
-
-/// Tensors of the convolutions in `layers`.
-fn of_convs(layers: &[Layer]) -> usize {
-    let of = |layer: &Layer| match layer {
-        Layer::Conv { normalised, .. } => {
-            if *normalised {
-                4
-            } else {
-                2
-            }
-        }
-        Layer::Branches(branches) => branches.iter().map(|branch| of_convs(branch)).sum(),
-        Layer::Auxiliary(layers) => of_convs(layers),
-        _ => 0,
-    };
-    layers.iter().map(of).sum()
 }

@@ -151,8 +151,9 @@ fn check(layers: &[Layer]) -> std::result::Result<(), String> {
             Layer::Conv { outputs, .. } | Layer::Linear { outputs, .. } if *outputs > MOST_OUTPUTS => {
                 return Err(format!("{outputs} outputs of a layer; at most {MOST_OUTPUTS} are possible"));
             }
-            Layer::Dropout(kept) if !(*kept > 0.0 && *kept <= 1.0) => {
-                return Err(format!("dropout that keeps {kept} (above 0, at most 1)"));
+            Layer::Dropout(rate) if !(rate.keep_probability() > 0.0 && rate.keep_probability() <= 1.0) => {
+                let dropped = rate.drop_probability();
+                return Err(format!("dropout with a drop probability of {dropped} (at least 0, below 1)"));
             }
             Layer::Auxiliary(_) => return Err("an auxiliary classifier, which own networks have not".into()),
             Layer::Branches(branches) => branches.iter().try_for_each(|branch| check(branch))?,

@@ -30,8 +30,8 @@ pub(super) const WITH_AUXILIARY: Description = Description {
     ..DESCRIPTION
 };
 
-/// Probability of keeping a unit before the last layer.
-pub const KEEP_PROBABILITY: f32 = 0.8;
+/// Probability of leaving a unit out before the last layer.
+pub const DROP_PROBABILITY: f32 = 0.2;
 /// The least height and width: smaller images do not reach the last module.
 pub const LEAST: usize = 75;
 
@@ -120,7 +120,7 @@ pub fn plan(auxiliary: bool, input: [usize; 3], classes: usize, width: f64) -> R
         narrow(),
         narrow(),
         Layer::GlobalAvgPool,
-        Layer::Dropout(KEEP_PROBABILITY),
+        Layer::dropout(DROP_PROBABILITY),
         Layer::Linear { outputs: classes, activation: Activation::None },
     ]);
     output(&layers, input)?;

@@ -1,6 +1,6 @@
 //! Initial weights.
 
-use crate::models::plan::Planned;
+use crate::models::planned::Planned;
 use crate::ops::elements_mut;
 use crate::optim::Tensors;
 use crate::{Error, Result};

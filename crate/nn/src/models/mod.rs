@@ -11,6 +11,8 @@ pub mod inception_v3;
 mod initial;
 pub mod mlp;
 pub mod plan;
+pub mod planned;
+pub(crate) mod walk;
 
 use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
@@ -25,7 +27,8 @@ use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
 pub use initial::Init;
-use plan::{AUXILIARY, Layer, Planned};
+use plan::{AUXILIARY, Layer};
+use planned::Planned;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

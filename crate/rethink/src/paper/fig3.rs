@@ -160,7 +160,7 @@ fn block(layer: &Layer, from: Size3) -> String {
         Layer::AvgPool(w) => format!("Mean pool {}", window(w)),
         Layer::GlobalAvgPool => format!("Mean pool {}x{}", from[0], from[1]),
         Layer::LocalResponseNorm => "Local response norm".into(),
-        Layer::Dropout(kept) => format!("Dropout (keeps {kept})"),
+        Layer::Dropout(rate) => format!("Dropout {}", rate.drop_probability()),
         Layer::Branches(branches) => {
             let filters = |layer: &Layer| match layer {
                 Layer::Conv { outputs, .. } => Some(outputs.to_string()),

@@ -1,0 +1,401 @@
+//! A network on the processor, made after its plan.
+
+use crate::models::plan::{Layer, costs};
+use crate::models::walk::{self, LayerOps, Passed};
+use crate::ops::activation::Activation;
+use crate::ops::concat::concat;
+use crate::ops::conv::{Conv2d, Window, conv2d};
+use crate::ops::conv_norm::conv_norm;
+use crate::ops::dropout::dropout;
+use crate::ops::lanes::{Order, arrange, by_image};
+use crate::ops::linear::{InputGradient, Linear, linear};
+use crate::ops::lrn::local_response_norm;
+use crate::ops::norm::BatchNorm;
+use crate::ops::pool::{avg_pool, global_avg_pool, max_pool};
+use crate::ops::{ForwardContext, Image, Rows, Size3};
+use crate::optim::Tensors;
+use crate::{Error, Result};
+use dfdx::nn::tensor_collection::*;
+use dfdx::prelude::{
+    Cpu, Device, Dtype, Gradients, HasShape, NumParams, PutTape, ReshapeTo, SplitTape, Storage, Tape,
+    ZeroGrads,
+};
+
+/// A convolution with the shift that follows it: batch normalisation's, or a bias.
+#[derive(Clone, Debug)]
+pub struct ConvModule<E: Dtype, D: Storage<E>> {
+    /// Weights.
+    pub conv: Conv2d<E, D>,
+    /// Shift and running statistics; statistics of no channels where nothing is normalised.
+    pub norm: BatchNorm<E, D>,
+}
+
+impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for ConvModule<E, D> {
+    type To<E2: Dtype, D2: Device<E2>> = ConvModule<E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        visitor.visit_fields(
+            (
+                Self::module("conv", |m| &m.conv, |m| &mut m.conv),
+                Self::module("norm", |m| &m.norm, |m| &mut m.norm),
+            ),
+            |(conv, norm)| ConvModule { conv, norm },
+        )
+    }
+}
+
+/// A network after a plan. dfdx visits a type's tensors without seeing a value of it, so that their number would have to be
+/// part of the type; so it is each convolution and each fully connected layer that dfdx visits, one after the other, under
+/// the names `convs.0.conv.weight` to `linears.0.bias` that checkpoints have.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    convs: Vec<ConvModule<f32, Cpu>>,
+    linears: Vec<Linear<f32, Cpu>>,
+    plan: Vec<Layer>,
+    /// Of the images.
+    input: Size3,
+    /// Whether it is computed in lanes.
+    lanes: bool,
+}
+
+impl Tensors for Planned {
+    fn visit_mut<V>(&mut self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = ViewTensorMut>,
+    {
+        for m in &mut self.convs {
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for m in &mut self.linears {
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
+    }
+}
+
+impl Planned {
+    /// With weights of zero, for images of height, width and channels `input`.
+    ///
+    /// Errors: those of [`Layer::output`]; [`Error::Tensor`] when memory is short.
+    pub fn new(device: &Cpu, plan: Vec<Layer>, input: Size3) -> Result<Planned> {
+        let (mut convs, mut linears) = (Vec::new(), Vec::new());
+        make(device, &plan, input, &mut convs, &mut linears)?;
+        let lanes = in_lanes(&plan, input);
+        Ok(Planned { convs, linears, plan, input, lanes })
+    }
+
+    /// The convolutions, in the order of the plan.
+    pub fn convs(&self) -> &[ConvModule<f32, Cpu>] {
+        &self.convs
+    }
+
+    /// The fully connected layers, in the order of the plan.
+    pub fn linears(&self) -> &[Linear<f32, Cpu>] {
+        &self.linears
+    }
+
+    /// [`Planned::convs`], to be changed.
+    pub fn convs_mut(&mut self) -> &mut [ConvModule<f32, Cpu>] {
+        &mut self.convs
+    }
+
+    /// [`Planned::linears`], to be changed.
+    pub fn linears_mut(&mut self) -> &mut [Linear<f32, Cpu>] {
+        &mut self.linears
+    }
+
+    /// Has `visitor` visit every tensor, in a fixed order.
+    ///
+    /// Errors: the visitor's.
+    pub(super) fn visit<V>(&self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = ViewTensorRef>,
+    {
+        for m in &self.convs {
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for m in &self.linears {
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
+    }
+
+    /// The same with the tensors' names.
+    ///
+    /// Errors: the visitor's.
+    pub(super) fn visit_named<V>(&self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = (ViewTensorRef, ViewTensorName)>,
+    {
+        for (i, module) in self.convs.iter().enumerate() {
+            let m = (module, format!("convs.{i}"));
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for (i, module) in self.linears.iter().enumerate() {
+            let m = (module, format!("linears.{i}"));
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
+    }
+
+    /// The same to change the tensors.
+    ///
+    /// Errors: the visitor's.
+    pub(super) fn visit_named_mut<V>(&mut self, visitor: &mut V) -> std::result::Result<(), V::Err>
+    where
+        V: TensorVisitor<f32, Cpu, Viewer = (ViewTensorMut, ViewTensorName)>,
+    {
+        for (i, module) in self.convs.iter_mut().enumerate() {
+            let m = (module, format!("convs.{i}"));
+            ConvModule::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        for (i, module) in self.linears.iter_mut().enumerate() {
+            let m = (module, format!("linears.{i}"));
+            Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
+        }
+        Ok(())
+    }
+
+    /// How many numbers are trained.
+    pub fn parameter_count(&self) -> usize {
+        let convs = self.convs.iter().map(NumParams::num_trainable_params);
+        convs.chain(self.linears.iter().map(NumParams::num_trainable_params)).sum()
+    }
+
+    /// Gradients of zero for all that is trained; what else a backward pass adds is dropped by
+    /// [`Gradients::drop_non_leafs`].
+    ///
+    /// Errors: [`Error::Tensor`] when memory is short.
+    pub fn gradients(&self) -> Result<Gradients<f32, Cpu>> {
+        let failed = "make room for the gradients";
+        let mut gradients = Gradients::leaky();
+        for module in &self.convs {
+            module.try_zero_grads(&mut gradients).map_err(Error::tensor(failed))?;
+        }
+        for module in &self.linears {
+            module.try_zero_grads(&mut gradients).map_err(Error::tensor(failed))?;
+        }
+        Ok(gradients)
+    }
+
+    /// The layers.
+    pub fn plan(&self) -> &[Layer] {
+        &self.plan
+    }
+
+    /// Height, width and channels of the images.
+    pub fn input(&self) -> Size3 {
+        self.input
+    }
+
+    /// `n x classes` scores of images (`n x (C * H * W)`, channel by channel), and those of the auxiliary classifier
+    /// in training, made on the same tape.
+    ///
+    /// Errors: [`Error::Shape`] for images of another size; [`Error::Tensor`] when memory is short.
+    pub fn forward<T: Tape<f32, Cpu>>(
+        &self,
+        images: Rows<T>,
+        pass: &mut ForwardContext,
+    ) -> Result<(Rows<T>, Option<Rows>)> {
+        let (n, size) = *images.shape();
+        if size != self.input.iter().product::<usize>() {
+            let expected = vec![n, self.input[2], self.input[0], self.input[1]];
+            return Err(Error::Shape { operation: "forward pass", expected, got: vec![n, size] });
+        }
+        let x = match self.plan.first() {
+            Some(Layer::Linear { .. }) => Value::Rows(images),
+            _ => {
+                let order = if self.lanes { Order::Lanes { images: n } } else { Order::Pixels };
+                pass.set_order(order);
+                Value::Image(arrange(images, self.input, order)?)
+            }
+        };
+        let Passed { scores, tape, auxiliary } =
+            walk::forward(&mut Ops { network: self, pass }, &self.plan, x)?;
+        Ok((scores.put_tape(tape), auxiliary))
+    }
+}
+
+fn make(
+    device: &Cpu,
+    layers: &[Layer],
+    mut from: Size3,
+    convs: &mut Vec<ConvModule<f32, Cpu>>,
+    linears: &mut Vec<Linear<f32, Cpu>>,
+) -> Result<()> {
+    let failed = "build the network";
+    for layer in layers {
+        let to = layer.output(from)?;
+        match layer {
+            Layer::Conv { window, outputs, normalised } => {
+                let conv =
+                    Conv2d::zeros(device, *window, from[2], *outputs).map_err(Error::tensor(failed))?;
+                let norm = if *normalised {
+                    BatchNorm::new(device, *outputs)
+                } else {
+                    BatchNorm::shift_only(device, *outputs)
+                };
+                convs.push(ConvModule { conv, norm: norm.map_err(Error::tensor(failed))? });
+            }
+            Layer::Linear { outputs, .. } => {
+                let inputs: usize = from.iter().product();
+                linears.push(Linear::zeros(device, inputs, *outputs).map_err(Error::tensor(failed))?);
+            }
+            Layer::Branches(branches) => {
+                for branch in branches {
+                    make(device, branch, from, convs, linears)?;
+                }
+            }
+            Layer::Auxiliary(layers) => make(device, layers, from, convs, linears)?,
+            _ => (),
+        }
+        from = to;
+    }
+    Ok(())
+}
+
+/// Input channels of a multiply-add, on average, up to which a network is computed in lanes: of more, Winograd's way is
+/// faster (crate/notes/speed.md).
+const NARROW: usize = 60;
+
+/// Whether a network is computed in lanes ([`crate::ops::lanes`]): its convolutions have few channels, and no layer sees
+/// one lane for another one's neighbour.
+fn in_lanes(layers: &[Layer], from: Size3) -> bool {
+    let (mut work, mut weighted) = (0, 0);
+    each_in_lanes(layers, from, &mut work, &mut weighted) && weighted <= NARROW * work
+}
+
+/// Whether each layer can be computed in lanes. Counts the convolutions' multiply-adds, and those times the channels.
+fn each_in_lanes(layers: &[Layer], mut from: Size3, work: &mut usize, weighted: &mut usize) -> bool {
+    layers.iter().all(|layer| {
+        let Ok(to) = layer.output(from) else { return false };
+        let inside = std::mem::replace(&mut from, to);
+        match layer {
+            Layer::Conv { .. } => {
+                let Ok((_, own)) = costs(layer, inside) else { return false };
+                *work += own;
+                *weighted += own * inside[2];
+                true
+            }
+            Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool | Layer::Linear { .. } => true,
+            Layer::Dropout(_) => inside[..2] == [1, 1],
+            Layer::LocalResponseNorm => false,
+            Layer::Branches(branches) => branches.iter().all(|b| each_in_lanes(b, inside, work, weighted)),
+            Layer::Auxiliary(layers) => each_in_lanes(layers, inside, work, weighted),
+        }
+    })
+}
+
+enum Value<T> {
+    Image(Image<T>),
+    Rows(Rows<T>),
+}
+
+impl<T: Tape<f32, Cpu>> Value<T> {
+    fn image(self) -> Result<Image<T>> {
+        match self {
+            Value::Image(image) => Ok(image),
+            Value::Rows(rows) => {
+                let (n, size) = *rows.shape();
+                rows.try_reshape_like(&(n, 1, 1, size)).map_err(Error::tensor("rows to pixels"))
+            }
+        }
+    }
+
+    fn rows(self, order: Order) -> Result<Rows<T>> {
+        match self {
+            Value::Rows(rows) => Ok(rows),
+            Value::Image(image) => {
+                let (n, height, width, channels) = *image.shape();
+                let shape = (n, height * width * channels);
+                let rows = image.try_reshape_like(&shape).map_err(Error::tensor("pixels to rows"))?;
+                by_image(rows, order)
+            }
+        }
+    }
+}
+
+/// The operations of the processor on the network's tensors.
+struct Ops<'a> {
+    network: &'a Planned,
+    pass: &'a mut ForwardContext,
+}
+
+impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
+    type Batch = Value<T>;
+    type Shared = Image;
+    type Scores = Rows;
+
+    fn training(&self) -> bool {
+        self.pass.training()
+    }
+
+    fn conv(
+        &mut self,
+        x: Value<T>,
+        index: usize,
+        _: Window,
+        normalised: bool,
+        input_gradient: InputGradient,
+    ) -> Result<Value<T>> {
+        let ConvModule { conv, norm } = self.network.convs.get(index).ok_or_else(walk::short)?;
+        let x = x.image()?;
+        Ok(Value::Image(if normalised {
+            conv_norm(conv, norm, x, input_gradient, self.pass)?
+        } else {
+            conv2d(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, self.pass.order())?
+        }))
+    }
+
+    fn linear(
+        &mut self,
+        x: Value<T>,
+        index: usize,
+        activation: Activation,
+        input_gradient: InputGradient,
+    ) -> Result<Value<T>> {
+        let module = self.network.linears.get(index).ok_or_else(walk::short)?;
+        linear(module, x.rows(self.pass.order())?, activation, input_gradient).map(Value::Rows)
+    }
+
+    fn max_pool(&mut self, x: Value<T>, window: Window) -> Result<Value<T>> {
+        max_pool(x.image()?, window).map(Value::Image)
+    }
+
+    fn avg_pool(&mut self, x: Value<T>, window: Window) -> Result<Value<T>> {
+        avg_pool(x.image()?, window).map(Value::Image)
+    }
+
+    fn global_avg_pool(&mut self, x: Value<T>) -> Result<Value<T>> {
+        by_image(global_avg_pool(x.image()?)?, self.pass.order()).map(Value::Rows)
+    }
+
+    fn local_response_norm(&mut self, x: Value<T>) -> Result<Value<T>> {
+        local_response_norm(x.image()?).map(Value::Image)
+    }
+
+    fn dropout(&mut self, x: Value<T>, keep_probability: f32) -> Result<Value<T>> {
+        match x {
+            Value::Image(x) => dropout(x, keep_probability, self.pass).map(Value::Image),
+            Value::Rows(x) => dropout(x, keep_probability, self.pass).map(Value::Rows),
+        }
+    }
+
+    fn split(&mut self, x: Value<T>) -> Result<(Image, T)> {
+        Ok(x.image()?.split_tape())
+    }
+
+    fn join(&mut self, x: &Image, tape: T) -> Value<T> {
+        Value::Image(x.clone().put_tape(tape))
+    }
+
+    fn concat(&mut self, parts: Vec<Image>, tape: T) -> Result<Value<T>> {
+        concat(&parts, tape).map(Value::Image)
+    }
+
+    fn scores(&mut self, x: Value<T>) -> Result<(Rows, T)> {
+        Ok(x.rows(self.pass.order())?.split_tape())
+    }
+}
