@@ -94,10 +94,9 @@ fn the_same_network_from_json() {
 #[test]
 fn dropout_is_written_as_it_was_read() {
     let read = |json: &str| serde_json::from_str::<Layer>(json).map_err(|e| e.to_string());
-    for (json, drop, keep) in [
-        (r#"{"dropout":{"drop_probability":0.25}}"#, 0.25, 0.75),
-        (r#"{"dropout":0.25}"#, 0.75, 0.25),
-    ] {
+    for (json, drop, keep) in
+        [(r#"{"dropout":{"drop_probability":0.25}}"#, 0.25, 0.75), (r#"{"dropout":0.25}"#, 0.75, 0.25)]
+    {
         let layer = read(json).unwrap();
         assert_eq!(serde_json::to_string(&layer).unwrap(), json);
         let Layer::Dropout(rate) = layer else { panic!("{layer:?}") };

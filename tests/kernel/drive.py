@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+from pathlib import Path
 from queue import Empty
 
 from jupyter_client.manager import KernelManager
@@ -129,7 +130,7 @@ def an_unfinished_line_is_seen(kernel):
         " std::thread::sleep(std::time::Duration::from_millis(400)); }\n"
         'print!("100 %"); std::io::stdout().flush()?;'
     )
-    kernel.until(lambda: kernel.idle(request), 60)
+    kernel.until(lambda: kernel.idle(request))
     parts = [m["content"]["text"] for _, m in kernel.messages[request] if m["msg_type"] == "stream"]
     after = kernel.run('println!("goes on");', 60)
     return {"parts": parts, "waited": time.monotonic() - begun, "after": kernel.text(after)}
@@ -154,10 +155,12 @@ def an_error_is_an_error(kernel):
     request = kernel.send('eprintln!("no error");\nstudy.configs("fig9")?;')
     queued = kernel.send('println!("not run");')
     kernel.until(lambda: kernel.idle(request) and kernel.idle(queued))
+    foreign = kernel.run('let path: &str = "/nowhere";\nlet text: String = std::fs::read_to_string(path)?;')
     told = kernel.run('eprintln!("error: thread main panicked, EVCXR_PANIC_NOTIFICATION");')
     return {
         "statuses": [kernel.status(r) for r in (request, queued, told)],
         "error": kernel.of(request, "error"),
+        "foreign": kernel.of(foreign, "error"),
         "stderr": kernel.text(request, "stderr"),
     }
 
@@ -185,32 +188,76 @@ def cells_share_one_library(kernel):
     return {"copies": copies, "cells": cells, "largest": largest, "error": kernel.error(request)}
 
 
+def names_are_completed_and_explained(kernel):
+    """What Tab gives at the end of each text, and the first words of what Shift-Tab gives at its `|`."""
+    asked = lambda how, code, at: how(code, at, reply=True, timeout=LIMIT)["content"]
+    kernel.run("use plotters::prelude::*;\nlet frame: DataFrame = DataFrame::default();")
+    texts = ["study.config", "frame.colu", "let red = BLUE.mi", "ChartBu"]
+    places = ['study.ru|ns("fig1a")', 'study.runs("fig|1a")', "Chart|Builder::on(&root)", "frame.column|", 'frame.column(&name("x"), |']
+    explained = {}
+    for text in places:
+        data = asked(kernel.client.inspect, text.replace("|", ""), text.index("|"))["data"]
+        explained[text] = data.get("text/plain", "")
+    return {
+        "completed": {text: asked(kernel.client.complete, text, len(text))["matches"] for text in texts},
+        "explained": explained,
+    }
+
+
+def cells_are_compiled_as_the_last_one(kernel):
+    """What a cell says that is compiled by a noted call with one option more; whether a noted call that is wrong is made anew; and
+    what a cell says of a crate on this machine before and after an edit."""
+    own = Path(kernel.text(kernel.run('println!("{}", std::env::var("EVCXR_TMPDIR")?);')).strip())
+    [noted] = (own.parent / "known").glob(f"call-{(own / 'mirror' / 'known').read_text()}-*")
+    call = noted.read_text()
+    noted.write_text(call.rstrip("\n") + " --cfg noted_call\n")
+    used = kernel.text(kernel.run('println!("{}", cfg!(noted_call));'))
+    noted.write_text(call.split("\n")[0] + "\n--crate-name ctx --no-such-option\n")
+    wrong = kernel.run('println!("{}", cfg!(noted_call));')
+    noted.write_text(call.replace(" --extern rethink=", " --extern rethink=/nowhere"))
+    gone = kernel.run('println!("{}", cfg!(noted_call));')
+    after = noted.read_text()
+    crate = Path(OUT, "noticed")
+    (crate / "src").mkdir(parents=True)
+    (crate / "Cargo.toml").write_text('[package]\nname = "noticed"\nversion = "1.0.0"\nedition = "2024"\n')
+    said = []
+    for number in (1, 2):
+        (crate / "src" / "lib.rs").write_text(f"pub fn number() -> u32 {{ {number} }}\n")
+        dep = f':dep noticed = {{ path = "{crate}" }}\n' if number == 1 else ""
+        request = kernel.run(dep + 'println!("{}", noticed::number());')
+        said.append(kernel.text(request) + kernel.error(request))
+    return {
+        "used": used,
+        "wrong": kernel.text(wrong) + kernel.error(wrong),
+        "gone": kernel.text(gone) + kernel.error(gone),
+        "mended": after == call,
+        "edited": said,
+        "variables": kernel.text(kernel.run('println!("{kept:?}");')),
+    }
+
+
 def training_is_interrupted_and_goes_on(kernel):
     kernel.run(LONG.replace("EPOCHS", "2000"))
     request = kernel.send("let partly: Vec<Run> = study.train(&long)?;")
-    begun = time.monotonic()
     lines = lambda r: [m["data"].get("text/plain", "") for m in kernel.of(r, "update_display_data")]
-    # Until a curve has been drawn.
-    kernel.until(lambda: any("image/svg+xml" in m["data"] for m in kernel.of(request, "display_data")), 60)
-    curve_after = time.monotonic() - begun
-    kernel.until(lambda: time.monotonic() - begun > 9, 60)
+    curves = lambda: sum("image/svg+xml" in m["data"] for m in kernel.of(request, "display_data", "update_display_data"))
+    # Until a curve has been drawn, and drawn again.
+    kernel.until(lambda: curves() > 1)
     pressed = time.monotonic()
     kernel.interrupt()
-    kernel.until(lambda: kernel.idle(request), 60)
+    kernel.until(lambda: kernel.idle(request))
     waited = time.monotonic() - pressed
     seen = kernel.run('println!("{kept:?} {} {}", partly.len(), partly[0].record.ended());\nprintln!("{}", partly[0].frame.height());')
     again = kernel.send("let partly: Vec<Run> = study.train(&long)?;")
-    begun = time.monotonic()
-    kernel.until(lambda: len(lines(again)) > 2 or kernel.idle(again), 60)
+    kernel.until(lambda: len(lines(again)) > 2 or kernel.idle(again))
     kernel.interrupt()
-    kernel.until(lambda: kernel.idle(again), 60)
+    kernel.until(lambda: kernel.idle(again))
     return {
         "status": kernel.status(request),
         "said": kernel.text(request),
         "waited": waited,
-        "curve_after": curve_after,
         "lines": lines(request),
-        "curves": sum("image/svg+xml" in m["data"] for m in kernel.of(request, "display_data", "update_display_data")),
+        "curves": curves(),
         "seen": kernel.text(seen),
         "again": kernel.text(again),
         "error": kernel.error(request) + kernel.error(seen) + kernel.error(again),
@@ -233,7 +280,7 @@ def training_ends_as_without_interrupts(kernel):
         if kernel.idle(request):
             break
         kernel.interrupt()
-        kernel.until(lambda: kernel.idle(request), 60)
+        kernel.until(lambda: kernel.idle(request))
         times += 1
     show = 'println!("{} {} {}", NAME[0].record.ended(), NAME[0].record.epochs, NAME[0].record.digest);'
     one = kernel.run(show.replace("NAME", "ended"))
@@ -253,7 +300,7 @@ def a_measurement_is_interrupted(kernel):
     )
     request = kernel.send("let measured: Vec<Measured> = bigger.measure(&plan)?;")
     begun = time.monotonic()
-    kernel.until(lambda: kernel.of(request, "execute_input") and time.monotonic() - begun > 6 or kernel.idle(request), 60)
+    kernel.until(lambda: kernel.of(request, "execute_input") and time.monotonic() - begun > 6 or kernel.idle(request))
     pressed = time.monotonic()
     kernel.interrupt()
     kernel.until(lambda: kernel.idle(request), 120)
@@ -268,7 +315,7 @@ def a_compilation_is_interrupted(kernel):
     begun = time.monotonic()
     kernel.until(lambda: kernel.idle(request) or time.monotonic() - begun > 1.5, 60)
     kernel.interrupt()
-    kernel.until(lambda: kernel.idle(request), 60)
+    kernel.until(lambda: kernel.idle(request))
     waited = time.monotonic() - begun
     after = kernel.run('println!("{kept:?}");')
     return {"status": kernel.status(request), "error": kernel.error(request), "waited": waited, "after": kernel.text(after),
@@ -279,7 +326,7 @@ def an_endless_loop_ends_at_an_interrupt(kernel):
     request = kernel.send("let mut turns: u64 = 0; loop { turns = turns.wrapping_add(std::hint::black_box(1)); }")
     time.sleep(6)
     kernel.interrupt()
-    kernel.until(lambda: kernel.idle(request), 60)
+    kernel.until(lambda: kernel.idle(request))
     after = kernel.run('println!("alive");')
     lost = kernel.run('println!("{kept:?}");')
     return {
@@ -299,7 +346,7 @@ def a_second_interrupt_ends_the_process(kernel):
     kernel.take()
     first = kernel.idle(request)
     kernel.interrupt()
-    kernel.until(lambda: kernel.idle(request), 60)
+    kernel.until(lambda: kernel.idle(request))
     after = kernel.run('println!("alive");')
     return {"ended_at_first": first, "error": kernel.error(request), "after": kernel.text(after)}
 
@@ -312,6 +359,8 @@ ALL = [
     an_error_is_an_error,
     values_are_shown_within_a_cell,
     cells_share_one_library,
+    names_are_completed_and_explained,
+    cells_are_compiled_as_the_last_one,
     training_is_interrupted_and_goes_on,
     training_ends_as_without_interrupts,
     a_measurement_is_interrupted,

@@ -51,6 +51,8 @@ MARK = re.compile(
 )
 BEGINNINGS = (b"EVCXR_", b"RETHINK_DISPLAY_")
 BACKTRACE = re.compile(r"^(stack backtrace:|\s+\d+: |\s+at |note: )")
+# What the `cargo` in tools has each `?` write that returns an error.
+RETURNED = re.compile("\x01line (\\d+)\n")
 PANICKED = re.compile(r"^thread '.*?'(?: \(\d+\))? panicked at (.*):(\d+):\d+:$", re.MULTILINE)
 LOST = "All variables are lost; run the cells again from the first."
 
@@ -144,6 +146,29 @@ class Message:
         at = frames.index(DELIMITER)
         self.frames, self.idents, self.parts = frames, frames[:at], frames[at + 2 :]
         self.type = json.loads(self.parts[0])["msg_type"]
+
+
+def behind_name(code, cursor):
+    """Where evcxr has to be asked for what is at `cursor`: it looks at the name that ends there, and knows a method by the bracket
+    of its call. So this is behind the name that the cursor is in, or behind the bracket of the call whose arguments it is in."""
+    quotes = [quote.start() for quote in re.finditer(r'(?<!\\)"', code[:cursor])]
+    if len(quotes) % 2:
+        cursor = quotes[-1]
+    in_name = lambda at: code[at : at + 1].isalnum() or code[at : at + 1] == "_"
+    end = cursor
+    while in_name(end):
+        end += 1
+    if end > cursor or (cursor > 0 and in_name(cursor - 1)):
+        return end + 1 if code[end : end + 1] == "(" else end
+    closed = 0
+    for at in range(cursor - 1, 0, -1):
+        if code[at] == ")":
+            closed += 1
+        elif code[at] == "(" and closed:
+            closed -= 1
+        elif code[at] == "(" and in_name(at - 1):
+            return at + 1
+    return cursor
 
 
 class Process:
@@ -440,8 +465,11 @@ class Relay:
         if panic:
             before, said = said[: panic.start()].strip("\n"), said[panic.start() :]
             self.stream("stderr", before and before + "\n")
+        returned = RETURNED.search(said) if name == "Error" else None
+        if returned:
+            said = said[: returned.start()]
         lines = [line for line in said.splitlines() if line.strip() and not BACKTRACE.match(line)]
-        where = None
+        where = self.line_of_cell(int(returned[1])) if returned else None
         if panic:
             place, number = panic[1], int(panic[2])
             lines = lines[1:]
@@ -491,9 +519,17 @@ class Relay:
             message = Message(frames)
             if message.type == "kernel_info_request" and self.information:
                 self.answer(message, "kernel_info_reply", self.information)
-            else:
-                self.queue.append(message)
+                continue
+            if message.type == "inspect_request":
+                self.point_behind_name(message)
+            self.queue.append(message)
         self.forward()
+
+    def point_behind_name(self, message):
+        content = json.loads(message.parts[3])
+        content["cursor_pos"] = behind_name(content["code"], content["cursor_pos"])
+        message.parts[3] = json.dumps(content).encode()
+        message.frames = [*message.idents, DELIMITER, self.sign(message.parts[:4]), *message.parts]
 
     def forward(self):
         while self.ready and self.queue and not self.cell:

@@ -10,6 +10,9 @@ import subprocess
 import sys
 
 KEPT = {"dfdx", "plotters", "polars", "polars-core"}
+if os.environ.get("RETHINK_KERNEL_STD") == "1":
+    # Somebody types: lazy frames and expressions have their completions, for half a second more at the `:dep` cell.
+    KEPT |= {"polars-lazy", "polars-plan"}
 
 options = sys.argv[1:]
 said = subprocess.run([os.environ["RETHINK_KERNEL_CARGO"], *options], stdout=subprocess.PIPE)

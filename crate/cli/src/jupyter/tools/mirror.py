@@ -75,9 +75,8 @@ def forget_old_ones(name):
             path.unlink(missing_ok=True)
 
 
-def write_cells():
+def write_cells(name):
     """The crate of the dynamic library."""
-    name = f"rethink_cells_{digest()}"
     forget_old_ones(name)
     source = mirror / "cells" / "src" / "lib.rs"
     source.write_text("pub use rethink::*;\n", encoding="utf-8")
@@ -98,5 +97,10 @@ if not mirror.exists():
 # At every change of the dependencies: cargo has struck out what the last ones did not need.
 (mirror / "Cargo.lock").write_bytes((root / "Cargo.lock").read_bytes())
 (mirror / "Cargo.toml").write_text("\n".join([*shared, package, dependencies]), encoding="utf-8")
+known = digest()
 if library in dependencies:
-    write_cells()
+    write_cells(f"rethink_cells_{known}")
+# Whether all that a cell is made with has one digest: not where it depends on other crates on this machine, too.
+(mirror / "known").unlink(missing_ok=True)
+if not re.search(r"\bpath\s*=", dependencies.replace(library, "")):
+    (mirror / "known").write_text(known, encoding="utf-8")
