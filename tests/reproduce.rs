@@ -7,7 +7,7 @@ use rethink_cli::jupyter::expected::differences;
 use rethink_cli::jupyter::outputs::Outputs;
 use rethink_cli::jupyter::{self, run};
 use rethink_cli::products::{self, Damage, DamageKind, Manifest};
-use rethink_tests::{rethink_bin, root};
+use rethink_tests::{notebook, rethink_bin, root};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -24,9 +24,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn book(out: &Path) -> Output {
+fn book(out: &Path, notebooks: &[&Path]) -> Output {
     let mut command = Command::new(rethink_bin());
-    command.args(["book", "--scale", "smoke", "--data", "shapes10", "--out"]).arg(out);
+    command.args(["book", "--scale", "smoke", "--data", "shapes10", "--out"]).arg(out).args(notebooks);
     command.current_dir(root()).output().expect("the program starts")
 }
 
@@ -36,9 +36,38 @@ fn attributes(html: &str, attribute: &str) -> Vec<String> {
     html.split(&start).skip(1).map(|rest| rest.split('"').next().unwrap_or_default().to_string()).collect()
 }
 
+/// A notebook that was run elsewhere is a page, one that was not run is refused.
+fn check_given_notebooks(out: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.ipynb");
+    let mut json = notebook(&["println!(\"from the lab\");"]);
+    fs::write(&own, json.to_string()).unwrap();
+    let no = book(out, &[own.as_path()]);
+    assert!(
+        !no.status.success() && text(&no.stderr).contains("none of its cells has been run"),
+        "{}",
+        text(&no.stderr)
+    );
+    json["cells"][0]["execution_count"] = 1.into();
+    let said = serde_json::json!({"output_type": "stream", "name": "stdout", "text": "from the lab\n"});
+    json["cells"][0]["outputs"] = vec![said].into();
+    fs::write(&own, json.to_string()).unwrap();
+    let yes = book(out, &[own.as_path()]);
+    assert!(yes.status.success(), "{}", text(&yes.stderr));
+    let page = fs::read_to_string(out.join("shapes10-smoke/book/own.html")).unwrap();
+    assert!(page.contains("from the lab") && page.contains("04-regularization.html"));
+    let twice = book(out, &[own.as_path(), own.as_path()]);
+    assert!(
+        !twice.status.success() && text(&twice.stderr).contains("have one name"),
+        "{}",
+        text(&twice.stderr)
+    );
+}
+
 /// The book of the two notebooks that have been executed.
 fn check_book(out: &Path) {
-    let said = book(out);
+    check_given_notebooks(out);
+    let said = book(out, &[]);
     assert!(said.status.success(), "{}", text(&said.stderr));
     let folder = out.join("shapes10-smoke/book");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -77,7 +106,7 @@ fn check_book(out: &Path) {
 #[test]
 fn a_book_of_nothing_names_the_command_that_executes_notebooks() {
     let folder = tempfile::tempdir().unwrap();
-    let said = book(folder.path());
+    let said = book(folder.path(), &[]);
     let errors = text(&said.stderr);
     assert!(!said.status.success() && errors.contains("no executed notebook in"), "{errors}");
     let command =
@@ -99,6 +128,11 @@ fn reproduce_writes_figures_and_tables_and_does_not_repeat_itself() {
     for item in ["fig1a", "table1"] {
         assert!(table.lines().any(|l| l.trim_start().starts_with(item)), "{said}");
     }
+    // What is ahead is said beforehand, and what is made as it is made.
+    let ahead = said.find("to be executed, about ").expect("a plan");
+    let second = said.find("[2/2] 04-regularization.ipynb, about ").expect("a line for each notebook");
+    let made = said.find("shapes10-smoke/fig1a.svg").expect("where the figure is");
+    assert!(ahead < made && made < second && said.contains("shapes10-smoke/table1.md"), "{said}");
     let made = folder.path().join("shapes10-smoke");
     let names = ["fig1a.svg", "fig1a.png", "fig1a.pdf", "fig1a.csv", "table1.md", "table1.tex", "table1.csv"];
     for name in names.iter().chain(&["fig1a.json", "table1.json"]) {

@@ -13,6 +13,7 @@ use rethink_plot::escape::escape_html;
 use rethink_plot::export::{FONT_LICENCE, Family};
 use rethink_plot::files::write_whole;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -35,13 +36,13 @@ struct Page {
     title: String,
 }
 
-/// Writes the book of `study`'s executed notebooks into `folder`, which is created, each page whole or not at all. Returns
+/// Writes the book of `study`'s executed notebooks, and of those that were run elsewhere and are `given`, into `folder`, which is created, each page whole or not at all. Returns
 /// the path of the contents page.
 ///
-/// Errors: [`Error::Missing`] where no notebook has been executed; [`Error::Program`] with what nbconvert said;
-/// [`Error::Format`] for a notebook that is none; those of [`Study::stored`] and [`Study::claims`].
-pub fn write(study: &Study, environment: &Environment, folder: &Path) -> Result<PathBuf> {
-    let pages = pages(study)?;
+/// Errors: [`Error::Missing`] where no notebook has been executed; [`Error::Argument`] for a given one that has not been run,
+/// and for two of one name; [`Error::Program`] with what nbconvert said; [`Error::Format`] for a notebook that is none; those of [`Study::stored`] and [`Study::claims`].
+pub fn write(study: &Study, given: &[PathBuf], environment: &Environment, folder: &Path) -> Result<PathBuf> {
+    let pages = pages(study, given)?;
     let converted =
         tempfile::tempdir().map_err(Error::io("create a temporary folder in", std::env::temp_dir()))?;
     convert(&pages, environment, converted.path())?;
@@ -66,21 +67,48 @@ pub fn write(study: &Study, environment: &Environment, folder: &Path) -> Result<
 
 /// Whether there is anything to make a book of, before anything is set up for it.
 ///
-/// Errors: [`Error::Missing`], [`Error::Format`] and [`Error::Io`] as for [`write()`].
-pub fn check(study: &Study) -> Result<()> {
-    pages(study).map(|_| ())
+/// Errors: [`Error::Missing`], [`Error::Argument`], [`Error::Format`] and [`Error::Io`] as for [`write()`].
+pub fn check(study: &Study, given: &[PathBuf]) -> Result<()> {
+    pages(study, given).map(|_| ())
 }
 
 /// The executed notebooks that are not what their execution wrote: their pages show something else.
 ///
 /// Errors: as for [`check`].
-pub fn altered(study: &Study) -> Result<Vec<PathBuf>> {
-    let notebooks = pages(study)?.into_iter().map(|page| page.notebook);
-    Ok(notebooks.filter(|path| products::is_altered(path)).collect())
+pub fn altered(study: &Study, given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let notebooks = pages(study, given)?.into_iter().map(|page| page.notebook);
+    Ok(notebooks.filter(|path| !given.contains(path) && products::is_altered(path)).collect())
 }
 
-/// A page for each executed notebook, by name.
-fn pages(study: &Study) -> Result<Vec<Page>> {
+/// A page for each notebook that is `given`, and for each executed one of another name, by name.
+fn pages(study: &Study, given: &[PathBuf]) -> Result<Vec<Page>> {
+    let mut pages: BTreeMap<String, Page> = BTreeMap::new();
+    for notebook in given {
+        let page = page(notebook.clone())?;
+        let operation = "make the book";
+        if !was_run(&page.json) {
+            let problem = "none of its cells has been run: run it in JupyterLab and save it";
+            return Err(Error::argument(operation, format!("{}: {problem}", notebook.display())));
+        }
+        if let Some(other) = pages.insert(page.file.clone(), page) {
+            let problem = format!("{} and {} have one name", other.notebook.display(), notebook.display());
+            return Err(Error::argument(operation, problem));
+        }
+    }
+    for notebook in executed(study, given.is_empty())? {
+        let page = page(notebook)?;
+        pages.entry(page.file.clone()).or_insert(page);
+    }
+    Ok(pages.into_values().collect())
+}
+
+/// Whether a notebook's cells have been run, some at least.
+fn was_run(notebook: &Value) -> bool {
+    notebook["cells"].as_array().into_iter().flatten().any(|cell| cell["execution_count"].is_number())
+}
+
+/// The executed notebooks; where there are none, an error if one is `needed`.
+fn executed(study: &Study, needed: bool) -> Result<Vec<PathBuf>> {
     let folder = study.folder().join("notebooks");
     let operation = "list the executed notebooks";
     let mut notebooks = Vec::new();
@@ -93,19 +121,19 @@ fn pages(study: &Study) -> Result<Vec<Page>> {
             }
         }
     }
-    if notebooks.is_empty() {
+    if notebooks.is_empty() && needed {
         return Err(Error::Missing {
             what: format!("no executed notebook in {}", folder.display()),
             remedy: format!(
-                "`rethink reproduce --data {} --scale {} --out {}` executes them",
+                "`rethink reproduce --data {} --scale {} --out {}` executes them; `rethink book NOTEBOOK` takes one \
+                 that was run in JupyterLab",
                 shell(&study.named),
                 study.scale,
                 shell(&study.out.to_string_lossy())
             ),
         });
     }
-    notebooks.sort();
-    notebooks.into_iter().map(page).collect()
+    Ok(notebooks)
 }
 
 fn page(notebook: PathBuf) -> Result<Page> {

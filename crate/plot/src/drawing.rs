@@ -219,7 +219,9 @@ impl Drawing {
 /// Shows an SVG of `width` by `height` inches as a cell's picture, larger than on paper, and as PNG.
 pub fn display(svg: &str, (width, height): (f64, f64), family: export::Family) {
     let size = |zoom: f64| format!("width=\"{:.4}in\" height=\"{:.4}in\"", width * zoom, height * zoom);
-    pictures(&svg.replacen(&size(1.0), &size(SCREEN_ZOOM), 1), export::png(svg, family, SCREEN_DPI));
+    // Panels side by side are wider than many a window.
+    let on_screen = format!("{} style=\"max-width: 100%; height: auto\"", size(SCREEN_ZOOM));
+    pictures(&svg.replacen(&size(1.0), &on_screen, 1), export::png(svg, family, SCREEN_DPI));
 }
 
 /// Shows both forms of a picture as a cell's.

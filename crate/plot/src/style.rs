@@ -100,14 +100,15 @@ pub const GREY: RGBColor = RGBColor(0x59, 0x59, 0x59);
 pub(crate) const GRID: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
 pub(crate) const SEAM: RGBColor = RGBColor(0xA0, 0xA0, 0xA0);
 
-/// Okabe and Ito's colours without yellow, which is too light for lines on white.
+/// Okabe and Ito's colours without yellow, which is too light for lines on white, and with brown for their second blue, which is
+/// hard to tell from the first in a thin line.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0x00, 0x9E, 0x73),
     RGBColor(0xB0, 0x5A, 0x8F),
     RGBColor(0xE6, 0x9F, 0x00),
-    RGBColor(0x56, 0xB4, 0xE9),
+    RGBColor(0x7A, 0x44, 0x19),
     RGBColor(0x33, 0x33, 0x33),
 ];
 

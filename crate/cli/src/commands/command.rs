@@ -156,6 +156,9 @@ pub enum Action {
     },
     /// The executed notebooks as pages to browse, results first
     Book {
+        /// Notebooks that were run in JupyterLab: pages as they were saved, in the place of executed ones of the same name
+        #[arg(value_name = "NOTEBOOK")]
+        notebooks: Vec<PathBuf>,
         #[command(flatten)]
         what: What,
         /// Folder of the pages [default: book beside the figures]
@@ -330,7 +333,7 @@ impl Command {
             Action::Export { venue, only, filters, what, to } => {
                 super::export::export(&only, &Study { filters, ..what.study()? }, venue, to)
             }
-            Action::Book { what, to } => super::book::book(&what.study()?, to),
+            Action::Book { notebooks, what, to } => super::book::book(&what.study()?, &notebooks, to),
             Action::Data { action: DataAction::List { json } } => super::data::list(json),
             Action::Data { action: DataAction::Fetch { name } } => super::data::fetch(&name),
             Action::Data { action: DataAction::Verify { dir } } => super::data::verify(&dir),

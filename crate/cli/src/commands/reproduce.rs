@@ -8,7 +8,7 @@ use rethink::data::Dataset;
 use rethink::paper::{self, Recipe};
 use rethink::study::{
     DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE, Stored,
-    Study,
+    Study, duration,
 };
 use rethink_nn::device::Device;
 use rethink_nn::text::hex;
@@ -56,8 +56,8 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
         }
     }
     let code = code_fingerprint(&root)?;
-    let mut environment = None;
     let mut seconds = BTreeMap::new();
+    let mut steps = Vec::new();
     for recipe in &recipes {
         if seconds.contains_key(recipe.notebook) {
             continue;
@@ -65,16 +65,95 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
         let started = Instant::now();
         let execution = Execution::new(&root, study, recipe.notebook, &code)?;
         if !execution.stands(&recipes, study)? {
-            let environment = match &environment {
-                Some(environment) => environment,
-                None => environment.insert(jupyter::ensure(&root)?),
-            };
-            println!("{}:", recipe.notebook);
-            execution.run(environment, study)?;
+            steps.push(Step::new(execution, recipe.notebook, &recipes, study));
         }
         seconds.insert(recipe.notebook, started.elapsed().as_secs_f64());
     }
+    if !steps.is_empty() {
+        println!("{}", plan(&steps)?.text_in(terminal_width()));
+        let environment = jupyter::ensure(&root)?;
+        let mut ahead = Ahead::new(&steps);
+        for (at, step) in steps.iter().enumerate() {
+            println!("[{}/{}] {}, {}:", at + 1, steps.len(), step.notebook, ahead.words());
+            let started = Instant::now();
+            step.execution.run(&environment, study)?;
+            let taken = started.elapsed().as_secs_f64();
+            ahead.done(step.seconds, taken);
+            seconds.insert(step.notebook, taken);
+            step.made(study)?;
+        }
+    }
     report(&recipes, study, &seconds)
+}
+
+/// A notebook that is to be executed.
+struct Step {
+    execution: Execution,
+    notebook: &'static str,
+    items: Vec<&'static str>,
+    /// How long it may take, with what its items lack.
+    seconds: f64,
+}
+
+/// Of a notebook beside its training: the kernel's start, its cells, its figures.
+const NOTEBOOK_SECONDS: f64 = 12.0;
+
+impl Step {
+    fn new(execution: Execution, notebook: &'static str, recipes: &[Recipe], study: &Study) -> Step {
+        let own: Vec<&Recipe> = recipes.iter().filter(|recipe| recipe.notebook == notebook).collect();
+        let seconds = NOTEBOOK_SECONDS + own.iter().map(|recipe| study.seconds(recipe)).sum::<f64>();
+        Step { execution, notebook, items: own.iter().map(|recipe| recipe.id).collect(), seconds }
+    }
+
+    /// Says where the notebook's figures and tables are.
+    ///
+    /// Errors: those of [`products::files_of`].
+    fn made(&self, study: &Study) -> Result<()> {
+        let folder = study.folder();
+        for name in products::files_of(&folder, &self.items)? {
+            if name.ends_with(".svg") || name.ends_with(".md") {
+                println!("  {}", folder.join(name).display());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What will be executed.
+fn plan(steps: &[Step]) -> Result<Table> {
+    let all: f64 = steps.iter().map(|step| step.seconds).sum();
+    let title = format!("to be executed, about {} on two fast cores", duration(all));
+    let columns = [("notebook", Align::Left), ("items", Align::Left), ("about", Align::Right)];
+    let mut table = Table::new("plan", &title, &columns);
+    for step in steps {
+        let cells = vec![step.notebook.to_string(), step.items.join(", "), duration(step.seconds)];
+        table.push(cells)?;
+    }
+    Ok(table)
+}
+
+/// How much is ahead: the plan's seconds, corrected by what those so far took.
+struct Ahead {
+    left: f64,
+    planned: f64,
+    taken: f64,
+}
+
+impl Ahead {
+    fn new(steps: &[Step]) -> Ahead {
+        Ahead { left: steps.iter().map(|step| step.seconds).sum(), planned: 0.0, taken: 0.0 }
+    }
+
+    fn done(&mut self, planned: f64, taken: f64) {
+        self.left -= planned;
+        self.planned += planned;
+        self.taken += taken;
+    }
+
+    fn words(&self) -> String {
+        let correction = if self.planned > 0.0 { self.taken / self.planned } else { 1.0 };
+        format!("about {} left in all", duration(self.left * correction))
+    }
 }
 
 /// A notebook on a study, and the marks of its last execution.

@@ -21,7 +21,7 @@ use rethink_plot::files;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-pub use words::{begun, describe, summary, switched_on, taken};
+pub use words::{begun, describe, duration, summary, switched_on, taken};
 
 /// Names the data set of a notebook ([`crate::data::open`]).
 pub const DATASET_VARIABLE: &str = "RETHINK_DATASET";

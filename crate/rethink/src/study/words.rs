@@ -73,7 +73,8 @@ pub(super) fn left_out<'a>(records: impl Iterator<Item = &'a Record>) -> String 
 }
 
 /// "45 s", "12 min", "3.5 h".
-pub(super) fn duration(seconds: f64) -> String {
+/// "40 s", "12 min", "3.5 h".
+pub fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{s:.0} s"),
         s if s < 5400.0 => format!("{:.0} min", s / 60.0),
