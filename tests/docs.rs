@@ -201,7 +201,7 @@ fn the_example_runs_as_it_stands_in_the_readme() {
     }
     let out = tempfile::tempdir().unwrap();
     let said = Command::new(std::env::current_exe().unwrap())
-        .args(["example", "--exact", "--ignored"])
+        .args(["docs::example", "--exact", "--ignored"])
         .envs([("RETHINK_DATASET", "shapes10"), ("RETHINK_SCALE", "smoke")])
         .env("RETHINK_OUT", out.path())
         .output()

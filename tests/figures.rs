@@ -742,7 +742,7 @@ fn cells_show_drawings_and_tables() {
     }
     // The protocol is written to stdout, so this test runs itself to read it.
     let out = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "cells_show_drawings_and_tables", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "figures::cells_show_drawings_and_tables", "--nocapture", "--test-threads=1"])
         .env("RETHINK_TEST_DISPLAY", "1")
         .output()
         .unwrap();

@@ -539,7 +539,7 @@ fn keys_of_all_recipes() -> String {
 }
 
 /// The keys by which stores name runs: where they change, every stored run is lost to its recipe. After an intended
-/// change: `WRITE_KEYS=1 cargo test --release -p rethink-tests --test recipes keys_stay`.
+/// change: `WRITE_KEYS=1 cargo test --release -p rethink-tests --test quick keys_stay`.
 #[test]
 fn keys_stay() {
     let file = root().join("tests/fixtures/keys.txt");
@@ -553,7 +553,7 @@ fn keys_stay() {
     assert!(
         old == new,
         "the runs of recipes have changed; gone:{}\nnew:{}\nwhere that is meant (`gone` are runs that no recipe asks for any \
-         more): WRITE_KEYS=1 cargo test --release --test recipes keys_stay",
+         more): WRITE_KEYS=1 cargo test --release --test quick keys_stay",
         list(old.difference(&new).collect()),
         list(new.difference(&old).collect())
     );
