@@ -6,7 +6,7 @@ cell becomes the root package of a workspace that has ROOT's settings and lock f
 the same place, by a link: to cargo, the crates that the command line was linked from.
 
 For the same reason the cells of two kernels would be one crate to cargo: while one waited for the build folder, the other's
-cell would be compiled, and taken for the first's, as newer than its source. So a package has its kernel's name.
+cell would be compiled, and taken for the first's, as newer than its source. So a package has its kernel's name, which no other kernel has that may share the build folder (launch.py).
 
 A cell is not linked with the libraries: they are in one dynamic library, which every cell loads. It is the crate `cells`
 here, which re-exports `rethink`; what a cell knows as `rethink` is that. So all cells share polars' caches, the
