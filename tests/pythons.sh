@@ -14,6 +14,8 @@ copy="$folder/clone"
 mkdir "$copy"
 # With the files' times, by which cargo sees that nothing changed.
 (cd "$root" && git ls-files -z | xargs -0 cp -a --parents -t "$copy")
+# And of the same commit: the library says in its results which it was built from.
+echo "gitdir: $(cd "$root" && git rev-parse --absolute-git-dir)" > "$copy/.git"
 cat > "$folder/small.ipynb" << 'NOTEBOOK'
 {"cells": [{"cell_type": "code", "id": "one", "metadata": {}, "execution_count": null, "outputs": [],
   "source": ":dep rethink = { path = \"clone/crate/rethink\" }\nuse rethink::prelude::*;"},

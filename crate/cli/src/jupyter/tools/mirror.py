@@ -53,7 +53,9 @@ def digest():
         folders[:] = sorted(name for name in folders if name not in ("cli", "docs"))
         for name in sorted(files):
             about = (Path(folder) / name).stat()
-            hashed.update(f"{folder}/{name} {about.st_mtime_ns} {about.st_size}\n".encode())
+            # Not where the clone lies: one that is moved, or another of the same files, has the same library.
+            place = (Path(folder) / name).relative_to(root)
+            hashed.update(f"{place} {about.st_mtime_ns} {about.st_size}\n".encode(errors="surrogateescape"))
     return hashed.hexdigest()[:12]
 
 
