@@ -291,7 +291,7 @@ const SAID: [(&str, Cause, &str); 18] = [
     (
         "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
         Cause::Disk,
-        "make room on the disk (300 MB)",
+        "make room on the disk",
     ),
     (
         "error: failed to write `/x/y.rmeta`\n\nCaused by:\n  Disk quota exceeded (os error 122)",
