@@ -40,7 +40,8 @@ package = (
 )
 path = str(root / "crate" / "rethink").replace("\\", "\\\\").replace('"', '\\"')
 library = 'path = "cells", package = "rethink-cells"'
-dependencies = cell[cell.index("[dependencies]") :].replace(f'path = "{path}"', library)
+# Without what is white around it, which evcxr and launch.py set differently: it goes into the library's name.
+dependencies = cell[cell.index("[dependencies]") :].replace(f'path = "{path}"', library).strip() + "\n"
 
 
 def digest():
