@@ -17,11 +17,13 @@ use rethink::run::appendix_a;
 use rethink::run::config::{Scale, Seeds};
 use rethink::study::Study;
 use rethink_nn::models::ModelKind;
+use rethink_tests::rethink_bin;
 use rethink_tests::server::{Fault, Server};
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A small data set of CIFAR-10's shape and class names; image `i` is a ramp from `i`.
@@ -812,6 +814,115 @@ fn shows_a_contact_sheet() {
     let grey = mnist::read(&mnist_folder(root.path())).unwrap().contact_sheet(4, 1);
     assert_eq!((grey.width, grey.height), (300, 120));
     assert!(grey.rgb.chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+}
+
+// ---- Proxies and certificates ----
+
+/// `rethink data fetch mnist` from `mirror`, and what it says.
+fn fetch_from(mirror: &str, variables: &[(&str, &str)]) -> String {
+    let cache = tempfile::tempdir().unwrap();
+    let mut command = Command::new(rethink_bin());
+    for name in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    let said = command
+        .args(["data", "fetch", "mnist"])
+        .env("RETHINK_MIRROR", mirror)
+        .env("XDG_CACHE_HOME", cache.path())
+        .env("HOME", cache.path())
+        .env_remove("SSL_CERT_FILE")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    assert!(!said.status.success());
+    String::from_utf8_lossy(&said.stderr).into_owned()
+}
+
+fn take(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+/// The proxy is given the server's name, and what it leads to is heard.
+#[test]
+fn downloads_go_through_a_socks_proxy() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let proxy = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // RFC 1928: version and methods; version, command, type of address (a name), its length, name and port.
+        let methods = take(&mut stream, 2)[1];
+        take(&mut stream, methods.into());
+        stream.write_all(&[5, 0]).unwrap();
+        let request = take(&mut stream, 5);
+        assert_eq!((request[0], request[1], request[3]), (5, 1, 3));
+        let name = String::from_utf8(take(&mut stream, request[4].into())).unwrap();
+        take(&mut stream, 2);
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        let mut head = [0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        (name, String::from_utf8_lossy(&head[..length]).into_owned())
+    });
+    let said = fetch_from("http://data.invalid/mnist", &[("ALL_PROXY", &format!("socks5h://{address}"))]);
+    assert!(said.contains("the server answers 404"), "{said}");
+    let (name, request) = proxy.join().unwrap();
+    assert_eq!(name, "data.invalid");
+    assert!(request.starts_with("GET /mnist/"), "{request}");
+}
+
+/// A server with a certificate of an authority that only `SSL_CERT_FILE` names.
+#[test]
+fn ones_own_authority_is_trusted_where_ssl_cert_file_names_it() {
+    let test = "ones_own_authority_is_trusted_where_ssl_cert_file_names_it";
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split_whitespace()).current_dir(folder.path());
+        command.output().is_ok_and(|said| said.status.success())
+    };
+    fs::write(folder.path().join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+        .unwrap();
+    let made = openssl(
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=rethink-test-authority",
+    ) && openssl(
+        "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost",
+    ) && openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
+    );
+    if !made {
+        println!("skipped: {test}: no openssl");
+        return;
+    }
+    let program = "import http.server, ssl\nserver = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)\n\
+                   context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\ncontext.load_cert_chain('server.pem', 'server.key')\n\
+                   server.socket = context.wrap_socket(server.socket, server_side=True)\n\
+                   print(server.server_port, flush=True)\nserver.serve_forever()";
+    let mut server = Command::new("python3")
+        .args(["-I", "-c", program])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let mirror = format!("https://localhost:{}/mnist", port.trim());
+    let authority = folder.path().join("ca.pem");
+    let without = fetch_from(&mirror, &[]);
+    let with = fetch_from(&mirror, &[("SSL_CERT_FILE", authority.to_str().unwrap())]);
+    let empty = folder.path().join("names");
+    let unfit = fetch_from(&mirror, &[("SSL_CERT_FILE", empty.to_str().unwrap())]);
+    let absent = fetch_from(&mirror, &[("SSL_CERT_FILE", "/nowhere/ca.pem")]);
+    server.kill().unwrap();
+    let _ = server.wait();
+    assert!(without.contains("is not trusted") && without.contains("set SSL_CERT_FILE"), "{without}");
+    assert!(with.contains("the server answers 404"), "{with}");
+    assert!(unfit.contains("no certificate in it"), "{unfit}");
+    assert!(absent.contains("/nowhere/ca.pem"), "{absent}");
 }
 
 // ---- Real data, where RETHINK_DATA has it ----

@@ -266,3 +266,17 @@ fn files_that_pages_name_are_there() {
         }
     }
 }
+
+/// The container for editors is made of a stage of the Dockerfile, which ends with README's first command.
+#[test]
+fn the_containers_run_the_commands_of_the_readme() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let (docker, readme) = (read("Dockerfile"), read("README.md"));
+    let editor: serde_json::Value = serde_json::from_str(&read(".devcontainer/devcontainer.json")).unwrap();
+    let stage = editor["build"]["target"].as_str().unwrap();
+    assert!(docker.lines().any(|line| line.starts_with("FROM ") && line.ends_with(&format!(" AS {stage}"))));
+    assert!(root().join(".devcontainer").join(editor["build"]["dockerfile"].as_str().unwrap()).is_file());
+    let last = docker.lines().rfind(|line| !line.is_empty()).unwrap();
+    let words: Vec<String> = serde_json::from_str(last.strip_prefix("CMD ").unwrap()).unwrap();
+    assert!(readme.contains(&words.join(" ")), "{words:?}");
+}

@@ -1,4 +1,5 @@
-//! Tells the program which commit it is built from (`provenance::revision`).
+//! Tells the program which commit it is built from (`provenance::revision`), and with which versions of libraries
+//! (`Cargo.lock`, beside the compiled program's other parts).
 //!
 //! A change of the sources compiles the crate anew in any case, and this runs with it. Of later commits only one matters: the one
 //! that takes up sources which were built before they were committed. So git's own files are watched only where the sources
@@ -25,6 +26,11 @@ fn main() {
     }
     let revision = revision().unwrap_or_else(|why| format!("unknown ({why})"));
     println!("cargo::rustc-env=RETHINK_REVISION={revision}");
+
+    // A package has none.
+    let lock = std::fs::read("../../Cargo.lock").unwrap_or_default();
+    let out = std::env::var_os("OUT_DIR").expect("cargo names the folder");
+    std::fs::write(Path::new(&out).join("Cargo.lock"), lock).expect("cargo's folder can be written");
 }
 
 /// The commit, with `+changes` where the sources differ from it; or why it is not known.

@@ -2,8 +2,8 @@
 //!
 //! Pages are nbconvert's, with the template in `jupyter/book`; this module adds the links between them.
 
-use crate::jupyter::Environment;
 use crate::jupyter::outputs::text;
+use crate::jupyter::{Environment, advice};
 use crate::products;
 use crate::{Error, Result, mathml};
 use rethink::paper;
@@ -166,10 +166,9 @@ fn with_mathml(mut notebook: Value) -> Value {
 
 /// Runs nbconvert once for all pages.
 fn convert(pages: &[Page], environment: &Environment, into: &Path) -> Result<()> {
-    let failed = |problem: String| Error::Program {
-        program: "nbconvert".into(),
-        problem,
-        remedy: "remove .rethink/venv and run this again; it will be set up anew".into(),
+    let failed = |problem: String| {
+        let remedy = advice::of_kernel(&problem);
+        Error::Program { program: "nbconvert".into(), problem, remedy }
     };
     let copies =
         tempfile::tempdir().map_err(Error::io("create a temporary folder in", std::env::temp_dir()))?;

@@ -1,5 +1,6 @@
 //! A finished set-up: where its programs and folders are.
 
+use crate::jupyter::home;
 use rethink_nn::device::DEVICE_VARIABLE;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,6 +44,8 @@ impl Environment {
             .env("PYTHONNOUSERSITE", "1")
             .env_remove("PYTHONPATH")
             .env_remove("PYTHONHOME")
+            .env_remove("PYTHONSTARTUP")
+            .envs(home::stand_ins(&self.root))
             // The kernel is built without CUDA.
             .env_remove(DEVICE_VARIABLE);
         outside_cargo(&mut command);

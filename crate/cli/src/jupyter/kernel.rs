@@ -2,6 +2,7 @@
 //! environment, and where it is [installed](install_for) among the user's own.
 
 use crate::jupyter::environment::Environment;
+use crate::jupyter::home;
 use crate::{Error, Result};
 use rethink_plot::files;
 use serde_json::json;
@@ -43,11 +44,39 @@ pub(crate) fn install(environment: &Environment) -> Result<()> {
     let folder = home.join("tools/no-rust-src/core");
     fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
 
-    write(environment, &environment.venv().join("share/jupyter/kernels").join(NAME))
+    write(environment, &environment.venv().join(SPECS).join(NAME))
 }
+
+/// The set-up of `root` as its kernel spec has it, where the programs and the spec are the present ones. Writes nothing.
+pub(crate) fn installed(root: &Path, python: PathBuf) -> Option<Environment> {
+    let venv = Environment::folder(root).join("venv");
+    let text = fs::read(venv.join(SPECS).join(NAME).join("kernel.json")).ok()?;
+    let kernel: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    let argument = |at: usize| kernel["argv"][at].as_str().map(PathBuf::from);
+    // As `write` has them.
+    let environment =
+        Environment { root: root.to_path_buf(), python, build: argument(4)?, evcxr: argument(5)? };
+    let same = |&(name, text, _): &(&str, &str, bool)| {
+        fs::read(environment.home().join(name)).is_ok_and(|found| found == text.as_bytes())
+    };
+    let whole = kernel == specification(&environment) && PROGRAMS.iter().all(same);
+    (whole && environment.evcxr.is_file()).then_some(environment)
+}
+
+/// Where kernels' specs lie in a Python environment.
+const SPECS: &str = "share/jupyter/kernels";
 
 /// Writes the spec into the folder `spec`. Its paths are absolute: Jupyter starts it from anywhere.
 fn write(environment: &Environment, spec: &Path) -> Result<()> {
+    let kernel = specification(environment);
+    let text = serde_json::to_string_pretty(&kernel).expect("strings are JSON");
+    if !spec.join("logo-64x64.png").is_file() {
+        logos(&environment.evcxr, spec)?;
+    }
+    write_changed(&spec.join("kernel.json"), text.as_bytes(), false)
+}
+
+fn specification(environment: &Environment) -> serde_json::Value {
     let argv: Vec<_> = [
         environment.python.clone(),
         "-I".into(),
@@ -60,37 +89,23 @@ fn write(environment: &Environment, spec: &Path) -> Result<()> {
     .map(|p| p.to_string_lossy().into_owned())
     .chain(["{connection_file}".to_string()])
     .collect();
-    let kernel = json!({
+    json!({
         "argv": argv,
         "display_name": DISPLAY_NAME,
         "language": "rust",
         "interrupt_mode": "message",
         "metadata": { ROOT: environment.root },
-    });
-    let text = serde_json::to_string_pretty(&kernel).expect("strings are JSON");
-    if !spec.join("logo-64x64.png").is_file() {
-        logos(&environment.evcxr, spec)?;
-    }
-    write_changed(&spec.join("kernel.json"), text.as_bytes(), false)
+    })
 }
 
 /// The name under which a spec's metadata has the workspace that it belongs to.
 const ROOT: &str = "rethink_root";
 
-/// Jupyter's data folder of the user, as `jupyter --paths` names it: `JUPYTER_DATA_DIR`, else macOS' `~/Library/Jupyter`, Windows'
-/// `%APPDATA%\\jupyter`, elsewhere `jupyter` in `XDG_DATA_HOME` or `~/.local/share`.
+/// Jupyter's data folder of the user, as `jupyter --paths` names it.
 ///
 /// Errors: [`Error::Missing`] without a home folder.
 pub fn user_data() -> Result<PathBuf> {
-    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = |below: &str| dirs::home_dir().map(|home| home.join(below));
-    let folder = match named("JUPYTER_DATA_DIR") {
-        Some(folder) => Some(folder),
-        None if cfg!(target_os = "macos") => home("Library/Jupyter"),
-        None if cfg!(windows) => named("APPDATA").map(|folder| folder.join("jupyter")),
-        None => named("XDG_DATA_HOME").or_else(|| home(".local/share")).map(|folder| folder.join("jupyter")),
-    };
-    folder.ok_or_else(|| Error::Missing {
+    home::data().ok_or_else(|| Error::Missing {
         what: "a home folder, in which Jupyter looks for kernels".into(),
         remedy: "set JUPYTER_DATA_DIR, or name a folder with --prefix".into(),
     })

@@ -1,6 +1,6 @@
 //! JupyterLab on the notebooks, with the kernel.
 
-use crate::jupyter::{kernel, setup};
+use crate::jupyter::{home, kernel, setup};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -12,6 +12,14 @@ use std::path::Path;
 pub fn lab(root: &Path, args: &[String]) -> Result<()> {
     let environment = setup::ensure(root)?;
     setup::standard_library_sources(&environment)?;
+    if !home::writable(&environment.root.join("notebooks")) {
+        let root = environment.root.display();
+        eprintln!("{root} cannot be written: notebooks run, and changes of them can be saved elsewhere only");
+    }
+    if let Some(folder) = home::stand_in(&environment.root) {
+        let folder = folder.display();
+        eprintln!("Jupyter's folders in your home cannot be written: its settings are kept in {folder}");
+    }
     let failed = |problem: String| Error::Program {
         program: "JupyterLab".into(),
         problem,

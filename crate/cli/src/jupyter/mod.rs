@@ -5,10 +5,12 @@
 //! | in `.rethink` | what it is |
 //! | --- | --- |
 //! | `bin/evcxr_jupyter` | the kernel program, of version [`setup::EVCXR`] |
-//! | `venv` | Python with JupyterLab, nbclient and nbval, each package pinned |
+//! | `venv` | Python with JupyterLab, nbclient and nbval, at versions that were tested |
 //! | `venv/share/jupyter/kernels/rethink` | the kernel spec "Rust (rethink)" |
 //! | `jupyter` | this folder's Python files, and the `cargo` that cells are built with |
 //! | `kernels/N` | the cell crate of the N-th running kernel |
+//!
+//! Kernels lie elsewhere where that folder cannot be written or has a space in its path (`launch.py`).
 //!
 //! `book/index.html.j2` is nbconvert's template of [`crate::book`].
 //!
@@ -41,16 +43,20 @@
 //! The library's side of it is [`rethink::live`]. Where either end dies, the other ends, and nothing is left over. A runner gives up a
 //! kernel that says nothing and uses no processor time for ten minutes ([`run`]).
 
+pub mod advice;
 pub mod clean;
 pub mod close;
 pub mod environment;
 pub mod expected;
+mod home;
 pub mod kernel;
 pub mod lab;
 pub mod outputs;
 pub mod run;
 pub mod sanitize;
 pub mod setup;
+mod tool;
+mod venv;
 
 pub use environment::{Environment, outside_cargo};
 pub use lab::lab;

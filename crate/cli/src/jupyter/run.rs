@@ -1,8 +1,7 @@
 //! Running a notebook headless in the kernel, with its progress and its errors told as they come.
 
 use crate::jupyter::environment::Environment;
-use crate::jupyter::kernel;
-use crate::jupyter::setup;
+use crate::jupyter::{advice, kernel, setup};
 use crate::{Error, Result};
 use rethink::run::provenance::Provenance;
 use serde_json::{Value, json};
@@ -85,7 +84,10 @@ fn execute(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|e| failed(format!("{}: {e}", environment.python.display()), again()))?;
+        .map_err(|e| {
+            let problem = format!("{}: {e}", environment.python.display());
+            failed(problem, "remove .rethink/venv and run this again; it will be set up anew".into())
+        })?;
 
     // Open as long as this process lives; run.py ends the kernel when it closes.
     let _alive = child.stdin.take();
@@ -116,7 +118,7 @@ fn execute(
             end = Some(event);
         }
     }
-    let status = child.wait().map_err(|e| failed(e.to_string(), again()))?;
+    let status = child.wait().map_err(|e| failed(e.to_string(), "run this again".into()))?;
     let errors = errors.join().unwrap_or_default();
 
     match end {
@@ -126,7 +128,7 @@ fn execute(
             let Some(cell) = event["cell"].as_u64() else {
                 let remedy = match said.starts_with("not a notebook") {
                     true => format!("`git checkout -- {shown}` restores the committed one"),
-                    false => again(),
+                    false => advice::of_kernel(&format!("{said}\n{errors}")),
                 };
                 return Err(failed(format!("{said}\n{}", tail(&errors)).trim_end().to_string(), remedy));
             };
@@ -141,12 +143,11 @@ fn execute(
                 format!("as far as it came: {copy}\n  `rethink lab` opens the notebook to mend it"),
             ))
         }
-        None => Err(failed(format!("its runner ended early ({status})\n{}", tail(&errors)), again())),
+        None => Err(failed(
+            format!("its runner ended early ({status})\n{}", tail(&errors)),
+            advice::of_kernel(&errors),
+        )),
     }
-}
-
-fn again() -> String {
-    "remove .rethink/venv and run this again; it will be set up anew".into()
 }
 
 fn indented(text: &str) -> String {

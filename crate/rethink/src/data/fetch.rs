@@ -16,6 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// A data set on the network.
 #[derive(Clone, Debug)]
@@ -332,18 +333,60 @@ fn md5_of(path: &Path) -> Result<String> {
     }
 }
 
-fn agent(url: &str, patience: Patience) -> ureq::Agent {
+/// The variable that names a file of certificates (PEM) of the authorities that are trusted, as in OpenSSL.
+pub const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
+
+/// The authorities whose certificates are trusted: those of [`AUTHORITIES_VARIABLE`], where it is set, else Mozilla's.
+///
+/// Errors: [`Error::Io`] for a file that cannot be read, [`Error::Argument`] for one without certificates.
+fn authorities() -> Result<RootCerts> {
+    let Some(path) = std::env::var_os(AUTHORITIES_VARIABLE).filter(|path| !path.is_empty()) else {
+        return Ok(RootCerts::WebPki);
+    };
+    let path = PathBuf::from(path);
+    let text = fs::read(&path).map_err(Error::io("read the certificates that SSL_CERT_FILE names", &path))?;
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    let certificates: Vec<_> = parse_pem(&text).filter_map(certificate).collect();
+    if certificates.is_empty() {
+        return Err(Error::argument(
+            AUTHORITIES_VARIABLE,
+            format!("{} has no certificate in it (PEM)", path.display()),
+        ));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+fn agent(url: &str, patience: Patience) -> Result<ureq::Agent> {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .user_agent(concat!("rethink/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(patience.connect))
         .timeout_connect(Some(patience.connect))
         .timeout_recv_response(Some(patience.connect.max(patience.stall)))
-        .timeout_per_read(Some(patience.stall));
-    // A proxy from the environment serves the network, not this machine.
+        .timeout_per_read(Some(patience.stall))
+        .tls_config(TlsConfig::builder().root_certs(authorities()?).build());
+    // A proxy from the environment (HTTPS_PROXY, ALL_PROXY; socks5://, too) serves the network, not this machine.
     let own = url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
     let config = if own { config.proxy(None) } else { config };
-    config.build().into()
+    Ok(config.build().into())
+}
+
+/// How a request failed, from what the library says.
+fn request_failed(error: &ureq::Error, lasting: impl Fn(String) -> Failure) -> Failure {
+    let said = error.to_string();
+    if said.contains("invalid peer certificate") {
+        return lasting(format!(
+            "{said}: the server's certificate is not trusted; where your network has an authority of its own, set \
+             {AUTHORITIES_VARIABLE} to the file with its certificate"
+        ));
+    }
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => lasting(said),
+        _ => Failure::Passing(said),
+    }
 }
 
 /// One request: appends to `partial`, or writes it anew where the server does not resume.
@@ -365,14 +408,12 @@ fn attempt(
         offset = 0;
     }
 
-    let mut request = agent(url, patience).get(url).header("Accept-Encoding", "identity");
+    let mut request =
+        agent(url, patience).map_err(Failure::Lasting)?.get(url).header("Accept-Encoding", "identity");
     if offset > 0 {
         request = request.header("Range", format!("bytes={offset}-"));
     }
-    let mut response = request.call().map_err(|e| match e {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => lasting(e.to_string()),
-        _ => Failure::Passing(e.to_string()),
-    })?;
+    let mut response = request.call().map_err(|e| request_failed(&e, lasting))?;
 
     let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
     match response.status().as_u16() {

@@ -66,7 +66,8 @@ pub fn revision() -> String {
 
 fn crates() -> BTreeMap<String, String> {
     const NAMED: [&str; 7] = ["dfdx", "faer", "polars", "plotters", "rand", "rand_chacha", "rand_distr"];
-    let lock = include_str!("../../../../Cargo.lock");
+    // build.rs copies it: a file outside the package would tie what is compiled to the place where the clone lay.
+    let lock = include_str!(concat!(env!("OUT_DIR"), "/Cargo.lock"));
     let field = |block: &str, name: &str| {
         let line = block.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(" = "))?;
         Some(line.trim_matches('"').to_string())

@@ -6,7 +6,7 @@ cell becomes the root package of a workspace that has ROOT's settings and lock f
 the same place, by a link: to cargo, the crates that the command line was linked from.
 
 For the same reason the cells of two kernels would be one crate to cargo: while one waited for the build folder, the other's
-cell would be compiled, and taken for the first's, as newer than its source. So a package has its kernel's name.
+cell would be compiled, and taken for the first's, as newer than its source. So a package has its kernel's name, which no other kernel has that may share the build folder (launch.py).
 
 A cell is not linked with the libraries: they are in one dynamic library, which every cell loads. It is the crate `cells`
 here, which re-exports `rethink`; what a cell knows as `rethink` is that. So all cells share polars' caches, the
@@ -40,7 +40,8 @@ package = (
 )
 path = str(root / "crate" / "rethink").replace("\\", "\\\\").replace('"', '\\"')
 library = 'path = "cells", package = "rethink-cells"'
-dependencies = cell[cell.index("[dependencies]") :].replace(f'path = "{path}"', library)
+# Without what is white around it, which evcxr and launch.py set differently: it goes into the library's name.
+dependencies = cell[cell.index("[dependencies]") :].replace(f'path = "{path}"', library).strip() + "\n"
 
 
 def digest():
@@ -53,7 +54,9 @@ def digest():
         folders[:] = sorted(name for name in folders if name not in ("cli", "docs"))
         for name in sorted(files):
             about = (Path(folder) / name).stat()
-            hashed.update(f"{folder}/{name} {about.st_mtime_ns} {about.st_size}\n".encode())
+            # Not where the clone lies: one that is moved, or another of the same files, has the same library.
+            place = (Path(folder) / name).relative_to(root)
+            hashed.update(f"{place} {about.st_mtime_ns} {about.st_size}\n".encode(errors="surrogateescape"))
     return hashed.hexdigest()[:12]
 
 
