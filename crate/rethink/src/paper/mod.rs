@@ -25,7 +25,6 @@ pub mod theorem1;
 
 use crate::data::Dataset;
 use crate::measure::{Measured, Measurement};
-use crate::run::appendix_a::{Size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -273,17 +272,6 @@ pub fn find(id: &str) -> Result<&'static Recipe> {
         let names = ALL.map(|r| r.id).join(", ");
         Error::argument("recipe", format!("{id:?} is none of {names}"))
     })
-}
-
-/// How much `model` gets at `scale` in the items of many runs: figures 1b and 1c, table 4. As [`size_at`], but that at scale small
-/// Inception is two thirds as wide, so that a step costs about half.
-pub fn size_for_many_runs(scale: Scale, model: ModelKind) -> Size {
-    let size = size_at(scale, model);
-    match (scale, model.family()) {
-        (Scale::Small, Family::Inception) => Size { width_factor: 0.125, ..size },
-        (Scale::Small, Family::Mlp | Family::Alexnet | Family::InceptionV3 | Family::Own) => size,
-        (Scale::Smoke | Scale::Paper, _) => size,
-    }
 }
 
 /// Repetitions with other seeds at a scale: several where they are cheap. [`with_seeds`] makes more.

@@ -9,9 +9,9 @@ use crate::data::corruption::Corruption;
 use crate::paper::reported::{Regularizer, TABLE_4, Table4Row};
 use crate::paper::table1::{ENDINGS, accuracies, endings, model_named};
 use crate::paper::{
-    Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, papers, repeats, size_for_many_runs,
+    Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, papers, repeats,
 };
-use crate::run::appendix_a::{Size, config_of_size};
+use crate::run::appendix_a::{Size, config_of_size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -56,18 +56,18 @@ pub fn too_few_steps(run: &Run) -> Option<usize> {
 /// (shapes10), 99.6 % or more after 260 (three seeds; 99.6 % on CIFAR-10).
 pub fn long_epochs(scale: Scale, model: ModelKind) -> usize {
     match scale {
-        Scale::Smoke => size_for_many_runs(scale, model).epochs,
+        Scale::Smoke => size_at(scale, model).epochs,
         Scale::Small => 260,
         Scale::Paper => 300,
     }
 }
 
-/// How many images a run has, and how long and wide it is where they do not change from epoch to epoch.
-fn plain_size(scale: Scale, model: ModelKind) -> Size {
-    let size = size_for_many_runs(scale, model);
+/// What `model` gets at `scale` where images do not change from epoch to epoch.
+pub fn plain_size(scale: Scale, model: ModelKind) -> Size {
+    let size = size_at(scale, model);
     match scale {
         // A fresh version of each image an epoch takes long to learn by heart.
-        Scale::Small => Size { train: 250, test: 250, ..size },
+        Scale::Small => Size { train: 250, test: 1_000, batch_size: Some(32), ..size },
         _ => size,
     }
 }
