@@ -150,7 +150,8 @@ fn standing_of_size(run: &Run, size: &Size) -> Option<Standing> {
 /// other.
 fn as_in_figure_1a(run: &Run) -> bool {
     let config = &run.record.config;
-    config.model == ModelKind::Inception && config.width_factor == fig1a::size(run.record.scale, config.model).width_factor
+    config.model == ModelKind::Inception
+        && config.width_factor == fig1a::size(run.record.scale, config.model).width_factor
 }
 
 /// Whether a network is as wide as in tables 1 and 4 and figures 1b, 1c and 2b.

@@ -37,18 +37,14 @@ pub fn epochs(scale: Scale) -> usize {
 
 fn runs(setting: &Setting) -> Vec<RunConfig> {
     let (data, scale) = (setting.data(), setting.scale);
+    let (size, labels) = (|model| size_at(scale, model), Corruption::TrueLabels);
     let run = |model| {
-        let size = Size { epochs: epochs(scale), ..size_at(scale, model) };
+        let long = Size { epochs: epochs(scale), ..size(model) };
         match scale {
-            Scale::Smoke => {
-                RunConfig { eval_every: 1, ..fig1a::curve(data, size, model, Corruption::TrueLabels) }
-            }
-            Scale::Small => {
-                // Often, so on fewer images.
-                let size = Size { test: 1_000, ..size };
-                RunConfig { eval_every: 4, ..fig1a::curve(data, size, model, Corruption::TrueLabels) }
-            }
-            Scale::Paper => fig1a::fitted(data, scale, model, Corruption::TrueLabels),
+            Scale::Smoke => fig1a::curve(data, long, model, labels, 1),
+            // Tested often, so on fewer images.
+            Scale::Small => fig1a::curve(data, Size { test: 1_000, ..long }, model, labels, 4),
+            Scale::Paper => fig1a::fitted(data, size(model), model, labels),
         }
     };
     MODELS.into_iter().chain(setting.own.iter().copied()).map(run).collect()

@@ -32,7 +32,7 @@ fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
     let convs = |a, b| [class(ModelKind::Alexnet, a), class(ModelKind::Inception, b)];
     match scale {
         Scale::Smoke => (vec![mlps[0], narrow], &[50, 100], 40, 2),
-        Scale::Small => ([&mlps[..], &convs(0.25, 0.125), &[narrow]].concat(), &[50, 100, 200], 100, 3),
+        Scale::Small => ([&mlps[..], &convs(0.25, 0.125), &[narrow]].concat(), &[50, 100, 200], 100, 2),
         Scale::Paper => {
             ([&mlps[..], &convs(1.0, 1.0), &[narrow]].concat(), &[1_000, 5_000, 20_000, 50_000], 200, 3)
         }
