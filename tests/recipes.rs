@@ -121,7 +121,7 @@ fn figure_1a_differs_in_nothing_but_the_corruption() {
     for config in &configs {
         assert_eq!(RunConfig { corruption: Corruption::TrueLabels, ..config.clone() }, configs[0]);
         assert_eq!(config.hyper.weight_decay, 0.0);
-        assert!(!config.hyper.random_crop && !config.hyper.stop_when_fitted);
+        assert!(!config.hyper.random_crop && config.hyper.stop_when_fitted);
     }
 }
 
