@@ -14,6 +14,9 @@ use rethink_nn::text::thousands;
 
 /// A network with a training accuracy below this "fails to converge".
 const CONVERGED: f64 = 0.95;
+/// Elsewhere than on the paper's images, test accuracy without regularisers over the best with one, at least, for a network that
+/// "performs well" without.
+const LARGE_SHARE: f64 = 0.9;
 /// Points of test accuracy that are no gain, as a fraction: two standard errors of 10,000 images, and of seeds.
 const NO_GAIN: f64 = 0.02;
 
@@ -46,10 +49,15 @@ fn generalize_without(group: &Runs) -> Vec<Part> {
     let part = |&model: &ModelKind| {
         let (without, plain) = group.tested(model, Regularized::Not)?;
         let (best, runs) = best_regularized(group, model)?;
-        let (chance, ratio) = (group.chance()?, papers_ratio(model)?);
+        let chance = group.chance()?;
+        // The paper's shares are of 50,000 images; of fewer, random crops make more.
+        let (whose, ratio) = match group.papers_cifar() {
+            true => ("paper", papers_ratio(model)?),
+            false => ("at least", LARGE_SHARE),
+        };
         let above = without > chance + ERRORS * group.error_of_guessing(&plain);
         let text = format!(
-            "{}: {} without, at best {} with: {:.3} of it (paper {ratio:.3})",
+            "{}: {} without, at best {} with: {:.3} of it ({whose} {ratio:.3})",
             model.title(),
             percent(without),
             percent(best),
@@ -326,9 +334,9 @@ pub(super) const CLAIMS: &[Claim] = &[
         id: "regularization-not-necessary",
         section: "1.1",
         quote: "Explicit regularization may improve generalization performance, but is neither necessary [...]",
-        criterion: "test accuracy without any regulariser above chance, and as large a share of the best with one as in the \
-                    paper (0.96 for Inception, 0.94 for Alexnet, 0.98 or more for the others), less noise (two standard \
-                    errors)",
+        criterion: "test accuracy without any regulariser above chance, and on all of CIFAR-10 as large a share of the best with one \
+                    as in the paper (0.96 for Inception, 0.94 for Alexnet, 0.98 or more for the others), elsewhere 0.9 of \
+                    it, less noise (two standard errors)",
         recipes: &["table1"],
         check: Checker::Runs(generalize_without),
     },
