@@ -5,11 +5,12 @@ use rethink::claims::{Check, Judgement, all, check_all};
 use rethink::data::DataId;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
+use rethink::data::shapes10;
 use rethink::data::{Dataset, Split};
 use rethink::measure::{Measured, MeasuredRecord, Measurement, Quantity};
 use rethink::paper::reported::{TABLE_2, Table2Row};
-use rethink::paper::{self, fig1a, fig2b, table1, table2, table4};
-use rethink::run::appendix_a;
+use rethink::paper::{self, fig1a, fig1b, fig2b, table1, table2, table4};
+use rethink::run::appendix_a::{self, Size};
 use rethink::run::comparison::Free;
 use rethink::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 use rethink::run::provenance::Provenance;
@@ -711,6 +712,75 @@ fn unfitted_networks_say_nothing_of_early_stopping_or_of_what_batch_norm_is_wort
     }
 }
 
+/// The paper has no numbers of the embedded images: table 3's orderings are looked at on them.
+#[test]
+fn table_3s_orderings_are_looked_at_on_the_embedded_images() {
+    let on = |row: Kernel, error: f64, norm: f64| Kernel { data: "shapes10", n: 1_600, error, norm, ..row };
+    let rows = |pixels: f64, gabor: f64, conv_l2: f64| {
+        let (conv, with) = (on(CONV, 0.29, 600.0), on(CONV_L2, conv_l2, 400.0));
+        let (_, mut all) = kernels(&[on(MNIST, pixels, 60.0), on(GABOR, gabor, 72.0), conv, with]);
+        for data in all.iter_mut().map(|m| &mut m.record.measurement.data) {
+            data.title = shapes10::EMBEDDED.title.into();
+            data.fingerprint = shapes10::EMBEDDED.fingerprint.unwrap().into();
+        }
+        (Vec::new(), all)
+    };
+    let all = ["kernels-generalize", "preprocessing-lowers-the-error", "norm-not-predictive"];
+    for id in all.into_iter().chain(["l2-helps-the-conv-net"]) {
+        assert_eq!(one(&rows(0.52, 0.16, 0.24), id).verdict, Judgement::Holds, "{id}");
+    }
+    for id in all {
+        assert_eq!(one(&rows(0.1, 0.61, 0.24), id).verdict, Judgement::Fails, "{id}");
+    }
+    assert_eq!(one(&rows(0.52, 0.16, 0.29), "l2-helps-the-conv-net").verdict, Judgement::Fails);
+    for id in ["kernel-mnist-1.2", "kernel-cifar10-46", "l2-no-help-on-mnist"] {
+        assert_eq!(one(&rows(0.52, 0.16, 0.24), id).verdict, Judgement::NotYetMeasured, "{id}");
+    }
+}
+
+/// The paper's shares are those of all of CIFAR-10; of fewer images crops make more of a network's accuracy.
+#[test]
+fn what_regularisers_add_is_a_tenth_at_most_on_fewer_images() {
+    let expect = |without: f64, expected: Judgement| {
+        let configs = table1::RECIPE.runs(data(), Scale::Small);
+        let clean = configs.iter().filter(|config| config.corruption == Corruption::TrueLabels);
+        let run = |config: &RunConfig| {
+            let regularised = config.hyper.random_crop || config.hyper.weight_decay > 0.0;
+            let mut run = made(config, &losses(9), 1.0, &[if regularised { 0.8 } else { without }]);
+            run.record.scale = Scale::Small;
+            run
+        };
+        let runs: Vec<Run> = clean.map(run).collect();
+        let check = verdict(&runs, "regularization-not-necessary");
+        assert_eq!(check.verdict, expected, "{without}: {:?}", check.measured);
+    };
+    expect(0.73, Judgement::Holds);
+    expect(0.68, Judgement::Fails);
+}
+
+/// At scale small runs end before weight decay acts: that it gains nothing there says nothing of it, nor that it gains something.
+#[test]
+fn weight_decay_that_has_not_acted_is_not_judged() {
+    for gain in [0.0, 0.05, -0.1] {
+        let runs: Vec<Run> = table1::RECIPE
+            .runs(data(), Scale::Small)
+            .iter()
+            .filter(|config| config.corruption == Corruption::TrueLabels)
+            .map(|config| {
+                let hyper = &config.hyper;
+                let more = if hyper.weight_decay > 0.0 { gain } else { 0.0 };
+                let crop = if hyper.random_crop { 0.1 } else { 0.0 };
+                let mut run = made(config, &losses(9), 1.0, &[0.5 + crop + more]);
+                run.record.scale = Scale::Small;
+                run
+            })
+            .collect();
+        let check = verdict(&runs, "regularizers-help");
+        assert_eq!(check.verdict, Judgement::NotYetMeasured, "{gain}: {:?}", check.measured);
+        assert!(check.lacking.iter().all(|text| text.contains("not at this scale")), "{:?}", check.lacking);
+    }
+}
+
 #[test]
 fn what_was_solved_with_a_floor_is_not_unregularised() {
     let floored = Kernel { floor: 1e-4, ..GABOR };
@@ -939,29 +1009,51 @@ fn a_run_that_ended_fitted_counts_whatever_its_limit() {
     expect(&[made(&config, &losses(9), 1.0, &[0.1])], "random-labels-fitted", Judgement::Holds);
 }
 
-/// At scale small figure 1b's Inception is narrower than table 1's.
+/// At scale small figure 1a's Inception is narrower than table 1's.
 #[test]
 fn two_widths_of_a_model_are_not_mixed() {
-    let run = |width: f64, test: f64| {
-        let mut config = appendix_a::config_at(
-            data(),
-            Scale::Small,
-            ModelKind::Inception,
-            Corruption::RandomLabels,
-            Seeds::repeat(0),
-        );
-        config.width_factor = width;
+    let run = |of: fn(Scale, ModelKind) -> Size, test: f64| {
+        let (data, size) = (data().id(1_000, 1_000), of(Scale::Small, ModelKind::Inception));
+        let (model, corruption) = (ModelKind::Inception, Corruption::RandomLabels);
+        let config = appendix_a::config_of_size(data, size, model, corruption, Seeds::repeat(0));
         let mut run = made(&config, &losses(9), 1.0, &[test]);
         run.record.scale = Scale::Small;
         run
     };
-    let [wide, narrow] = [appendix_a::size_at, paper::size_for_many_runs]
-        .map(|of| of(Scale::Small, ModelKind::Inception).width_factor);
-    assert!(narrow < wide);
+    let (table, figure) = (appendix_a::size_at, fig1a::size);
     let id = "random-labels-test-at-chance";
-    expect(&[run(narrow, 0.5), run(wide, 0.1)], id, Judgement::Holds);
-    expect(&[run(narrow, 0.1), run(wide, 0.5)], id, Judgement::Fails);
-    expect(&[run(narrow, 0.1)], id, Judgement::Holds);
+    expect(&[run(figure, 0.5), run(table, 0.1)], id, Judgement::Holds);
+    expect(&[run(figure, 0.1), run(table, 0.5)], id, Judgement::Fails);
+    expect(&[run(figure, 0.1)], "unchanged-hyperparameters", Judgement::Holds);
+}
+
+/// At scale small items differ in images and images a step: all runs of each are in the setting.
+#[test]
+fn every_items_runs_are_in_the_setting_at_scale_small() {
+    let of: [(paper::Recipe, &str, fn(&RunConfig) -> bool); 5] = [
+        (fig1a::RECIPE, "broken-images-fitted", |config| config.corruption.label_noise().is_none()),
+        (fig1b::RECIPE, "slower-with-noise", |_| true),
+        (fig2b::RECIPE, "batch-norm-worth-3-to-4", |_| true),
+        (table1::RECIPE, "random-labels-fitted", |config| config.corruption == Corruption::RandomLabels),
+        (table4::RECIPE, "regularization-not-sufficient", |config| config.model != ModelKind::Alexnet),
+    ];
+    for (recipe, claim, belongs) in of {
+        let configs = recipe.runs(data(), Scale::Small);
+        let run = |config: &RunConfig| {
+            let mut run = made(config, &losses(9), 1.0, &[0.1]);
+            run.record.scale = Scale::Small;
+            run
+        };
+        let runs: Vec<Run> = configs.iter().map(run).collect();
+        let checks = check_all(&runs, &[]);
+        let mut found: Vec<&String> =
+            checks.iter().filter(|check| check.id == claim).flat_map(|check| &check.runs).collect();
+        found.sort();
+        let mut expected: Vec<String> =
+            configs.iter().filter(|config| belongs(config)).map(RunConfig::key).collect();
+        expected.sort();
+        assert_eq!(found, expected.iter().collect::<Vec<_>>(), "{}", recipe.id);
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn levels_of_figures_1b_and_1c() {
     }
 }
 
-/// At paper scale on all 10,000 images the rate decays every 5 epochs; with 1,000 of them, as at scale small, every 50.
+/// At paper scale on all 10,000 images the rate decays every 5 epochs; with 1,000 of them every 50.
 #[test]
 fn what_depends_on_a_changed_value_follows_it() {
     let of = |set: &str| configs(Scale::Paper, "fig1b", set).remove(0);
@@ -167,8 +167,8 @@ fn what_depends_on_a_changed_value_follows_it() {
     assert_eq!((alexnet(""), alexnet("width=0.125")), (Init::Tutorial, Init::Glorot));
     // What a recipe has chosen itself stays.
     assert_eq!(
-        configs(Scale::Small, "fig1a", "n=300")[0].eval_every,
-        configs(Scale::Small, "fig1a", "")[0].eval_every
+        configs(Scale::Small, "fig2b", "n=300")[0].eval_every,
+        configs(Scale::Small, "fig2b", "")[0].eval_every
     );
 }
 

@@ -81,7 +81,7 @@ pub struct RunChoice {
     /// Share of batch normalisation's running statistics that is kept at a step, 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X")]
     pub norm_memory: Option<f64>,
-    /// Initial weights: glorot, fan-in or tutorial [default: the recipe's]
+    /// Initial weights: glorot, fan-in, he or tutorial [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub init: Option<Init>,
     /// L2 coefficient
@@ -136,9 +136,8 @@ impl RunChoice {
         config.width_factor = self.width;
         config.input = self.input.unwrap_or(config.input);
         config.data.train = self.train.unwrap_or(config.data.train);
-        config.hyper.batch_size = self.batch_size.unwrap_or(config.hyper.batch_size);
         // How a narrow network starts, how often the rate decays and a row is written follow from these.
-        appendix_a::set_dependents(&mut config);
+        appendix_a::Size { batch_size: self.batch_size.or(size.batch_size), ..size }.set_steps(&mut config);
         let hyper = &mut config.hyper;
         hyper.epochs = self.epochs.unwrap_or(hyper.epochs);
         hyper.learning_rate = self.learning_rate.unwrap_or(hyper.learning_rate);

@@ -20,6 +20,9 @@ pub enum Init {
     Glorot,
     /// Weights and biases uniform within 1 / sqrt(inputs): PyTorch's and dfdx's default.
     FanIn,
+    /// Uniform within sqrt(6 / inputs), biases zero: He et al. 2015, made to keep the size of a signal through layers of ReLUs,
+    /// which takes no batch normalisation.
+    He,
     /// Truncated normals of deviation 0.05 (convolutions), 0.04 (fully connected) and 1/192 (last layer), biases 0.1
     /// but for the first and the last layer: TensorFlow's CIFAR-10 tutorial, Alexnet's.
     Tutorial,
@@ -31,10 +34,11 @@ impl FromStr for Init {
         match text {
             "glorot" => Ok(Init::Glorot),
             "fan-in" => Ok(Init::FanIn),
+            "he" => Ok(Init::He),
             "tutorial" => Ok(Init::Tutorial),
             _ => Err(Error::argument(
                 "initial weights",
-                format!("{text:?} is none of glorot, fan-in, tutorial"),
+                format!("{text:?} is none of glorot, fan-in, he, tutorial"),
             )),
         }
     }
@@ -87,7 +91,8 @@ impl Draw {
         let (weights, last) = (shape.len() > 1, self.at.1 == self.linears);
         match self.init {
             Init::Glorot if weights => Values::Uniform((6.0 / (inputs + outputs) as f32).sqrt()),
-            Init::Glorot => Values::Constant(0.0),
+            Init::He if weights => Values::Uniform((6.0 / inputs as f32).sqrt()),
+            Init::Glorot | Init::He => Values::Constant(0.0),
             Init::FanIn => Values::Uniform(1.0 / (inputs as f32).sqrt()),
             Init::Tutorial if shape.len() == 4 => Values::TruncatedNormal(0.05),
             Init::Tutorial if weights && last => Values::TruncatedNormal(1.0 / 192.0),

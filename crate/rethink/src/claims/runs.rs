@@ -8,7 +8,7 @@ use crate::data::published::Published;
 use crate::paper::reported::{TABLE_2, Table2Row};
 use crate::paper::{self, fig1a, fig2b, mean, table2, table4};
 use crate::run::appendix_a;
-use crate::run::appendix_a::CIFAR_TRAIN;
+use crate::run::appendix_a::{CIFAR_TRAIN, Size};
 use crate::run::comparison::Free;
 use crate::run::config::{RunConfig, Scale};
 use crate::run::row::StopReason;
@@ -94,20 +94,30 @@ enum Standing {
 /// processes.
 fn standing(run: &Run) -> Option<Standing> {
     let (config, scale) = (&run.record.config, run.record.scale);
-    let same = |expected: &RunConfig, free: &[Free]| expected.key_but_for(free) == config.key_but_for(free);
     if config.model == ModelKind::InceptionV3 {
         let row = |row| {
             let expected = table2::configure_on(row, config.data.clone(), scale, config.seeds);
-            same(&expected, &[Free::FittedEpochs])
+            expected.key_but_for(&[Free::FittedEpochs]) == config.key_but_for(&[Free::FittedEpochs])
         };
         return TABLE_2.iter().any(row).then_some(Standing::Recipe);
     }
-    if !wide(run) && !as_in_figure_1a(run) {
-        return None;
+    // Of the items' sizes at scale small, some have more images a step.
+    let sizes = [appendix_a::size_at, table4::plain_size, fig1a::size].map(|of| of(scale, config.model));
+    let as_wide = sizes.iter().filter(|size| size.width_factor == config.width_factor);
+    let all: Vec<Standing> = as_wide.filter_map(|size| standing_of_size(run, size)).collect();
+    match all.contains(&Standing::Recipe) {
+        true => Some(Standing::Recipe),
+        false => all.first().copied(),
     }
-    let (ours, size) = (&config.hyper, appendix_a::size_at(scale, config.model));
+}
+
+/// What `run` is to the paper's sentences among runs of `size`.
+fn standing_of_size(run: &Run, size: &Size) -> Option<Standing> {
+    let (config, scale) = (&run.record.config, run.record.scale);
+    let same = |expected: &RunConfig| expected.key_but_for(&FREE) == config.key_but_for(&FREE);
+    let ours = &config.hyper;
     let mut expected =
-        appendix_a::config_of_size(config.data.clone(), size, config.model, config.corruption, config.seeds);
+        appendix_a::config_of_size(config.data.clone(), *size, config.model, config.corruption, config.seeds);
     let epochs = [size.epochs, fig1a::epochs(scale), fig2b::epochs(scale)];
     let lasted = epochs.contains(&ours.epochs) || run.record.ending == StopReason::Fitted;
     let slow = ours.rate_decay == table4::SLOW_DECAY
@@ -123,7 +133,7 @@ fn standing(run: &Run) -> Option<Standing> {
     } else {
         expected.hyper.weight_decay_on = ours.weight_decay_on;
     }
-    if same(&expected, &FREE) {
+    if same(&expected) {
         return Some(Standing::Recipe);
     }
     let theirs = &mut expected.hyper;
@@ -133,22 +143,21 @@ fn standing(run: &Run) -> Option<Standing> {
     if config.model.is_mlp() {
         theirs.batch_size = ours.batch_size;
     }
-    same(&expected, &FREE).then_some(Standing::Control)
+    same(&expected).then_some(Standing::Control)
 }
 
 /// Figure 1a's Inception may be narrower than that of tables and other figures: what is said of one is not read off the
 /// other.
 fn as_in_figure_1a(run: &Run) -> bool {
     let config = &run.record.config;
-    config.model == ModelKind::Inception && config.width_factor == fig1a::width(run.record.scale)
+    config.model == ModelKind::Inception
+        && config.width_factor == fig1a::size(run.record.scale, config.model).width_factor
 }
 
-/// Whether a network is as wide as in table 1 and figure 2b, or as in figures 1b and 1c and table 4.
+/// Whether a network is as wide as in tables 1 and 4 and figures 1b, 1c and 2b.
 fn wide(run: &Run) -> bool {
     let (scale, config) = (run.record.scale, &run.record.config);
-    [appendix_a::size_at, paper::size_for_many_runs]
-        .iter()
-        .any(|size| size(scale, config.model).width_factor == config.width_factor)
+    appendix_a::size_at(scale, config.model).width_factor == config.width_factor
 }
 
 /// Runs of one data set, number of images and scale.
@@ -218,19 +227,9 @@ impl<'a> Runs<'a> {
         self.papers("ImageNet", ILSVRC_TRAIN)
     }
 
-    /// Whether `run` is [`wide`], and as wide as the widest such run of its model.
-    fn widest(&self, run: &Run) -> bool {
-        let config = &run.record.config;
-        let wider = |other: &&Run| {
-            let theirs = &other.record.config;
-            theirs.model == config.model && theirs.width_factor > config.width_factor && wide(other)
-        };
-        wide(run) && !self.runs.iter().any(wider)
-    }
-
     /// The runs of `model` with such labels or images and such regularisers.
     pub(super) fn of(&self, model: ModelKind, corruption: Corruption, with: Regularized) -> Vec<&'a Run> {
-        let belongs = |run: &&Run| self.widest(run) && is(run, model, corruption, with);
+        let belongs = |run: &&Run| wide(run) && is(run, model, corruption, with);
         self.runs.iter().copied().filter(belongs).collect()
     }
 
@@ -241,7 +240,7 @@ impl<'a> Runs<'a> {
         corruption: Corruption,
         with: Regularized,
     ) -> Vec<(String, Vec<&'a Run>)> {
-        let belongs = |run: &&Run| self.widest(run) && is(run, model, corruption, with);
+        let belongs = |run: &&Run| wide(run) && is(run, model, corruption, with);
         let mut sets: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
         for run in self.controls.iter().copied().filter(belongs) {
             let hyper = &run.record.config.hyper;
@@ -275,7 +274,7 @@ impl<'a> Runs<'a> {
         let belongs = |run: &&Run| {
             let config = &run.record.config;
             config.model == model
-                && self.widest(run)
+                && wide(run)
                 && config.corruption.label_noise() == Some(p)
                 && regularized(config) == Regularized::Not
         };

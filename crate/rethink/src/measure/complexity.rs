@@ -55,7 +55,7 @@ impl Class {
         epochs: usize,
         seeds: Seeds,
     ) -> RunConfig {
-        let size = Size { train, test, epochs, width_factor: self.width_factor };
+        let size = Size::new(train, test, epochs, self.width_factor);
         let mut config = config_of_size(data.id(train, test), size, self.model, corruption, seeds);
         config.hyper.init = self.init.unwrap_or_else(|| self.model.init());
         // Whether a class fits the labels is asked, not how it does on others: the first time will do.

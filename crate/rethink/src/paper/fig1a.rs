@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
 use crate::paper::{Parts, Product, Recipe, Setting, Verdict, curves, mean};
-use crate::run::appendix_a::{Size, config_at, config_of_size, size_at};
+use crate::run::appendix_a::{Size, config_of_size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -39,71 +39,59 @@ pub fn half_loss(run: &Run) -> Option<f64> {
 /// Last step of the paper's horizontal axis.
 pub const PAPER_STEPS: usize = 25_000;
 
-/// Epochs of a curve of one length, and of the horizontal axis at paper scale (64 times 391 steps of 128 images), where
-/// curves end with their runs.
+/// Epochs of a curve of one length at scale smoke, and of the horizontal axis at paper scale (64 times 391 steps of 128 images).
+/// There and at scale small, curves end with their runs, when these are fitted.
 pub fn epochs(scale: Scale) -> usize {
     match scale {
         Scale::Smoke => 3,
-        Scale::Small => 85,
+        Scale::Small => 80,
         Scale::Paper => 64,
     }
 }
 
-/// How wide Inception is. At scale small narrower than elsewhere: a narrower network takes longer over what it can
-/// only learn by heart. At an eighth of the width, Gaussian noise comes before true labels on CIFAR-10 (120 and 144 steps to a loss of
-/// 1.0); at a sixteenth, random labels of shapes10 are not fitted (51.5 % after 125 epochs). Steps to half the loss of guessing (to a
-/// loss of 0.1) at 3/32, 1,000 images, one seed:
-///
-/// | data | true labels | shuffled pixels | Gaussian | random pixels | random labels |
-/// | --- | --- | --- | --- | --- | --- |
-/// | shapes10 | 80 (264) | 144 (304) | 144 (296) | 192 (360) | 280 (504) |
-/// | CIFAR-10 | 128 (400) | 152 (344) | 152 (304) | 160 (376) | 224 (408) |
-///
-/// More in `crate/notes/fidelity.md`.
-pub fn width(scale: Scale) -> f64 {
-    match scale {
-        Scale::Small => 3.0 / 32.0,
-        Scale::Smoke | Scale::Paper => size_at(scale, MODEL).width_factor,
+/// What `model` gets for a curve. At scale small Inception is narrower than elsewhere, and has more images and more of them a step:
+/// with 64 of 500, true labels come to a loss of 0.1 after random and shuffled pixels. A narrower network takes longer over what it
+/// can only learn by heart. At an eighth of the width, Gaussian noise comes before true labels on CIFAR-10; at a sixteenth,
+/// random labels of shapes10 are not fitted. Measurements: `crate/notes/fidelity.md`.
+pub fn size(scale: Scale, model: ModelKind) -> Size {
+    let size = size_at(scale, model);
+    match (scale, model == MODEL) {
+        (Scale::Small, true) => {
+            let (train, test, epochs) = (1_000, 1_000, epochs(scale));
+            Size { train, test, epochs, width_factor: 3.0 / 32.0, batch_size: None, ..size }
+        }
+        (Scale::Smoke, _) => Size { epochs: epochs(scale), ..size },
+        (Scale::Small, false) | (Scale::Paper, _) => size,
     }
 }
 
-/// `size` for a curve, which is tested often: at scale small on as many images as it is trained on.
-pub(super) fn of_curve(scale: Scale, size: Size) -> Size {
-    if scale == Scale::Small { Size { test: size.train, ..size } } else { size }
-}
-
-/// A run that goes on to the end, for curves of one length.
-pub(super) fn curve(data: &Dataset, size: Size, model: ModelKind, corruption: Corruption) -> RunConfig {
-    let id = data.id(size.train, size.test);
-    let mut config = config_of_size(id, size, model, corruption, Seeds::repeat(0));
+/// A run that goes on to the end, for curves of one length, tested every `eval_every` epochs.
+pub(super) fn curve(
+    data: &Dataset,
+    size: Size,
+    model: ModelKind,
+    corruption: Corruption,
+    eval_every: usize,
+) -> RunConfig {
+    let mut config = RunConfig { eval_every, ..fitted(data, size, model, corruption) };
     config.hyper.keep_going();
     config
 }
 
-/// At paper scale runs end when they are fitted, and are table 1's and figure 1b's: the hours in which nothing more
-/// happens are not trained.
-pub(super) fn fitted(data: &Dataset, scale: Scale, model: ModelKind, corruption: Corruption) -> RunConfig {
-    config_at(data, scale, model, corruption, Seeds::repeat(0))
-}
-
-/// Epochs between two tests of a curve of one length.
-pub(super) fn every(scale: Scale) -> usize {
-    if scale == Scale::Small { 5 } else { 1 }
+/// A run that ends when it is fitted: the time in which nothing more happens is not trained. At paper scale it is table 1's and
+/// figure 1b's.
+pub(super) fn fitted(data: &Dataset, size: Size, model: ModelKind, corruption: Corruption) -> RunConfig {
+    config_of_size(data.id(size.train, size.test), size, model, corruption, Seeds::repeat(0))
 }
 
 fn runs(setting: &Setting) -> Vec<RunConfig> {
     let (data, scale) = (setting.data(), setting.scale);
     let of = |model: ModelKind| {
-        if scale == Scale::Paper {
-            return Corruption::FIGURE_1A.map(|corruption| fitted(data, scale, model, corruption));
-        }
-        let mut size = Size { epochs: epochs(scale), ..size_at(scale, model) };
-        if model == MODEL {
-            size.width_factor = width(scale);
-        }
-        let size = of_curve(scale, size);
-        let run = |corruption| RunConfig { eval_every: every(scale), ..curve(data, size, model, corruption) };
-        Corruption::FIGURE_1A.map(run)
+        let size = size(scale, model);
+        Corruption::FIGURE_1A.map(|corruption| match scale {
+            Scale::Smoke => curve(data, size, model, corruption, 1),
+            Scale::Small | Scale::Paper => fitted(data, size, model, corruption),
+        })
     };
     [MODEL].into_iter().chain(setting.own.iter().copied()).flat_map(of).collect()
 }

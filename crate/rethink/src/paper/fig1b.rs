@@ -6,8 +6,8 @@
 
 use crate::data::corruption::Corruption;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Setting, Verdict, mean, repeats, size_for_many_runs};
-use crate::run::appendix_a::{Size, config_of_size};
+use crate::paper::{Parts, Product, Recipe, Setting, Verdict, mean, repeats};
+use crate::run::appendix_a::{Size, config_of_size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
@@ -47,19 +47,17 @@ fn corruption(p: f64) -> Corruption {
     }
 }
 
-/// What `model` gets at `scale`. At scale small, more images than in table 1, because few cost a network as many epochs
-/// with any labels: MLP 1x512 takes 1.0, 1.2 and 1.1 times those of true labels for 0.3, 0.6 and all of 1,000 labels
-/// corrupted (three seeds), 1.3, 1.4 and 1.5 times for 4,000 (two seeds), 1.5, 2.0 and 2.3 times for all of CIFAR-10; the narrow
-/// Inception takes 1.2 and 1.4 times for 2,000 random labels (two seeds), and 3.5 times for those of shapes10, of which it has not fitted
-/// 3,000 in 130 epochs; Alexnet 1.0, 1.3, 1.4 and 1.8 for 2,000, but 1.0, 1.2, 1.2 and 1.3 for 1,000 (one seed).
+/// What `model` gets at `scale`. At scale small Alexnet and the MLP have more images than in table 1, because few cost them nearly
+/// as many epochs with any labels. Measurements: `crate/notes/fidelity.md`.
 fn size(scale: Scale, model: ModelKind) -> Size {
-    let size = size_for_many_runs(scale, model);
+    let size = size_at(scale, model);
     if scale != Scale::Small {
         return size;
     }
     let train = match model.family() {
-        Family::Mlp => 4_000,
-        Family::Alexnet | Family::Own | Family::Inception | Family::InceptionV3 => 2_000,
+        Family::Mlp => 2_000,
+        Family::Alexnet | Family::Own => 1_000,
+        Family::Inception | Family::InceptionV3 => size.train,
     };
     Size { train, ..size }
 }

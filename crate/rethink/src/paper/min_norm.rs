@@ -26,7 +26,7 @@ pub const RECIPE: Recipe = Recipe {
 fn plan(setting: &Setting) -> Vec<Measurement> {
     let (n, epochs, points, test) = match setting.scale {
         Scale::Smoke => (30, 300, 100, 200),
-        Scale::Small => (100, 3_000, 1_000, 1_000),
+        Scale::Small => (100, 3_000, 300, 2_000),
         Scale::Paper => (200, 10_000, 4_000, 4_000),
     };
     let path = Quantity::SgdPath { epochs };

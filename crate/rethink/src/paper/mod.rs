@@ -25,12 +25,11 @@ pub mod theorem1;
 
 use crate::data::Dataset;
 use crate::measure::{Measured, Measurement};
-use crate::run::appendix_a::{Size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
-use rethink_nn::models::{Family, ModelKind};
+use rethink_nn::models::{Family, Init, ModelKind};
 use rethink_nn::optim::{DecayOn, SLIM_NORM_MEMORY};
 use rethink_plot::columns::mean_sd;
 use rethink_plot::frames::with;
@@ -275,17 +274,6 @@ pub fn find(id: &str) -> Result<&'static Recipe> {
     })
 }
 
-/// How much `model` gets at `scale` in the items of many runs: figures 1b and 1c, table 4. As [`size_at`], but that at scale small
-/// Inception is two thirds as wide, so that a step costs about half.
-pub fn size_for_many_runs(scale: Scale, model: ModelKind) -> Size {
-    let size = size_at(scale, model);
-    match (scale, model.family()) {
-        (Scale::Small, Family::Inception) => Size { width_factor: 0.125, ..size },
-        (Scale::Small, Family::Mlp | Family::Alexnet | Family::InceptionV3 | Family::Own) => size,
-        (Scale::Smoke | Scale::Paper, _) => size,
-    }
-}
-
 /// Repetitions with other seeds at a scale: several where they are cheap. [`with_seeds`] makes more.
 pub fn repeats(scale: Scale, model: ModelKind) -> u64 {
     if scale == Scale::Small && model.is_mlp() { 2 } else { 1 }
@@ -369,7 +357,9 @@ pub(crate) fn norm_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Strin
 
 /// What the small print says of the MLPs' batches; nothing without MLPs.
 pub(crate) fn batch_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<String> {
-    let mut mlps = runs.map(|run| &run.record.config).filter(|config| config.model.is_mlp());
+    // At scale small the others take as many ([`reduced_note`]).
+    let larger = runs.filter(|run| run.record.scale != Scale::Small).map(|run| &run.record.config);
+    let mut mlps = larger.filter(|config| config.model.is_mlp());
     let chosen = mlps.any(|config| config.hyper.batch_size == config.model.batch_size());
     chosen.then(|| {
         "MLPs: 64 images a step, not 128 as the others, chosen because with them random labels are fitted as well as in \
@@ -378,10 +368,43 @@ pub(crate) fn batch_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Stri
     })
 }
 
+/// What the small print says of steps at scale small, which are fewer than the paper's and not appendix A's; nothing at other
+/// scales, nor of Inception V3.
+pub(crate) fn reduced_note(runs: &[Run]) -> Option<String> {
+    let small = |run: &&Run| run.record.scale == Scale::Small;
+    let configs: Vec<&RunConfig> = runs.iter().filter(small).map(|run| &run.record.config).collect();
+    let configs: Vec<&RunConfig> =
+        configs.into_iter().filter(|config| config.model.family() != Family::InceptionV3).collect();
+    let each = |value: &dyn Fn(&RunConfig) -> usize| {
+        let mut values: Vec<usize> = configs.iter().map(|config| value(config)).collect();
+        values.sort_unstable();
+        values.dedup();
+        values.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ")
+    };
+    let mut note = format!(
+        "{} images a step; the learning rate decays every {} epochs",
+        each(&|config| config.hyper.batch_size),
+        each(&|config| config.hyper.rate_decay_every)
+    );
+    let other_rate = |config: &&&RunConfig| config.hyper.learning_rate != config.model.learning_rate();
+    if let Some(config) = configs.iter().find(other_rate) {
+        let (rate, usual) = (config.hyper.learning_rate, config.model.learning_rate());
+        let weights = if config.hyper.init == Init::He { ", from He's weights" } else { "" };
+        note += &format!("; {} starts at a rate of {rate}, not {usual}{weights}", config.model.title());
+    }
+    (!configs.is_empty()).then(|| note + ".")
+}
+
 /// What was chosen in `runs` where the paper states nothing, a sentence each: for the small print of all that is made of
 /// them.
 pub fn choices(runs: &[Run]) -> Vec<String> {
-    let all = [decay_note(runs.iter()), rate_note(runs), norm_note(runs.iter()), batch_note(runs.iter())];
+    let all = [
+        reduced_note(runs),
+        decay_note(runs.iter()),
+        rate_note(runs),
+        norm_note(runs.iter()),
+        batch_note(runs.iter()),
+    ];
     all.into_iter().flatten().collect()
 }
 

@@ -26,12 +26,13 @@ pub const RECIPE: Recipe = Recipe {
 /// Classes, images, epochs and draws. The narrow one is there to show that the estimate can be below 1.
 fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
     let class = Class::new;
-    let narrow = class(ModelKind::Mlp1x512, 1.0 / 128.0);
+    // Four units; for the few images of scale small two.
+    let narrow = class(ModelKind::Mlp1x512, if scale == Scale::Small { 1.0 / 256.0 } else { 1.0 / 128.0 });
     let mlps = [class(ModelKind::Mlp1x512, 1.0), class(ModelKind::Mlp3x512, 1.0)];
     let convs = |a, b| [class(ModelKind::Alexnet, a), class(ModelKind::Inception, b)];
     match scale {
         Scale::Smoke => (vec![mlps[0], narrow], &[50, 100], 40, 2),
-        Scale::Small => ([&mlps[..], &convs(0.25, 0.125), &[narrow]].concat(), &[100, 200, 500], 100, 3),
+        Scale::Small => ([&mlps[..], &convs(0.25, 0.125), &[narrow]].concat(), &[50, 100, 200], 100, 2),
         Scale::Paper => {
             ([&mlps[..], &convs(1.0, 1.0), &[narrow]].concat(), &[1_000, 5_000, 20_000, 50_000], 200, 3)
         }

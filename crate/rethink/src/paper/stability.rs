@@ -28,7 +28,7 @@ pub const RECIPE: Recipe = Recipe {
 fn sizes(scale: Scale) -> (usize, usize, &'static [usize], usize) {
     match scale {
         Scale::Smoke => (100, 100, &[1, 5], 2),
-        Scale::Small => (1_000, 1_000, &[1, 3, 10, 30], 5),
+        Scale::Small => (500, 1_000, &[1, 3, 10, 20], 4),
         Scale::Paper => (10_000, 10_000, &[1, 3, 10, 30, 60], 10),
     }
 }

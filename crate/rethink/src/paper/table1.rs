@@ -10,7 +10,7 @@ use crate::paper::reported::{TABLE_1, Table1Row};
 use crate::paper::{
     Parts, Product, Recipe, Setting, Verdict, decay_weights, mean, mean_and_deviation, papers, repeats,
 };
-use crate::run::appendix_a::{config_at, set_dependents};
+use crate::run::appendix_a::{Size, config_at, config_of_size, size_at};
 use crate::run::config::{RunConfig, Scale, Seeds};
 use crate::run::row::StopReason;
 use crate::store::Run;
@@ -71,10 +71,8 @@ fn controls() -> impl Iterator<Item = ModelKind> {
 }
 
 fn control(model: ModelKind, data: &Dataset, scale: Scale, seeds: Seeds) -> RunConfig {
-    let mut config = config_at(data, scale, model, Corruption::RandomLabels, seeds);
-    config.hyper.batch_size = CONTROL_BATCH;
-    set_dependents(&mut config);
-    config
+    let size = Size { batch_size: Some(CONTROL_BATCH), ..size_at(scale, model) };
+    config_of_size(data.id(size.train, size.test), size, model, Corruption::RandomLabels, seeds)
 }
 
 fn runs(setting: &Setting) -> Vec<RunConfig> {

@@ -35,9 +35,9 @@ pub const RECIPE: Recipe = Recipe {
 /// the smallest images that the network takes, and some more.
 pub fn size(scale: Scale) -> (Size, usize) {
     match scale {
-        Scale::Smoke => (Size { train: 64, test: 32, epochs: 2, width_factor: 1.0 / 16.0 }, 75),
-        Scale::Small => (Size { train: 1_000, test: 500, epochs: 40, width_factor: 0.25 }, 80),
-        Scale::Paper => (Size { train: usize::MAX, test: usize::MAX, epochs: 100, width_factor: 1.0 }, 299),
+        Scale::Smoke => (Size::new(64, 32, 2, 1.0 / 16.0), 75),
+        Scale::Small => (Size::new(1_000, 500, 40, 0.25), 80),
+        Scale::Paper => (Size::new(usize::MAX, usize::MAX, 100, 1.0), 299),
     }
 }
 

@@ -34,7 +34,7 @@ pub const RECIPE: Recipe = Recipe {
 pub(super) fn sizes(scale: Scale) -> (usize, usize) {
     match scale {
         Scale::Smoke => (200, 200),
-        Scale::Small => (3_000, 2_000),
+        Scale::Small => (1_600, 1_000),
         Scale::Paper => (usize::MAX, usize::MAX),
     }
 }
