@@ -287,7 +287,7 @@ fn a_python_that_will_not_do_is_named_with_what_to_install() {
 }
 
 /// What pip, cargo and the system say, and what it comes from.
-const SAID: [(&str, Cause, &str); 18] = [
+const SAID: [(&str, Cause, &str); 20] = [
     (
         "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
         Cause::Disk,
@@ -354,6 +354,18 @@ const SAID: [(&str, Cause, &str); 18] = [
         "ERROR: Ignored the following versions that require a different python version: 4.1.2 Requires-Python \
          >=3.11.5\nERROR: Could not find a version that satisfies the requirement soupsieve==4.1.2 (from versions: \
          1.0, 2.10)\nERROR: No matching distribution found for soupsieve==4.1.2",
+        Cause::Version,
+        "another Python",
+    ),
+    (
+        "Looking in indexes: http://127.0.0.1:9/simple\nERROR: Could not find a version that satisfies the requirement \
+         jupyterlab>=4.3 (from versions: none)\nERROR: No matching distribution found for jupyterlab>=4.3",
+        Cause::Network,
+        "the network is up",
+    ),
+    (
+        "ERROR: Ignored the following versions that require a different python version: 1.0 Requires-Python >=3.15\nERROR: \
+         Could not find a version that satisfies the requirement anyio==1.0 (from versions: none)",
         Cause::Version,
         "another Python",
     ),

@@ -147,6 +147,10 @@ const SIGNS: &[(Cause, &[&str])] = &[
 /// The cause that `said` tells of; `None` where it tells of none that is known.
 pub fn cause(said: &str) -> Option<Cause> {
     let said = said.to_lowercase();
+    // pip without retries says nothing else of an index that it did not reach.
+    if said.contains("(from versions: none)") && !said.contains("require a different python") {
+        return Some(Cause::Network);
+    }
     SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| said.contains(sign))).map(|(cause, _)| *cause)
 }
 
