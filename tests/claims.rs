@@ -738,7 +738,18 @@ fn table_3s_orderings_are_looked_at_on_the_embedded_images() {
     }
 }
 
-/// The paper's shares are those of all of CIFAR-10; of fewer images crops make more of a network's accuracy.
+/// A run that is tested seldom has more between two tests: it is no sign of unrest.
+#[test]
+fn unrest_is_compared_between_runs_that_are_tested_as_often() {
+    let (mut runs, _) = batch_norm(&rising(0.86, 0.0), &rising(0.825, 0.01), 10, 20);
+    let mut seldom = runs[0].record.config.clone();
+    (seldom.eval_every, seldom.seeds) = (16, Seeds::repeat(1));
+    let losses: Vec<f64> = (0..64).map(|e| 2.3 * (1.0 - e as f64 / 10.0).max(0.0)).collect();
+    runs.push(made(&seldom, &losses, 1.0, &rising(0.86, 0.3)));
+    expect(&runs, "batch-norm-steadies", Judgement::Holds);
+}
+
+/// The paper's shares are those of 50,000 images; of fewer images crops make more of a network's accuracy.
 #[test]
 fn what_regularisers_add_is_a_tenth_at_most_on_fewer_images() {
     let expect = |without: f64, expected: Judgement| {

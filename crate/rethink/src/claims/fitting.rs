@@ -286,7 +286,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         section: "1.1",
         quote: "The test error, of course, is no better than random chance as there is no correlation between the \
                 training labels and the test labels.",
-        criterion: "test accuracy of networks that have fitted random labels (99 %) within 3 standard errors of 1 / classes",
+        criterion: "test accuracy of networks that have fitted random labels (99 %) within 3 standard errors, of the test images and of the labels' draw, of 1 / classes",
         recipes: &["table1"],
         check: Checker::Runs(|group| at_chance(group, &MODELS)),
     },

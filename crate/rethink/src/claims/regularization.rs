@@ -319,7 +319,12 @@ fn batch_norm_steadies(group: &Runs) -> Vec<Part> {
         format!("steps to a loss of {}: {} with, {} without", fig1a::FITTED_LOSS, number(fast), number(slow));
     let sooner = fast.is_some_and(|fast| slow.is_none_or(|slow| fast < slow));
     let mut parts = vec![Part::runs(text, sooner, &[&with, &without])];
-    let restless = |runs: &[&Run]| mean(runs.iter().filter_map(|run| unrest(run)));
+    // Between two tests that are farther apart, more happens: only the runs that were tested most often are compared.
+    let every = |run: &&&Run| run.record.config.eval_every;
+    let often = with.iter().chain(&without).map(|run| every(&run)).min();
+    let restless = |runs: &[&Run]| {
+        mean(runs.iter().filter(|run| Some(every(run)) == often).filter_map(|run| unrest(run)))
+    };
     if let (Some(a), Some(b)) = (restless(&with), restless(&without)) {
         let text = format!(
             "test accuracy departs from its neighbours' middle by {:.2} points with, {:.2} without",

@@ -292,10 +292,13 @@ impl<'a> Runs<'a> {
         Some((test(&runs)?, runs))
     }
 
-    /// Standard error of the mean test accuracy of `runs` when guessing; 0 where chance is not known.
+    /// Standard error of the mean test accuracy of `runs` when guessing; 0 where chance is not known. Of the test images, and
+    /// of the labels' draw: random labels of n images are the true ones for chance of them, give or take as much as n
+    /// guesses.
     pub(super) fn error_of_guessing(&self, runs: &[&Run]) -> f64 {
         let chance = self.chance().unwrap_or(0.0);
-        (chance * (1.0 - chance) / tested_images(runs)).sqrt()
+        let labelled = runs.iter().map(|run| run.record.config.data.train).sum::<usize>().max(1) as f64;
+        (chance * (1.0 - chance) * (1.0 / tested_images(runs) + 1.0 / labelled)).sqrt()
     }
 }
 

@@ -77,7 +77,7 @@ pub fn size_at(scale: Scale, model: ModelKind) -> Size {
         (Scale::Small, Family::Alexnet) => small(80, 0.25),
         (Scale::Small, Family::Own) => small(110, 1.0),
         (Scale::Small, Family::Inception) if !model.is_normalised() => {
-            Size { learning_rate: Some(0.02), init: Some(Init::He), ..small(160, 0.125) }
+            Size { learning_rate: Some(0.02), init: Some(Init::He), ..small(240, 0.125) }
         }
         (Scale::Small, Family::Inception | Family::InceptionV3) => small(80, 0.125),
         (Scale::Smoke, Family::Mlp | Family::Own) => smoke(12, 1.0),
