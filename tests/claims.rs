@@ -1038,10 +1038,13 @@ fn two_widths_of_a_model_are_not_mixed() {
     expect(&[run(figure, 0.1)], "unchanged-hyperparameters", Judgement::Holds);
 }
 
+/// A recipe, a claim that looks at its runs, and at which of them.
+type LookedAt = (paper::Recipe, &'static str, fn(&RunConfig) -> bool);
+
 /// At scale small items differ in images and images a step: all runs of each are in the setting.
 #[test]
 fn every_items_runs_are_in_the_setting_at_scale_small() {
-    let of: [(paper::Recipe, &str, fn(&RunConfig) -> bool); 5] = [
+    let of: [LookedAt; 5] = [
         (fig1a::RECIPE, "broken-images-fitted", |config| config.corruption.label_noise().is_none()),
         (fig1b::RECIPE, "slower-with-noise", |_| true),
         (fig2b::RECIPE, "batch-norm-worth-3-to-4", |_| true),

@@ -205,6 +205,17 @@ fn steps_are_the_same_on_any_number_of_threads() {
     }
 }
 
+/// He et al. 2015: a convolution's weights within sqrt(6 / inputs) and nearly as far as that, no bias.
+#[test]
+fn hes_weights_keep_to_their_inputs() {
+    let parameters = ModelKind::InceptionNoBn.build(3, 10, Init::He, 1).unwrap().parameters().unwrap();
+    let greatest = |values: &[f32]| values.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    let (first, bias) = (&parameters[0], &parameters[1]);
+    let bound = (6.0f32 / 27.0).sqrt();
+    assert!((0.98 * bound..=bound).contains(&greatest(&first.values)), "{}", greatest(&first.values));
+    assert_eq!(greatest(&bias.values), 0.0);
+}
+
 #[test]
 fn alexnet_starts_as_the_tutorials() {
     let parameters = ModelKind::Alexnet.build(3, 10, Init::Tutorial, 1).unwrap().parameters().unwrap();

@@ -406,6 +406,28 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
     assert!(line.contains("n = 300 to 2,000, width"), "{line}");
 }
 
+/// What scale small changes of appendix A's steps stands in the small print.
+#[test]
+fn the_small_print_says_the_steps_of_scale_small() {
+    let data = data(5_000, 100);
+    let said = |recipe: Recipe, scale: Scale| {
+        let made = |config: &RunConfig| {
+            let mut run = run(config, &[1.0], 0.5, 0.5);
+            run.record.scale = scale;
+            run
+        };
+        paper::choices(&recipe.runs(&data, scale).iter().map(made).collect::<Vec<_>>()).join(" ")
+    };
+    let table = said(table1::RECIPE, Scale::Small);
+    let steps = "64 or 128 images a step; the learning rate decays every 4 epochs; Inception w/o BatchNorm starts at a rate of \
+                 0.02, not 0.1, from He's weights.";
+    assert!(table.contains(steps), "{table}");
+    assert!(!table.contains("not 128 as the others"), "{table}");
+    let curves = said(fig1a::RECIPE, Scale::Small);
+    assert!(curves.contains("128 images a step; the learning rate decays every 4 epochs."), "{curves}");
+    assert!(!said(table1::RECIPE, Scale::Paper).contains("images a step; the learning rate"));
+}
+
 #[test]
 fn recipes_share_the_runs_that_they_have_in_common() {
     let data = data(5_000, 200);
