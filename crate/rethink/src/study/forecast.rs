@@ -22,13 +22,15 @@ pub(super) struct Forecast {
 }
 
 /// Multiply-adds of forward passes that two AVX-512 cores train in a second, networks of scale small, tests included.
-const MULTIPLY_ADDS: f64 = 4.0e9;
+const MULTIPLY_ADDS: f64 = 1.1e10;
+/// Epochs in which networks without and with convolutions fit their images, as a rule.
+const EPOCHS_TO_FIT: (usize, usize) = (15, 45);
 /// Seconds of a measurement at scale small on such cores.
 const MEASUREMENT: f64 = 3.0;
 
 impl Study {
-    /// Seconds that two AVX-512 cores may take for what the store lacks of `recipe`, if every run trains all its epochs: a first
-    /// guess, to be corrected by how long the work takes.
+    /// Seconds that two AVX-512 cores may take for what the store lacks of `recipe`: a first guess, to be corrected by how long the
+    /// work takes.
     pub fn seconds(&self, recipe: &Recipe) -> f64 {
         let store = self.store();
         match recipe.source {
@@ -37,7 +39,7 @@ impl Study {
                 let missing = Forecast::new(&store, &configs).missing;
                 let mut seen = HashSet::new();
                 let missing = configs.iter().filter(|c| missing.contains(&c.key()) && seen.insert(c.key()));
-                let work = |c: &RunConfig| Forecast::work(c).map_or(0.0, |work| work * c.hyper.epochs as f64);
+                let work = |c: &RunConfig| Forecast::work(c).map_or(0.0, |work| work * likely_epochs(c));
                 missing.map(work).sum::<f64>() / MULTIPLY_ADDS
             }
             Parts::Measurements { plan, .. } => {
@@ -46,6 +48,13 @@ impl Study {
             }
         }
     }
+}
+
+/// How many epochs a run may take.
+fn likely_epochs(config: &RunConfig) -> f64 {
+    let to_fit = if config.model.is_mlp() { EPOCHS_TO_FIT.0 } else { EPOCHS_TO_FIT.1 };
+    let all = config.hyper.epochs;
+    if config.hyper.stop_when_fitted { all.min(to_fit) as f64 } else { all as f64 }
 }
 
 impl Forecast {
