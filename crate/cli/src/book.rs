@@ -36,11 +36,12 @@ struct Page {
     title: String,
 }
 
-/// Writes the book of `study`'s executed notebooks, and of those that were run elsewhere and are `given`, into `folder`, which is created, each page whole or not at all. Returns
-/// the path of the contents page.
+/// Writes the book of `study`'s executed notebooks, and of those that were run elsewhere and are `given`, into `folder`,
+/// which is created, each page whole or not at all. Returns the path of the contents page.
 ///
 /// Errors: [`Error::Missing`] where no notebook has been executed; [`Error::Argument`] for a given one that has not been run,
-/// and for two of one name; [`Error::Program`] with what nbconvert said; [`Error::Format`] for a notebook that is none; those of [`Study::stored`] and [`Study::claims`].
+/// and for two of one name; [`Error::Program`] with what nbconvert said; [`Error::Format`] for a notebook that
+/// is none; those of [`Study::stored`] and [`Study::claims`].
 pub fn write(study: &Study, given: &[PathBuf], environment: &Environment, folder: &Path) -> Result<PathBuf> {
     let pages = pages(study, given)?;
     let converted =
@@ -95,33 +96,12 @@ fn pages(study: &Study, given: &[PathBuf]) -> Result<Vec<Page>> {
             return Err(Error::argument(operation, problem));
         }
     }
-    for notebook in executed(study, given.is_empty())? {
+    let folder = study.folder().join("notebooks");
+    for notebook in executed(&folder)? {
         let page = page(notebook)?;
         pages.entry(page.file.clone()).or_insert(page);
     }
-    Ok(pages.into_values().collect())
-}
-
-/// Whether a notebook's cells have been run, some at least.
-fn was_run(notebook: &Value) -> bool {
-    notebook["cells"].as_array().into_iter().flatten().any(|cell| cell["execution_count"].is_number())
-}
-
-/// The executed notebooks; where there are none, an error if one is `needed`.
-fn executed(study: &Study, needed: bool) -> Result<Vec<PathBuf>> {
-    let folder = study.folder().join("notebooks");
-    let operation = "list the executed notebooks";
-    let mut notebooks = Vec::new();
-    if folder.is_dir() {
-        for entry in fs::read_dir(&folder).map_err(Error::io(operation, &folder))? {
-            let path = entry.map_err(Error::io(operation, &folder))?.path();
-            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            if name.ends_with(".ipynb") && !name.ends_with(".failed.ipynb") && !name.starts_with('.') {
-                notebooks.push(path);
-            }
-        }
-    }
-    if notebooks.is_empty() && needed {
+    if pages.is_empty() {
         return Err(Error::Missing {
             what: format!("no executed notebook in {}", folder.display()),
             remedy: format!(
@@ -132,6 +112,27 @@ fn executed(study: &Study, needed: bool) -> Result<Vec<PathBuf>> {
                 shell(&study.out.to_string_lossy())
             ),
         });
+    }
+    Ok(pages.into_values().collect())
+}
+
+/// Whether a notebook's cells have been run, some at least.
+fn was_run(notebook: &Value) -> bool {
+    notebook["cells"].as_array().into_iter().flatten().any(|cell| cell["execution_count"].is_number())
+}
+
+/// The executed notebooks in `folder`.
+fn executed(folder: &Path) -> Result<Vec<PathBuf>> {
+    let operation = "list the executed notebooks";
+    let mut notebooks = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder).map_err(Error::io(operation, folder))? {
+            let path = entry.map_err(Error::io(operation, folder))?.path();
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if name.ends_with(".ipynb") && !name.ends_with(".failed.ipynb") && !name.starts_with('.') {
+                notebooks.push(path);
+            }
+        }
     }
     Ok(notebooks)
 }
