@@ -279,6 +279,7 @@ fn a_program_knows_the_commit_that_it_was_built_from() {
     let build = |folder: &Path| {
         let said = Command::new(&script)
             .current_dir(folder)
+            .env("OUT_DIR", root.path())
             .env("GIT_DIR", other.join(".git"))
             .env("GIT_WORK_TREE", &other)
             .env("GIT_CEILING_DIRECTORIES", root.path())
