@@ -271,6 +271,8 @@ fn every_recipe_of_measurements_makes_its_product() {
     }
     // What the notebooks call.
     let measured = study.measurements("min-norm").unwrap();
+    let ahead = study.seconds(paper::find("min-norm").unwrap());
+    assert_eq!(ahead, 0.0, "what is in the store takes no time");
     assert_eq!(paper::min_norm::solutions(&measured).unwrap().height(), 3);
     assert!(study.measurements("fig1a").is_err());
 }

@@ -36,14 +36,13 @@ impl Study {
         match recipe.source {
             Parts::Runs { .. } => {
                 let configs = self.configs_of(recipe);
-                let missing = Forecast::new(&store, &configs).missing;
-                let mut seen = HashSet::new();
-                let missing = configs.iter().filter(|c| missing.contains(&c.key()) && seen.insert(c.key()));
+                let forecast = Forecast::new(&store, &configs);
                 let work = |c: &RunConfig| Forecast::work(c).map_or(0.0, |work| work * likely_epochs(c));
-                missing.map(work).sum::<f64>() / MULTIPLY_ADDS
+                forecast.missing_of(&configs).map(work).sum::<f64>() / MULTIPLY_ADDS
             }
             Parts::Measurements { plan, .. } => {
-                let missing = plan(&self.setting()).into_iter().filter(|m| !store.path(&m.key()).exists());
+                let missing =
+                    plan(&self.setting()).into_iter().filter(|m| !store.measured_path(&m.key()).exists());
                 missing.count() as f64 * MEASUREMENT
             }
         }
@@ -62,6 +61,12 @@ impl Forecast {
         let keys = configs.iter().map(RunConfig::key);
         let missing = keys.filter(|key| !store.path(key).exists()).collect();
         Forecast { missing, rates: HashMap::new(), epochs: (0.0, 0.0), present: None }
+    }
+
+    /// Those of `configs` that are missing, each once.
+    fn missing_of<'a>(&'a self, configs: &'a [RunConfig]) -> impl Iterator<Item = &'a RunConfig> {
+        let mut seen = HashSet::new();
+        configs.iter().filter(move |c| self.missing.contains(&c.key()) && seen.insert(c.key()))
     }
 
     fn work(config: &RunConfig) -> Option<f64> {
@@ -99,7 +104,6 @@ impl Forecast {
         if work == 0.0 {
             return String::new();
         }
-        let mut seen = HashSet::new();
         let run = |config: &RunConfig| {
             let (seconds, work) = self
                 .rates
@@ -109,8 +113,7 @@ impl Forecast {
             Forecast::work(config)
                 .map_or(0.0, |own| own * seconds / work * config.hyper.epochs as f64 * share)
         };
-        let missing = rest.iter().filter(|c| self.missing.contains(&c.key()) && seen.insert(c.key()));
-        let later: f64 = missing.map(run).sum();
+        let later: f64 = self.missing_of(rest).map(run).sum();
         let all = self.present.unwrap_or(0.0) + later;
         if self.present.is_none() && later == 0.0 {
             return String::new();
