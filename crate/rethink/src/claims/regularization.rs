@@ -147,11 +147,7 @@ const BEFORE_IT_ACTS: f64 = 0.1;
 
 /// What is said of runs with weight decay that ended before it acts, whatever came of them; `None` of others.
 fn too_short(runs: &[&Run]) -> Option<String> {
-    let steps = |run: &&Run| {
-        let config = &run.record.config;
-        run.record.epochs as usize * config.data.train.div_ceil(config.hyper.batch_size.max(1))
-    };
-    let most = runs.iter().map(steps).max()?;
+    let most = runs.iter().map(|run| table4::steps(run)).max()?;
     let needed = runs.iter().map(|run| table4::decay_steps(&run.record.config)).fold(f64::INFINITY, f64::min);
     (needed.is_finite() && (most as f64) < BEFORE_IT_ACTS * needed).then(|| {
         format!(

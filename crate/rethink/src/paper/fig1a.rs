@@ -193,7 +193,7 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
 fn last_step(runs: &[Run]) -> Option<f64> {
     let steps = |run: &Run| {
         let config = &run.record.config;
-        let steps = epochs(Scale::Paper) * config.data.train.div_ceil(config.hyper.batch_size.max(1));
+        let steps = epochs(Scale::Paper) * config.steps_per_epoch();
         let ends = run.record.scale == Scale::Paper && config.hyper.stop_when_fitted;
         ends.then_some(steps.min(PAPER_STEPS) as f64)
     };

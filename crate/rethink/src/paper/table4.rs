@@ -43,11 +43,15 @@ pub fn decay_steps(config: &RunConfig) -> f64 {
     (1.0 - hyper.momentum) / (hyper.learning_rate * hyper.weight_decay)
 }
 
-/// Steps that `run` has done, where they are fewer than [`decay_steps`]; else `None`.
+/// Steps that `run` has done.
+pub fn steps(run: &Run) -> usize {
+    run.record.epochs as usize * run.record.config.steps_per_epoch()
+}
+
+/// [`steps`], where they are fewer than [`decay_steps`]; else `None`.
 pub fn too_few_steps(run: &Run) -> Option<usize> {
-    let config = &run.record.config;
-    let steps = run.record.epochs as usize * config.data.train.div_ceil(config.hyper.batch_size.max(1));
-    ((steps as f64) < decay_steps(config)).then_some(steps)
+    let steps = steps(run);
+    ((steps as f64) < decay_steps(&run.record.config)).then_some(steps)
 }
 
 /// Epochs of the rows whose images change from epoch to epoch, at most. At scale small they are fitted after 163 and 184 with

@@ -158,7 +158,7 @@ pub fn set_dependents(config: &mut RunConfig) {
     let train = config.data.train;
     // One decay an epoch of 50,000 images; a smaller set keeps about as many steps between decays.
     let whole = ((CIFAR_TRAIN as f64 / train as f64).round() as usize).max(1);
-    let steps = train.div_ceil(config.hyper.batch_size.max(1));
+    let steps = config.steps_per_epoch();
     let plain = config.model.family() == Family::Inception && !config.model.is_normalised();
     let often = if train <= 1_000 { 10 } else { 5 };
     config.hyper.rate_decay_every = if plain { whole.min(NO_BN_DECAY) } else { whole };

@@ -353,4 +353,9 @@ impl RunConfig {
         let json = serde_json::to_vec(&keyed).expect("a configuration of plain values is JSON");
         hex(&Sha256::digest(&json)[..8])
     }
+
+    /// Steps of an epoch, the last of them of fewer images where these do not come out even.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.data.train.div_ceil(self.hyper.batch_size.max(1))
+    }
 }

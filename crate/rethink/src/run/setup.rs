@@ -36,15 +36,12 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
         format!("{train} training and {test} test images of {} and {}", data.train.len(), data.test.len())
     } else if let Some(problem) = hyper.problem() {
         problem
-    } else if train
-        .div_ceil(hyper.batch_size)
-        .checked_mul(hyper.epochs)
-        .is_none_or(|all| u32::try_from(all).is_err())
+    } else if config.steps_per_epoch().checked_mul(hyper.epochs).is_none_or(|all| u32::try_from(all).is_err())
     {
         format!(
             "{} epochs of {} steps each: more than {} in all",
             hyper.epochs,
-            train.div_ceil(hyper.batch_size),
+            config.steps_per_epoch(),
             u32::MAX
         )
     } else if hyper.fitted_epochs == 0 {
