@@ -163,15 +163,12 @@ fn item(
     let configs = study.configs_of(&recipe);
     let plan = recipe.measurements(&study.setting());
     let (results, count, of) = if recipe.id == table3::RECIPE.id {
-        let mut solved = Vec::new();
-        for m in measured.iter().filter(|m| is_equation(m) && m.record.scale == Scale::Paper) {
-            let rows = kernel_rows(std::slice::from_ref(m));
-            // A linear last layer, and what else the paper has not, is no row of its table.
-            if rows.iter().any(|row| row.ours.is_some() || row.regularised.is_some()) {
-                solved.push(m.clone());
-            }
-        }
-        let rows = kernel_rows(&solved);
+        let whole = |m: &&Measured| is_equation(m) && m.record.scale == Scale::Paper;
+        let all: Vec<Measured> = measured.iter().filter(whole).cloned().collect();
+        let rows = kernel_rows(&all);
+        // A linear last layer, and what else the paper has not, is no row of its table.
+        let shown = |m: &Measured| rows.iter().any(|row| row.measured.contains(&m.record.measurement.key()));
+        let solved = all.into_iter().filter(shown).collect();
         let count = rows.iter().filter(|row| row.ours.is_some()).count();
         (Results::Measured(solved), count, rows.len())
     } else if plan.is_empty() {
@@ -196,11 +193,23 @@ fn item(
     } else {
         let same = |m: &&Measured| {
             let planned = |p: &rethink::measure::Measurement| {
-                p.what == m.record.measurement.what && p.seed == m.record.measurement.seed
+                let mut what = p.what.clone();
+                // The kernel's width is each data set's own: given for MNIST, chosen for others.
+                if let (Quantity::KernelEquation(plan), Quantity::KernelEquation(own)) =
+                    (&mut what, &m.record.measurement.what)
+                {
+                    plan.width = own.width;
+                }
+                what == m.record.measurement.what && p.seed == m.record.measurement.seed
             };
             m.record.scale == Scale::Paper && plan.iter().any(planned)
         };
         let found: Vec<Measured> = measured.iter().filter(same).cloned().collect();
+        // A figure of one data set, the one of which there is most: numbers of several have scales of their own.
+        let title = |m: &Measured| m.record.measurement.data.title.clone();
+        let of = |of: &str| found.iter().filter(|m| title(m) == of).count();
+        let most = found.iter().map(title).max_by_key(|title| of(title));
+        let found: Vec<Measured> = found.iter().filter(|m| Some(title(m)) == most).cloned().collect();
         let count = found.len();
         (Results::Measured(found), count, plan.len())
     };
@@ -314,15 +323,21 @@ struct KernelRow {
     regularised: Option<f64>,
     /// Of a conv-net: "4,000 filters".
     filters: Option<String>,
+    /// Keys of the measurements that it is taken from.
+    measured: Vec<String>,
 }
 
 fn kernel_rows(measured: &[Measured]) -> Vec<KernelRow> {
     let solutions = table3::solved(measured);
     let percent = |s: &Solved| s.number("test_error").map(|error| (1e4 * error).round() / 100.0);
     let row = |row: &Table3Row| {
-        // Of several, the one whose weight and width were chosen inside their grids.
-        let ours =
-            solutions.iter().filter(|s| s.belongs(row)).max_by_key(|s| s.what.choice == Choice::Inside);
+        // The norms are measured on parts of the training images, too: the row is that of the most. Of several, the one whose
+        // weight and width were chosen inside their grids.
+        let images = |s: &Solved| s.number("n").map_or(0, |n| n as u64);
+        let own = || solutions.iter().filter(|s| s.belongs(row) || s.is_singular(row));
+        let most = own().map(images).max();
+        let whole = || own().filter(|s| Some(images(s)) == most);
+        let ours = whole().filter(|s| s.belongs(row)).max_by_key(|s| s.what.choice == Choice::Inside);
         let filters = ours.and_then(|s| s.number("filters")).filter(|filters| *filters > 0.0);
         KernelRow {
             name: match (row.data, row.preprocessing, row.l2) {
@@ -333,7 +348,8 @@ fn kernel_rows(measured: &[Measured]) -> Vec<KernelRow> {
             },
             paper: row.test_error,
             ours: ours.and_then(percent),
-            regularised: solutions.iter().find(|s| s.is_singular(row)).and_then(percent),
+            regularised: whole().find(|s| s.is_singular(row)).and_then(percent),
+            measured: whole().map(|s| s.measured.record.measurement.key()).collect(),
             filters: filters.map(|filters| format!("{} filters", thousands(filters as usize))),
         }
     };
