@@ -83,6 +83,9 @@ pub const PRINT_DPI: u32 = 300;
 pub const SCREEN_DPI: u32 = 192;
 /// A notebook shows a drawing this much larger than print.
 pub const SCREEN_ZOOM: f64 = 1.6;
+/// Inches that a drawing in a notebook has at most: as wide as JupyterLab's cells are in a window of 1,280 pixels, its list of files
+/// open.
+const SCREEN_WIDTH: f64 = 8.75;
 
 impl Plot {
     /// The figure `id` of this plot in this project's own style, and what it was drawn from.
@@ -219,8 +222,9 @@ impl Drawing {
 /// Shows an SVG of `width` by `height` inches as a cell's picture, larger than on paper, and as PNG.
 pub fn display(svg: &str, (width, height): (f64, f64), family: export::Family) {
     let size = |zoom: f64| format!("width=\"{:.4}in\" height=\"{:.4}in\"", width * zoom, height * zoom);
-    // Panels side by side are wider than many a window.
-    let on_screen = format!("{} style=\"max-width: 100%; height: auto\"", size(SCREEN_ZOOM));
+    // JupyterLab shows what is too wide cut off; a page that has the SVG in it, as the book, makes it narrower.
+    let zoom = SCREEN_ZOOM.min(SCREEN_WIDTH / width);
+    let on_screen = format!("{} style=\"max-width: 100%; height: auto\"", size(zoom));
     pictures(&svg.replacen(&size(1.0), &on_screen, 1), export::png(svg, family, SCREEN_DPI));
 }
 
