@@ -29,7 +29,6 @@
 use crate::data::published::Published;
 use crate::data::{Dataset, Split};
 use crate::{Error, Result};
-use pulp::Arch;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
@@ -89,15 +88,9 @@ pub fn generate(train: usize, test: usize, seed: u64) -> Result<Dataset> {
 fn split(len: usize, seed: u64, split: u64) -> Split {
     let labels: Vec<u16> = (0..len).map(|i| label(seed, split, i as u64)).collect();
     let mut images = vec![0; len * 3 * PIXELS];
-    // Rounding is one instruction on processors with vectors, a call elsewhere; the numbers are the same.
-    let arch = Arch::new();
     images.par_chunks_exact_mut(3 * PIXELS).zip(&labels).enumerate().for_each(|(i, (image, &label))| {
         let mut draw = Draw::new(seed, split, 0, i as u64);
-        let scene = Scene::new(label, &mut draw);
-        arch.dispatch(
-            #[inline(always)]
-            || scene.paint(&mut draw, image),
-        );
+        Scene::new(label, &mut draw).paint(&mut draw, image);
     });
     Split { images, labels }
 }
@@ -140,7 +133,6 @@ impl Draw {
     }
 
     /// As [`Draw::bell`] from one word instead of three, coarser: a sum of its four bytes.
-    #[inline(always)]
     fn grain(&mut self) -> f32 {
         let sum: u32 = self.0.next_u32().to_le_bytes().into_iter().map(u32::from).sum();
         (sum as f32 - 510.0) * (1.0 / 148.0)
@@ -158,7 +150,6 @@ impl Draw {
 type Point = [f32; 2];
 type Rgb = [f32; 3];
 
-#[inline(always)]
 fn length(p: Point) -> f32 {
     (p[0] * p[0] + p[1] * p[1]).sqrt()
 }
@@ -174,20 +165,17 @@ impl Turn {
         Turn((1.0 - t * t) * scale, 2.0 * t * scale)
     }
 
-    #[inline(always)]
     fn apply(self, [x, y]: Point) -> Point {
         [self.0 * x - self.1 * y, self.1 * x + self.0 * y]
     }
 }
 
 /// 0 below `low`, 1 above `high`, smooth between.
-#[inline(always)]
 fn smooth(low: f32, high: f32, x: f32) -> f32 {
     let t = ((x - low) / (high - low)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 
-#[inline(always)]
 fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
     std::array::from_fn(|c| a[c] + (b[c] - a[c]) * t)
 }
@@ -217,13 +205,11 @@ const STAR: [Point; 10] = [
 const ARROW: [Point; 7] =
     [[0.0, -1.05], [0.9, -0.1], [0.36, -0.1], [0.36, 1.0], [-0.36, 1.0], [-0.36, -0.1], [-0.9, -0.1]];
 
-#[inline(always)]
 fn rectangle([x, y]: Point, [half_width, half_height]: Point) -> f32 {
     let (dx, dy) = (x.abs() - half_width, y.abs() - half_height);
     length([dx.max(0.0), dy.max(0.0)]) + dx.max(dy).min(0.0)
 }
 
-#[inline(always)]
 fn polygon(p: Point, corners: &[Point]) -> f32 {
     let mut nearest = f32::MAX;
     let mut inside = false;
@@ -246,7 +232,6 @@ fn polygon(p: Point, corners: &[Point]) -> f32 {
 
 /// Signed distance from `p` to the outline of shape `label`, negative inside, in units of the
 /// shape's radius; `p` is relative to its centre with y downwards. Beyond 1.6 it is only a bound.
-#[inline(always)]
 fn distance(label: u16, p: Point) -> f32 {
     let r = length(p);
     if r > 1.6 {
@@ -310,7 +295,6 @@ impl Pattern {
         }
     }
 
-    #[inline(always)]
     fn at(&self, p: Point) -> f32 {
         let [u, v] = self.turn.apply(p);
         let [u, v] = [u * self.per_pixel + self.offset[0], v * self.per_pixel + self.offset[1]];
@@ -328,7 +312,6 @@ impl Pattern {
     }
 }
 
-#[inline(always)]
 fn cloud(lattice: &[f32; 100], u: f32, v: f32) -> f32 {
     let (column, row) = (u.floor(), v.floor());
     let (s, t) = (smooth(0.0, 1.0, u - column), smooth(0.0, 1.0, v - row));
@@ -348,7 +331,6 @@ struct Paint {
 }
 
 impl Paint {
-    #[inline(always)]
     fn at(&self, p: Point) -> Rgb {
         mix(self.colours[0], self.colours[1], self.pattern.at(p))
     }
@@ -443,14 +425,12 @@ impl Scene {
     }
 
     /// From pixels to the shape's own frame.
-    #[inline(always)]
     fn local(&self, p: Point) -> Point {
         let [x, y] = self.turn.apply([p[0] - self.centre[0], p[1] - self.centre[1]]);
         [(x + self.shear * y) / self.radius * self.stretch, y / (self.radius * self.stretch)]
     }
 
     /// Writes the image's three planes of bytes.
-    #[inline(always)]
     fn paint(&self, draw: &mut Draw, image: &mut [u8]) {
         for row in 0..SIDE {
             for column in 0..SIDE {
@@ -464,7 +444,6 @@ impl Scene {
         }
     }
 
-    #[inline(always)]
     fn colour_at(&self, p: Point) -> Rgb {
         let mut rgb = self.ground.at(p);
         let brightness = 1.0 + (self.slope[0] * (p[0] - 16.0) + self.slope[1] * (p[1] - 16.0)) * (1.0 / 16.0);
