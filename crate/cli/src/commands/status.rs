@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rethink::claims::{self, Check, Judgement};
 use rethink::measure::kernel_equation::Choice;
-use rethink::measure::{Measured, Quantity};
+use rethink::measure::{Measured, Measurement, Quantity};
 use rethink::paper::reported::{Regularizer, TABLE_1, TABLE_3, TABLE_4, Table1Row, Table3Row, Table4Row};
 use rethink::paper::table3::Solved;
 use rethink::paper::{self, Product, Recipe, Results, table1, table3, table4};
@@ -191,25 +191,8 @@ fn item(
         // What has no runs is whole.
         (Results::Runs(found), if of == 0 { 1 } else { count }, of.max(1))
     } else {
-        let same = |m: &&Measured| {
-            let planned = |p: &rethink::measure::Measurement| {
-                let mut what = p.what.clone();
-                // The kernel's width is each data set's own: given for MNIST, chosen for others.
-                if let (Quantity::KernelEquation(plan), Quantity::KernelEquation(own)) =
-                    (&mut what, &m.record.measurement.what)
-                {
-                    plan.width = own.width;
-                }
-                what == m.record.measurement.what && p.seed == m.record.measurement.seed
-            };
-            m.record.scale == Scale::Paper && plan.iter().any(planned)
-        };
-        let found: Vec<Measured> = measured.iter().filter(same).cloned().collect();
-        // A figure of one data set, the one of which there is most: numbers of several have scales of their own.
-        let title = |m: &Measured| m.record.measurement.data.title.clone();
-        let of = |of: &str| found.iter().filter(|m| title(m) == of).count();
-        let most = found.iter().map(title).max_by_key(|title| of(title));
-        let found: Vec<Measured> = found.iter().filter(|m| Some(title(m)) == most).cloned().collect();
+        let own = |m: &&Measured| m.record.scale == Scale::Paper && plan.iter().any(|p| is_planned(p, m));
+        let found = of_one_data_set(measured.iter().filter(own).cloned().collect());
         let count = found.len();
         (Results::Measured(found), count, plan.len())
     };
@@ -252,6 +235,26 @@ fn published<'a>(config: &RunConfig, runs: &'a [Run]) -> Option<&'a Run> {
             && own.key_but_for(&FREE) == wanted
     };
     runs.iter().filter(same).max_by_key(|run| run.record.config.hyper.fitted_epochs)
+}
+
+/// Whether `measured` is what is `planned`, of whichever data set.
+fn is_planned(planned: &Measurement, measured: &Measured) -> bool {
+    let own = &measured.record.measurement;
+    let mut what = planned.what.clone();
+    // The kernel's width is each data set's own: given for MNIST, chosen for others.
+    if let (Quantity::KernelEquation(equation), Quantity::KernelEquation(of)) = (&mut what, &own.what) {
+        equation.width = of.width;
+    }
+    what == own.what && planned.seed == own.seed
+}
+
+/// Those of the data set of which there is most: a figure shows one, as numbers of several have scales of their own.
+fn of_one_data_set(mut all: Vec<Measured>) -> Vec<Measured> {
+    let title = |m: &Measured| m.record.measurement.data.title.clone();
+    let count = |of: &str| all.iter().filter(|m| title(m) == of).count();
+    let most = all.iter().map(title).max_by_key(|title| count(title));
+    all.retain(|m| Some(title(m)) == most);
+    all
 }
 
 fn is_equation(measured: &Measured) -> bool {
@@ -333,12 +336,11 @@ fn kernel_rows(measured: &[Measured]) -> Vec<KernelRow> {
     let row = |row: &Table3Row| {
         // The norms are measured on parts of the training images, too: the row is that of the most. Of several, the one whose
         // weight and width were chosen inside their grids.
-        let images = |s: &Solved| s.number("n").map_or(0, |n| n as u64);
         let own = || solutions.iter().filter(|s| s.belongs(row) || s.is_singular(row));
-        let most = own().map(images).max();
-        let whole = || own().filter(|s| Some(images(s)) == most);
+        let most = own().map(Solved::images).max();
+        let whole = || own().filter(|s| Some(s.images()) == most);
         let ours = whole().filter(|s| s.belongs(row)).max_by_key(|s| s.what.choice == Choice::Inside);
-        let filters = ours.and_then(|s| s.number("filters")).filter(|filters| *filters > 0.0);
+        let filters = ours.map(Solved::filters).filter(|filters| *filters > 0);
         KernelRow {
             name: match (row.data, row.preprocessing, row.l2) {
                 (data, "none", _) => data.replace("CIFAR10", "CIFAR-10"),
@@ -350,7 +352,7 @@ fn kernel_rows(measured: &[Measured]) -> Vec<KernelRow> {
             ours: ours.and_then(percent),
             regularised: whole().find(|s| s.is_singular(row)).and_then(percent),
             measured: whole().map(|s| s.measured.record.measurement.key()).collect(),
-            filters: filters.map(|filters| format!("{} filters", thousands(filters as usize))),
+            filters: filters.map(|filters| format!("{} filters", thousands(filters))),
         }
     };
     TABLE_3.iter().map(row).collect()

@@ -12,7 +12,7 @@ use rethink_plot::frames::column;
 /// Test errors that differ by at most this are the same: as fractions, on MNIST and on CIFAR-10.
 const SAME: [f64; 2] = [0.002, 0.02];
 /// Filters of the paper's random conv-net.
-const FILTERS: f64 = 32_000.0;
+const FILTERS: usize = 32_000;
 /// SGD has reached the solution of least norm if it is within this distance of it, relative to its norm.
 const REACHED: f64 = 0.01;
 /// Largest mean squared error at which labels 1 and -1 are fitted.
@@ -58,19 +58,9 @@ fn number(solution: &Solved, name: &str) -> Option<f64> {
     solution.number(name).filter(|v| v.is_finite())
 }
 
-/// Training images of a solution. One that it is compared with has as many.
-fn images(solution: &Solved) -> f64 {
-    number(solution, "n").unwrap_or(0.0)
-}
-
-/// Filters of a solution's random conv-net, 0 without one. One that it is compared with has as many, if it has any.
-fn filters(solution: &Solved) -> f64 {
-    number(solution, "filters").unwrap_or(0.0)
-}
-
 /// Training images of the paper's row: its own numbers, whatever data sets there are.
-fn whole(row: &Table3Row) -> f64 {
-    if row.data == "MNIST" { 60_000.0 } else { 50_000.0 }
+fn whole(row: &Table3Row) -> usize {
+    if row.data == "MNIST" { 60_000 } else { 50_000 }
 }
 
 /// Whether a solution is to be looked at for a row. Of those without l2 also what was solved with something added to the
@@ -87,7 +77,7 @@ fn is_of(solution: &Solved, row: &Table3Row) -> bool {
 
 /// The solution of a row with the most images, then filters; one without regularisation before others.
 fn largest<'a>(solutions: &[Solved<'a>], row: &Table3Row) -> Option<Solved<'a>> {
-    let size = |s: &Solved| (images(s) as u64, filters(s) as u64, unregularised(s));
+    let size = |s: &Solved| (s.images(), s.filters(), unregularised(s));
     solutions.iter().filter(|s| is_of(s, row)).max_by_key(|s| size(s)).copied()
 }
 
@@ -95,20 +85,20 @@ fn largest<'a>(solutions: &[Solved<'a>], row: &Table3Row) -> Option<Solved<'a>> 
 fn beside<'a>(solutions: &[Solved<'a>], row: &Table3Row, other: &Solved) -> Option<Solved<'a>> {
     let alike = |s: &&Solved| {
         is_of(s, row)
-            && images(s) == images(other)
-            && (filters(s) == filters(other) || filters(s) == 0.0 || filters(other) == 0.0)
+            && s.images() == other.images()
+            && (s.filters() == other.filters() || s.filters() == 0 || other.filters() == 0)
     };
-    solutions.iter().filter(alike).max_by_key(|s| (filters(s) as u64, unregularised(s))).copied()
+    solutions.iter().filter(alike).max_by_key(|s| (s.filters(), unregularised(s))).copied()
 }
 
 fn named(solution: &Solved, row: &Table3Row) -> String {
-    let filters = match filters(solution) {
-        0.0 => String::new(),
-        filters => format!(", {} filters", thousands(filters as usize)),
+    let filters = match solution.filters() {
+        0 => String::new(),
+        filters => format!(", {} filters", thousands(filters)),
     };
     let l2 = if row.l2 { ", l2" } else { "" };
     let what = if row.preprocessing == "none" { "pixels" } else { row.preprocessing };
-    format!("{}, {what}{filters}{l2}, n = {}", row.data, thousands(images(solution) as usize))
+    format!("{}, {what}{filters}{l2}, n = {}", row.data, thousands(solution.images()))
 }
 
 /// What to say of a solution that ought to be unregularised and is not.
@@ -135,16 +125,16 @@ fn papers(measured: &[Measured], row: &'static Table3Row) -> Vec<Part> {
     let text = format!("{}: {} (paper {} %)", named(&solution, row), percent(error), row.test_error);
     let same = SAME[usize::from(row.data != "MNIST")];
     let part = Part::measured(text, within(error, row.test_error / 100.0, same), &[solution.measured]);
-    let short = |what: &str, of: f64| Part {
-        text: format!("{}: the paper's is of {} {what}", part.text, thousands(of as usize)),
+    let short = |what: &str, of: usize| Part {
+        text: format!("{}: the paper's is of {} {what}", part.text, thousands(of)),
         keys: part.keys.clone(),
         seeds: part.seeds.clone(),
         ..part
     };
-    if images(&solution) != whole(row) {
+    if solution.images() != whole(row) {
         return vec![short("images", whole(row)).missing()];
     }
-    if row.preprocessing == "random conv-net" && filters(&solution) != FILTERS {
+    if row.preprocessing == "random conv-net" && solution.filters() != FILTERS {
         return vec![short("filters", FILTERS).missing()];
     }
     vec![part]
@@ -197,7 +187,7 @@ fn noise(first: &Solved, second: &Solved) -> Option<f64> {
 fn norm_jumps(first: &Solved, second: &Solved) -> Option<(String, bool)> {
     let (norm, larger) = (number(first, "norm")?, number(second, "norm")?);
     let (error, smaller) = (number(first, "test_error")?, number(second, "test_error")?);
-    let whole = images(first) == 60_000.0;
+    let whole = first.images() == 60_000;
     let holds = if whole {
         larger >= JUMPED * norm && smaller <= HALVED * error
     } else {

@@ -162,14 +162,14 @@ fn make(measured: &[Measured], note: &Note) -> Result<Product> {
 
 fn verdict(measured: &[Measured]) -> Verdict {
     let solutions = solved(measured);
-    let largest = solutions.iter().filter_map(|s| s.number("n")).fold(0.0, f64::max);
+    let largest = solutions.iter().map(Solved::images).max();
     let mut parts = Vec::new();
     for preprocessing in ["none", "gabor filters"] {
         let of = |ridge: bool| {
             let found = solutions.iter().find(|s| {
                 s.what.preprocessing.title() == preprocessing
                     && s.regularised() == ridge
-                    && s.number("n") == Some(largest)
+                    && Some(s.images()) == largest
             })?;
             Some((found.number("norm")?, 100.0 * found.number("test_error")?))
         };

@@ -122,6 +122,16 @@ impl Solved<'_> {
         self.measured.column(name).ok()?.f64().ok()?.get(self.row)
     }
 
+    /// Training images, 0 where the measurement does not say.
+    pub fn images(&self) -> usize {
+        self.number("n").map_or(0, |n| n as usize)
+    }
+
+    /// Filters of the random conv-net, 0 without one.
+    pub fn filters(&self) -> usize {
+        self.number("filters").map_or(0, |filters| filters as usize)
+    }
+
     /// What was added to the diagonal of the equation solved, as a share of its mean: l2's weight, and what a matrix that
     /// is singular in single precision needed.
     pub fn regularisation(&self) -> f64 {
@@ -189,14 +199,14 @@ pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
         let number = |name: &str| solution.number(name).unwrap_or(f64::NAN);
         let percent = |name: &str| format!("{:.2}", 100.0 * number(name));
         let mut preprocessing = solution.what.title();
-        if number("filters") > 0.0 {
-            preprocessing += &format!(", {} filters", thousands(number("filters") as usize));
+        if solution.filters() > 0 {
+            preprocessing += &format!(", {} filters", thousands(solution.filters()));
         }
         [
             solution.measured.record.measurement.data.title.clone(),
             preprocessing,
             solution.l2(),
-            thousands(number("n") as usize),
+            thousands(solution.images()),
             paper.map_or("-".into(), |v| format!("{v}")),
             percent("test_error"),
             percent("train_error"),
