@@ -80,6 +80,13 @@ fn a_returned_error_is_an_error_and_what_is_only_written_is_none() {
     assert_eq!(foreign["traceback"][1], line, "{found}");
 }
 
+/// What waits behind a failed cell is aborted; what is asked for after its end is not.
+#[test]
+fn a_cell_runs_that_is_asked_for_when_the_failed_one_is_idle() {
+    let found = found("a_cell_runs_that_is_asked_for_when_the_failed_one_is_idle");
+    assert_eq!(found["statuses"], json!(vec![["error", "ok"]; 8]), "{found}");
+}
+
 #[test]
 fn values_are_shown_in_the_middle_of_a_cell() {
     let found = found("values_are_shown_within_a_cell");

@@ -580,12 +580,14 @@ from jupyter_client.manager import start_new_kernel
 def say(message):
     if message["msg_type"] == "stream":
         print(message["content"]["name"], message["content"]["text"], flush=True)
+    if message["msg_type"] == "error":
+        print("error", message["content"]["evalue"], flush=True)
 
 manager, client = start_new_kernel(kernel_name="rethink", startup_timeout=600, cwd=sys.argv[1])
 cells = sys.argv[2:]
 try:
     for cell in cells[:-1]:
-        client.execute_interactive(cell, timeout=600, output_hook=say)
+        print(client.execute_interactive(cell, timeout=600, output_hook=say)["content"]["status"], flush=True)
     client.execute(cells[-1])
     store = pathlib.Path(os.environ["RETHINK_OUT"]) / "runs"
     started = time.monotonic()
@@ -594,14 +596,15 @@ try:
             break
         time.sleep(0.005)
     manager.interrupt_kernel()
-    print("finished before:", len(list(store.glob("*.parquet"))), flush=True)
+    print("finished before:", len(list(store.glob("*.parquet"))), f"after {time.monotonic() - started:.0f} s", flush=True)
     while True:
         message = client.get_iopub_msg(timeout=60)
+        say(message)
         if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
             break
     # The kernel keeps what it is linked with, not its variables.
     for cell in cells[1:]:
-        client.execute_interactive(cell, timeout=600, output_hook=say)
+        print(client.execute_interactive(cell, timeout=600, output_hook=say)["content"]["status"], flush=True)
 finally:
     manager.shutdown_kernel(now=True)
 "#;

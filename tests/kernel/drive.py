@@ -165,6 +165,22 @@ def an_error_is_an_error(kernel):
     }
 
 
+def a_cell_runs_that_is_asked_for_when_the_failed_one_is_idle(kernel):
+    """As a script does that waits for a failed cell's end on the IOPub channel alone."""
+    statuses = []
+    for _ in range(8):
+        failed = kernel.send('std::fs::read_to_string("/nowhere")?;')
+        while True:
+            message = kernel.client.get_iopub_msg(timeout=LIMIT)
+            of_it = message["parent_header"].get("msg_id") == failed
+            if of_it and message["content"].get("execution_state") == "idle":
+                break
+        after = kernel.send("kept.len()")
+        kernel.until(lambda: after in kernel.replies and failed in kernel.replies)
+        statuses.append([kernel.status(failed), kernel.status(after)])
+    return {"statuses": statuses}
+
+
 def values_are_shown_within_a_cell(kernel):
     request = kernel.run(
         'let frame: DataFrame = DataFrame::empty();\ndisplay(&frame)?;\nprintln!("between");\ndisplay(&frame)?;\nframe'
@@ -357,6 +373,7 @@ ALL = [
     an_unfinished_line_is_seen,
     a_panic_stops_what_is_queued,
     an_error_is_an_error,
+    a_cell_runs_that_is_asked_for_when_the_failed_one_is_idle,
     values_are_shown_within_a_cell,
     cells_share_one_library,
     names_are_completed_and_explained,

@@ -28,6 +28,7 @@ const PROGRAMS: &[(&str, &str, bool)] = &[
     ("templates/book/conf.json", include_str!("book/conf.json"), false),
     ("templates/book/index.html.j2", include_str!("book/index.html.j2"), false),
     ("tools/bin/cargo", include_str!("tools/bin/cargo"), true),
+    ("tools/bin/link-cell", include_str!("tools/bin/link-cell"), true),
     ("tools/bin/rustup", include_str!("tools/bin/rustup"), true),
     ("tools/mirror.py", include_str!("tools/mirror.py"), false),
     ("tools/metadata.py", include_str!("tools/metadata.py"), false),

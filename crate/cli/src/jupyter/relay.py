@@ -123,8 +123,11 @@ class Cell:
     def __init__(self, message):
         content = json.loads(message.parts[3])
         self.header, self.code = message.parts[0], content.get("code", "")
+        self.id = json.loads(self.header)["msg_id"]
         self.stops = content.get("stop_on_error", True)
         self.started = time.monotonic()
+        # evcxr's message that it is idle again: who reads it may ask for the next cell at once.
+        self.idle = None
         # What its end was: (name, text, lines of it).
         self.failure = None
         self.interrupts = 0
@@ -607,12 +610,15 @@ class Relay:
         self.cell = None
         frames = self.frames("execute_reply", message.parts[1], content, message.idents)
         self.shell.send_multipart(frames)
+        if cell.idle:
+            self.iopub.send_multipart(cell.idle)
 
     def evcxr_published(self):
         for frames in self.all_of(self.from_iopub):
             message = Message(frames)
             self.heard = True
-            if json.loads(message.parts[1]).get("session") == self.session:
+            parent = json.loads(message.parts[1])
+            if parent.get("session") == self.session:
                 continue
             if message.type == "error" and self.cell:
                 self.drain_all()
@@ -622,6 +628,11 @@ class Relay:
                     error = json.loads(message.parts[3])
                     self.cell.failure = {k: error.get(k) for k in ("ename", "evalue", "traceback")}
             self.flush_texts()
+            of_cell = self.cell and parent.get("msg_id") == self.cell.id
+            if of_cell and message.type == "status" and json.loads(message.parts[3])["execution_state"] == "idle":
+                # It waits for the reply: the cells that have to be aborted are so before, and none that is asked for after.
+                self.cell.idle = frames
+                continue
             self.iopub.send_multipart(frames)
 
     def evcxr_asks(self):
