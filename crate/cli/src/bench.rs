@@ -4,6 +4,7 @@
 //! Machines are noisy: the two sides take short turns, and medians are compared.
 
 pub mod kernels;
+pub mod layers;
 pub mod notebooks;
 
 use crate::{Error, Result};
@@ -12,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rethink_nn::device::Device;
 use rethink_nn::image::CROP;
 use rethink_nn::models::{ModelKind, Network, pytorch};
-use rethink_nn::ops::ForwardContext;
+use rethink_nn::ops::{ForwardContext, layer_passes};
 use rethink_nn::optim::SgdStep;
 use rethink_nn::{ops, threads};
 use std::io::{BufRead, BufReader, Write};
@@ -37,19 +38,37 @@ pub struct Rate {
     pub model: ModelKind,
     /// Ours, median over the turns.
     pub ours: f64,
-    /// PyTorch's, median over the turns.
-    pub peer: Option<f64>,
+    /// PyTorch's in the same arithmetic at its best, median over the turns.
+    pub peer: Option<Best>,
+    /// The same with products of bfloat16, where the processor or the card has them.
+    pub peer_bf16: Option<Best>,
+    /// What part of the processor's peak ours reaches ([`layer_passes::peak`]), counting the products that are made.
+    pub of_peak: Option<f64>,
     /// The most memory that our process held while it trained this model, in bytes; Linux alone tells.
     pub ours_memory: Option<u64>,
-    /// The same of PyTorch's process.
+    /// The same of PyTorch's process, in [`Rate::peer`].
     pub peer_memory: Option<u64>,
 }
 
 impl Rate {
     /// Ours over the peer's.
     pub fn ratio(&self) -> Option<f64> {
-        Some(self.ours / self.peer?)
+        Some(self.ours / self.peer.as_ref()?.rate)
     }
+
+    /// Ours over the peer's with products of bfloat16.
+    pub fn ratio_bf16(&self) -> Option<f64> {
+        Some(self.ours / self.peer_bf16.as_ref()?.rate)
+    }
+}
+
+/// The fastest of the peer's variants.
+#[derive(Clone, Debug)]
+pub struct Best {
+    /// Images per second.
+    pub rate: f64,
+    /// As bench_peer.py names it: `channels_last`, `compiled`, ...
+    pub variant: String,
 }
 
 /// Seconds of one thing, medians over the turns.
@@ -92,6 +111,12 @@ impl Trainer {
         let network = model.build_for([side, side, 3], classes.into(), 1.0, model.init(), 0)?;
         let network = device.take(network)?;
         Ok(Trainer { network, image, images, labels, batch })
+    }
+
+    /// Multiplications and additions of a training step, an image: those of products, with all gradients.
+    fn work(&self) -> Result<f64> {
+        let (plan, input) = self.network.plan();
+        layers::work(plan, input)
     }
 
     /// Seconds for `steps` steps, gathering the batches included.
@@ -174,11 +199,29 @@ impl Peer {
     }
 
     /// Seconds for `steps` steps, and the most memory so far since the model was built.
-    fn run(&mut self, model: ModelKind, steps: usize) -> Result<(f64, Option<u64>)> {
-        let answer = self.ask(&format!("{model} {steps}"))?;
+    fn run(&mut self, model: ModelKind, variant: &str, steps: usize) -> Result<(f64, Option<u64>)> {
+        let answer = self.ask(&format!("{model} {variant} {steps}"))?;
         let (seconds, memory) = answer.split_once(' ').unwrap_or((&answer, ""));
         let said = || Error::argument("benchmark", format!("PyTorch's side said {answer:?}"));
         Ok((seconds.parse().map_err(|_| said())?, memory.parse().ok()))
+    }
+
+    /// The fastest of `variants`, tried for a few steps each. Those that fail are passed over, and said.
+    fn fastest<'a>(
+        &mut self,
+        model: ModelKind,
+        variants: &[&'a str],
+        steps: usize,
+        say: &mut dyn FnMut(&str),
+    ) -> Option<&'a str> {
+        let mut tried = Vec::new();
+        for &variant in variants {
+            match self.run(model, variant, steps) {
+                Ok((seconds, _)) => tried.push((seconds, variant)),
+                Err(error) => say(&format!("{model}, {variant}: {error}")),
+            }
+        }
+        tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, variant)| variant)
     }
 }
 
@@ -225,10 +268,17 @@ pub fn measure(
     };
     let arguments = [place.clone(), arithmetic.to_string()];
     let mut peer = peer.map(|python| Peer::start(python, &script, &arguments, remedy)).transpose()?;
+    let variants = peer.as_mut().map(|(peer, _)| peer.line()).transpose()?.unwrap_or_default();
+    let (halves, whole): (Vec<&str>, Vec<&str>) =
+        variants.split_whitespace().partition(|variant| variant.starts_with("bf16+"));
     let threads = rayon::current_num_threads();
     let beside = peer.as_ref().map_or(String::new(), |(_, greeting)| format!(", in turns with {greeting}"));
+    let top = (device == Device::Cpu).then(|| layer_passes::peak(threads));
+    let reach = top.map_or(String::new(), |top| {
+        format!("; peak {:.0} GFLOP/s, of one thread {:.0}", top / 1e9, layer_passes::peak(1) / 1e9)
+    });
     say(&format!(
-        "rethink, {place}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}"
+        "rethink, {place}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}{reach}"
     ));
     let mut rates = Vec::new();
     for &model in models {
@@ -239,21 +289,36 @@ pub fn measure(
         trainer.run(1)?;
         let once = trainer.run(2)? / 2.0;
         let steps = ((TURN / once) as usize).max(2);
-        let (mut ours, mut theirs, mut peer_memory) = (Vec::new(), Vec::new(), None);
-        for _ in 0..TURNS {
-            ours.push((steps * batch) as f64 / trainer.run(steps)?);
-            if let Some((peer, _)) = &mut peer
-                && model.description().pytorch.is_some()
-            {
-                let (seconds, memory) = peer.run(model, steps)?;
-                theirs.push((steps * batch) as f64 / seconds);
-                peer_memory = memory;
+        let twin = model.description().pytorch.is_some();
+        let mut chosen = |variants: &[&str]| {
+            let (peer, _) = peer.as_mut().filter(|_| twin)?;
+            peer.fastest(model, variants, steps, say).map(|variant| (variant.to_string(), Vec::new()))
+        };
+        let (mut best, mut best_half) = (chosen(&whole), chosen(&halves));
+        let (mut ours, mut memories) = (Vec::new(), Vec::new());
+        // In bfloat16 afterwards: a change of the variant builds the model anew.
+        for (chosen, memories) in [(&mut best, &mut memories), (&mut best_half, &mut Vec::new())] {
+            for _ in 0..TURNS {
+                if let (Some((variant, rates)), Some((peer, _))) = (chosen.as_mut(), peer.as_mut()) {
+                    let (seconds, memory) = peer.run(model, variant, steps)?;
+                    rates.push((steps * batch) as f64 / seconds);
+                    memories.push(memory);
+                } else if ours.len() >= TURNS {
+                    break;
+                }
+                ours.push((steps * batch) as f64 / trainer.run(steps)?);
             }
         }
-        let peer = (!theirs.is_empty()).then(|| median(theirs));
+        let of = |chosen: Option<(String, Vec<f64>)>| {
+            chosen.map(|(variant, rates)| Best { rate: median(rates), variant })
+        };
+        let rate = median(ours);
         // A card's memory is not the process's.
         let ours_memory = peak().filter(|_| device == Device::Cpu);
-        rates.push(Rate { model, ours: median(ours), peer, ours_memory, peer_memory });
+        let of_peak = top.map(|top| Ok::<f64, Error>(rate * trainer.work()? / top)).transpose()?;
+        let peer_memory = memories.last().copied().flatten();
+        let (peer, peer_bf16) = (of(best), of(best_half));
+        rates.push(Rate { model, ours: rate, peer, peer_bf16, of_peak, ours_memory, peer_memory });
     }
     Ok(rates)
 }

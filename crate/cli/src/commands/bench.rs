@@ -1,6 +1,6 @@
 //! `rethink bench`.
 
-use crate::bench::Timing;
+use crate::bench::{Best, Timing};
 use crate::commands::runs::terminal_table;
 use crate::{Result, bench, jupyter};
 use rethink_nn::device::Device;
@@ -14,33 +14,92 @@ pub fn bench(device: Device, models: &[ModelKind], peer: Option<&Path>, json: bo
     let rates = bench::measure(device, models, peer, &mut |line| eprintln!("{line}"))?;
     if json {
         for rate in &rates {
+            let best = |best: &Option<Best>| best.as_ref().map(|best| best.rate);
+            let variant = |best: &Option<Best>| best.as_ref().map(|best| best.variant.clone());
             println!(
                 "{}",
-                json!({ "model": rate.model.name(), "device": device.to_string(), "ours": rate.ours, "peer": rate.peer, "ratio": rate.ratio(),
-                        "ours_memory": rate.ours_memory, "peer_memory": rate.peer_memory })
+                json!({
+                    "model": rate.model.name(), "device": device.to_string(), "ours": rate.ours, "of_peak": rate.of_peak,
+                    "peer": best(&rate.peer), "variant": variant(&rate.peer), "ratio": rate.ratio(),
+                    "peer_bf16": best(&rate.peer_bf16), "variant_bf16": variant(&rate.peer_bf16), "ratio_bf16": rate.ratio_bf16(),
+                    "ours_memory": rate.ours_memory, "peer_memory": rate.peer_memory,
+                })
             );
         }
         return Ok(());
     }
-    let header = [
-        "model",
-        "rethink, images/s",
-        "PyTorch, images/s",
-        "ratio",
-        "rethink, peak MiB",
-        "PyTorch, peak MiB",
-    ];
+    let mut header = vec!["model", "rethink, images/s", "of the peak", "peak MiB"];
+    if peer.is_some() {
+        header.extend([
+            "PyTorch at its best",
+            "ratio",
+            "peak MiB of it",
+            "PyTorch in bfloat16",
+            "ratio to it",
+        ]);
+    }
     let mut table = terminal_table(&header);
     for rate in &rates {
         let optional = |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
         let mebibytes = |v: Option<u64>| v.map_or("-".into(), |v| (v >> 20).to_string());
-        table.add_row(vec![
+        let digits = if rate.ours < 100.0 { 2 } else { 0 };
+        let best = |best: &Option<Best>| {
+            best.as_ref().map_or("-".into(), |best| {
+                format!("{:.digits$}, {}", best.rate, best.variant.replace("bf16+", ""))
+            })
+        };
+        let mut row = vec![
             rate.model.title().to_string(),
-            optional(Some(rate.ours), if rate.ours < 100.0 { 2 } else { 0 }),
-            optional(rate.peer, if rate.ours < 100.0 { 2 } else { 0 }),
-            optional(rate.ratio(), 2),
+            optional(Some(rate.ours), digits),
+            rate.of_peak.map_or("-".into(), percent),
             mebibytes(rate.ours_memory),
-            mebibytes(rate.peer_memory),
+        ];
+        if peer.is_some() {
+            row.extend([
+                best(&rate.peer),
+                optional(rate.ratio(), 2),
+                mebibytes(rate.peer_memory),
+                best(&rate.peer_bf16),
+                optional(rate.ratio_bf16(), 2),
+            ]);
+        }
+        table.add_row(row);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.0} %", 100.0 * part)
+}
+
+/// Measures each convolution and fully connected layer of `model` on the processor, and prints a table or a line of JSON each.
+pub fn layers(model: ModelKind, json: bool) -> Result<()> {
+    let measured = bench::layers::measure(model, &mut |line| eprintln!("{line}"))?;
+    if json {
+        for layer in &measured {
+            println!(
+                "{}",
+                json!({ "layer": layer.name, "kind": layer.kind, "flop": layer.work, "seconds": layer.seconds, "of_peak": layer.of_peak() })
+            );
+        }
+        return Ok(());
+    }
+    let header =
+        ["layer", "kind", "MFLOP", "forward, ms", "input's gradient", "weights' gradient", "of the peak"];
+    let mut table = terminal_table(&header);
+    for layer in &measured {
+        let [forward, input, weights] = layer.seconds.map(|seconds| format!("{:.2}", 1e3 * seconds));
+        let of_peak = layer.of_peak().map(percent).join(", ");
+        let mega = format!("{:.0}", layer.work / 1e6);
+        table.add_row(vec![
+            layer.name.clone(),
+            layer.kind.to_string(),
+            mega,
+            forward,
+            input,
+            weights,
+            of_peak,
         ]);
     }
     println!("{table}");

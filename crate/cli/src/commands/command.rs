@@ -239,6 +239,15 @@ pub enum BenchAction {
         #[arg(long)]
         json: bool,
     },
+    /// What part of the processor's peak each layer of a network reaches: forward, and both gradients
+    Layers {
+        /// The network
+        #[arg(long, value_name = "NAME", default_value = "inception")]
+        model: ModelKind,
+        /// Print a line of JSON a layer
+        #[arg(long)]
+        json: bool,
+    },
     /// Seconds of building and solving the equation of a Gaussian kernel
     Kernels {
         /// Points
@@ -285,7 +294,10 @@ impl Action {
                 | Action::Run { .. }
                 | Action::Sweep { executor: Executor::Here, plan: false, .. }
                 | Action::SweepItem { .. }
-                | Action::Bench { what: None | Some(BenchAction::Kernels { .. }), .. }
+                | Action::Bench {
+                    what: None | Some(BenchAction::Kernels { .. } | BenchAction::Layers { .. }),
+                    ..
+                }
                 | Action::Selftest { .. }
         )
     }
@@ -339,6 +351,9 @@ impl Command {
             Action::Data { action: DataAction::Verify { dir } } => super::data::verify(&dir),
             Action::Bench { what: Some(BenchAction::Notebooks { notebook, rounds, peer, json }), .. } => {
                 super::bench::notebooks(&notebook, rounds, peer, json)
+            }
+            Action::Bench { what: Some(BenchAction::Layers { model, json }), .. } => {
+                super::bench::layers(model, json)
             }
             Action::Bench { what: Some(BenchAction::Kernels { n, peer, json }), .. } => {
                 super::bench::kernels(n, peer.as_deref(), json)

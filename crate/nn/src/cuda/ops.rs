@@ -246,7 +246,7 @@ impl<B: Backend> Ops<B> {
             kernels::relu_stop(b, &mut dy, y, rows * o)?;
             let sums = kernels::sum_rows(b, &dy, rows, o)?;
             add_to(b, gradients, &shift_key, &sums, o)?;
-            let x_key = (input_gradient == InputGradient::Needed).then_some(&x_key);
+            let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
             ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
         }))
     }
@@ -289,7 +289,7 @@ impl<B: Backend> Ops<B> {
             let sums = kernels::normalise_back(b, &middle, &mut dy, &channels, [rows, o], training)?;
             drop(middle);
             add_to(b, gradients, &shift_key, &sums, o)?;
-            let x_key = (input_gradient == InputGradient::Needed).then_some(&x_key);
+            let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
             ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
         });
         Ok((y, noted))
@@ -324,7 +324,7 @@ impl<B: Backend> Ops<B> {
             add_to(b, gradients, &bias_key, &sums, o)?;
             let (dw, there) = slot(b, gradients, &weight_key, o * i)?;
             kernels::product(b, (dw, 0), matrix(b, &dy, 0, n, o).t(), matrix(b, &x, 0, n, i), there)?;
-            if input_gradient == InputGradient::Needed {
+            if input_gradient != InputGradient::Skipped {
                 let (dx, there) = slot(b, gradients, &x_key, n * i)?;
                 kernels::product(b, (dx, 0), matrix(b, &dy, 0, n, o), matrix(b, &weight, 0, o, i), there)?;
             }

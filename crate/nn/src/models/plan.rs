@@ -2,6 +2,7 @@
 
 use crate::ops::activation::Activation;
 use crate::ops::conv::{Padding, Window};
+use crate::ops::layer_passes::Product;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -250,4 +251,30 @@ pub fn work(layers: &[Layer], from: Size3) -> Result<usize> {
 /// `channels * width`, rounded, at least 1: the sizes of a reduced network.
 pub fn scaled(channels: usize, width: f64) -> usize {
     ((channels as f64 * width).round() as usize).max(1)
+}
+
+/// The layers of a plan for images of `input` that multiply, in the order of the plan.
+///
+/// Errors: those of [`Layer::output`].
+pub fn products(plan: &[Layer], mut input: Size3) -> Result<Vec<Product>> {
+    let mut all = Vec::new();
+    for layer in plan {
+        match layer {
+            Layer::Conv { window, outputs, .. } => {
+                all.push(Product::Conv { input, window: *window, outputs: *outputs });
+            }
+            Layer::Linear { outputs, .. } => {
+                all.push(Product::Linear { inputs: input.iter().product(), outputs: *outputs });
+            }
+            Layer::Branches(branches) => {
+                for branch in branches {
+                    all.extend(products(branch, input)?);
+                }
+            }
+            Layer::Auxiliary(layers) => all.extend(products(layers, input)?),
+            _ => (),
+        }
+        input = layer.output(input)?;
+    }
+    Ok(all)
 }

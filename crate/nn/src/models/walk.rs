@@ -67,7 +67,7 @@ pub(crate) fn forward<T, O: LayerOps<T>>(
     plan: &[Layer],
     x: O::Batch,
 ) -> Result<Passed<O::Scores, T>> {
-    let mut walk = Walk { ops, conv: 0, linear: 0, first: true, auxiliary: None };
+    let mut walk = Walk { ops, conv: 0, linear: 0, first: true, shared: false, auxiliary: None };
     let x = walk.layers(plan, x)?;
     let Walk { ops, auxiliary, .. } = walk;
     let (scores, tape) = ops.scores(x)?;
@@ -88,6 +88,8 @@ struct Walk<'a, T, O: LayerOps<T>> {
     linear: usize,
     /// Whether nothing with weights has been passed: nobody asks for the images' gradient.
     first: bool,
+    /// Whether the batch is the input of other layers too, whose gradients come before in the backward pass.
+    shared: bool,
     auxiliary: Option<O::Scores>,
 }
 
@@ -97,6 +99,15 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
     }
 
     fn layer(&mut self, layer: &Layer, x: O::Batch) -> Result<O::Batch> {
+        let made = self.pass_through(layer, x)?;
+        // What a layer has made is nobody else's; of these two, it may be what came in.
+        if !matches!(layer, Layer::Dropout(_) | Layer::Auxiliary(_)) {
+            self.shared = false;
+        }
+        Ok(made)
+    }
+
+    fn pass_through(&mut self, layer: &Layer, x: O::Batch) -> Result<O::Batch> {
         match layer {
             Layer::Conv { window, normalised, .. } => {
                 let (index, input_gradient) = (next(&mut self.conv), self.input_gradient());
@@ -125,9 +136,12 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
     fn branches(&mut self, branches: &[Vec<Layer>], x: O::Batch) -> Result<O::Batch> {
         let (x, mut tape) = self.ops.split(x)?;
         let mut parts = Vec::new();
-        let first = self.first;
-        for branch in branches {
+        let (first, shared) = (self.first, self.shared);
+        // A branch without layers: its gradient is the concatenation's, which comes before all.
+        let passed_on = branches.iter().any(Vec::is_empty);
+        for (index, branch) in branches.iter().enumerate() {
             self.first = first;
+            self.shared = shared || passed_on || index + 1 < branches.len();
             let input = self.ops.join(&x, tape);
             let made = self.layers(branch, input)?;
             let (part, rest) = self.ops.split(made)?;
@@ -140,14 +154,20 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
     fn auxiliary(&mut self, layers: &[Layer], x: O::Batch) -> Result<O::Batch> {
         let (x, tape) = self.ops.split(x)?;
         let input = self.ops.join(&x, tape);
+        let shared = std::mem::replace(&mut self.shared, true);
         let made = self.layers(layers, input)?;
+        self.shared = shared;
         let (scores, tape) = self.ops.scores(made)?;
         self.auxiliary = Some(scores);
         Ok(self.ops.join(&x, tape))
     }
 
     fn input_gradient(&mut self) -> InputGradient {
-        if std::mem::take(&mut self.first) { InputGradient::Skipped } else { InputGradient::Needed }
+        match (std::mem::take(&mut self.first), self.shared) {
+            (true, _) => InputGradient::Skipped,
+            (false, true) => InputGradient::Needed,
+            (false, false) => InputGradient::First,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Side by side: the channels of several images of one size.
 
+use crate::ops::memory::give_back;
 use crate::ops::{Image, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, Tape, TensorFromVec};
@@ -56,6 +57,7 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: &[Image], mut tape: T) -> Result<Image<T
                 });
                 first += width;
             }
+            give_back(dy);
             Ok(())
         });
     }

@@ -5,11 +5,12 @@
 //! gradient of the input of a convolution of stride 1 is a convolution with the flipped weights.
 
 use crate::ops::activation::{self, Activation};
-use crate::ops::gemm::{Matrix, Packed, Scratch};
+use crate::ops::gemm::{Matrix, Packed, Right, SLACK, product_alone};
 use crate::ops::geometry::{Geometry, Order};
 pub use crate::ops::geometry::{Padding, Window};
 use crate::ops::lanes;
 use crate::ops::linear::InputGradient;
+use crate::ops::memory::{Scratch, give_back, lent};
 use crate::ops::{DynSize, Image, add_to, elements, take_gradient, winograd};
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
@@ -73,21 +74,27 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
                 g.gather(x, first..first + many, inputs.clone(), to);
                 Matrix::new(to, many, inputs.len())
             };
-            let right = Packed::alone(Matrix::new(&dy[first * o..][..many * o], many, o));
-            right.product_rows(dw, left.t(), 0..inputs.len(), true);
+            let rows = 0..inputs.len();
+            if dy.len() >= (first + many) * o + SLACK {
+                let right = Right::rows(&dy[first * o..], many, o);
+                product_alone(dw, o, left.t(), rows, right, true);
+            } else {
+                let right = Packed::alone(Matrix::new(&dy[first * o..][..many * o], many, o));
+                right.product_rows(dw, left.t(), rows, true);
+            }
         }
     });
 }
 
-/// Adds the gradient of the input to `dx`.
-pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32]) {
+/// `dx` becomes the gradient of the input, or has it added.
+pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32], add: bool) {
     let (inner, o, c) = (g.inner(), g.outputs, g.channels);
     if g.lanes {
-        return lanes::input_gradient(g, dy, weights, dx);
+        return lanes::input_gradient(g, dy, weights, dx, add);
     }
     if g.pointwise() {
         let rows = g.images * g.pixels();
-        return Packed::new(Matrix::new(weights, c, o).t()).product(dx, Matrix::new(dy, rows, o), true);
+        return Packed::new(Matrix::new(weights, c, o).t()).product(dx, Matrix::new(dy, rows, o), add);
     }
     if g.stride == (1, 1) && g.top < g.kernel.0 && g.left < g.kernel.1 {
         let mut flipped = vec![0.0; weights.len()];
@@ -99,13 +106,16 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut
                 }
             }
         }
-        return forward(&g.backwards(), dy, &flipped, dx, true);
+        return forward(&g.backwards(), dy, &flipped, dx, add);
     }
     // Windows that overlap only partly: what each would give, added where it came from.
     let weights = Packed::new(Matrix::new(weights, inner, o).t());
     let line = g.kernel.1 * c;
     let rows = at_once(inner);
     threads::each_chunk(dx, g.pixels() * c, |image, dx| {
+        if !add {
+            dx.fill(0.0);
+        }
         let mut made = Scratch::new(rows.min(g.out_pixels()) * inner);
         for first in (0..g.out_pixels()).step_by(rows) {
             let many = rows.min(g.out_pixels() - first);
@@ -193,7 +203,7 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
     let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = layer.weight.clone();
-    let mut out = vec![0.0; g.images * g.out_pixels() * width];
+    let mut out = lent(g.images * g.out_pixels() * width);
     if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
         forward(&g, x, weight, &mut out, false);
     }
@@ -216,10 +226,13 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
             }
             if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
                 weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);
-                if input_gradient == InputGradient::Needed {
-                    self::input_gradient(&g, &dy, weight, gradients.get_or_alloc_mut(&x_ghost)?);
+                if input_gradient != InputGradient::Skipped {
+                    input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
+                        self::input_gradient(&g, &dy, weight, dx, add);
+                    });
                 }
             }
+            give_back(dy);
             Ok(())
         });
     }

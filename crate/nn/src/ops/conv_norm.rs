@@ -7,6 +7,7 @@ use crate::ops::activation::Activation;
 use crate::ops::conv::{self, Conv2d};
 use crate::ops::geometry::Geometry;
 use crate::ops::linear::InputGradient;
+use crate::ops::memory::{give_back, lent};
 use crate::ops::norm::{BatchNorm, Channels};
 use crate::ops::{DynSize, ForwardContext, Image, add_to, elements, take_gradient};
 use crate::{Error, Result};
@@ -34,7 +35,7 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
     let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = conv.weight.clone();
-    let mut middle = vec![0.0; g.images * g.out_pixels() * width];
+    let mut middle = lent(g.images * g.out_pixels() * width);
     if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
         conv::forward(&g, x, weight, &mut middle, false);
     }
@@ -47,16 +48,21 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
         tape.add_backward_op(move |gradients| {
             let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
             let (shift, _) = made.gradient(&middle, &mut dy);
-            drop(middle);
+            give_back(middle);
             add_to(gradients.get_or_alloc_mut(&shift_ghost)?, &shift);
             if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
                 conv::weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);
-                if input_gradient == InputGradient::Needed {
-                    conv::input_gradient(&g, &dy, weight, gradients.get_or_alloc_mut(&x_ghost)?);
+                if input_gradient != InputGradient::Skipped {
+                    input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
+                        conv::input_gradient(&g, &dy, weight, dx, add);
+                    });
                 }
             }
+            give_back(dy);
             Ok(())
         });
+    } else {
+        give_back(middle);
     }
     Ok(y.put_tape(tape))
 }

@@ -8,11 +8,11 @@
 //! Why not a library: at the sizes of a training step the gemm crate reached 20 to 60 % of this on
 //! two threads, faer 60 to 90 %, and the convolutions need the kernel itself (crate/notes/speed.md).
 
+use crate::ops::memory::Scratch;
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::Mutex;
 
 /// Row-major `rows x cols` matrix, or its transpose, as an operand of [`product`].
 #[derive(Clone, Copy)]
@@ -255,7 +255,7 @@ impl Shared {
 }
 
 /// The vector instructions' number of f32.
-struct Lanes;
+pub(super) struct Lanes;
 
 impl WithSimd for Lanes {
     type Output = usize;
@@ -328,7 +328,8 @@ impl WithSimd for Block<'_> {
                     // SAFETY: the rows and steps are inside the left operand, the panel inside the right
                     // one, and the tile inside this block, which no other thread writes.
                     macro_rules! of_height { ($($m:literal)*) => { match height {
-                        $($m => unsafe { tile::<S, $m>(simd, steps, left, right, to, cols, add) },)*
+                        $($m if cols > S::F32_LANES => unsafe { tile::<S, $m, 2>(simd, steps, left, right, to, cols, add) },
+                        $m => unsafe { tile::<S, $m, 1>(simd, steps, left, right, to, cols, add) },)*
                         _ => unreachable!("at most {} rows", most_rows::<S>()),
                     } } }
                     if const { S::REGISTER_COUNT >= 32 } {
@@ -351,15 +352,15 @@ struct Left {
     col_stride: usize,
 }
 
-/// `M` rows by two vectors of columns, of which `cols` are wanted: `inner` steps along `left` and down the
+/// `M` rows by `N` vectors of columns, one or two, of which `cols` are wanted: `inner` steps along `left` and down the
 /// panel `right` (a place and the steps' distance). The result is stored to `to` (a place and the rows'
 /// distance), or added to what is there.
 ///
 /// # Safety
-/// `left` has `M` rows of `inner` steps, `right` `inner` steps of two vectors, `to` `M` rows of `cols`
+/// `left` has `M` rows of `inner` steps, `right` `inner` steps of `N` vectors, `to` `M` rows of `cols`
 /// elements that nobody else uses meanwhile.
 #[inline(always)]
-unsafe fn tile<S: Simd, const M: usize>(
+unsafe fn tile<S: Simd, const M: usize, const N: usize>(
     simd: S,
     inner: usize,
     left: Left,
@@ -371,9 +372,9 @@ unsafe fn tile<S: Simd, const M: usize>(
     let lanes = S::F32_LANES;
     // A tile over the edge is made aside.
     let mut aside = [[const { MaybeUninit::<f32>::uninit() }; MOST_COLS]; M];
-    let whole = cols == 2 * lanes;
+    let whole = cols == N * lanes;
     let (at, stride) = if whole { (to, to_stride) } else { (aside.as_mut_ptr().cast(), MOST_COLS) };
-    let mut sum = [[simd.splat_f32s(0.0); 2]; M];
+    let mut sum = [[simd.splat_f32s(0.0); N]; M];
     // SAFETY: the caller's promises; `aside` has `M` rows of a panel's width, written before it is read
     // but for columns that are not wanted.
     unsafe {
@@ -385,19 +386,23 @@ unsafe fn tile<S: Simd, const M: usize>(
                 }
             }
             for (i, sum) in sum.iter_mut().enumerate() {
-                sum[0] = at.add(i * stride).cast::<S::f32s>().read_unaligned();
-                sum[1] = at.add(i * stride + lanes).cast::<S::f32s>().read_unaligned();
+                for (n, sum) in sum.iter_mut().enumerate() {
+                    *sum = at.add(i * stride + n * lanes).cast::<S::f32s>().read_unaligned();
+                }
             }
         }
         let (mut from, mut right) = (left.from, right);
         macro_rules! step {
             ($offset:expr) => {
-                let b = right.cast::<S::f32s>().read_unaligned();
-                let c = right.add(lanes).cast::<S::f32s>().read_unaligned();
+                let mut of_right = [simd.splat_f32s(0.0); N];
+                for (n, of_right) in of_right.iter_mut().enumerate() {
+                    *of_right = right.add(n * lanes).cast::<S::f32s>().read_unaligned();
+                }
                 for (i, sum) in sum.iter_mut().enumerate() {
-                    let a = simd.splat_f32s(*from.add($offset(i)));
-                    sum[0] = simd.mul_add_f32s(a, b, sum[0]);
-                    sum[1] = simd.mul_add_f32s(a, c, sum[1]);
+                    let of_left = simd.splat_f32s(*from.add($offset(i)));
+                    for (sum, of_right) in sum.iter_mut().zip(of_right) {
+                        *sum = simd.mul_add_f32s(of_left, of_right, *sum);
+                    }
                 }
                 right = right.wrapping_add(right_step);
             };
@@ -422,8 +427,9 @@ unsafe fn tile<S: Simd, const M: usize>(
             }
         }
         for (i, sum) in sum.iter().enumerate() {
-            at.add(i * stride).cast::<S::f32s>().write_unaligned(sum[0]);
-            at.add(i * stride + lanes).cast::<S::f32s>().write_unaligned(sum[1]);
+            for (n, sum) in sum.iter().enumerate() {
+                at.add(i * stride + n * lanes).cast::<S::f32s>().write_unaligned(*sum);
+            }
         }
         if !whole {
             for i in 0..M {
@@ -506,63 +512,4 @@ fn transpose(from: &[f32], cols: usize, to: &mut [f32]) {
         let steps = i * part..i * part + to.len() / rows;
         pack(Matrix::new(from, rows, cols).t(), 0..rows, steps, rows, to);
     });
-}
-
-/// Memory kept from call to call: the system's fresh pages cost more than what is done with them.
-pub(super) struct Scratch {
-    memory: Vec<f32>,
-    skip: usize,
-    length: usize,
-}
-
-static CACHE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
-
-/// Gives the memory that is kept between operations back to the system.
-pub(super) fn release() {
-    if let Ok(mut kept) = CACHE.lock() {
-        *kept = Vec::new();
-    }
-}
-
-/// Elements of a cache line, at whose start vectors are best read.
-const LINE: usize = 16;
-
-impl Scratch {
-    /// What was in it is still there.
-    pub(super) fn new(length: usize) -> Scratch {
-        // The smallest that is large enough, so that large ones stay for those who need them.
-        let fitting = CACHE.lock().ok().and_then(|mut kept| {
-            let fits = |(i, memory): (usize, &Vec<f32>)| {
-                (memory.len() >= length + LINE).then_some((memory.len(), i))
-            };
-            let (_, at) = kept.iter().enumerate().filter_map(fits).min()?;
-            Some(kept.swap_remove(at))
-        });
-        let mut memory = fitting.unwrap_or_default();
-        if memory.len() < length + LINE {
-            memory.resize(length + LINE, 0.0);
-        }
-        let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        Scratch { memory, skip, length }
-    }
-}
-
-impl AsRef<[f32]> for Scratch {
-    fn as_ref(&self) -> &[f32] {
-        &self.memory[self.skip..self.skip + self.length]
-    }
-}
-
-impl AsMut<[f32]> for Scratch {
-    fn as_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[self.skip..self.skip + self.length]
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Ok(mut kept) = CACHE.lock() {
-            kept.push(std::mem::take(&mut self.memory));
-        }
-    }
 }

@@ -7,9 +7,10 @@
 //!
 //! Where channels are many, pixels are better: Winograd's products share their weights among all pixels.
 
-use crate::ops::gemm::{Scratch, Shared};
+use crate::ops::gemm::Shared;
 use crate::ops::geometry::Geometry;
 pub use crate::ops::geometry::{LANES, Order};
+use crate::ops::memory::Scratch;
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, Size3, add_to, elements, take_gradient};
 use crate::{Error, Result, threads};
@@ -122,8 +123,8 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
     pixels(x, g.pixels() * c, weights, g.outputs, out, (rows, columns), add, runs);
 }
 
-/// Adds the gradient of the input to `dx`.
-pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32]) {
+/// `dx` becomes the gradient of the input, or has it added.
+pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32], add: bool) {
     let (c, o, across) = (g.channels, g.outputs, g.kernel.1);
     // O rows of C weights for a position of the window, the positions of a line from right to left: so they come along
     // the gradient's pixels.
@@ -148,7 +149,7 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut
             }
         }
     };
-    pixels(dy, g.out_pixels() * o, &turned, c, dx, (g.height, g.width), true, runs);
+    pixels(dy, g.out_pixels() * o, &turned, c, dx, (g.height, g.width), add, runs);
 }
 
 /// Each pixel of `rows` and `columns` becomes a sum over its `runs` through `x`, which has `size` numbers an image, by

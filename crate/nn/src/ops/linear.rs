@@ -3,6 +3,7 @@
 use crate::ops::activation::{self, Activation};
 use crate::ops::factored::{Factors, offer};
 use crate::ops::gemm::{Matrix, product};
+use crate::ops::memory::lent;
 use crate::ops::{DynSize, add_to, elements, take_gradient};
 use crate::{Error, Result};
 use dfdx::nn::tensor_collection::*;
@@ -49,10 +50,26 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Linear<E, D> {
 /// nobody asks for the gradient of an image, and it costs as much as the layer's forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputGradient {
-    /// Compute it.
+    /// Compute it, and add it to what other operations with the same input have given.
     Needed,
+    /// Compute it: nothing has been given before, in the backward pass.
+    First,
     /// Leave it out.
     Skipped,
+}
+
+impl InputGradient {
+    /// Has `made` write the gradient of an operation's input, or add it to what is there (its second argument).
+    pub(super) fn give(self, gradient: &mut Vec<f32>, made: impl FnOnce(&mut [f32], bool)) {
+        if self == InputGradient::First {
+            // What is there are zeros that nobody has looked at yet, so that the system has not made their pages.
+            let mut own = lent(gradient.len());
+            made(&mut own, false);
+            *gradient = own;
+        } else {
+            made(gradient, true);
+        }
+    }
 }
 
 /// `x W' + b`, then the activation. `x` is `n x I`, the result `n x O`.
@@ -89,9 +106,10 @@ pub fn linear<T: Tape<f32, Cpu>>(
                 activation::stop(&mut dy, ys);
             }
             add_to(gradients.get_or_alloc_mut(&b_ghost)?, &activation::column_sums(&dy, o));
-            if let (InputGradient::Needed, Some(ws)) = (input_gradient, elements(&weight)) {
-                let dx = gradients.get_or_alloc_mut(&x_ghost)?;
-                product(dx, Matrix::new(&dy, n, o), Matrix::new(ws, o, i), true);
+            if let Some(ws) = elements(&weight).filter(|_| input_gradient != InputGradient::Skipped) {
+                input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
+                    product(dx, Matrix::new(&dy, n, o), Matrix::new(ws, o, i), add);
+                });
             }
             let factors = Factors { dy, x: Box::new(x), n, shared: false };
             if let Some(factors) = offer(&weight, factors) {

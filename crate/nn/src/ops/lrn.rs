@@ -1,6 +1,7 @@
 //! Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3), with the constants
 //! of the TensorFlow tutorial that the paper's Alexnet is from.
 
+use crate::ops::memory::give_back;
 use crate::ops::{Image, add_to, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
@@ -91,6 +92,7 @@ pub fn local_response_norm<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Image<T>> {
                 );
             });
             add_to(gradients.get_or_alloc_mut(&x_ghost)?, &dy);
+            give_back(dy);
             Ok(())
         });
     }

@@ -13,8 +13,10 @@ pub mod factored;
 pub mod gemm;
 pub mod geometry;
 pub mod lanes;
+pub mod layer_passes;
 pub mod linear;
 pub mod lrn;
+mod memory;
 pub mod norm;
 pub mod pool;
 mod simd;
@@ -131,7 +133,7 @@ impl ForwardContext {
 /// Frees the scratch buffers that operations cache for the next one: before another network is trained, or after the
 /// last.
 pub fn release_memory() {
-    gemm::release();
+    memory::release();
 }
 
 /// Where a tensor's elements lie: as good as a name while it lives. dfdx keeps its own number to itself.

@@ -1,6 +1,7 @@
 //! Pooling: the largest, or the mean, of the pixels under a window, channel by channel.
 
 use crate::ops::geometry::{Geometry, Window};
+use crate::ops::memory::give_back;
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, elements, take_gradient};
 use crate::{Error, Result, threads};
@@ -72,6 +73,7 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
                     }
                 }
             });
+            give_back(dy);
             Ok(())
         });
     }
@@ -142,6 +144,7 @@ pub fn avg_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
                     }
                 }
             });
+            give_back(dy);
             Ok(())
         });
     }
@@ -175,6 +178,7 @@ pub fn global_avg_pool<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Rows<T>> {
                     dx.iter_mut().zip(&dy[image * c..]).for_each(|(d, v)| *d += v * share);
                 }
             });
+            give_back(dy);
             Ok(())
         });
     }

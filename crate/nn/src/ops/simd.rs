@@ -26,3 +26,35 @@ pub(super) fn store<S: Simd>(s: S, slice: &mut [f32], at: usize, value: S::f32s)
         s.partial_store_f32s(&mut slice[at..], value);
     }
 }
+
+/// A vector from `at` on: a whole one where `WHOLE`, else `count` elements and zeros behind them.
+///
+/// # Safety
+/// So many elements can be read there.
+#[inline(always)]
+pub(super) unsafe fn load_at<S: Simd, const WHOLE: bool>(s: S, at: *const f32, count: usize) -> S::f32s {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if WHOLE {
+            at.cast::<S::f32s>().read_unaligned()
+        } else {
+            s.partial_load_f32s(std::slice::from_raw_parts(at, count))
+        }
+    }
+}
+
+/// Writes a vector, or its first `count` elements, to `at`.
+///
+/// # Safety
+/// So many elements can be written there.
+#[inline(always)]
+pub(super) unsafe fn store_at<S: Simd, const WHOLE: bool>(s: S, at: *mut f32, count: usize, value: S::f32s) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if WHOLE {
+            at.cast::<S::f32s>().write_unaligned(value);
+        } else {
+            s.partial_store_f32s(std::slice::from_raw_parts_mut(at, count), value);
+        }
+    }
+}

@@ -10,9 +10,10 @@
 
 #![expect(clippy::needless_range_loop, reason = "indices run along columns of small matrices, not rows")]
 
-use crate::ops::gemm::{Matrix, Right, SLACK, Scratch, Shared, product_alone};
+use crate::ops::gemm::{Matrix, Right, SLACK, Shared, product_alone};
 use crate::ops::geometry::Geometry;
-use crate::ops::simd::{load, store};
+use crate::ops::memory::Scratch;
+use crate::ops::simd::{load_at, store_at};
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
@@ -22,18 +23,67 @@ const OUT: usize = 4;
 const IN: usize = 6;
 /// Transformed numbers of a tile and channel.
 const POINTS: usize = IN * IN;
-/// Tiles that a thread takes at a time: enough rows for the products, few enough for the second cache.
-const TILES: usize = 56;
+/// Tiles that a thread takes at a time, about: two rows of the products' tiles, and little enough for the second cache.
+const TILES: usize = 28;
+/// The same for the gradient of the weights, whose sums are read and written each time.
+const TILES_OF_GRADIENT: usize = 56;
 
 /// Tiles of output that cover an image.
 fn tiles(g: &Geometry) -> (usize, usize) {
     (g.out_height.div_ceil(OUT), g.out_width.div_ceil(OUT))
 }
 
+/// Some rows of tiles, one after the other through all images.
+#[derive(Clone, Copy)]
+struct Tiles<'a> {
+    g: &'a Geometry,
+    first: usize,
+    rows: usize,
+}
+
+impl<'a> Tiles<'a> {
+    /// All of a batch's by so many tiles, about.
+    fn blocks(g: &'a Geometry, many: usize) -> impl ExactSizeIterator<Item = Tiles<'a>> + Clone + use<'a> {
+        let (down, across) = tiles(g);
+        let (all, rows) = (g.images * down, (many / across).max(1));
+        (0..all.div_ceil(rows)).map(move |block| Tiles {
+            g,
+            first: block * rows,
+            rows: rows.min(all - block * rows),
+        })
+    }
+
+    fn count(self) -> usize {
+        self.rows * tiles(self.g).1
+    }
+
+    /// Image, row and column of each.
+    fn each(self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (down, across) = tiles(self.g);
+        (self.first..self.first + self.rows)
+            .flat_map(move |row| (0..across).map(move |column| (row / down, row % down, column)))
+    }
+
+    /// The pixels of all images that these tiles cover.
+    fn pixels(self) -> Range<usize> {
+        let down = tiles(self.g).0;
+        let start = |row: usize| {
+            row / down * self.g.out_pixels() + (row % down * OUT).min(self.g.out_height) * self.g.out_width
+        };
+        start(self.first)..start(self.first + self.rows)
+    }
+}
+
 /// Whether this convolution can be done so, and is faster so: fewer channels than a vector, and the
 /// transforms cost more than they save.
 pub(super) fn suits(g: &Geometry) -> bool {
     g.kernel == (3, 3) && g.stride == (1, 1) && g.channels >= 16 && g.outputs >= 16
+}
+
+/// Multiplications for each output channel.
+pub(super) fn products(g: &Geometry) -> usize {
+    let (down, across) = tiles(g);
+    g.images * down * across * POINTS * g.channels
 }
 
 /// `out` (`n x H' x W' x O`) becomes the convolution of `x` (`n x H x W x C`) with `weights`
@@ -43,30 +93,32 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
     let mut transformed = Scratch::new(POINTS * c * o + SLACK);
     transform_weights(weights, c, o, transformed.as_mut());
     let weights = transformed.as_ref();
-    let (down, across) = tiles(g);
-    let images = (TILES / (down * across)).max(1);
+    let blocks: Vec<Tiles> = Tiles::blocks(g, TILES).collect();
+    let places = Shared(out.as_mut_ptr());
+    assert!(out.len() >= g.images * g.out_pixels() * o);
     let arch = Arch::new();
-    threads::each_chunk(out, images * g.out_pixels() * o, |part, out| {
-        let n = out.len() / (g.out_pixels() * o);
-        let count = n * down * across;
-        let x = &x[part * images * g.pixels() * c..][..n * g.pixels() * c];
+    threads::each(blocks.len(), |block| {
+        let tiles = blocks[block];
+        let (count, pixels) = (tiles.count(), tiles.pixels());
+        // SAFETY: inside `out`, as its length says; no other block has these pixels.
+        let out = unsafe { std::slice::from_raw_parts_mut(places.at(pixels.start * o), pixels.len() * o) };
         let mut v = Scratch::new(POINTS * count * c);
         let mut m = Scratch::new(POINTS * count * o);
-        arch.dispatch(Input { g, x, images: n, channels: 0..c, to: v.as_mut() });
+        arch.dispatch(Input { tiles, x, channels: 0..c, to: v.as_mut() });
         for point in 0..POINTS {
             let left = Matrix::new(&v.as_ref()[point * count * c..][..count * c], count, c);
             let right = Right::rows(&weights[point * c * o..], c, o);
             product_alone(&mut m.as_mut()[point * count * o..][..count * o], o, left, 0..count, right, false);
         }
-        arch.dispatch(Output { g, m: m.as_ref(), images: n, out, add });
+        arch.dispatch(Output { tiles, m: m.as_ref(), out, add });
     });
 }
 
 /// Adds the gradient of `3 x 3 x C x O` weights to `dw`.
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (c, o) = (g.channels, g.outputs);
-    let (down, across) = tiles(g);
-    let images = (TILES / (down * across)).max(1);
+    let blocks = Tiles::blocks(g, TILES_OF_GRADIENT);
+    let most = blocks.clone().next().map_or(0, Tiles::count);
     let mut transformed = Scratch::new(POINTS * c * o);
     // Each thread has some input channels to itself, so that nothing is summed up across threads. What that
     // costs is the output's transform, which every thread makes.
@@ -76,17 +128,13 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     threads::each(parts, |part| {
         let channels = part * c / parts..(part + 1) * c / parts;
         let many = channels.len();
-        let most = images.min(g.images) * down * across;
         let mut v = Scratch::new(POINTS * most * many);
         let mut q = Scratch::new(POINTS * most * o + SLACK);
-        for first in (0..g.images).step_by(images) {
-            let n = images.min(g.images - first);
-            let count = n * down * across;
-            let x = &x[first * g.pixels() * c..][..n * g.pixels() * c];
-            let dy = &dy[first * g.out_pixels() * o..][..n * g.out_pixels() * o];
+        for (block, tiles) in blocks.clone().enumerate() {
+            let count = tiles.count();
             let to = &mut v.as_mut()[..POINTS * count * many];
-            arch.dispatch(Input { g, x, images: n, channels: channels.clone(), to });
-            arch.dispatch(OutputGradient { g, dy, images: n, to: &mut q.as_mut()[..POINTS * count * o] });
+            arch.dispatch(Input { tiles, x, channels: channels.clone(), to });
+            arch.dispatch(OutputGradient { tiles, dy, to: &mut q.as_mut()[..POINTS * count * o] });
             for point in 0..POINTS {
                 let left = Matrix::new(&v.as_ref()[point * count * many..][..count * many], count, many).t();
                 let right = Right::rows(&q.as_ref()[point * count * o..], count, o);
@@ -95,7 +143,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
                     let at = places.at((point * c + channels.start) * o);
                     std::slice::from_raw_parts_mut(at, many * o)
                 };
-                product_alone(sum, o, left, 0..many, right, first > 0);
+                product_alone(sum, o, left, 0..many, right, block > 0);
             }
         }
     });
@@ -153,11 +201,25 @@ fn output_gradient_1d<S: Simd>(s: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
     ]
 }
 
+/// Has some channels of some pixels brought into the cache.
+#[inline(always)]
+fn fetch(x: &[f32], pixels: Range<usize>, of: usize, channels: &Range<usize>) {
+    const LINE: usize = 16;
+    let mut sum = 0.0;
+    if channels.len() == of {
+        x[pixels.start * of..pixels.end * of].iter().step_by(LINE).for_each(|v| sum += v);
+    } else {
+        for pixel in pixels {
+            x[pixel * of..][channels.clone()].iter().step_by(LINE).for_each(|v| sum += v);
+        }
+    }
+    std::hint::black_box(sum);
+}
+
 /// `V`: `36 x tiles x channels`.
 struct Input<'a> {
-    g: &'a Geometry,
+    tiles: Tiles<'a>,
     x: &'a [f32],
-    images: usize,
     channels: Range<usize>,
     to: &'a mut [f32],
 }
@@ -167,35 +229,34 @@ impl WithSimd for Input<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Input { g, x, images, channels, to } = self;
-        let (down, across) = tiles(g);
-        let (count, many) = (images * down * across, channels.len());
+        let Input { tiles, x, channels, to } = self;
+        let (g, count, many) = (tiles.g, tiles.count(), channels.len());
+        assert!(to.len() >= POINTS * count * many && channels.end <= g.channels);
         let outside = vec![0.0; many];
-        for t in 0..count {
-            let (image, ty, tx) = (t / (down * across), t / across % down, t % across);
-            let mut from: [&[f32]; POINTS] = [&outside; POINTS];
+        for (t, (image, ty, tx)) in tiles.each().enumerate() {
+            if tx == 0 {
+                // The rows under these tiles. Read in order, they come faster than tile by tile.
+                let rows = |y: usize| image * g.height + y.saturating_sub(g.top).min(g.height);
+                fetch(x, rows(ty * OUT) * g.width..rows(ty * OUT + IN) * g.width, g.channels, &channels);
+            }
+            let mut from = [outside.as_ptr(); POINTS];
             for (i, from) in from.iter_mut().enumerate() {
                 // Unsigned: what is above or left of the image wraps round and is too large.
                 let y = (ty * OUT + i / IN).wrapping_sub(g.top);
                 let col = (tx * OUT + i % IN).wrapping_sub(g.left);
                 if y < g.height && col < g.width {
                     let pixel = (image * g.height + y) * g.width + col;
-                    *from = &x[pixel * g.channels + channels.start..][..many];
+                    *from = x[pixel * g.channels + channels.start..][..many].as_ptr();
                 }
             }
+            let to = to[t * many..].as_mut_ptr();
             for c in (0..many).step_by(S::F32_LANES) {
-                let mut half = [[s.splat_f32s(0.0); IN]; IN];
-                for j in 0..IN {
-                    let column: [S::f32s; IN] = std::array::from_fn(|i| load(s, from[i * IN + j], c));
-                    let column = input_1d(s, column);
-                    for i in 0..IN {
-                        half[i][j] = column[i];
-                    }
-                }
-                for (i, row) in half.into_iter().enumerate() {
-                    for (j, value) in input_1d(s, row).into_iter().enumerate() {
-                        let at = ((i * IN + j) * count + t) * many;
-                        store(s, &mut to[at..at + many], c, value);
+                // SAFETY: `many` channels can be read at each of `from`; `to` has `count * many` numbers for each point.
+                unsafe {
+                    if many - c >= S::F32_LANES {
+                        input_2d::<S, true>(s, &from, c, many, to, count * many);
+                    } else {
+                        input_2d::<S, false>(s, &from, c, many, to, count * many);
                     }
                 }
             }
@@ -203,11 +264,45 @@ impl WithSimd for Input<'_> {
     }
 }
 
+/// A vector of channels of a tile of input, from `c` on of `many`, to 36 places that are `apart`.
+///
+/// # Safety
+/// `many` channels can be read at `from` and written at each of the places from `to` on.
+#[inline(always)]
+unsafe fn input_2d<S: Simd, const WHOLE: bool>(
+    s: S,
+    from: &[*const f32; POINTS],
+    c: usize,
+    many: usize,
+    to: *mut f32,
+    apart: usize,
+) {
+    // Macros and not closures, which would be called, and be compiled without the vector instructions.
+    macro_rules! column {
+        ($($at:expr),*) => {
+            // SAFETY: the caller's promise.
+            input_1d(s, [$(unsafe { load_at::<S, WHOLE>(s, from[$at].add(c), many - c) }),*])
+        };
+    }
+    macro_rules! columns {
+        ($($j:literal)*) => {
+            [$(column!($j, IN + $j, 2 * IN + $j, 3 * IN + $j, 4 * IN + $j, 5 * IN + $j)),*]
+        };
+    }
+    let columns = columns!(0 1 2 3 4 5);
+    for i in 0..IN {
+        let row = [columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]];
+        for (j, value) in input_1d(s, row).into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { store_at::<S, WHOLE>(s, to.add((i * IN + j) * apart + c), many - c, value) };
+        }
+    }
+}
+
 /// `A dY A'`: `36 x tiles x outputs`.
 struct OutputGradient<'a> {
-    g: &'a Geometry,
+    tiles: Tiles<'a>,
     dy: &'a [f32],
-    images: usize,
     to: &'a mut [f32],
 }
 
@@ -216,32 +311,30 @@ impl WithSimd for OutputGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let OutputGradient { g, dy, images, to } = self;
-        let (down, across) = tiles(g);
-        let (count, o) = (images * down * across, g.outputs);
+        let OutputGradient { tiles, dy, to } = self;
+        let (g, count, o) = (tiles.g, tiles.count(), tiles.g.outputs);
+        assert!(to.len() >= POINTS * count * o);
         let outside = vec![0.0; o];
-        for t in 0..count {
-            let (image, ty, tx) = (t / (down * across), t / across % down, t % across);
-            let mut from: [&[f32]; OUT * OUT] = [&outside; OUT * OUT];
+        for (t, (image, ty, tx)) in tiles.each().enumerate() {
+            if tx == 0 {
+                let rows = |y: usize| image * g.out_height + y.min(g.out_height);
+                fetch(dy, rows(ty * OUT) * g.out_width..rows((ty + 1) * OUT) * g.out_width, o, &(0..o));
+            }
+            let mut from = [outside.as_ptr(); OUT * OUT];
             for (i, from) in from.iter_mut().enumerate() {
                 let (y, col) = (ty * OUT + i / OUT, tx * OUT + i % OUT);
                 if y < g.out_height && col < g.out_width {
-                    *from = &dy[((image * g.out_height + y) * g.out_width + col) * o..][..o];
+                    *from = dy[((image * g.out_height + y) * g.out_width + col) * o..][..o].as_ptr();
                 }
             }
+            let to = to[t * o..].as_mut_ptr();
             for c in (0..o).step_by(S::F32_LANES) {
-                let mut half = [[s.splat_f32s(0.0); OUT]; IN];
-                for j in 0..OUT {
-                    let column: [S::f32s; OUT] = std::array::from_fn(|i| load(s, from[i * OUT + j], c));
-                    let column = output_gradient_1d(s, column);
-                    for i in 0..IN {
-                        half[i][j] = column[i];
-                    }
-                }
-                for (i, row) in half.into_iter().enumerate() {
-                    for (j, value) in output_gradient_1d(s, row).into_iter().enumerate() {
-                        let at = ((i * IN + j) * count + t) * o;
-                        store(s, &mut to[at..at + o], c, value);
+                // SAFETY: `o` channels can be read at each of `from`; `to` has `count * o` numbers for each point.
+                unsafe {
+                    if o - c >= S::F32_LANES {
+                        output_gradient_2d::<S, true>(s, &from, c, o, to, count * o);
+                    } else {
+                        output_gradient_2d::<S, false>(s, &from, c, o, to, count * o);
                     }
                 }
             }
@@ -249,11 +342,43 @@ impl WithSimd for OutputGradient<'_> {
     }
 }
 
+/// A vector of channels of a tile of the output's gradient, as [`input_2d`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn output_gradient_2d<S: Simd, const WHOLE: bool>(
+    s: S,
+    from: &[*const f32; OUT * OUT],
+    c: usize,
+    many: usize,
+    to: *mut f32,
+    apart: usize,
+) {
+    macro_rules! column {
+        ($($at:expr),*) => {
+            // SAFETY: the caller's promise.
+            output_gradient_1d(s, [$(unsafe { load_at::<S, WHOLE>(s, from[$at].add(c), many - c) }),*])
+        };
+    }
+    macro_rules! columns {
+        ($($j:literal)*) => { [$(column!($j, OUT + $j, 2 * OUT + $j, 3 * OUT + $j)),*] };
+    }
+    let columns = columns!(0 1 2 3);
+    for i in 0..IN {
+        let row = [columns[0][i], columns[1][i], columns[2][i], columns[3][i]];
+        for (j, value) in output_gradient_1d(s, row).into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { store_at::<S, WHOLE>(s, to.add((i * IN + j) * apart + c), many - c, value) };
+        }
+    }
+}
+
 /// `Y = A' M A`, to the pixels.
 struct Output<'a> {
-    g: &'a Geometry,
+    tiles: Tiles<'a>,
     m: &'a [f32],
-    images: usize,
+    /// The tiles' own pixels.
     out: &'a mut [f32],
     add: bool,
 }
@@ -263,31 +388,70 @@ impl WithSimd for Output<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Output { g, m, images, out, add } = self;
-        let (down, across) = tiles(g);
-        let (count, o) = (images * down * across, g.outputs);
-        for t in 0..count {
-            let (image, ty, tx) = (t / (down * across), t / across % down, t % across);
-            let (high, wide) = ((g.out_height - ty * OUT).min(OUT), (g.out_width - tx * OUT).min(OUT));
+        let Output { tiles, m, out, add } = self;
+        let (g, count, o) = (tiles.g, tiles.count(), tiles.g.outputs);
+        let start = tiles.pixels().start;
+        assert!(m.len() >= POINTS * count * o && out.len() == tiles.pixels().len() * o);
+        for (t, (image, ty, tx)) in tiles.each().enumerate() {
+            let size = ((g.out_height - ty * OUT).min(OUT), (g.out_width - tx * OUT).min(OUT));
             let first = (image * g.out_height + ty * OUT) * g.out_width + tx * OUT;
+            let to = (out[(first - start) * o..].as_mut_ptr(), g.out_width * o, o);
+            let from = m[t * o..].as_ptr();
             for c in (0..o).step_by(S::F32_LANES) {
-                let mut half = [[s.splat_f32s(0.0); IN]; OUT];
-                for j in 0..IN {
-                    let column: [S::f32s; IN] = std::array::from_fn(|i| {
-                        let at = ((i * IN + j) * count + t) * o;
-                        load(s, &m[at..at + o], c)
-                    });
-                    let column = output_1d(s, column);
-                    for i in 0..OUT {
-                        half[i][j] = column[i];
+                // SAFETY: `m` has `count * o` numbers for each point, `out` so many pixels of `o` channels in these rows.
+                unsafe {
+                    if o - c >= S::F32_LANES {
+                        output_2d::<S, true>(s, from, count * o, c, o, to, size, add);
+                    } else {
+                        output_2d::<S, false>(s, from, count * o, c, o, to, size, add);
                     }
                 }
-                for (i, row) in half.into_iter().enumerate().take(high) {
-                    for (j, value) in output_1d(s, row).into_iter().enumerate().take(wide) {
-                        let at = (first + i * g.out_width + j) * o;
-                        let pixel = &mut out[at..at + o];
-                        let value = if add { s.add_f32s(value, load(s, pixel, c)) } else { value };
-                        store(s, pixel, c, value);
+            }
+        }
+    }
+}
+
+/// A vector of channels of a tile of output, from `c` on of `many`, from 36 places that are `apart`: to as many rows and
+/// columns of pixels as `size` says, from the place `to` on, which has the distance of two rows and of two pixels beside it.
+///
+/// # Safety
+/// `many` channels can be read at each of the places from `from` on, and read and written at the pixels.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the innermost loop: places and distances")]
+unsafe fn output_2d<S: Simd, const WHOLE: bool>(
+    s: S,
+    from: *const f32,
+    apart: usize,
+    c: usize,
+    many: usize,
+    (to, row, pixel): (*mut f32, usize, usize),
+    (high, wide): (usize, usize),
+    add: bool,
+) {
+    macro_rules! column {
+        ($($at:expr),*) => {
+            // SAFETY: the caller's promise.
+            output_1d(s, [$(unsafe { load_at::<S, WHOLE>(s, from.add($at * apart + c), many - c) }),*])
+        };
+    }
+    macro_rules! columns {
+        ($($j:literal)*) => {
+            [$(column!($j, IN + $j, 2 * IN + $j, 3 * IN + $j, 4 * IN + $j, 5 * IN + $j)),*]
+        };
+    }
+    let columns = columns!(0 1 2 3 4 5);
+    for i in 0..OUT {
+        let of = [columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]];
+        let values = output_1d(s, of);
+        if i < high {
+            for (j, value) in values.into_iter().enumerate() {
+                if j < wide {
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        let to = to.add(i * row + j * pixel + c);
+                        let value =
+                            if add { s.add_f32s(value, load_at::<S, WHOLE>(s, to, many - c)) } else { value };
+                        store_at::<S, WHOLE>(s, to, many - c, value);
                     }
                 }
             }

@@ -20,6 +20,7 @@ mod origin;
 
 use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
+use crate::live::Call;
 use crate::measure::partial::PartialMeasurement;
 use crate::measure::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::run::checkpoint::Checkpoint;
@@ -344,6 +345,7 @@ impl Store {
         on_event: &mut dyn FnMut(Event),
         training: &mut dyn FnMut(Progress) -> Result<Option<TrainedRun>>,
     ) -> Result<Run> {
+        let _call = Call::new();
         let key = config.key();
         let partial = self.partial(&key);
         if let Some(run) = self.get(config)? {
@@ -516,6 +518,7 @@ impl Store {
         scale: Scale,
         say: &mut dyn FnMut(&str),
     ) -> Result<(Measured, bool)> {
+        let _call = Call::new();
         let key = measurement.key();
         let path = self.folder.join(format!("{key}.unfinished"));
         let mut unfinished = PartialMeasurement::new(path, key.clone(), checkpoint_every()?);

@@ -1,0 +1,98 @@
+//! Memory kept from operation to operation: the system's fresh pages, and clearing them, cost more than much of what is
+//! done with them.
+//!
+//! A step of training needs the same lengths as the step before. What an operation alone uses is a [`Scratch`]. What goes on to another
+//! one, as a gradient does, is a vector that is [`lent`] and given back by whoever uses it last.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+
+/// Elements of a cache line, at whose start vectors are best read.
+const LINE: usize = 16;
+
+/// What is not in use.
+#[derive(Default)]
+struct Kept {
+    scratch: Vec<Vec<f32>>,
+    lent: Vec<Vec<f32>>,
+    /// How many vectors of each capacity have been lent and have not come back.
+    out: HashMap<usize, usize>,
+}
+
+static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
+
+fn kept() -> MutexGuard<'static, Option<Kept>> {
+    KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The shortest of `kept` that has `length` elements and suits; so long ones stay for those who need them.
+fn take(kept: &mut Vec<Vec<f32>>, length: usize, most: usize) -> Option<Vec<f32>> {
+    let suits = |(i, memory): (usize, &Vec<f32>)| {
+        (length..=most).contains(&memory.len()).then_some((memory.len(), i))
+    };
+    let (_, at) = kept.iter().enumerate().filter_map(suits).min()?;
+    Some(kept.swap_remove(at))
+}
+
+/// Gives the memory that is kept between operations back to the system.
+pub(super) fn release() {
+    *kept() = None;
+}
+
+/// `length` numbers, whatever they are: to be written before they are read, and given back ([`give_back`]).
+pub(super) fn lent(length: usize) -> Vec<f32> {
+    let mut guard = kept();
+    let kept = guard.get_or_insert_default();
+    // Not a much longer one, of a larger batch's: what it is longer by is cleared when it comes back.
+    let mut memory = take(&mut kept.lent, length, 2 * length).unwrap_or_else(|| vec![0.0; length]);
+    *kept.out.entry(memory.capacity()).or_default() += 1;
+    memory.truncate(length);
+    memory
+}
+
+/// Keeps what was [`lent`]. Of vectors that were made elsewhere, as many as have been lent of their capacity: that many are needed
+/// again, and more would pile up.
+pub(super) fn give_back(mut memory: Vec<f32>) {
+    let mut guard = kept();
+    let Some(kept) = guard.as_mut() else { return };
+    if let Some(out) = kept.out.get_mut(&memory.capacity()).filter(|out| **out > 0) {
+        *out -= 1;
+        memory.resize(memory.capacity(), 0.0);
+        kept.lent.push(memory);
+    }
+}
+
+/// Memory for one operation, from the start of a cache line on.
+pub(super) struct Scratch {
+    memory: Vec<f32>,
+    skip: usize,
+    length: usize,
+}
+
+impl Scratch {
+    /// What was in it is still there.
+    pub(super) fn new(length: usize) -> Scratch {
+        let fitting = take(&mut kept().get_or_insert_default().scratch, length + LINE, usize::MAX);
+        let memory = fitting.unwrap_or_else(|| vec![0.0; length + LINE]);
+        let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        Scratch { memory, skip, length }
+    }
+}
+
+impl AsRef<[f32]> for Scratch {
+    fn as_ref(&self) -> &[f32] {
+        &self.memory[self.skip..self.skip + self.length]
+    }
+}
+
+impl AsMut<[f32]> for Scratch {
+    fn as_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.skip..self.skip + self.length]
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        kept().get_or_insert_default().scratch.push(std::mem::take(&mut self.memory));
+    }
+}
