@@ -46,7 +46,10 @@ class Trainer:
         )
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained, lr=0.01, momentum=0.9)
-        self.call = torch.compile(self.model) if "compiled" in parts else self.model
+        self.call = self.model
+        if "compiled" in parts:
+            torch._dynamo.reset()  # after so many models it would compile no more
+            self.call = torch.compile(self.model)
         self.run(2)
 
     def run(self, steps):

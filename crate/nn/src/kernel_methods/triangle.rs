@@ -18,6 +18,8 @@ use rayon::prelude::*;
 /// Rows and columns of a tile: a packed one fits into the second cache.
 pub const TILE: usize = 256;
 const AREA: usize = TILE * TILE;
+/// Rows of a tile that a thread updates at a time.
+const ROWS: usize = 64;
 
 /// The lower triangle of a symmetric `n x n` matrix, or of its Cholesky factor.
 ///
@@ -246,13 +248,15 @@ impl Triangle {
                 .map(|k| Packed::alone(Matrix::new(before(j, k), TILE, TILE).t()))
                 .collect();
             // tile - sum = -(sum - tile): the products only add.
-            column.par_chunks_exact_mut(AREA).enumerate().for_each(|(down, tile)| {
-                tile.iter_mut().for_each(|v| *v = -*v);
+            // By some rows of a tile, so that no thread waits long for another one's last.
+            column.par_chunks_exact_mut(ROWS * TILE).with_max_len(1).enumerate().for_each(|(strip, rows)| {
+                let (down, first) = (strip / (TILE / ROWS), strip % (TILE / ROWS) * ROWS);
+                rows.iter_mut().for_each(|v| *v = -*v);
                 for (k, right) in rights.iter().enumerate() {
                     let left = Matrix::new(before(j + down, k), TILE, TILE);
-                    right.product_rows(tile, left, 0..TILE, true);
+                    right.product_rows(rows, left, first..first + ROWS, true);
                 }
-                tile.iter_mut().for_each(|v| *v = -*v);
+                rows.iter_mut().for_each(|v| *v = -*v);
             });
             let (diagonal, below) = column.split_at_mut(AREA);
             factorise_tile(diagonal).map_err(|row| NotPositive { row: j * TILE + row })?;

@@ -20,6 +20,9 @@ use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape,
 /// Elements gathered at a time: they stay in the second cache.
 const GATHERED: usize = 64 * 1024;
 
+/// Output pixels side by side from which on they are rows enough for a product of their own.
+const ROW: usize = 14;
+
 /// Output pixels a time, for so many inputs of each.
 fn at_once(inner: usize) -> usize {
     (GATHERED / inner / 14 * 14).clamp(14, 28 * 28)
@@ -39,12 +42,37 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
     if g.pointwise() {
         return weights.product(out, Matrix::new(x, g.images * g.pixels(), inner), add);
     }
+    if g.out_width >= ROW {
+        return by_rows(g, x, &weights, out, add);
+    }
     let rows = at_once(inner);
     threads::each_chunk(out, rows * o, |part, out| {
         let many = out.len() / o;
         let mut gathered = Scratch::new(many * inner);
         g.gather(x, part * rows..part * rows + many, 0..inner, gathered.as_mut());
         weights.product_rows(out, Matrix::new(gathered.as_ref(), many, inner), 0..many, add);
+    });
+}
+
+/// [`forward`] without gathering: with zeros around each image, the inputs under the windows of a row of output are rows of a matrix as
+/// they lie, for each line of the window one.
+fn by_rows(g: &Geometry, x: &[f32], weights: &Packed, out: &mut [f32], add: bool) {
+    let (c, o, line) = (g.channels, g.outputs, g.kernel.1 * g.channels);
+    // As far as the windows reach, which may be less than the image.
+    let reach = |outputs: usize, stride: usize, kernel: usize| (outputs - 1) * stride + kernel;
+    let high = reach(g.out_height, g.stride.0, g.kernel.0);
+    let wide = reach(g.out_width, g.stride.1, g.kernel.1) * c;
+    threads::each_chunk(out, g.out_pixels() * o, |image, out| {
+        let mut padded = Scratch::new(high * wide);
+        g.pad(&x[image * g.pixels() * c..][..g.pixels() * c], wide, padded.as_mut());
+        for (y, out) in out.chunks_exact_mut(g.out_width * o).enumerate() {
+            for ky in 0..g.kernel.0 {
+                let from = &padded.as_ref()[(y * g.stride.0 + ky) * wide..][..wide];
+                let left = Matrix::windows(from, g.out_width, line, g.stride.1 * c);
+                let right = weights.steps(ky * line..(ky + 1) * line);
+                product_alone(out, o, left, 0..g.out_width, right, add || ky > 0);
+            }
+        }
     });
 }
 
@@ -59,7 +87,9 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     }
     let all = g.images * g.out_pixels();
     // Each thread has some of the inputs to itself, so that nothing is summed up across threads.
-    let parts = (4 * threads::count()).min(inner.div_ceil(28)).max(threads::count().min(inner));
+    // Where there are few, as many for each.
+    let threads = threads::count();
+    let parts = (inner.div_ceil(28) / threads).clamp(1, 4) * threads;
     let piece = inner.div_ceil(parts);
     let rows = at_once(piece).min(384);
     threads::each_chunk(dw, piece * o, |part, dw| {

@@ -43,6 +43,15 @@ impl<'a> Matrix<'a> {
         Matrix { data, rows, cols, row_stride: stride, col_stride: 1 }
     }
 
+    /// Windows of `cols` elements of a line, `stride` elements apart: a row each, which may have elements in common.
+    ///
+    /// # Panics
+    /// When `data` ends before the last row does.
+    pub fn windows(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Matrix<'a> {
+        assert!(rows == 0 || data.len() >= (rows - 1) * stride + cols);
+        Matrix { data, rows, cols, row_stride: stride, col_stride: 1 }
+    }
+
     /// The transpose, without moving anything.
     pub fn t(self) -> Matrix<'a> {
         Matrix {
@@ -169,6 +178,13 @@ impl Packed {
     pub fn product_rows(&self, out: &mut [f32], left: Matrix, rows: Range<usize>, add: bool) {
         self.check(out, left, rows.clone());
         product_alone(out, self.cols, left, rows, self.right(), add);
+    }
+
+    /// Some steps of it, by themselves.
+    pub fn steps(&self, steps: Range<usize>) -> Right<'_> {
+        assert!(steps.end <= self.inner, "steps {steps:?} of {}", self.inner);
+        let whole = self.right();
+        Right { data: &whole.data[steps.start * self.width..], inner: steps.len(), ..whole }
     }
 
     fn right(&self) -> Right<'_> {
@@ -476,8 +492,13 @@ fn pack(from: Matrix, cols: Range<usize>, steps: Range<usize>, width: usize, to:
     if from.col_stride == 1 {
         for (to, step) in to.chunks_exact_mut(width).zip(steps) {
             let row = &from.data[step * from.row_stride + cols.start..][..count];
-            to[..count].copy_from_slice(row);
-            to[count..].fill(0.0);
+            // As below, where a panel is whole.
+            if let (Some(row), Some(to)) = (row.as_array::<MOST_COLS>(), to.as_mut_array::<MOST_COLS>()) {
+                *to = *row;
+            } else {
+                to[..count].copy_from_slice(row);
+                to[count..].fill(0.0);
+            }
         }
         return;
     }
@@ -490,7 +511,21 @@ fn pack(from: Matrix, cols: Range<usize>, steps: Range<usize>, width: usize, to:
             let mut square = [[0.0f32; SIDE]; SIDE];
             for (i, row) in square[..many].iter_mut().enumerate() {
                 let start = (cols.start + j + i) * from.col_stride + first * from.row_stride;
-                row[..depth].copy_from_slice(&from.data[start..start + depth]);
+                // Of a size that the compiler knows: a call for each row takes longer than its copy.
+                match from.data[start..start + depth].as_array::<SIDE>() {
+                    Some(whole) => *row = *whole,
+                    None => row[..depth].copy_from_slice(&from.data[start..start + depth]),
+                }
+            }
+            if depth == SIDE && many == SIDE {
+                for (step, to) in to.chunks_exact_mut(width).enumerate() {
+                    let to: &mut [f32; SIDE] =
+                        (&mut to[j..j + SIDE]).try_into().unwrap_or_else(|_| unreachable!());
+                    for (to, row) in to.iter_mut().zip(&square) {
+                        *to = row[step];
+                    }
+                }
+                continue;
             }
             for (step, to) in to.chunks_exact_mut(width).enumerate() {
                 for (to, row) in to[j..j + many].iter_mut().zip(&square) {

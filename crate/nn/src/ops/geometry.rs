@@ -216,6 +216,23 @@ impl Geometry {
         (image, pixel / self.out_width * self.stride.0, pixel % self.out_width * self.stride.1)
     }
 
+    /// An image in the middle of `to`, whose rows have `wide` elements, as far as they reach: with zeros above and to the left of it as the
+    /// padding says, and zeros behind it.
+    pub(super) fn pad(&self, image: &[f32], wide: usize, to: &mut [f32]) {
+        let (row, left) = (self.width * self.channels, self.left * self.channels);
+        let there = row.min(wide - left);
+        for (y, to) in to.chunks_exact_mut(wide).enumerate() {
+            let y = y.wrapping_sub(self.top);
+            if y >= self.height {
+                to.fill(0.0);
+                continue;
+            }
+            to[..left].fill(0.0);
+            to[left..left + there].copy_from_slice(&image[y * row..][..there]);
+            to[left + there..].fill(0.0);
+        }
+    }
+
     /// The inputs `part` of `0..self.inner()` for each of the output pixels `rows`, side by side.
     pub(super) fn gather(&self, x: &[f32], rows: Range<usize>, part: Range<usize>, to: &mut [f32]) {
         let (c, line) = (self.channels, self.kernel.1 * self.channels);

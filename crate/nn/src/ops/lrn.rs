@@ -1,11 +1,12 @@
 //! Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3), with the constants
 //! of the TensorFlow tutorial that the paper's Alexnet is from.
 
-use crate::ops::memory::give_back;
+use crate::ops::memory::{give_back, lent};
+use crate::ops::simd::{load, store};
 use crate::ops::{Image, add_to, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Channels on either side: a window of nine.
 pub const RADIUS: usize = 4;
@@ -18,20 +19,99 @@ const BETA: f32 = 0.75;
 /// Pixels that a thread takes at a time.
 const PIXELS: usize = 64;
 
-/// `to[i]` = sum of `from[j]` over the window around `i`.
+/// Numbers before and behind a row of channels that stand for channels beyond the first and the last.
+const EDGE: usize = RADIUS;
+
+/// A row of `c` channels with zeros before and behind it.
+fn with_edges(c: usize) -> Vec<f32> {
+    vec![0.0; c + 2 * EDGE]
+}
+
+/// The sum over the window around channel `k` and those beside it in the vector, from the first channel to the last.
 #[inline(always)]
-fn window_sums(from: &[f32], to: &mut [f32]) {
-    let c = from.len();
-    for (i, to) in to.iter_mut().enumerate() {
-        *to = from[i.saturating_sub(RADIUS)..(i + RADIUS + 1).min(c)].iter().sum();
+fn window_sum<S: Simd>(s: S, row: &[f32], k: usize) -> S::f32s {
+    let mut sum = load(s, row, k);
+    for beside in 1..2 * RADIUS + 1 {
+        sum = s.add_f32s(sum, load(s, row, k + beside));
+    }
+    sum
+}
+
+/// `k + alpha * sums` and its power -3/4.
+#[inline(always)]
+fn power<S: Simd>(s: S, sums: S::f32s) -> (S::f32s, S::f32s) {
+    let d = s.add_f32s(s.splat_f32s(K), s.mul_f32s(s.splat_f32s(ALPHA), sums));
+    let root = s.sqrt_f32s(d);
+    (d, s.div_f32s(s.splat_f32s(1.0), s.mul_f32s(root, s.sqrt_f32s(root))))
+}
+
+/// Writes the squares of `x` between the edges of `row`.
+#[inline(always)]
+fn square<S: Simd>(s: S, x: &[f32], row: &mut [f32]) {
+    let row = &mut row[EDGE..EDGE + x.len()];
+    for k in (0..x.len()).step_by(S::F32_LANES) {
+        let x = load(s, x, k);
+        store(s, row, k, s.mul_f32s(x, x));
     }
 }
 
-/// `d^(-3/4)`.
-#[inline(always)]
-fn power(d: f32) -> f32 {
-    let root = d.sqrt();
-    1.0 / (root * root.sqrt())
+/// Some pixels of the result.
+struct Forward<'a> {
+    c: usize,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Forward { c, x, y } = self;
+        let mut squares = with_edges(c);
+        for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
+            square(s, x, &mut squares);
+            for k in (0..c).step_by(S::F32_LANES) {
+                let (_, power) = power(s, window_sum(s, &squares, k));
+                store(s, y, k, s.mul_f32s(load(s, x, k), power));
+            }
+        }
+    }
+}
+
+/// The gradient of some pixels' `x`, in place of that of the result.
+struct Backward<'a> {
+    c: usize,
+    x: &'a [f32],
+    dy: &'a mut [f32],
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Backward { c, x, dy } = self;
+        let (mut squares, mut spread, mut powers) = (with_edges(c), with_edges(c), vec![0.0; c]);
+        let factor = s.splat_f32s(2.0 * ALPHA * BETA);
+        for (x, dy) in x.chunks_exact(c).zip(dy.chunks_exact_mut(c)) {
+            square(s, x, &mut squares);
+            {
+                let spread = &mut spread[EDGE..EDGE + c];
+                for k in (0..c).step_by(S::F32_LANES) {
+                    let (d, power) = power(s, window_sum(s, &squares, k));
+                    store(s, &mut powers, k, power);
+                    let along = s.mul_f32s(s.mul_f32s(load(s, dy, k), load(s, x, k)), power);
+                    store(s, spread, k, s.div_f32s(along, d));
+                }
+            }
+            for k in (0..c).step_by(S::F32_LANES) {
+                let others = s.mul_f32s(s.mul_f32s(factor, load(s, x, k)), window_sum(s, &spread, k));
+                let own = s.mul_f32s(load(s, dy, k), load(s, &powers, k));
+                store(s, dy, k, s.sub_f32s(own, others));
+            }
+        }
+    }
 }
 
 /// `y_i = x_i / (k + alpha * sum of x_j^2 over the window around i)^beta`, `n x H x W x C`.
@@ -43,23 +123,11 @@ pub fn local_response_norm<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Image<T>> {
     let c = shape.3;
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let xs = elements(&x).unwrap_or_default();
-    let mut out = vec![0.0; xs.len()];
+    let mut out = lent(xs.len());
     let arch = Arch::new();
     threads::each_chunk(&mut out, PIXELS * c, |part, out| {
         let x = &xs[part * PIXELS * c..][..out.len()];
-        let (mut squares, mut sums) = (vec![0.0; c], vec![0.0; c]);
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for (x, y) in x.chunks_exact(c).zip(out.chunks_exact_mut(c)) {
-                    squares.iter_mut().zip(x).for_each(|(s, x)| *s = x * x);
-                    window_sums(&squares, &mut sums);
-                    for ((y, x), s) in y.iter_mut().zip(x).zip(&sums) {
-                        *y = x * power(K + ALPHA * s);
-                    }
-                }
-            },
-        );
+        arch.dispatch(Forward { c, x, y: out });
     });
     let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
     if T::OWNS_TAPE {
@@ -69,27 +137,7 @@ pub fn local_response_norm<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Image<T>> {
             let xs = elements(&x).unwrap_or_default();
             threads::each_chunk(&mut dy, PIXELS * c, |part, dy| {
                 let x = &xs[part * PIXELS * c..][..dy.len()];
-                let mut rows = vec![0.0; 4 * c];
-                arch.dispatch(
-                    #[inline(always)]
-                    || {
-                        let (squares, rest) = rows.split_at_mut(c);
-                        let (d, rest) = rest.split_at_mut(c);
-                        let (spread, sums) = rest.split_at_mut(c);
-                        for (x, dy) in x.chunks_exact(c).zip(dy.chunks_exact_mut(c)) {
-                            squares.iter_mut().zip(x).for_each(|(s, x)| *s = x * x);
-                            window_sums(squares, d);
-                            d.iter_mut().for_each(|d| *d = K + ALPHA * *d);
-                            for k in 0..c {
-                                spread[k] = dy[k] * x[k] * power(d[k]) / d[k];
-                            }
-                            window_sums(spread, sums);
-                            for k in 0..c {
-                                dy[k] = dy[k] * power(d[k]) - 2.0 * ALPHA * BETA * x[k] * sums[k];
-                            }
-                        }
-                    },
-                );
+                arch.dispatch(Backward { c, x, dy });
             });
             add_to(gradients.get_or_alloc_mut(&x_ghost)?, &dy);
             give_back(dy);
