@@ -6,6 +6,7 @@
 
 use crate::jupyter::advice::remedy;
 use crate::jupyter::environment::{Environment, outside_cargo};
+use crate::jupyter::venv::{Base, Wanted};
 use crate::jupyter::{kernel, tool, venv};
 use crate::{Error, Result};
 use rethink_plot::files;
@@ -35,8 +36,10 @@ pub fn ensure(root: &Path) -> Result<Environment> {
         Some(_lock) => {
             // What fails at once comes before what takes minutes.
             let build = build_folder(&root)?;
-            let python = venv::ensure(&folder)?;
-            let evcxr = evcxr(&folder)?;
+            let (python, evcxr) = match venv::wanted(&folder)? {
+                Wanted::Nothing(python) => (python, evcxr(&folder)?),
+                Wanted::Made(base) => python_and_kernel(&base, &folder)?,
+            };
             let environment = Environment { root, python, evcxr, build };
             kernel::install(&environment)?;
             libraries(&environment)?;
@@ -150,6 +153,22 @@ fn build_folder(root: &Path) -> Result<PathBuf> {
         .find_map(|key| metadata[key].as_str())
         .map(PathBuf::from)
         .ok_or_else(|| failed("no target_directory in its answer".into()))
+}
+
+/// The Python environment, made while the kernel compiles: pip waits for the network, the compiler for the processor.
+fn python_and_kernel(base: &Base, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    std::thread::scope(|scope| {
+        let python = scope.spawn(|| {
+            let made = venv::anew(base, folder);
+            if made.is_err() {
+                eprintln!("the Python environment failed; why is said when the kernel is compiled");
+            }
+            made
+        });
+        let kernel = evcxr(folder);
+        let python = python.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((python?, kernel?))
+    })
 }
 
 /// The kernel program, compiled if it is nowhere.

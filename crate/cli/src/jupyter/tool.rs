@@ -1,13 +1,16 @@
 //! Running a tool that sets something up: what it is doing is shown, and on failure what it said and what to do.
 
 use crate::{Error, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufReader, Read};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
+
+/// The lines of all tools that run at once.
+static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Runs a tool to its end with a line that shows what it is doing; on failure, an error with its last
 /// lines and what `remedy` makes of them.
@@ -42,9 +45,11 @@ pub(crate) fn run(mut command: Command, label: &str, remedy: impl Fn(&str) -> St
     }
     drop(send);
 
-    let bar = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg}")
-            .expect("a template of fixed text"),
+    let bar = LINES.add(
+        ProgressBar::new_spinner().with_style(
+            ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg}")
+                .expect("a template of fixed text"),
+        ),
     );
     bar.set_prefix(label.to_string());
     let mut tail = VecDeque::new();
@@ -71,14 +76,15 @@ pub(crate) fn run(mut command: Command, label: &str, remedy: impl Fn(&str) -> St
             quiet = Instant::now();
             let last: String =
                 tail.back().map(|l: &String| l.trim().chars().take(90).collect()).unwrap_or_default();
-            eprintln!("  {:.0} s: {last}", started.elapsed().as_secs_f64());
+            eprintln!("  {label}, {:.0} s: {last}", started.elapsed().as_secs_f64());
         }
     }
     bar.finish_and_clear();
     let status = child.wait().map_err(|e| failed(e.to_string(), "run this again".into()))?;
     if status.success() {
         if started.elapsed() > Duration::from_secs(1) {
-            eprintln!("{label}: done in {:.0} s", started.elapsed().as_secs_f64());
+            let seconds = started.elapsed().as_secs_f64();
+            LINES.suspend(|| eprintln!("{label}: done in {seconds:.0} s"));
         }
         return Ok(());
     }

@@ -47,18 +47,43 @@ import zmq
 ///
 /// Errors: [`Error::Missing`] without a usable Python; [`Error::Program`] with pip's last lines and what to do; [`Error::Io`].
 pub(crate) fn ensure(folder: &Path) -> Result<PathBuf> {
+    match wanted(folder)? {
+        Wanted::Nothing(python) => Ok(python),
+        Wanted::Made(base) => anew(&base, folder),
+    }
+}
+
+/// What there is to do for an environment.
+pub(crate) enum Wanted {
+    /// Its Python is there.
+    Nothing(PathBuf),
+    /// To be made, by this Python.
+    Made(Base),
+}
+
+/// Whether the environment is there and works; else with what it can be made. That takes a moment, to make it minutes.
+///
+/// Errors: [`Error::Missing`] without a usable Python; [`Error::Io`].
+pub(crate) fn wanted(folder: &Path) -> Result<Wanted> {
     let venv = folder.join("venv");
     match state(&venv) {
         State::Works => {
             move_here(&venv)?;
-            return Ok(program(&venv));
+            return Ok(Wanted::Nothing(program(&venv)));
         }
         State::Broken(why) => eprintln!("the Python environment does not work and is made anew: {why}"),
         State::Absent => {}
     }
-    let base = base_python()?;
+    base_python().map(Wanted::Made)
+}
+
+/// The environment, made by `base`; one that was there goes.
+///
+/// Errors: [`Error::Program`] with pip's last lines and what to do; [`Error::Io`].
+pub(crate) fn anew(base: &Base, folder: &Path) -> Result<PathBuf> {
+    let venv = folder.join("venv");
     forget_unfinished(folder);
-    let made = make(&base, folder)?;
+    let made = make(base, folder)?;
     if venv.exists() {
         fs::rename(&venv, unique(folder))
             .map_err(Error::io("put the old Python environment aside", &venv))?;
@@ -270,7 +295,7 @@ fn address(venv: &Path, from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The Python that the environment is made with.
-struct Base {
+pub(crate) struct Base {
     program: PathBuf,
     version: (u32, u32),
     /// What it lacks of [`NEEDED`].
