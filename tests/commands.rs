@@ -220,6 +220,23 @@ fn bench_measures_the_models_that_are_named() {
 }
 
 #[test]
+fn bench_layers_measures_each_pass_of_each_layer() {
+    let layers = lines(&rethink(&["bench", "layers", "--model", "mlp1x512", "--json"]));
+    let names: Vec<&str> = layers.iter().filter_map(|l| l["layer"].as_str()).collect();
+    assert_eq!(names, ["2352 to 512", "512 to 10", "all"]);
+    let passes = |layer: &Value, what: &str| -> Vec<f64> {
+        layer[what].as_array().unwrap().iter().filter_map(Value::as_f64).collect()
+    };
+    for layer in &layers {
+        let (seconds, of_peak) = (passes(layer, "seconds"), passes(layer, "of_peak"));
+        assert!(seconds.len() == 3 && seconds.iter().all(|&s| s > 0.0), "{layer}");
+        assert!(of_peak.len() == 3 && of_peak.iter().all(|&part| part > 0.0), "{layer}");
+    }
+    // Two operations for each weight and image.
+    assert_eq!(layers[0]["flop"], 2.0 * 128.0 * 2352.0 * 512.0);
+}
+
+#[test]
 fn claims_are_listed_with_verdicts_and_unknown_ones_refused() {
     let out = tempfile::tempdir().unwrap();
     let path = out.path().to_str().unwrap();

@@ -91,6 +91,80 @@ fn convolutions_equal_pytorch() {
     }
 }
 
+/// `y` and the gradient of the sum of `y` times `dy` with respect to `x`, as the definition has them, in f64.
+fn plain_convolution(
+    x: &Image,
+    layer: &Conv2d<f32, Cpu>,
+    (rows, columns): (usize, usize),
+    dy: &[f32],
+) -> [Vec<f32>; 2] {
+    let (n, h, w, c) = *x.shape();
+    let (.., DynSize(o)) = *layer.weight.shape();
+    let Window { kernel, stride, padding } = layer.window;
+    let before = |outputs: usize, stride: usize, kernel: usize, inputs: usize| match padding {
+        Padding::Same => ((outputs - 1) * stride + kernel).saturating_sub(inputs) / 2,
+        Padding::Valid => 0,
+    };
+    let (top, left) = (before(rows, stride.0, kernel.0, h), before(columns, stride.1, kernel.1, w));
+    let (xs, ws) = (elements(x).unwrap(), elements(&layer.weight).unwrap());
+    let (mut y, mut dx) = (vec![0.0f64; n * rows * columns * o], vec![0.0f64; xs.len()]);
+    for at in 0..n * rows * columns {
+        let (image, row, column) = (at / (rows * columns), at / columns % rows, at % columns);
+        for tap in 0..kernel.0 * kernel.1 {
+            let from_row = (row * stride.0 + tap / kernel.1).wrapping_sub(top);
+            let from_column = (column * stride.1 + tap % kernel.1).wrapping_sub(left);
+            if from_row >= h || from_column >= w {
+                continue;
+            }
+            let pixel = ((image * h + from_row) * w + from_column) * c;
+            for (i, weights) in ws[tap * c * o..][..c * o].chunks_exact(o).enumerate() {
+                for (k, weight) in weights.iter().enumerate() {
+                    y[at * o + k] += f64::from(xs[pixel + i]) * f64::from(*weight);
+                    dx[pixel + i] += f64::from(dy[at * o + k]) * f64::from(*weight);
+                }
+            }
+        }
+    }
+    [y, dx].map(|values| values.into_iter().map(|v| v as f32).collect())
+}
+
+/// From fourteen pixels a row on, windows are taken as they lie in the image with its zeros around it. And a gradient that is the first
+/// of its input has the same bits as one that is added.
+#[test]
+fn wide_convolutions_equal_the_plain_sums() {
+    use Padding::{Same, Valid};
+    for (name, (h, w, c, o), kernel, stride, padding) in [
+        ("5x5 same", (15, 17, 3, 20), (5, 5), (1, 1), Same),
+        ("5x5 valid", (7, 20, 7, 33), (5, 5), (1, 1), Valid),
+        ("3x3 stride 2, even", (12, 28, 20, 17), (3, 3), (2, 2), Same),
+        ("3x3 stride 2, odd", (9, 29, 20, 16), (3, 3), (2, 2), Same),
+        ("2x3 stride 1 and 2, valid", (5, 32, 5, 18), (2, 3), (1, 2), Valid),
+        ("1x7", (3, 14, 18, 40), (1, 7), (1, 1), Same),
+        ("3x3 few outputs", (6, 16, 30, 10), (3, 3), (1, 1), Same),
+        ("Winograd's way", (15, 18, 17, 35), (3, 3), (1, 1), Same),
+        ("1x1", (4, 15, 40, 48), (1, 1), (1, 1), Same),
+    ] {
+        let window = Window { kernel, stride, padding };
+        let mut layer = Conv2d::zeros(&Cpu::default(), window, c, o).unwrap();
+        fill(&mut layer.weight, 7919, 0.0, 0.3);
+        let x = image(3, h, w, c, 1.7);
+        let given = |input_gradient| {
+            let y = conv2d(&layer, None, x.leaky_trace(), Activation::None, input_gradient, Order::Pixels)
+                .unwrap();
+            let (shape, values) = (*y.shape(), y.as_vec());
+            let gradients = backward(y);
+            (shape, values, gradient(&gradients, &x), gradient(&gradients, &layer.weight))
+        };
+        let (shape, y, dx, dw) = given(InputGradient::Needed);
+        let dy = formula(y.len(), 4447, 1.0);
+        let [plain_y, plain_dx] = plain_convolution(&x, &layer, (shape.1, shape.2), &dy);
+        assert_close(&y, &plain_y, name);
+        assert_close(&dx, &plain_dx, name);
+        let (_, _, first_dx, first_dw) = given(InputGradient::First);
+        assert!(dx == first_dx && dw == first_dw, "{name}: the first gradient is another one");
+    }
+}
+
 /// Images pixel by pixel in lanes.
 fn in_lanes(x: &Image) -> Image {
     let (n, h, w, c) = *x.shape();

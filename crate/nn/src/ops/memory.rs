@@ -2,7 +2,8 @@
 //! done with them.
 //!
 //! A step of training needs the same lengths as the step before. What an operation alone uses is a [`Scratch`]. What goes on to another
-//! one, as a gradient does, is a vector that is [`lent`] and given back by whoever uses it last.
+//! one, as a gradient does, is a vector that is [`lent`] and given back by whoever uses it last. What becomes a tensor is [`taken`], and
+//! goes the allocator's way; gradients that dfdx has made come in its place.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -17,6 +18,10 @@ struct Kept {
     lent: Vec<Vec<f32>>,
     /// How many vectors of each capacity have been lent and have not come back.
     out: HashMap<usize, usize>,
+    /// Numbers in `lent`, in what has been lent, and the most of the latter so far: no more are kept.
+    kept: usize,
+    away: usize,
+    most: usize,
 }
 
 static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
@@ -82,25 +87,44 @@ mod allocator {
     pub(super) fn release() {}
 }
 
+impl Kept {
+    /// Not a much longer one, of a larger batch's: what it is longer by is cleared when it comes back.
+    fn take(&mut self, length: usize) -> Vec<f32> {
+        let Some(mut memory) = take(&mut self.lent, length, 2 * length) else { return vec![0.0; length] };
+        self.kept -= memory.capacity();
+        memory.truncate(length);
+        memory
+    }
+}
+
 /// `length` numbers, whatever they are: to be written before they are read, and given back ([`give_back`]).
 pub(super) fn lent(length: usize) -> Vec<f32> {
     let mut guard = kept();
     let kept = guard.get_or_insert_with(Kept::new);
-    // Not a much longer one, of a larger batch's: what it is longer by is cleared when it comes back.
-    let mut memory = take(&mut kept.lent, length, 2 * length).unwrap_or_else(|| vec![0.0; length]);
+    let memory = kept.take(length);
     *kept.out.entry(memory.capacity()).or_default() += 1;
-    memory.truncate(length);
+    kept.away += memory.capacity();
+    kept.most = kept.most.max(kept.away);
     memory
 }
 
-/// Keeps what was [`lent`]. Of vectors that were made elsewhere, as many as have been lent of their capacity: that many are needed
-/// again, and more would pile up.
+/// The same for a tensor, whose memory does not come back.
+pub(super) fn taken(length: usize) -> Vec<f32> {
+    kept().get_or_insert_with(Kept::new).take(length)
+}
+
+/// Keeps what was [`lent`], or a vector that was made elsewhere, as long as it is not more than has been in use at once.
 pub(super) fn give_back(mut memory: Vec<f32>) {
     let mut guard = kept();
     let Some(kept) = guard.as_mut() else { return };
-    if let Some(out) = kept.out.get_mut(&memory.capacity()).filter(|out| **out > 0) {
+    let numbers = memory.capacity();
+    if let Some(out) = kept.out.get_mut(&numbers).filter(|out| **out > 0) {
         *out -= 1;
-        memory.resize(memory.capacity(), 0.0);
+        kept.away -= numbers;
+    }
+    if kept.kept + kept.away + numbers <= kept.most {
+        memory.resize(numbers, 0.0);
+        kept.kept += numbers;
         kept.lent.push(memory);
     }
 }
