@@ -10,7 +10,7 @@ use crate::ops::geometry::{Geometry, Order};
 pub use crate::ops::geometry::{Padding, Window};
 use crate::ops::lanes;
 use crate::ops::linear::InputGradient;
-use crate::ops::memory::{Scratch, give_back, lent, taken};
+use crate::ops::memory::{Scratch, give_back, lent};
 use crate::ops::{DynSize, Image, add_to, elements, take_gradient, winograd};
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
@@ -233,7 +233,7 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
     let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = layer.weight.clone();
-    let mut out = taken(g.images * g.out_pixels() * width);
+    let mut out = lent(g.images * g.out_pixels() * width);
     if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
         forward(&g, x, weight, &mut out, false);
     }
@@ -257,7 +257,7 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
             if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
                 weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);
                 if input_gradient != InputGradient::Skipped {
-                    input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, lent, |dx, add| {
+                    input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
                         self::input_gradient(&g, &dy, weight, dx, add);
                     });
                 }

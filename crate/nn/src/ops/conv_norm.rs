@@ -53,7 +53,7 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
             if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
                 conv::weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);
                 if input_gradient != InputGradient::Skipped {
-                    input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, lent, |dx, add| {
+                    input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
                         conv::input_gradient(&g, &dy, weight, dx, add);
                     });
                 }

@@ -3,7 +3,7 @@
 use crate::ops::activation::{self, Activation};
 use crate::ops::factored::{Factors, offer};
 use crate::ops::gemm::{Matrix, product};
-use crate::ops::memory::taken;
+use crate::ops::memory::lent;
 use crate::ops::{DynSize, add_to, elements, take_gradient};
 use crate::{Error, Result};
 use dfdx::nn::tensor_collection::*;
@@ -59,17 +59,11 @@ pub enum InputGradient {
 }
 
 impl InputGradient {
-    /// Has `made` write the gradient of an operation's input, or add it to what is there (its second argument). Memory is
-    /// from `memory`: [`crate::ops::memory::lent`] where it comes back.
-    pub(super) fn give(
-        self,
-        gradient: &mut Vec<f32>,
-        memory: fn(usize) -> Vec<f32>,
-        made: impl FnOnce(&mut [f32], bool),
-    ) {
+    /// Has `made` write the gradient of an operation's input, or add it to what is there (its second argument).
+    pub(super) fn give(self, gradient: &mut Vec<f32>, made: impl FnOnce(&mut [f32], bool)) {
         if self == InputGradient::First {
             // What is there are zeros that nobody has looked at yet, so that the system has not made their pages.
-            let mut own = memory(gradient.len());
+            let mut own = lent(gradient.len());
             made(&mut own, false);
             *gradient = own;
         } else {
@@ -113,7 +107,7 @@ pub fn linear<T: Tape<f32, Cpu>>(
             }
             add_to(gradients.get_or_alloc_mut(&b_ghost)?, &activation::column_sums(&dy, o));
             if let Some(ws) = elements(&weight).filter(|_| input_gradient != InputGradient::Skipped) {
-                input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, taken, |dx, add| {
+                input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
                     product(dx, Matrix::new(&dy, n, o), Matrix::new(ws, o, i), add);
                 });
             }

@@ -2,8 +2,7 @@
 //! done with them.
 //!
 //! A step of training needs the same lengths as the step before. What an operation alone uses is a [`Scratch`]. What goes on to another
-//! one, as a gradient does, is a vector that is [`lent`] and given back by whoever uses it last. What becomes a tensor is [`taken`], and
-//! goes the allocator's way; gradients that dfdx has made come in its place.
+//! one, as a gradient does, is a vector that is [`lent`] and given back by whoever uses it last.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -11,17 +10,16 @@ use std::sync::{Mutex, MutexGuard};
 /// Elements of a cache line, at whose start vectors are best read.
 const LINE: usize = 16;
 
+/// Vectors of one capacity that are waited for: what has become a tensor does not come back, however many steps there are.
+const MOST_OUT: usize = 64;
+
 /// What is not in use.
 #[derive(Default)]
 struct Kept {
     scratch: Vec<Vec<f32>>,
     lent: Vec<Vec<f32>>,
-    /// How many vectors of each capacity have been lent and have not come back.
+    /// How many vectors of each capacity have been lent and have not come back, at most [`MOST_OUT`].
     out: HashMap<usize, usize>,
-    /// Numbers in `lent`, in what has been lent, and the most of the latter so far: no more are kept.
-    kept: usize,
-    away: usize,
-    most: usize,
 }
 
 static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
@@ -87,44 +85,26 @@ mod allocator {
     pub(super) fn release() {}
 }
 
-impl Kept {
-    /// Not a much longer one, of a larger batch's: what it is longer by is cleared when it comes back.
-    fn take(&mut self, length: usize) -> Vec<f32> {
-        let Some(mut memory) = take(&mut self.lent, length, 2 * length) else { return vec![0.0; length] };
-        self.kept -= memory.capacity();
-        memory.truncate(length);
-        memory
-    }
-}
-
 /// `length` numbers, whatever they are: to be written before they are read, and given back ([`give_back`]).
 pub(super) fn lent(length: usize) -> Vec<f32> {
     let mut guard = kept();
     let kept = guard.get_or_insert_with(Kept::new);
-    let memory = kept.take(length);
-    *kept.out.entry(memory.capacity()).or_default() += 1;
-    kept.away += memory.capacity();
-    kept.most = kept.most.max(kept.away);
+    // Not a much longer one, of a larger batch's: what it is longer by is cleared when it comes back.
+    let mut memory = take(&mut kept.lent, length, 2 * length).unwrap_or_else(|| vec![0.0; length]);
+    let out = kept.out.entry(memory.capacity()).or_default();
+    *out = (*out + 1).min(MOST_OUT);
+    memory.truncate(length);
     memory
 }
 
-/// The same for a tensor, whose memory does not come back.
-pub(super) fn taken(length: usize) -> Vec<f32> {
-    kept().get_or_insert_with(Kept::new).take(length)
-}
-
-/// Keeps what was [`lent`], or a vector that was made elsewhere, as long as it is not more than has been in use at once.
+/// Keeps what was [`lent`]. Of vectors that were made elsewhere, as many as have been lent of their capacity: that many are needed
+/// again, and more would pile up.
 pub(super) fn give_back(mut memory: Vec<f32>) {
     let mut guard = kept();
     let Some(kept) = guard.as_mut() else { return };
-    let numbers = memory.capacity();
-    if let Some(out) = kept.out.get_mut(&numbers).filter(|out| **out > 0) {
+    if let Some(out) = kept.out.get_mut(&memory.capacity()).filter(|out| **out > 0) {
         *out -= 1;
-        kept.away -= numbers;
-    }
-    if kept.kept + kept.away + numbers <= kept.most {
-        memory.resize(numbers, 0.0);
-        kept.kept += numbers;
+        memory.resize(memory.capacity(), 0.0);
         kept.lent.push(memory);
     }
 }

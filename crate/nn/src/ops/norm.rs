@@ -5,7 +5,7 @@
 use crate::ops::activation::{Activation, ROWS, total};
 use crate::ops::batch::BatchPart;
 use crate::ops::geometry::{LANES, Order};
-use crate::ops::memory::{give_back, taken};
+use crate::ops::memory::{give_back, lent};
 use crate::ops::simd::{load, store};
 use crate::ops::{DynSize, ForwardContext, Image, address, elements, take_gradient};
 use crate::{Error, Result, threads};
@@ -150,7 +150,7 @@ impl Channels {
     /// The normalised `x`.
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let c = self.a.len();
-        let mut y = taken(x.len());
+        let mut y = lent(x.len());
         let arch = Arch::new();
         threads::each_chunk(&mut y, ROWS * c, |i, y| {
             let x = &x[i * ROWS * c..][..y.len()];
