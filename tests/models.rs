@@ -363,3 +363,38 @@ fn every_network_is_known_everywhere() {
         }
     }
 }
+
+/// The input of branches has the gradients of all of them, one that passes it on as it is among them, whether for want of layers or since
+/// its dropout leaves out nothing.
+#[test]
+fn a_branch_that_passes_its_input_on_passes_its_gradient_back() {
+    use dfdx::prelude::{Rank0, SumTo};
+    use rethink_nn::models::plan::Layer;
+    let device = Cpu::default();
+    let gradient = |passing: Vec<Layer>| {
+        let branches = Layer::Branches(vec![passing, vec![Layer::conv(3, 4)]]);
+        let layers = vec![Layer::conv(3, 5), branches, Layer::GlobalAvgPool, Layer::scores(3)];
+        let mut network = Planned::new(&device, layers, [6, 6, 3]).unwrap();
+        for conv in network.convs_mut() {
+            let values = rethink_nn::ops::elements_mut(&mut conv.conv.weight).unwrap();
+            let from = formula(values.len(), 7919, 0.5);
+            values.iter_mut().zip(from).for_each(|(v, f)| *v = f);
+        }
+        for linear in network.linears_mut() {
+            let values = rethink_nn::ops::elements_mut(&mut linear.weight).unwrap();
+            let from = formula(values.len(), 3001, 0.5);
+            values.iter_mut().zip(from).for_each(|(v, f)| *v = f);
+        }
+        let images = device.tensor_from_vec(formula(2 * 108, 6007, 1.0), (2, 108));
+        let mut pass = ForwardContext::training_step(0, 0);
+        let (scores, _) = network.forward(images.leaky_trace(), &mut pass).unwrap();
+        let gradients = scores.square().sum::<Rank0, _>().backward();
+        gradients.get(&network.convs()[0].conv.weight).as_vec()
+    };
+    let without_layers = gradient(vec![]);
+    assert!(without_layers.iter().any(|v| *v != 0.0));
+    // With dropout of an image it is computed pixel by pixel and not in lanes: other sums, to the last bits.
+    for (a, b) in without_layers.iter().zip(gradient(vec![Layer::dropout(0.0)])) {
+        assert!((a - b).abs() < 1e-6, "{a} and {b}");
+    }
+}

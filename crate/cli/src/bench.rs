@@ -89,6 +89,27 @@ impl Timing {
     }
 }
 
+/// What a model is measured with.
+struct Sizes {
+    /// Pixels a side of an image.
+    side: usize,
+    classes: u16,
+    /// Images a step.
+    batch: usize,
+    /// Images that batches are taken from.
+    count: usize,
+}
+
+impl Sizes {
+    fn of(model: ModelKind) -> Sizes {
+        if model.is_for_photographs() {
+            Sizes { side: 299, classes: 1000, batch: BATCH_V3, count: 4 * BATCH_V3 }
+        } else {
+            Sizes { side: CROP, classes: 10, batch: BATCH, count: IMAGES }
+        }
+    }
+}
+
 struct Trainer {
     network: Box<dyn Network>,
     image: usize,
@@ -99,11 +120,7 @@ struct Trainer {
 
 impl Trainer {
     fn new(model: ModelKind, device: Device) -> Result<Trainer> {
-        let (side, classes, batch, count) = if model.is_for_photographs() {
-            (299, 1000, BATCH_V3, 4 * BATCH_V3)
-        } else {
-            (CROP, 10, BATCH, IMAGES)
-        };
+        let Sizes { side, classes, batch, count } = Sizes::of(model);
         let image = 3 * side * side;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let images = (0..count * image).map(|_| rng.random_range(-1.7..1.7)).collect();

@@ -1,8 +1,7 @@
 //! What part of the processor's peak each layer of a network reaches, in each of its three passes.
 
-use crate::bench::{BATCH, BATCH_V3, median};
+use crate::bench::{Sizes, median};
 use crate::{Error, Result};
-use rethink_nn::image::CROP;
 use rethink_nn::models::ModelKind;
 use rethink_nn::models::plan::{Layer, products};
 use rethink_nn::ops::layer_passes::{LayerPasses, Pass, peak};
@@ -46,9 +45,8 @@ pub fn work(plan: &[Layer], input: [usize; 3]) -> Result<f64> {
 ///
 /// Errors: [`Error::Argument`] for a network whose layers are not products.
 pub fn measure(model: ModelKind, say: &mut dyn FnMut(&str)) -> Result<Vec<Measured>> {
-    let (side, classes, batch) =
-        if model.is_for_photographs() { (299, 1000, BATCH_V3) } else { (CROP, 10, BATCH) };
-    let plan = model.plan([side, side, 3], classes, 1.0)?;
+    let Sizes { side, classes, batch, .. } = Sizes::of(model);
+    let plan = model.plan([side, side, 3], classes.into(), 1.0)?;
     let threads = rayon::current_num_threads();
     let top = peak(threads);
     say(&format!("{model}, batch {batch}, {threads} threads; peak {:.0} GFLOP/s", top / 1e9));

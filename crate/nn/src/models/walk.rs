@@ -100,8 +100,8 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
 
     fn layer(&mut self, layer: &Layer, x: O::Batch) -> Result<O::Batch> {
         let made = self.pass_through(layer, x)?;
-        // What a layer has made is nobody else's; of these two, it may be what came in.
-        if !matches!(layer, Layer::Dropout(_) | Layer::Auxiliary(_)) {
+        // What a layer has made is nobody else's.
+        if !may_pass_on(layer) {
             self.shared = false;
         }
         Ok(made)
@@ -137,8 +137,8 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
         let (x, mut tape) = self.ops.split(x)?;
         let mut parts = Vec::new();
         let (first, shared) = (self.first, self.shared);
-        // A branch without layers: its gradient is the concatenation's, which comes before all.
-        let passed_on = branches.iter().any(Vec::is_empty);
+        // By a branch that makes nothing of it, the gradient is the concatenation's, which comes before all.
+        let passed_on = branches.iter().any(|branch| branch.iter().all(may_pass_on));
         for (index, branch) in branches.iter().enumerate() {
             self.first = first;
             self.shared = shared || passed_on || index + 1 < branches.len();
@@ -169,6 +169,11 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
             (false, false) => InputGradient::First,
         }
     }
+}
+
+/// Whether what comes out of the layer may be what came in.
+fn may_pass_on(layer: &Layer) -> bool {
+    matches!(layer, Layer::Dropout(_) | Layer::Auxiliary(_))
 }
 
 fn next(counter: &mut usize) -> usize {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 /// Elements of a cache line, at whose start vectors are best read.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// Vectors of one capacity that are waited for: what has become a tensor does not come back, however many steps there are.
 const MOST_OUT: usize = 64;

@@ -12,7 +12,7 @@
 
 use crate::ops::gemm::{Matrix, Right, SLACK, Shared, product_alone};
 use crate::ops::geometry::Geometry;
-use crate::ops::memory::Scratch;
+use crate::ops::memory::{LINE, Scratch};
 use crate::ops::simd::{load_at, store_at};
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};
@@ -204,7 +204,6 @@ fn output_gradient_1d<S: Simd>(s: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
 /// Has some channels of some pixels brought into the cache.
 #[inline(always)]
 fn fetch(x: &[f32], pixels: Range<usize>, of: usize, channels: &Range<usize>) {
-    const LINE: usize = 16;
     let mut sum = 0.0;
     if channels.len() == of {
         x[pixels.start * of..pixels.end * of].iter().step_by(LINE).for_each(|v| sum += v);
