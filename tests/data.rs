@@ -1108,6 +1108,27 @@ fn fetches_whole_and_only_once() {
 }
 
 #[test]
+fn a_download_killed_after_its_last_step_leaves_nothing_behind() {
+    // Killed after the data set was put into place, before the working folder was removed.
+    let server = Server::start(archive(&[], ""), vec![]);
+    let root = tempfile::tempdir().unwrap();
+    let fetch = || fetch_into(&server.remote("cifar10"), root.path(), PATIENCE).unwrap();
+    fetch();
+    let work = root.path().join(".fetch-cifar10");
+    fs::create_dir(&work).unwrap();
+    fs::write(work.join("cifar-10-binary.tar.gz"), b"the archive").unwrap();
+    let lock = fs::File::create(work.join("lock")).unwrap();
+    lock.lock().unwrap();
+    fetch();
+    assert!(work.join("cifar-10-binary.tar.gz").exists(), "another process is at it");
+    drop(lock);
+    fetch();
+    assert!(!work.exists());
+    assert_whole(root.path());
+    assert_eq!(server.ranges(), [None]);
+}
+
+#[test]
 fn goes_on_after_faults_that_pass() {
     let tail = |n: usize| Some(format!("bytes={n}-"));
     let cases: Vec<(Vec<Fault>, Vec<Option<String>>)> = vec![

@@ -66,6 +66,9 @@ impl Default for Patience {
 
 const OPERATION: &str = "download";
 
+/// Held in the working folder by the process that downloads.
+const LOCK: &str = "lock";
+
 /// `rethink/data` in the user's cache folder (`~/.cache` on Linux); `None` where the system names none.
 pub fn cache() -> Option<PathBuf> {
     dirs::cache_dir().map(|c| c.join("rethink").join("data"))
@@ -124,15 +127,16 @@ pub fn fetch(name: &str) -> Result<PathBuf> {
 /// [`Error::Program`] while another process downloads the same.
 pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<PathBuf> {
     let target = root.join(&remote.folder);
+    let work = root.join(format!(".fetch-{}", remote.name));
     let there = if target.exists() { crate::data::verify(&target).ok() } else { None };
     if let Some(there) = &there
         && is_published(remote, &target, &there.data)
     {
+        clear(&work);
         return Ok(target);
     }
-    let work = root.join(format!(".fetch-{}", remote.name));
     fs::create_dir_all(&work).map_err(Error::io("create the folder", &work))?;
-    let lock_path = work.join("lock");
+    let lock_path = work.join(LOCK);
     let lock = File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
     if lock.try_lock().is_err() {
         return Err(Error::Program {
@@ -182,6 +186,16 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
     sync(root)?;
     remove(&work)?;
     Ok(target)
+}
+
+/// Removes the working folder of a download that was killed after its data set had been put into place. One that another process holds
+/// is left to it; one that cannot be removed does no harm.
+fn clear(work: &Path) {
+    if let Ok(lock) = File::open(work.join(LOCK))
+        && lock.try_lock().is_ok()
+    {
+        remove(work).ok();
+    }
 }
 
 fn remove(folder: &Path) -> Result<()> {
