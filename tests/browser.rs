@@ -1,8 +1,10 @@
-//! The notebooks in JupyterLab in a real browser: `rethink lab`, headless Chromium, the Rust kernel.
+//! The notebooks in JupyterLab in a real browser: `rethink lab`, headless Chromium, the Rust kernel. All are looked at as they were
+//! executed for the other tests; the first one is executed here as well, and so is a notebook of research.
 //!
 //! `browser/drive.py` drives Chromium; its one package is installed into `target/browser/venv`. Screenshots, of the
 //! whole height of each notebook, go to `target/screenshots`.
 
+use crate::notebooks::{executed, notebooks};
 use rethink_cli::commands::notebooks::settings;
 use rethink_cli::jupyter::outputs::Outputs;
 use rethink_cli::jupyter::{self, expected, kernel};
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 
 const NAME: &str = "every_notebook_shows_its_figures_and_tables_in_a_browser";
 
-/// A copy of the notebooks that JupyterLab may save, from which their `../crate` leads to the crate.
+/// A copy of each executed notebook that JupyterLab may save, from which their `../crate` leads to the crate.
 fn copies(folder: &Path) -> Vec<PathBuf> {
     let copies = folder.join("notebooks");
     let _ = fs::remove_dir_all(&copies);
@@ -29,18 +31,19 @@ fn copies(folder: &Path) -> Vec<PathBuf> {
     if !link.exists() {
         std::os::unix::fs::symlink(root().join("crate"), &link).unwrap();
     }
-    let mut paths: Vec<PathBuf> =
-        notebooks().iter().map(|from| copies.join(from.file_name().unwrap())).collect();
-    paths.sort();
-    paths.iter().for_each(|to| {
-        fs::copy(root().join("notebooks").join(to.file_name().unwrap()), to).unwrap();
-    });
-    paths
+    let copy = |notebook: &PathBuf| {
+        let to = copies.join(notebook.file_name().unwrap());
+        fs::copy(executed().copy(notebook), &to).unwrap();
+        to
+    };
+    notebooks().iter().map(copy).collect()
 }
 
-fn notebooks() -> Vec<PathBuf> {
-    let entries = fs::read_dir(root().join("notebooks")).unwrap();
-    entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "ipynb")).collect()
+/// JupyterLab draws the outputs of notebooks that it has executed itself, or that are said to be trusted.
+fn trust(notebooks: &[PathBuf]) {
+    let python = jupyter::setup::python(root()).unwrap();
+    let said = Command::new(python).args(["-m", "jupyter", "trust"]).args(notebooks).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
 /// `rethink lab`, ended with its test.
@@ -209,6 +212,7 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
     let screenshots = root().join("target/screenshots");
     fs::create_dir_all(&screenshots).unwrap();
     let copies = copies(&folder);
+    trust(&copies);
     let python = python(&folder);
     let out = tempfile::tempdir().unwrap();
     let lab = Lab::start(out.path());
@@ -217,9 +221,10 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
     let place = |path: &Path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
     let mut steps: Vec<Value> = copies
         .iter()
-        .map(|path| json!({"notebook": place(path), "edit": null, "screenshot": stem(path)}))
+        .map(|path| json!({"notebook": place(path), "look": true, "screenshot": stem(path)}))
         .collect();
-    // A reader changes the parameters of the first notebook: two more epochs.
+    // The first one is executed here, too. Its reader then changes the parameters: two more epochs.
+    steps[0]["look"] = false.into();
     let text =
         "let study: Study = Study::from_environment()?.set(\"epochs=5\".parse()?)?;\nprintln!(\"{study}\");";
     let edit = json!({"cell": 2, "text": text});
@@ -227,7 +232,7 @@ fn every_notebook_shows_its_figures_and_tables_in_a_browser() {
     steps.insert(1, json!({"notebook": place(&copies[0]), "edit": edit, "screenshot": edited}));
     let with_research = folder.join("notebooks/research.ipynb");
     fs::write(&with_research, notebook(&RESEARCH).to_string()).unwrap();
-    let last = json!({"notebook": place(&with_research), "edit": null, "screenshot": "research", "stop": 5});
+    let last = json!({"notebook": place(&with_research), "screenshot": "research", "stop": 5});
     steps.push(last);
     let plan = json!({
         "address": lab.address, "kernel": kernel::DISPLAY_NAME, "chromium": chromium, "screenshots": screenshots, "steps": steps,

@@ -17,7 +17,8 @@ use rethink_nn::models::{ModelKind, Network};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::SgdStep;
 use rethink_tests::emulated::{Emulated, compiler, emulation};
-use rethink_tests::{formula, rethink_bin, root};
+use rethink_tests::skips::{Need, skip};
+use rethink_tests::{formula, little_optimised, rethink_bin, root};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ fn emulated(test: &str) -> Option<(Emulated, tempfile::TempDir)> {
     let folder = tempfile::tempdir().unwrap();
     let emulated = Emulated::new(folder.path());
     if emulated.is_none() {
-        println!("skipped: {test}: no C++ compiler");
+        skip(test, Need::Compiler, "no C++ compiler");
     }
     Some((emulated?, folder))
 }
@@ -270,6 +271,7 @@ fn card_test(variables: &Variables) -> PathBuf {
             "card",
             "--no-run",
         ])
+        .args(little_optimised())
         .args(["--message-format", "json", "--target-dir"])
         .arg(target)
         .envs(variables.iter().cloned())
@@ -298,11 +300,11 @@ fn driver(folder: &Path) {
 fn it_builds_with_cuda_and_runs_as_far_as_there_is_a_driver() {
     let test = "it_builds_with_cuda_and_runs_as_far_as_there_is_a_driver";
     if compiler().is_none() {
-        return println!("skipped: {test}: no C++ compiler");
+        return skip(test, Need::Compiler, "no C++ compiler");
     }
     let (variables, nvrtc) = match toolkit() {
         Ok(toolkit) => toolkit,
-        Err(why) => return println!("skipped: {test}: {why}"),
+        Err(why) => return skip(test, Need::CudaToolkit, why),
     };
     let card = card_test(&variables);
     let folder = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ use rethink::study::Study;
 use rethink_nn::models::ModelKind;
 use rethink_tests::rethink_bin;
 use rethink_tests::server::{Fault, Server};
+use rethink_tests::skips::{Need, skip};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -894,7 +895,7 @@ fn ones_own_authority_is_trusted_where_ssl_cert_file_names_it() {
         "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
     );
     if !made {
-        println!("skipped: {test}: no openssl");
+        skip(test, Need::Openssl, "no openssl");
         return;
     }
     let program = "import http.server, ssl\nserver = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)\n\
@@ -930,7 +931,7 @@ fn ones_own_authority_is_trusted_where_ssl_cert_file_names_it() {
 fn real(test: &str, folder: &str) -> Option<PathBuf> {
     let path = std::env::var_os("RETHINK_DATA").map(|d| Path::new(&d).join(folder)).filter(|p| p.is_dir());
     if path.is_none() {
-        println!("skipped: {test}: no {folder} in RETHINK_DATA");
+        skip(test, Need::Data, format_args!("no {folder} in RETHINK_DATA"));
     }
     path
 }

@@ -16,6 +16,7 @@ use rethink_plot::latex;
 use rethink_plot::tables::{Align, Table};
 use rethink_plot::venue::Venue;
 use rethink_tests::rethink_bin;
+use rethink_tests::skips::{Need, skip};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -178,9 +179,8 @@ fn figures_have_the_venues_size_and_type() {
         }
     }
     if !looked {
-        println!(
-            "skipped: figures_have_the_venues_size_and_type, the part that reads PDF: no pdfinfo and pdffonts"
-        );
+        let test = "figures_have_the_venues_size_and_type, the part that reads PDF";
+        skip(test, Need::Poppler, "no pdfinfo and pdffonts");
     }
 }
 
@@ -384,7 +384,7 @@ fn a_paper_with_every_figure_and_table_compiles_for_every_venue() {
         });
     });
     if let Some(missing) = missing {
-        println!("skipped: {NAME}, the part that compiles: no {missing}");
+        skip(&format!("{NAME}, the part that compiles"), Need::Latex, format_args!("no {missing}"));
     }
 }
 

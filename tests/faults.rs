@@ -1,7 +1,7 @@
 //! Kills at random moments, disks that are full, folders that cannot be written, clocks that jump: nothing that was
 //! finished is lost, no half of a file is taken for a whole one, and what is taken up again ends the same.
 //!
-//! `RETHINK_KILLS=200 cargo test --release --test faults` makes the kill tests long. A killed process is this test
+//! `RETHINK_KILLS=200 cargo test --release --test long faults` makes the kill tests long. A killed process is this test
 //! program itself, called again for `as_a_child`.
 
 use rand::{RngExt, SeedableRng};
@@ -19,6 +19,7 @@ use rethink::study::Study;
 use rethink_nn::models::ModelKind;
 use rethink_tests::rethink_bin;
 use rethink_tests::server::Server;
+use rethink_tests::skips::{Need, skip};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ fn kills() -> u32 {
 
 fn child(task: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "as_a_child", "--nocapture"])
+        .args(["--exact", "faults::as_a_child", "--nocapture"])
         .env(TASK, task)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -358,7 +359,7 @@ impl Drop for Mounted {
 fn a_full_disk_is_told_and_costs_nothing_finished() {
     let name = "a_full_disk_is_told_and_costs_nothing_finished";
     let Some(disk) = Mounted::new("size=200k") else {
-        println!("skipped: {name}: no tmpfs can be mounted");
+        skip(name, Need::Mounts, "no tmpfs can be mounted");
         return;
     };
     let out = disk.0.path();
@@ -391,7 +392,7 @@ fn a_full_disk_is_told_and_costs_nothing_finished() {
 fn a_folder_that_cannot_be_written_is_told() {
     let name = "a_folder_that_cannot_be_written_is_told";
     let Some(disk) = Mounted::new("size=20m") else {
-        println!("skipped: {name}: no tmpfs can be mounted");
+        skip(name, Need::Mounts, "no tmpfs can be mounted");
         return;
     };
     let (well, said) = rethink(&RUN, disk.0.path());
@@ -419,7 +420,7 @@ fn a_clock_that_jumps_changes_no_number() {
     let name = "a_clock_that_jumps_changes_no_number";
     let version = Command::new("faketime").arg("--version").stdout(Stdio::null()).status();
     if !version.is_ok_and(|status| status.success()) {
-        println!("skipped: {name}: no faketime");
+        skip(name, Need::Faketime, "no faketime");
         return;
     }
     let digest = |faked: &[&str]| {

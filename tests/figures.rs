@@ -14,6 +14,7 @@ use rethink_plot::theme::{
     Axis, Canvas, DashedPath, GREY, INK, Key, Mark, Marker, Plot, SeriesStyle, Style, document, stroke, units,
 };
 use rethink_plot::{Chart, Drawing, Note, PRINT_DPI, axis, export, theme};
+use rethink_tests::skips::{Need, skip};
 use serde_json::json;
 use std::collections::HashSet;
 use std::fs;
@@ -243,7 +244,7 @@ fn pdf_is_one_page_of_the_drawings_size() {
 #[test]
 fn pdf_text_can_be_extracted() {
     if Command::new("pdftotext").arg("-v").output().is_err() {
-        println!("skipped: pdf_text_can_be_extracted: pdftotext is not installed");
+        skip("pdf_text_can_be_extracted", Need::Poppler, "pdftotext is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Files that somebody or something has damaged: every reader says what is wrong, and neither panics nor asks for
 //! memory that a header promises.
 //!
-//! Each test damages a valid file at random. `RETHINK_TIMES=1000 cargo test --release --test hostile -- --nocapture` runs a thousand times
+//! Each test damages a valid file at random. `RETHINK_TIMES=1000 cargo test --release --test long hostile -- --nocapture` runs a thousand times
 //! as many cases, 12 million, and counts them; what once failed is kept in `hostile.regressions` and tried first.
 
 use clap::Parser;

@@ -4,6 +4,7 @@
 
 use rethink_cli::jupyter::advice::{self, Cause};
 use rethink_cli::jupyter::{self, run};
+use rethink_tests::skips::{Need, skip};
 use rethink_tests::{notebook, rethink_bin, root};
 use serde_json::{Value, json};
 use std::fs;
@@ -130,7 +131,7 @@ fn papermill(test: &str) -> Option<PathBuf> {
         "--force-reinstall",
     ]);
     if !made || !run(pip.arg(copy.path())) {
-        println!("skipped: {test}: pip has no papermill");
+        skip(test, Need::Packages, "pip has no papermill");
         return None;
     }
     fs::write(mark, text).unwrap();
@@ -629,7 +630,11 @@ fn cells_run_in_a_clone_in_an_odd_place_and_in_one_that_cannot_be_written() {
         command
     };
     if !within().arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        println!("skipped: {test}, the part that cannot be written: no namespace of its own for mounts");
+        skip(
+            &format!("{test}, the part that cannot be written"),
+            Need::Mounts,
+            "no namespace of its own for mounts",
+        );
         return;
     }
     let mut second = within();

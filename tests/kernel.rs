@@ -1,7 +1,5 @@
 //! The notebook kernel as JupyterLab uses it: interrupts, output as it is written, failed cells, progress. `kernel/drive.py` drives
 //! one kernel through all of it, once for all tests here.
-//!
-//! The first test of a fresh clone sets up the kernel and the Python environment (minutes).
 
 use rethink_cli::jupyter::{self, kernel, run};
 use rethink_tests::{notebook, root};
@@ -114,10 +112,24 @@ fn names_are_completed_and_explained() {
         ("frame.colu", "column(name)"),
         ("let red = BLUE.mi", "mix(value)"),
         ("ChartBu", "ChartBuilder"),
+        ("study.config(ModelK", "ModelKind"),
+        ("frame.clone().lazy().filter(co", "col(name)"),
+        ("frame.group_by([co", "col(name)"),
+        ("Chart::new(&fra", "frame"),
+        ("let m: ModelKind = ModelKi", "ModelKind"),
+        ("let a: f64 = ", "frame"),
+        ("if fra", "frame"),
+        ("let m: ModelKind = ModelKind::Al", "Alexnet"),
+        ("Study::of(stu", "study"),
+        ("RunConfig { model: ModelK", "ModelKind"),
     ] {
         let matches = found["completed"][text].as_array().unwrap_or_else(|| panic!("{found}"));
         assert!(matches.iter().any(|one| one == name), "{text}: {found}");
+        let replaced = &found["replaced"][text];
+        assert!(replaced.as_str().is_some_and(|part| text.ends_with(part)), "{text}: {replaced}");
     }
+    assert_eq!(text(found, "lives"), "2\n", "{found}");
+    assert!(found["beyond"].is_string(), "{found}");
     let explained = found["explained"].as_object().unwrap_or_else(|| panic!("{found}"));
     assert_eq!(explained.len(), 5);
     for (text, said) in explained {

@@ -1,7 +1,8 @@
 //! One model over many processes, with the real `mpirun`.
 
 use rethink_cli::jupyter::environment::outside_cargo;
-use rethink_tests::{rethink_bin, root};
+use rethink_tests::skips::{Need, skip};
+use rethink_tests::{little_optimised, rethink_bin, root};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -43,6 +44,7 @@ fn binary(test: &str) -> Option<&'static Path> {
             "--bin",
             "rethink-mpi",
         ]);
+        cargo.args(little_optimised());
         let out = cargo.arg("--target-dir").arg(target).current_dir(root()).output().expect("cargo runs");
         let said = text(&out.stderr);
         if !out.status.success() && (said.contains("libclang") || said.contains("mpi.h")) {
@@ -54,7 +56,7 @@ fn binary(test: &str) -> Option<&'static Path> {
     match made {
         Ok(path) => Some(path),
         Err(why) => {
-            println!("skipped: {test}: {why}");
+            skip(test, Need::Mpi, why);
             None
         }
     }

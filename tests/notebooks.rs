@@ -1,6 +1,4 @@
 //! The notebooks run in the real kernel, and what fails in them is told.
-//!
-//! The first test of a fresh clone sets up the kernel and the Python environment (minutes).
 
 use rethink::paper;
 use rethink::run::config::Scale;
@@ -23,7 +21,7 @@ fn environment() -> &'static Environment {
     ENVIRONMENT.get_or_init(|| jupyter::ensure(root()).unwrap_or_else(|e| panic!("set-up: {e}")))
 }
 
-fn notebooks() -> Vec<PathBuf> {
+pub(crate) fn notebooks() -> Vec<PathBuf> {
     let folder = root().join("notebooks");
     let mut found: Vec<PathBuf> = fs::read_dir(&folder)
         .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
@@ -120,12 +118,36 @@ fn notebooks_are_committed_without_outputs() {
     }
 }
 
+/// What nbval found in all notebooks, and the folder with one for each: what it wrote, and itself with its outputs.
+pub(crate) struct Executed {
+    cases: BTreeMap<String, Option<String>>,
+    out: PathBuf,
+}
+
+impl Executed {
+    /// `notebook` with its outputs.
+    pub(crate) fn copy(&self, notebook: &Path) -> PathBuf {
+        let stem = notebook.file_stem().expect("a notebook has a name");
+        self.out.join(stem).join(notebook.file_name().expect("a notebook has a name"))
+    }
+}
+
+/// All notebooks, executed once for the tests that look at them.
+pub(crate) fn executed() -> &'static Executed {
+    static EXECUTED: OnceLock<Executed> = OnceLock::new();
+    EXECUTED.get_or_init(|| {
+        let out = root().join("target/executed");
+        let _ = fs::remove_dir_all(&out);
+        fs::create_dir_all(&out).expect("a folder for what notebooks write");
+        Executed { cases: nbval(&notebooks(), &out), out }
+    })
+}
+
 #[test]
 fn every_cell_of_every_notebook_runs() {
-    let out = tempfile::tempdir().expect("a temporary folder");
     let notebooks = notebooks();
     let before: Vec<_> = notebooks.iter().map(|n| fs::read(n).expect("a readable notebook")).collect();
-    let cases = nbval(&notebooks, out.path());
+    let Executed { cases, out } = executed();
     let failures: Vec<_> =
         cases.iter().filter_map(|(n, f)| f.as_ref().map(|f| format!("{n}: {f}"))).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
@@ -135,8 +157,8 @@ fn every_cell_of_every_notebook_runs() {
         assert!(fs::read(notebook).expect("a readable notebook") == before, "{} changed", notebook.display());
     }
     versions_are_the_locks();
-    cells_draw_what_the_items_draw(&notebooks, out.path());
-    let wrong: Vec<String> = notebooks.iter().flat_map(|n| differences_from_stored(n, out.path())).collect();
+    cells_draw_what_the_items_draw(&notebooks, out);
+    let wrong: Vec<String> = notebooks.iter().flat_map(|n| differences_from_stored(n, out)).collect();
     assert!(
         wrong.is_empty(),
         "{} differences from tests/expected; where they are right, `rethink notebooks accept` stores them:\n{}",

@@ -6,6 +6,7 @@ use rethink::paper;
 use rethink::run::config::Scale;
 use rethink_cli::slurm::plan::{Failed, Known, Memory, Missing, Plan, Queue, Queued, Task, decide};
 use rethink_tests::rethink_bin;
+use rethink_tests::skips::{Need, skip};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -78,7 +79,7 @@ impl Slurm {
         let (pid, seed) =
             (format!("--pid-file={dir}/run/munged.pid"), format!("--seed-file={}", munge("seed")));
         slurm.daemon("munged", &["--foreground", "--num-threads=10", &key, &socket, &pid, &log, &seed]);
-        until("munge's socket", 20, || at.join("run/munge").exists());
+        until("munge's socket", 300, || at.join("run/munge").exists());
         slurm.daemon("slurmctld", &["-D", "-c"]);
         // What a node may do with control groups differs from one machine and version to the next.
         for plugin in ["disabled", "cgroup/v1", "autodetect"] {
@@ -211,7 +212,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     });
     if !root || missing.is_some() || !there("hostname", "-s") {
         let why = missing.map_or("not root, whom its daemons ask for".into(), |p| format!("no {p}"));
-        println!("skipped: {NAME}: {why}");
+        skip(NAME, Need::Slurm, why);
         return;
     }
     rethink_bin();
@@ -222,7 +223,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
 
     // Six rows and two controls, two seeds of each.
     let mut first = slurm.follow("table4", shared.path(), &log(1), &["--seeds", "2", "--cpus", "1"]);
-    until("a job at its run", 60, || {
+    until("a job at its run", 300, || {
         !slurm.running().is_empty()
             && fs::read_dir(&runs).is_ok_and(|entries| {
                 entries.filter_map(|e| e.ok()).any(|e| e.path().extension().is_some_and(|e| e == "lock"))
@@ -234,12 +235,12 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     assert!(out.status.success(), "{}", text(&out.stderr));
 
     slurm.command("scontrol", &["update", "nodename=n1", "state=drain", "reason=test"]);
-    until("the node to be empty", 60, || slurm.state("n1").starts_with("drained"));
+    until("the node to be empty", 300, || slurm.state("n1").starts_with("drained"));
     assert!(slurm.pending() > 0, "jobs wait while a node is drained");
     assert!(slurm.running().iter().all(|(_, node)| node == "n0"), "{:?}", slurm.running());
 
     // Whoever follows is interrupted; another takes up what is there.
-    until("the killed job to be submitted again", 30, || {
+    until("the killed job to be submitted again", 300, || {
         fs::read_to_string(log(1)).unwrap().contains("; again") && told_as_submitted(&log(1)) == 17
     });
     first.kill().unwrap();
@@ -249,7 +250,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     let in_queue = slurm.pending() + slurm.running().len();
     let second = slurm.follow("table4", shared.path(), &log(2), &["--seeds", "2", "--cpus", "1"]);
     slurm.command("scontrol", &["update", "nodename=n1", "state=resume"]);
-    until("the node to be back", 60, || !slurm.state("n1").contains("drain"));
+    until("the node to be back", 300, || !slurm.state("n1").contains("drain"));
     let out = second.wait_with_output().unwrap();
     let said = fs::read_to_string(log(2)).unwrap();
     assert!(out.status.success(), "{said}\n{}\n{}", job_logs(&runs), slurm.logs());

@@ -11,6 +11,7 @@ use rethink::run::train::{Progress, train};
 use rethink::store::{Run, Store};
 use rethink_nn::models::ModelKind;
 use rethink_tests::root;
+use rethink_tests::skips::{Need, skip};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -177,10 +178,9 @@ fn a_run_leaves_an_event_file_that_reads_back_and_stays() {
     assert_eq!(std::fs::read(only_file(&store.events(&config))).unwrap(), before);
 
     let Some(python) = std::env::var_os("RETHINK_TENSORBOARD") else {
-        println!(
-            "skipped: a_run_leaves_an_event_file_that_reads_back_and_stays, the part by the tensorboard package: \
-             RETHINK_TENSORBOARD names no Python that has it"
-        );
+        let test =
+            "a_run_leaves_an_event_file_that_reads_back_and_stays, the part by the tensorboard package";
+        skip(test, Need::Tensorboard, "RETHINK_TENSORBOARD names no Python that has it");
         return;
     };
     let script = root().join("tests/fixtures/tensorboard_read.py");

@@ -1,11 +1,11 @@
 """Opens notebooks in JupyterLab in headless Chromium, runs them as a reader would, and tells what the page shows.
 
     drive.py PLAN    PLAN is a JSON file: "address" (of JupyterLab, with its token), "kernel" (as JupyterLab shows it),
-                     "chromium", "screenshots" (a folder) and "steps", each {"notebook": path below JupyterLab's root, "edit": {"cell": n, "text":
-                     "..."} or null, "screenshot": name, "stop": n or absent}
+                     "chromium", "screenshots" (a folder) and "steps", each {"notebook": path below JupyterLab's root, "screenshot": name}
+                     and, where it is wanted, "look": true, "edit": {"cell": n, "text": "..."}, "stop": n
 
-A step with an edit changes a code cell (from 1, of those in the notebook) of the notebook that is open and runs all
-cells again; without one it opens the notebook first. With "stop", the button that interrupts the kernel is pressed while code cell n
+A step opens a notebook and runs all its cells; with "look", it looks at what an executed notebook shows, and runs nothing. A step with an edit
+changes a code cell (from 1, of those in the notebook) of the notebook that is open and runs all cells again. With "stop", the button that interrupts the kernel is pressed while code cell n
 trains, as soon as its loss curve is on the page, and a screenshot of that is NAME-running. After each step one JSON object is printed: "cells" (code
 cells), "executed" (those with a number), "errors" (texts), "texts" (of each code cell's outputs), "figures" and "tables" (drawn outputs of
 each code cell), "pictures" (digest of each figure), "seconds".
@@ -99,6 +99,18 @@ def finished(page, before):
         time.sleep(0.2)
 
 
+def shown(page):
+    """What the page shows as soon as that stays the same."""
+    started, last = time.monotonic(), None
+    while True:
+        time.sleep(0.5)
+        seen = page.evaluate(LOOK)
+        same = last and all(seen[what] == last[what] for what in ("executed", "errors", "figures", "tables", "pictures"))
+        if (same and sum(seen["figures"] + seen["tables"])) or time.monotonic() - started > PATIENCE:
+            return seen
+        last = seen
+
+
 def stop(page, number, screenshot):
     """Interrupts code cell `number`, once its loss curve has grown a little."""
     started = time.monotonic()
@@ -142,7 +154,7 @@ def main():
         for step in plan["steps"]:
             started = time.monotonic()
             before = 0
-            if step["edit"]:
+            if step.get("edit"):
                 before = counts(page)
                 edit(page, step["edit"]["cell"], step["edit"]["text"])
             else:
@@ -151,18 +163,21 @@ def main():
                     page.request.delete(f"{base}/api/sessions/{session['id']}", params={"token": token})
                 page.goto(f"{base}/lab/tree/{quote(step['notebook'])}?token={token}&reset")
                 page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
+            running = None
+            if step.get("look"):
+                seen = shown(page)
+            else:
                 # The notebook's own sign says "idle" before there is a kernel; the status bar names it.
                 page.get_by_text(plan["kernel"] + " | Idle").wait_for(timeout=180_000)
-            try:
-                run_all(page)
-            except Exception:
-                page.screenshot(path=Path(plan["screenshots"]) / (step["screenshot"] + "-failed.png"))
-                raise
-            running = None
-            if step.get("stop"):
-                path = Path(plan["screenshots"]) / (step["screenshot"] + "-running.png")
-                running = stop(page, step["stop"], path)
-            seen = finished(page, before)
+                try:
+                    run_all(page)
+                except Exception:
+                    page.screenshot(path=Path(plan["screenshots"]) / (step["screenshot"] + "-failed.png"))
+                    raise
+                if step.get("stop"):
+                    path = Path(plan["screenshots"]) / (step["screenshot"] + "-running.png")
+                    running = stop(page, step["stop"], path)
+                seen = finished(page, before)
             seen["running"] = running
             seen["seconds"] = round(time.monotonic() - started, 1)
             seen["pictures"] = [hashlib.sha256(p.encode()).hexdigest() for p in seen["pictures"]]

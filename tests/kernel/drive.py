@@ -209,14 +209,23 @@ def names_are_completed_and_explained(kernel):
     asked = lambda how, code, at: how(code, at, reply=True, timeout=LIMIT)["content"]
     kernel.run("use plotters::prelude::*;\nlet frame: DataFrame = DataFrame::default();")
     texts = ["study.config", "frame.colu", "let red = BLUE.mi", "ChartBu"]
+    # Where the type of what is asked for is known from what is around it.
+    texts += ["study.config(ModelK", "frame.clone().lazy().filter(co", "frame.group_by([co", "Chart::new(&fra", "let m: ModelKind = ModelKi",
+              "let a: f64 = ", "if fra", "let m: ModelKind = ModelKind::Al", "Study::of(stu", "RunConfig { model: ModelK"]
     places = ['study.ru|ns("fig1a")', 'study.runs("fig|1a")', "Chart|Builder::on(&root)", "frame.column|", 'frame.column(&name("x"), |']
     explained = {}
     for text in places:
         data = asked(kernel.client.inspect, text.replace("|", ""), text.index("|"))["data"]
         explained[text] = data.get("text/plain", "")
+    # As JupyterLab asks of a name in its list: beyond the end of the code.
+    beyond = asked(kernel.client.inspect, "select_impl", 14).get("status")
+    completed = {text: asked(kernel.client.complete, text, len(text)) for text in texts}
     return {
-        "completed": {text: asked(kernel.client.complete, text, len(text))["matches"] for text in texts},
+        "completed": {text: reply.get("matches", reply) for text, reply in completed.items()},
+        "replaced": {text: text[reply.get("cursor_start", 0) : reply.get("cursor_end", 0)] for text, reply in completed.items()},
         "explained": explained,
+        "beyond": beyond,
+        "lives": kernel.text(kernel.run('println!("{}", 1 + 1);')),
     }
 
 

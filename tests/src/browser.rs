@@ -1,6 +1,7 @@
 //! Headless Chromium, for the tests of pages: where it is, and the Python that drives it.
 
 use crate::root;
+use crate::skips::{Need, skip};
 use rethink_cli::jupyter;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ pub fn chromium(test: &str) -> Option<PathBuf> {
     let mut places = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
     let found = places.find(|program| program.is_file());
     if found.is_none() {
-        println!("skipped: {test}: no Chromium on PATH (Debian's package `chromium`)");
+        skip(test, Need::Chromium, "no Chromium on PATH (Debian's package `chromium`)");
     }
     found
 }

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod emulated;
 pub mod server;
+pub mod skips;
 
 use rethink::data::Dataset;
 use rethink::run::config::RunConfig;
@@ -12,6 +13,7 @@ use rethink_cli::jupyter::kernel;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{Network, Parameter};
 use serde_json::{Value, json};
+use skips::{Need, skip};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -55,12 +57,22 @@ pub fn rethink_bin() -> &'static Path {
     })
 }
 
+/// Options of cargo for a program that one test builds for itself: what crunches no numbers is compiled in half the time.
+pub fn little_optimised() -> [&'static str; 4] {
+    [
+        "--config",
+        "profile.release.package.rethink.opt-level=0",
+        "--config",
+        "profile.release.package.rethink-cli.opt-level=0",
+    ]
+}
+
 /// The data set `name` from `RETHINK_DATA`; without it, `None`, and `test` is said to be skipped.
 pub fn real_data(name: &str, test: &str) -> Option<Dataset> {
     let places = rethink::data::Places { cache: None, ..rethink::data::Places::from_env() };
     let choice = places.named.is_some().then(|| places.pick(Some(name)).ok()).flatten();
     if choice.is_none() {
-        println!("skipped: {test}: no {name} in RETHINK_DATA");
+        skip(test, Need::Data, format_args!("no {name} in RETHINK_DATA"));
     }
     choice.map(|choice| choice.read().unwrap_or_else(|e| panic!("{name} in RETHINK_DATA: {e}")))
 }

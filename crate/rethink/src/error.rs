@@ -122,8 +122,8 @@ pub enum Error {
     },
 }
 
-/// The crate's result.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The crate's result. In a notebook it stands for the standard library's as well: `Result<f64, String>`.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// For `map_err`: an I/O failure of `operation` on `path`.
@@ -155,6 +155,13 @@ impl Error {
     /// For `map_err`: a plotters, usvg or svg2pdf failure of `operation`.
     pub fn drawing<E: std::fmt::Display>(operation: &'static str) -> impl FnOnce(E) -> Error {
         move |source| Error::Drawing { operation, problem: source.to_string() }
+    }
+}
+
+/// For functions in notebooks. In the crate, [`Error::frame`] says what was being done.
+impl From<polars::error::PolarsError> for Error {
+    fn from(error: polars::error::PolarsError) -> Error {
+        Error::frame("work on a frame")(error)
     }
 }
 

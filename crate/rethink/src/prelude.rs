@@ -1,5 +1,6 @@
 //! What a notebook imports: `use rethink::prelude::*;`.
 
+pub use crate::Result;
 pub use crate::claims::Check;
 pub use crate::data::augmentation::Augmentation;
 pub use crate::data::corruption::Corruption;
@@ -15,7 +16,9 @@ pub use crate::store::{Run, Store};
 pub use crate::study::Study;
 pub use ::plotters;
 pub use ::polars;
+pub use ::rand;
 pub use polars::prelude::*;
+pub use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 pub use rand::{RngExt, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;
 pub use rethink_nn::models::Init;

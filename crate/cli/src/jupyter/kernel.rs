@@ -20,6 +20,7 @@ pub const DISPLAY_NAME: &str = "Rust (rethink)";
 /// name, contents, whether it is executable.
 const PROGRAMS: &[(&str, &str, bool)] = &[
     ("launch.py", include_str!("launch.py"), false),
+    ("cursor.py", include_str!("cursor.py"), false),
     ("relay.py", include_str!("relay.py"), false),
     ("run.py", include_str!("run.py"), false),
     ("nbval_strict.py", include_str!("nbval_strict.py"), false),

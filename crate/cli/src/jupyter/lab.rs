@@ -33,7 +33,6 @@ pub fn lab(root: &Path, args: &[String]) -> Result<()> {
         .arg("--LabApp.default_url=/lab/tree/notebooks")
         .arg(format!("--MappingKernelManager.default_kernel_name={}", kernel::NAME))
         .args(args)
-        .env("RETHINK_KERNEL_STD", "1")
         .current_dir(&environment.root)
         .status()
         .map_err(|e| failed(e.to_string()))?;

@@ -206,8 +206,8 @@ def environment(root, build, tools):
     )
     # From the standard library's sources, where rustup has installed them, evcxr finds the types of more
     # variables (of a Vec; after a `?`), and needs 8 s of processor time more. So it is shown an empty
-    # folder, unless `rethink lab` asks.
-    if env.get("RETHINK_KERNEL_STD") != "1":
+    # folder where notebooks are run that need it not (`jupyter::run`).
+    if env.get("RETHINK_KERNEL_STD") == "0":
         env["RUST_SRC_PATH"] = str(tools / "no-rust-src")
     return env
 

@@ -20,6 +20,9 @@ from nbval.plugin import IPyNbCell, IPyNbFile, metadata_tags
 metadata_tags["skip-execution"] = "skip"
 
 STARTS = 4
+# A variable whose type evcxr has to find: for some it needs the standard library's sources (launch.py).
+UNTYPED = re.compile(r"^let\s[^:=\n]*=", re.MULTILINE)
+GIVEN = os.environ.get("RETHINK_KERNEL_STD")
 # No progress that is shown for a while only.
 os.environ.setdefault("RETHINK_LIVE", "0")
 
@@ -42,9 +45,11 @@ plain, colourful = IPyNbCell.runtest, IPyNbCell.raise_cell_error
 def strict(self):
     plain(self)
     self.cell.outputs = list(self.test_outputs or [])
+    self.parent.executed = self.cell.execution_count = getattr(self.parent, "executed", 0) + 1
     said = [o.text for o in self.test_outputs or [] if o.get("name") == "stderr"]
-    # Standard error travels apart from the answer and can come after it.
-    while True:
+    # Of a cell that does not load the crate, standard error travels apart from the answer and can come after it (relay.py says whether all
+    # is there).
+    while not self.parent.heard["metadata"].get("whole"):
         try:
             late = self.parent.get_kernel_message(timeout=0.3)
         except Empty:
@@ -73,7 +78,18 @@ def place(file):
 def setup(self):
     if place(self):
         os.environ["RETHINK_OUT"] = str(place(self))
+    # As run.py has it.
+    code = "\n".join(cell.source for cell in nbformat.read(str(self.fspath), 4).cells if cell.cell_type == "code")
+    if GIVEN is None:
+        os.environ["RETHINK_KERNEL_STD"] = "1" if UNTYPED.search(code) else "0"
     start_file(self)
+    hear = self.get_kernel_message
+
+    def remembering(*args, **kwargs):
+        self.heard = hear(*args, **kwargs)
+        return self.heard
+
+    self.get_kernel_message = remembering
 
 
 def teardown(self):

@@ -33,16 +33,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
 
+from cursor import BEFORE, as_statement, behind_name
+
 DELIMITER = b"<IDS|MSG>"
 # Seconds: after which it is said that a cell compiles; between two looks at that; that text on standard error waits for
-# evcxr's mark that it is an error's; that evcxr has to start.
-COMPILES, LOOK, PENDING, START = 2.0, 0.5, 0.1, 600.0
+# evcxr's mark that it is an error's; that evcxr has to start; that evcxr, after a panic of its own, has to answer.
+COMPILES, LOOK, PENDING, START, RECOVERS = 2.0, 0.5, 0.1, 600.0, 3.0
 # evcxr's own lines on standard output (its `runtime.rs`, `eval_context.rs`, `evcxr_input`), and two of crate/rethink/src/show.rs.
 MARK = re.compile(
     rb"(?:EVCXR_(?:EXECUTION_COMPLETE|PANIC_NOTIFICATION|ERROR_OCCURRED|END_CONTENT)"
@@ -54,6 +57,8 @@ BACKTRACE = re.compile(r"^(stack backtrace:|\s+\d+: |\s+at |note: )")
 # What the `cargo` in tools has each `?` write that returns an error.
 RETURNED = re.compile("\x01line (\\d+)\n")
 PANICKED = re.compile(r"^thread '.*?'(?: \(\d+\))? panicked at (.*):(\d+):\d+:$", re.MULTILINE)
+# What cells see of the crate is a library that holds it, of another name for each state of its sources.
+LIBRARY = re.compile(r"\brethink_cells_[0-9a-f]+\b")
 LOST = "All variables are lost; run the cells again from the first."
 
 
@@ -148,30 +153,8 @@ class Message:
     def __init__(self, frames):
         at = frames.index(DELIMITER)
         self.frames, self.idents, self.parts = frames, frames[:at], frames[at + 2 :]
-        self.type = json.loads(self.parts[0])["msg_type"]
-
-
-def behind_name(code, cursor):
-    """Where evcxr has to be asked for what is at `cursor`: it looks at the name that ends there, and knows a method by the bracket
-    of its call. So this is behind the name that the cursor is in, or behind the bracket of the call whose arguments it is in."""
-    quotes = [quote.start() for quote in re.finditer(r'(?<!\\)"', code[:cursor])]
-    if len(quotes) % 2:
-        cursor = quotes[-1]
-    in_name = lambda at: code[at : at + 1].isalnum() or code[at : at + 1] == "_"
-    end = cursor
-    while in_name(end):
-        end += 1
-    if end > cursor or (cursor > 0 and in_name(cursor - 1)):
-        return end + 1 if code[end : end + 1] == "(" else end
-    closed = 0
-    for at in range(cursor - 1, 0, -1):
-        if code[at] == ")":
-            closed += 1
-        elif code[at] == "(" and closed:
-            closed -= 1
-        elif code[at] == "(" and in_name(at - 1):
-            return at + 1
-    return cursor
+        header = json.loads(self.parts[0])
+        self.type, self.id = header["msg_type"], header["msg_id"]
 
 
 class Process:
@@ -297,6 +280,10 @@ class Relay:
         self.cell, self.last = None, b"{}"
         self.queue = deque()
         self.information = None
+        # What evcxr was asked for at a cursor and has not answered: since when, and where `BEFORE` was put in.
+        self.asked = {}
+        # When evcxr itself panicked, and whether it has said that it cannot go on.
+        self.panicked, self.lost = None, False
         self.ready = self.heard = False
         self.texts = []
         self.live, self.waiting_hello = {}, {}
@@ -349,9 +336,24 @@ class Relay:
             [self.evcxr_program, "--control_file", str(control)],
             env=self.env,
             stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             pass_fds=[self.lock.fileno()],
             preexec_fn=dies_with_this,
         )
+        threading.Thread(target=self.overhear, daemon=True).start()
+
+    def overhear(self):
+        """evcxr's own standard error goes to the log, where Jupyter keeps one; a panic in it is noticed."""
+        for line in self.evcxr.stderr:
+            if b" panicked at " in line:
+                self.panicked = time.monotonic()
+            # Whatever held it has panicked.
+            self.lost = self.lost or b"PoisonError" in line
+            try:
+                sys.stderr.buffer.write(line)
+                sys.stderr.buffer.flush()
+            except (OSError, ValueError):
+                pass
 
     def connect(self):
         # Here and not above: evcxr starts meanwhile.
@@ -422,7 +424,7 @@ class Relay:
             made.update(part)
         return made.hexdigest().encode()
 
-    def frames(self, kind, parent, content, idents=()):
+    def frames(self, kind, parent, content, idents=(), metadata={}):
         header = {
             "msg_id": uuid.uuid4().hex,
             "session": self.session,
@@ -431,7 +433,7 @@ class Relay:
             "msg_type": kind,
             "version": "5.3",
         }
-        parts = [json.dumps(header).encode(), parent, b"{}", json.dumps(content).encode()]
+        parts = [json.dumps(header).encode(), parent, json.dumps(metadata).encode(), json.dumps(content).encode()]
         return [*idents, DELIMITER, self.sign(parts), *parts]
 
     def publish(self, kind, content, parent=None):
@@ -523,16 +525,48 @@ class Relay:
             if message.type == "kernel_info_request" and self.information:
                 self.answer(message, "kernel_info_reply", self.information)
                 continue
-            if message.type == "inspect_request":
-                self.point_behind_name(message)
             self.queue.append(message)
         self.forward()
 
-    def point_behind_name(self, message):
-        content = json.loads(message.parts[3])
-        content["cursor_pos"] = behind_name(content["code"], content["cursor_pos"])
+    def ask_otherwise(self, message):
+        """Changes a request for what is at a cursor so that evcxr can answer it."""
+        content, put_in = json.loads(message.parts[3]), None
+        try:
+            if message.type == "inspect_request":
+                content["cursor_pos"] = behind_name(content["code"], content["cursor_pos"])
+            elif changed := as_statement(content["code"], content["cursor_pos"]):
+                content["code"], content["cursor_pos"], put_in = changed
+        except (KeyError, TypeError):
+            # Not as Jupyter asks: evcxr is to answer it.
+            pass
+        self.asked[message.id] = (time.monotonic(), put_in)
+        self.resign(message, content)
+
+    def resign(self, message, content):
         message.parts[3] = json.dumps(content).encode()
         message.frames = [*message.idents, DELIMITER, self.sign(message.parts[:4]), *message.parts]
+
+    def answered_otherwise(self, message, parent):
+        """What evcxr says of positions, where more stood in what it was asked."""
+        _, put_in = self.asked.pop(parent.get("msg_id"), (None, None))
+        if put_in is None or message.type != "complete_reply":
+            return
+        content = json.loads(message.parts[3])
+        for where in ("cursor_start", "cursor_end"):
+            if isinstance(content.get(where), int) and content[where] > put_in:
+                content[where] -= len(BEFORE)
+        self.resign(message, content)
+
+    def give_up_on_evcxr(self):
+        """After a panic of its own, evcxr may answer nothing more: a kernel that ends is started again, one that hangs is not."""
+        now = time.monotonic()
+        if self.panicked is None or not (self.lost or now - self.panicked >= RECOVERS):
+            return
+        since = [asked for asked, _ in self.asked.values()] + ([self.cell.started] if self.cell else [])
+        if self.lost or any(asked <= self.panicked for asked in since):
+            self.publish("stream", {"name": "stderr", "text": f"evcxr, which compiles cells, has failed. {LOST}\n"})
+            self.end(1)
+        self.panicked = None
 
     def forward(self):
         while self.ready and self.queue and not self.cell:
@@ -540,6 +574,8 @@ class Relay:
             if message.type == "execute_request":
                 self.cell = Cell(message)
                 self.last = message.parts[0]
+            elif message.type in ("complete_request", "inspect_request"):
+                self.ask_otherwise(message)
             self.to_shell.send_multipart(message.frames)
 
     def abort_queue(self):
@@ -591,7 +627,8 @@ class Relay:
             if message.type == "execute_reply" and self.cell:
                 self.finish(message)
             else:
-                self.shell.send_multipart(frames)
+                self.answered_otherwise(message, parent)
+                self.shell.send_multipart(message.frames)
         self.forward()
 
     def finish(self, message):
@@ -608,10 +645,14 @@ class Relay:
         if content["status"] == "error" and cell.stops:
             self.abort_queue()
         self.cell = None
-        frames = self.frames("execute_reply", message.parts[1], content, message.idents)
+        # Whether all that the cell wrote has been published: of what comes through evcxr, nobody knows that.
+        whole = {"whole": bool(self.live)}
+        frames = self.frames("execute_reply", message.parts[1], content, message.idents, whole)
         self.shell.send_multipart(frames)
         if cell.idle:
-            self.iopub.send_multipart(cell.idle)
+            cell.idle.parts[2] = json.dumps(whole).encode()
+            self.resign(cell.idle, json.loads(cell.idle.parts[3]))
+            self.iopub.send_multipart(cell.idle.frames)
 
     def evcxr_published(self):
         for frames in self.all_of(self.from_iopub):
@@ -620,6 +661,9 @@ class Relay:
             parent = json.loads(message.parts[1])
             if parent.get("session") == self.session:
                 continue
+            if message.type == "error" and LIBRARY.search(message.parts[3].decode(errors="replace")):
+                self.resign(message, json.loads(LIBRARY.sub("rethink", message.parts[3].decode())))
+                frames = message.frames
             if message.type == "error" and self.cell:
                 self.drain_all()
                 if self.instead_of_error(self.cell):
@@ -631,7 +675,7 @@ class Relay:
             of_cell = self.cell and parent.get("msg_id") == self.cell.id
             if of_cell and message.type == "status" and json.loads(message.parts[3])["execution_state"] == "idle":
                 # It waits for the reply: the cells that have to be aborted are so before, and none that is asked for after.
-                self.cell.idle = frames
+                self.cell.idle = message
                 continue
             self.iopub.send_multipart(frames)
 
@@ -859,7 +903,7 @@ class Relay:
                 # Once its answer and what it publishes have come, evcxr hears and is heard.
                 asked = time.monotonic()
                 self.to_shell.send_multipart(self.frames("kernel_info_request", b"{}", {}))
-            waits = 0.02 if not self.ready else 3.0 if watch else 0.5
+            waits = 0.02 if not self.ready else 3.0 if watch and not self.asked else 0.5
             if self.cell:
                 waits = 0.05 if self.cell.undecided or any(p.errors for p in self.live.values()) else LOOK
             for one, _ in self.poller.poll(waits * 1000):
@@ -877,6 +921,7 @@ class Relay:
                 self.forward()
             if self.cell:
                 self.look()
+            self.give_up_on_evcxr()
             # Who started the kernel has died and can end it no more.
             if os.getppid() != self.parent:
                 self.end(0)

@@ -36,7 +36,7 @@ from nbclient.util import ensure_async
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Jupyter chooses a kernel's ports, and another process can take one before the kernel does.
 STARTS = 4
-# Standard error travels apart from a cell's answer; this long after it, it is waited for, in seconds.
+# Of a cell that does not load the crate, standard error travels apart from the answer; this long after it, it is waited for, in seconds.
 LATE, LATE_AT_END = 0.3, 1.0
 # Seconds of silence after which a kernel that does nothing is given up, between two looks, and of processor time between
 # them below which it does nothing.
@@ -44,6 +44,8 @@ SILENT = float(os.environ.get("RETHINK_SILENT") or 600)
 LOOK = min(5.0, SILENT / 4)
 NOTHING = 0.02 * LOOK
 DEPENDENCY = re.compile(r'^(\s*:dep\s.*\bpath\s*=\s*")([^"]+)(")', re.MULTILINE)
+# A variable whose type evcxr has to find: for some it needs the standard library's sources (launch.py).
+UNTYPED = re.compile(r"^let\s[^:=\n]*=", re.MULTILINE)
 BACKTRACE = re.compile(r"^(stack backtrace:|\s+\d+: |\s+at |note: )")
 
 
@@ -97,7 +99,8 @@ class Runner(NotebookClient):
         if self.record:
             cell.metadata["rethink"] = span(self.started)
         wait = LATE if self.number < self.count else LATE_AT_END
-        while True:
+        # relay.py says whether all is there.
+        while not execute_reply["metadata"].get("whole"):
             try:
                 late = await ensure_async(self.kc.iopub_channel.get_msg(timeout=wait))
             except Empty:
@@ -226,6 +229,8 @@ def main():
         folder = copy.parent.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         prepare(notebook, record, source.resolve(), folder / copy.name)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    os.environ.setdefault("RETHINK_KERNEL_STD", "1" if UNTYPED.search(code) else "0")
     runner = Runner(
         notebook,
         kernel_name=kernel,

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The version of `evcxr_jupyter`, exactly.
 pub const EVCXR: &str = "0.22.0";
@@ -37,7 +38,7 @@ pub fn ensure(root: &Path) -> Result<Environment> {
             // What fails at once comes before what takes minutes.
             let build = build_folder(&root)?;
             let (python, evcxr) = match venv::wanted(&folder)? {
-                Wanted::Nothing(python) => (python, evcxr(&folder)?),
+                Wanted::Nothing(python) => (python, evcxr(&folder, &AtomicBool::new(true))?),
                 Wanted::Made(base) => python_and_kernel(&base, &folder)?,
             };
             let environment = Environment { root, python, evcxr, build };
@@ -155,24 +156,24 @@ fn build_folder(root: &Path) -> Result<PathBuf> {
         .ok_or_else(|| failed("no target_directory in its answer".into()))
 }
 
-/// The Python environment, made while the kernel compiles: pip waits for the network, the compiler for the processor.
+/// The Python environment, made while the kernel compiles: pip waits for the network, the compiler for the processor. Without the
+/// environment, the kernel is not waited for.
 fn python_and_kernel(base: &Base, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let wanted = AtomicBool::new(true);
     std::thread::scope(|scope| {
         let python = scope.spawn(|| {
             let made = venv::anew(base, folder);
-            if made.is_err() {
-                eprintln!("the Python environment failed; why is said when the kernel is compiled");
-            }
+            wanted.store(made.is_ok(), Ordering::Relaxed);
             made
         });
-        let kernel = evcxr(folder);
+        let kernel = evcxr(folder, &wanted);
         let python = python.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok((python?, kernel?))
     })
 }
 
-/// The kernel program, compiled if it is nowhere.
-fn evcxr(folder: &Path) -> Result<PathBuf> {
+/// The kernel program, compiled if it is nowhere, as long as it is `wanted`.
+fn evcxr(folder: &Path, wanted: &AtomicBool) -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("RETHINK_EVCXR_JUPYTER") {
         let named = PathBuf::from(named);
         return named.canonicalize().ok().filter(|p| p.is_file()).ok_or_else(|| {
@@ -200,7 +201,7 @@ fn evcxr(folder: &Path) -> Result<PathBuf> {
         .arg(&target);
     // It starts compilers and passes messages on: optimising it fully takes longer than it ever saves.
     install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
-    tool::run(install, "compiling the kernel, evcxr_jupyter 0.22.0 (some minutes)", |said| {
+    tool::run_while(wanted, install, "compiling the kernel, evcxr_jupyter 0.22.0 (some minutes)", |said| {
         remedy(said, "cargo needs 2 GB while it compiles")
     })?;
     // Only space is lost if this fails.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufReader, Read};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,17 @@ static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Runs a tool to its end with a line that shows what it is doing; on failure, an error with its last
 /// lines and what `remedy` makes of them.
-pub(crate) fn run(mut command: Command, label: &str, remedy: impl Fn(&str) -> String) -> Result<()> {
+pub(crate) fn run(command: Command, label: &str, remedy: impl Fn(&str) -> String) -> Result<()> {
+    run_while(&AtomicBool::new(true), command, label, remedy)
+}
+
+/// As [`run`], as long as the tool is `wanted`.
+pub(crate) fn run_while(
+    wanted: &AtomicBool,
+    mut command: Command,
+    label: &str,
+    remedy: impl Fn(&str) -> String,
+) -> Result<()> {
     let program = [command.get_program()]
         .into_iter()
         .chain(command.get_args().take(2))
@@ -65,6 +76,10 @@ pub(crate) fn run(mut command: Command, label: &str, remedy: impl Fn(&str) -> St
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+        if !wanted.load(Ordering::Relaxed) {
+            let _ = child.kill();
+            break;
         }
         bar.tick();
         // Off a terminal nothing of the bar is seen: a line at the start, and one a half minute.

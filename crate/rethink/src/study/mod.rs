@@ -183,7 +183,7 @@ impl Study {
         };
         let short = named(&|data| data.name.clone());
         match owner(&short) {
-            Some(owner) if !owner.iter().all(|f| self.fingerprints().contains(f)) => named(&|data| {
+            Some(owner) if !owner.iter().any(|f| self.fingerprints().contains(f)) => named(&|data| {
                 format!("{}-{}", data.name, &data.fingerprint[..DIGITS.min(data.fingerprint.len())])
             }),
             _ => short,
@@ -246,7 +246,12 @@ impl Study {
 
 impl std::fmt::Display for Study {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let reduced = if self.scale == Scale::Paper { "" } else { " (not the paper's)" };
+        let reduced = match self.scale {
+            Scale::Paper => "",
+            _ => {
+                " (not the paper's): a run trains on a part of the images; `config(...)` and figures say on how many"
+            }
+        };
         writeln!(f, "data:  {}", self.why)?;
         for data in self.datasets() {
             writeln!(f, "       {data:?}")?;

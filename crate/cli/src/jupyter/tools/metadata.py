@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 
-KEPT = {"dfdx", "plotters", "polars", "polars-core"}
-if os.environ.get("RETHINK_KERNEL_STD") == "1":
+KEPT = {"dfdx", "plotters", "polars", "polars-core", "polars-error"}
+if os.environ.get("RETHINK_KERNEL_STD") != "0":
     # Somebody types: lazy frames and expressions have their completions, for half a second more at the `:dep` cell.
     KEPT |= {"polars-lazy", "polars-plan"}
 
