@@ -367,3 +367,21 @@ fn a_program_knows_the_commit_that_it_was_built_from() {
     std::fs::write(inside.join(".cargo_vcs_info.json"), named).unwrap();
     assert_eq!(build(&inside), (format!("{second}+changes"), false));
 }
+
+#[test]
+fn fewer_vector_instructions_are_used_where_that_is_asked_for() {
+    let bench = |asked: &str| {
+        let mut command = Command::new(rethink_bin());
+        command.args(["bench", "--only", "mlp1x512"]).env("RETHINK_INSTRUCTIONS", asked);
+        command.output().expect("the program starts")
+    };
+    let wrong = bench("avx1024");
+    assert!(!wrong.status.success());
+    assert!(text(&wrong.stderr).contains("RETHINK_INSTRUCTIONS=\"avx1024\""), "{}", text(&wrong.stderr));
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        let fewer = bench("avx2");
+        let said = text(&fewer.stderr) + &text(&fewer.stdout);
+        assert!(fewer.status.success() && said.contains("cpu, avx2, "), "{said}");
+    }
+}

@@ -38,6 +38,11 @@ fn text<'a>(found: &'a Value, what: &str) -> &'a str {
 }
 
 #[test]
+fn cells_are_counted_from_one() {
+    assert_eq!(found("starts")["counts"], json!([1, 2]));
+}
+
+#[test]
 fn an_interrupt_of_an_idle_kernel_does_nothing() {
     let found = found("an_idle_kernel_is_interrupted");
     assert_eq!(found["statuses"], json!(["ok", "ok"]), "{found}");

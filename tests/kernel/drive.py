@@ -111,7 +111,8 @@ LONG = (
 def starts(kernel):
     first = kernel.run(DEP)
     second = kernel.run(STUDY.replace("OUT", OUT))
-    return {"errors": kernel.error(first) + kernel.error(second), "said": kernel.text(second, "stderr")}
+    counts = [kernel.replies[first]["execution_count"], kernel.of(second, "execute_input")[0]["execution_count"]]
+    return {"errors": kernel.error(first) + kernel.error(second), "said": kernel.text(second, "stderr"), "counts": counts}
 
 
 def an_idle_kernel_is_interrupted(kernel):
@@ -348,8 +349,8 @@ def a_compilation_is_interrupted(kernel):
 
 
 def an_endless_loop_ends_at_an_interrupt(kernel):
-    request = kernel.send("let mut turns: u64 = 0; loop { turns = turns.wrapping_add(std::hint::black_box(1)); }")
-    time.sleep(6)
+    request = kernel.send('println!("begun"); let mut turns: u64 = 0; loop { turns = turns.wrapping_add(std::hint::black_box(1)); }')
+    kernel.until(lambda: "begun" in kernel.text(request))
     kernel.interrupt()
     kernel.until(lambda: kernel.idle(request))
     after = kernel.run('println!("alive");')
@@ -364,8 +365,8 @@ def an_endless_loop_ends_at_an_interrupt(kernel):
 
 def a_second_interrupt_ends_the_process(kernel):
     kernel.run(STUDY.replace("OUT", OUT))
-    request = kernel.send("let none: Vec<Run> = study.train(&[])?; loop { std::hint::black_box(none.len()); }")
-    time.sleep(6)
+    request = kernel.send('let none: Vec<Run> = study.train(&[])?; println!("begun"); loop { std::hint::black_box(none.len()); }')
+    kernel.until(lambda: "begun" in kernel.text(request))
     kernel.interrupt()
     time.sleep(2)
     kernel.take()

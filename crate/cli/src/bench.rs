@@ -15,7 +15,7 @@ use rethink_nn::image::CROP;
 use rethink_nn::models::{ModelKind, Network, pytorch};
 use rethink_nn::ops::{ForwardContext, layer_passes};
 use rethink_nn::optim::SgdStep;
-use rethink_nn::{ops, threads};
+use rethink_nn::{instructions, ops, threads};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -162,6 +162,19 @@ impl Trainer {
 }
 
 /// The PyTorch process.
+/// What leaves the peer's libraries (PyTorch, oneDNN, MKL, OpenBLAS) without AVX-512, where that was asked of this program.
+fn as_few_instructions() -> &'static [(&'static str, &'static str)] {
+    match std::env::var_os(instructions::INSTRUCTIONS_VARIABLE) {
+        Some(asked) if asked == "avx2" => &[
+            ("ATEN_CPU_CAPABILITY", "avx2"),
+            ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+            ("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
+            ("OPENBLAS_CORETYPE", "Haswell"),
+        ],
+        _ => &[],
+    }
+}
+
 struct Peer {
     child: Child,
     input: ChildStdin,
@@ -184,6 +197,7 @@ impl Peer {
         let mut child = Command::new(python)
             .args(["-c", script, &rayon::current_num_threads().to_string()])
             .args(arguments)
+            .envs(as_few_instructions().iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -290,12 +304,14 @@ pub fn measure(
         variants.split_whitespace().partition(|variant| variant.starts_with("bf16+"));
     let threads = rayon::current_num_threads();
     let beside = peer.as_ref().map_or(String::new(), |(_, greeting)| format!(", in turns with {greeting}"));
+    let instructions =
+        if device == Device::Cpu { format!(", {}", instructions::name()) } else { String::new() };
     let top = (device == Device::Cpu).then(|| layer_passes::peak(threads));
     let reach = top.map_or(String::new(), |top| {
         format!("; peak {:.0} GFLOP/s, of one thread {:.0}", top / 1e9, layer_passes::peak(1) / 1e9)
     });
     say(&format!(
-        "rethink, {place}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}{reach}"
+        "rethink, {place}{instructions}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}{reach}"
     ));
     let mut rates = Vec::new();
     for &model in models {

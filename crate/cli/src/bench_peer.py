@@ -49,6 +49,10 @@ class Trainer:
         self.call = self.model
         if "compiled" in parts:
             torch._dynamo.reset()  # after so many models it would compile no more
+            if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":
+                from torch._inductor import config as inductor
+
+                inductor.cpp.simdlen = 256
             self.call = torch.compile(self.model)
         self.run(2)
 

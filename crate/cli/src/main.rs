@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     }
     // Fails only if a pool exists already, which keeps its size.
     let _ = pool.build_global();
-    match command.perform() {
+    match rethink_nn::instructions::check().map_err(rethink::Error::from).and_then(|()| command.perform()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

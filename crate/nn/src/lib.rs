@@ -11,6 +11,7 @@
 //! | [`distributed`] | many processes that train one model, by MPI | appendix A |
 //! | [`kernel_methods`] | kernel matrices and their exact solution | section 5, table 3 |
 //! | [`threads`] | work shared out among threads | |
+//! | [`instructions`] | which vector instructions are used | |
 //! | [`interrupt`] | the wish that work ends early | |
 //! | [`text`] | numbers and bytes as text | |
 //! | [`error`] | the error enum | |
@@ -20,6 +21,7 @@ pub mod device;
 pub mod distributed;
 pub mod error;
 pub mod image;
+pub mod instructions;
 pub mod interrupt;
 pub mod kernel_methods;
 pub mod models;

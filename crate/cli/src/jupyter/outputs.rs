@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use polars::prelude::{DataFrame, DataType};
 use polars_io::prelude::{CsvReadOptions, CsvWriter};
 use polars_io::{SerReader, SerWriter};
-use rethink::run::provenance::vector_instructions;
+use rethink_nn::instructions;
 use rethink_plot::files;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ impl Outputs {
                 ignored: false,
             });
         }
-        Ok(Outputs { instructions: vector_instructions().into(), cells: found, tables: tables(out)? })
+        Ok(Outputs { instructions: instructions::name().into(), cells: found, tables: tables(out)? })
     }
 
     /// Those stored in `folder`.

@@ -157,6 +157,13 @@ class Message:
         self.type, self.id = header["msg_type"], header["msg_id"]
 
 
+def counted_from_one(content):
+    """evcxr calls the first cell the second."""
+    if isinstance(content.get("execution_count"), int):
+        content["execution_count"] -= 1
+    return content
+
+
 class Process:
     """The process that runs cells: its output, between which evcxr's own lines stand."""
 
@@ -633,7 +640,7 @@ class Relay:
 
     def finish(self, message):
         cell = self.cell
-        content = json.loads(message.parts[3])
+        content = counted_from_one(json.loads(message.parts[3]))
         if cell.instead and content.get("status") != "ok":
             self.instead_of_error(cell)
         self.say_compiling(None)
@@ -661,6 +668,9 @@ class Relay:
             parent = json.loads(message.parts[1])
             if parent.get("session") == self.session:
                 continue
+            if message.type in ("execute_input", "execute_result"):
+                self.resign(message, counted_from_one(json.loads(message.parts[3])))
+                frames = message.frames
             if message.type == "error" and LIBRARY.search(message.parts[3].decode(errors="replace")):
                 self.resign(message, json.loads(LIBRARY.sub("rethink", message.parts[3].decode())))
                 frames = message.frames

@@ -1,8 +1,8 @@
 //! The Gaussian kernel `exp(-gamma |x - y|^2)`, in tiles: distances by matrix products and norms.
 
+use crate::instructions::arch;
 use crate::kernel_methods::triangle::{SymmetricProduct, TILE, Triangle, tile_rows};
 use crate::ops::gemm::{Matrix, Packed};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// `n` points and the kernel between any two of them.
@@ -88,7 +88,7 @@ impl Gaussian {
         let right_norms = &self.norms[self.span(j)];
         let (height, width) = (left_norms.len(), right_norms.len());
         let gamma = self.gamma as f32;
-        let arch = Arch::new();
+        let arch = arch();
         if width == TILE {
             let out = &mut out[..height * TILE];
             right.product_rows(out, left, 0..height, false);
@@ -199,7 +199,7 @@ fn norms(points: &[f32], d: usize) -> Vec<f32> {
 /// Inner products to kernel values, in place: rows of `width` products of points whose squared lengths are `left`, with
 /// points whose squared lengths are `right`.
 pub fn to_kernel_tile(products: &mut [f32], width: usize, gamma: f32, left: &[f32], right: &[f32]) {
-    Arch::new().dispatch(|| to_kernel(products, width, gamma, left, right));
+    arch().dispatch(|| to_kernel(products, width, gamma, left, right));
 }
 
 /// Inner products to kernel values, in place.

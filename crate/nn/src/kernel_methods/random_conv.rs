@@ -5,11 +5,11 @@
 //! `max(c - 1, 0)` and `max(-c - 1, 0)` for every filter and place, `c` being the convolution, averaged over
 //! windows of 15x15, 6 apart.
 
+use crate::instructions::arch;
 use crate::kernel_methods::patches::Patches;
 use crate::ops::gemm::{Matrix, Packed};
 use crate::{Error, Result};
 use faer::{Mat, Side};
-use pulp::Arch;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -192,7 +192,7 @@ impl Filters {
         let image: usize = self.patches.shape.iter().product();
         let features = 2 * count * windows(height) * windows(width);
         let mut out = vec![0.0; images.len() / image * features];
-        let arch = Arch::new();
+        let arch = arch();
         out.par_chunks_exact_mut(features).zip(images.par_chunks_exact(image)).for_each_init(
             || (Vec::new(), vec![0.0; height * width * count]),
             |(memory, responses), (out, image)| {

@@ -4,6 +4,7 @@
 //! work, go through [`crate::ops::gemm`]; faer does what is left inside of a tile. Every tile is one
 //! thread's at a time and sums in a fixed order, so that the bits do not depend on the number of threads.
 
+use crate::instructions::arch;
 use crate::ops::gemm::{Matrix, Packed};
 use crate::{Error, Result};
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -12,7 +13,6 @@ use faer::linalg::cholesky::llt::factor::{
 };
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{MatMut, MatRef, Par, Spec};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// Rows and columns of a tile: a packed one fits into the second cache.
@@ -389,7 +389,7 @@ impl SymmetricProduct {
         let own = &x[j * segment..(j + 1) * segment];
         let below = self.y[j * segment..].par_chunks_exact_mut(segment);
         let parts = self.parts[j * segment..].par_chunks_exact_mut(segment);
-        let arch = Arch::new();
+        let arch = arch();
         below.zip(parts).enumerate().for_each_init(
             || vec![0.0f32; AREA],
             |memory, (down, (y, part))| {

@@ -1,7 +1,7 @@
 //! What follows a layer's sums: a bias a channel, and the rectifier.
 
+use crate::instructions::arch;
 use crate::threads;
-use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
 /// What follows the sum.
@@ -26,7 +26,7 @@ pub(super) fn finish(rows: &mut [f32], width: usize, bias: Option<&[f32]>, activ
     }
     let zeros = vec![0.0; if bias.is_none() { width } else { 0 }];
     let bias = bias.unwrap_or(&zeros);
-    let arch = Arch::new();
+    let arch = arch();
     threads::each_chunk(rows, FEW * width, |_, rows| {
         arch.dispatch(
             #[inline(always)]
@@ -46,7 +46,7 @@ pub(super) fn finish(rows: &mut [f32], width: usize, bias: Option<&[f32]>, activ
 /// Stops the gradient where the result of the rectifier is zero.
 pub(super) fn stop(gradient: &mut [f32], result: &[f32]) {
     const CHUNK: usize = 8 * 1024;
-    let arch = Arch::new();
+    let arch = arch();
     threads::each_chunk(gradient, CHUNK, |i, gradient| {
         let result = &result[i * CHUNK..][..gradient.len()];
         arch.dispatch(
@@ -63,7 +63,7 @@ pub(super) fn stop(gradient: &mut [f32], result: &[f32]) {
 /// The sum of every column of `rows x width`.
 pub(super) fn column_sums(rows: &[f32], width: usize) -> Vec<f32> {
     let mut parts = vec![0.0f32; rows.len().div_ceil((ROWS * width).max(1)) * width];
-    let arch = Arch::new();
+    let arch = arch();
     threads::each_chunk(&mut parts, width, |i, sums| {
         let rows = &rows[i * ROWS * width..rows.len().min((i + 1) * ROWS * width)];
         arch.dispatch(

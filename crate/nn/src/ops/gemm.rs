@@ -8,6 +8,7 @@
 //! Why not a library: at the sizes of a training step the gemm crate reached 20 to 60 % of this on
 //! two threads, faer 60 to 90 %, and the convolutions need the kernel itself (crate/notes/speed.md).
 
+use crate::instructions::arch;
 use crate::ops::memory::Scratch;
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};
@@ -123,7 +124,7 @@ impl Packed {
 
     fn on(right: Matrix, parts: usize) -> Packed {
         let (inner, cols) = (right.rows, right.cols);
-        let arch = Arch::new();
+        let arch = arch();
         let width = 2 * arch.dispatch(Lanes);
         let panels = cols.div_ceil(width);
         let mut memory = Scratch::new(panels * inner * width);
@@ -229,7 +230,7 @@ impl<'a> Right<'a> {
     /// When `data` is shorter: a defect of the caller.
     pub fn rows(data: &'a [f32], inner: usize, cols: usize) -> Right<'a> {
         assert!(data.len() >= inner * cols + SLACK, "{inner}x{cols} and slack in {}", data.len());
-        let width = 2 * Arch::new().dispatch(Lanes);
+        let width = 2 * arch().dispatch(Lanes);
         Right { data, inner, cols, step: cols, panel: width }
     }
 }
@@ -251,7 +252,7 @@ pub fn product_alone(
     assert!(rows.is_empty() || out.len() >= (rows.len() - 1) * out_stride + right.cols);
     // As if the block's first row were the result's.
     let out = Shared(out.as_mut_ptr().wrapping_sub(rows.start * out_stride));
-    let arch = Arch::new();
+    let arch = arch();
     let panels = 0..right.cols.div_ceil(2 * arch.dispatch(Lanes));
     arch.dispatch(Block { right, left, rows, panels, out, out_stride, add });
 }

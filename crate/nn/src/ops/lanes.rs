@@ -7,6 +7,7 @@
 //!
 //! Where channels are many, pixels are better: Winograd's products share their weights among all pixels.
 
+use crate::instructions::arch;
 use crate::ops::gemm::Shared;
 use crate::ops::geometry::Geometry;
 pub use crate::ops::geometry::{LANES, Order};
@@ -15,7 +16,7 @@ use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, Size3, add_to, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Images as they are read (`n x (C * H * W)`, channel by channel) in `order`. Images have no gradient.
@@ -165,7 +166,7 @@ fn pixels(
     add: bool,
     runs: impl Fn(usize, usize, &mut Vec<Run>) + Sync,
 ) {
-    let arch = Arch::new();
+    let arch = arch();
     threads::each_chunk(out, columns * outputs * LANES, |part, out| {
         let (block, y) = (part / rows, part % rows);
         let x = &x[block * size * LANES..][..size * LANES];
@@ -296,7 +297,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let groups = (2 * threads::count()).div_ceil(blocks.max(1)).clamp(1, positions);
     let mut parts = Scratch::new(blocks * size);
     let places = Shared(parts.as_mut().as_mut_ptr());
-    let arch = Arch::new();
+    let arch = arch();
     threads::each(blocks * groups, |task| {
         let (block, group) = (task / groups, task % groups);
         let positions = group * positions / groups..(group + 1) * positions / groups;

@@ -1,12 +1,13 @@
 //! A layer's forward pass and gradients each by itself, and the processor's peak, for benchmarks: what part of the peak each
 //! reaches, layer by layer.
 
+use crate::instructions::arch;
 use crate::ops::conv;
 use crate::ops::gemm::{Lanes, Matrix, product};
 use crate::ops::geometry::{Geometry, Window};
 use crate::ops::{Size3, winograd};
 use crate::{Result, threads};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::fmt;
 use std::hint::black_box;
 use std::time::Instant;
@@ -185,7 +186,7 @@ impl WithSimd for Chains {
 pub fn peak(threads: usize) -> f64 {
     let once = || {
         let start = Instant::now();
-        let arch = Arch::new();
+        let arch = arch();
         threads::each(threads, |_| {
             black_box(arch.dispatch(Chains));
         });

@@ -1,12 +1,13 @@
 //! Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3), with the constants
 //! of the TensorFlow tutorial that the paper's Alexnet is from.
 
+use crate::instructions::arch;
 use crate::ops::memory::{give_back, lent};
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, add_to, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// Channels on either side: a window of nine.
 pub const RADIUS: usize = 4;
@@ -124,7 +125,7 @@ pub fn local_response_norm<T: Tape<f32, Cpu>>(x: Image<T>) -> Result<Image<T>> {
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let xs = elements(&x).unwrap_or_default();
     let mut out = lent(xs.len());
-    let arch = Arch::new();
+    let arch = arch();
     threads::each_chunk(&mut out, PIXELS * c, |part, out| {
         let x = &xs[part * PIXELS * c..][..out.len()];
         arch.dispatch(Forward { c, x, y: out });

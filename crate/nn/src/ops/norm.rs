@@ -2,6 +2,7 @@
 //!
 //! As TF-Slim has it, and the paper's Inception: a shift but no scale unless asked for, epsilon 0.001.
 
+use crate::instructions::arch;
 use crate::ops::activation::{Activation, ROWS, total};
 use crate::ops::batch::BatchPart;
 use crate::ops::geometry::{LANES, Order};
@@ -12,7 +13,7 @@ use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
 use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::sync::Arc;
 
 /// Added to a variance before its root is taken.
@@ -151,7 +152,7 @@ impl Channels {
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let c = self.a.len();
         let mut y = lent(x.len());
-        let arch = Arch::new();
+        let arch = arch();
         threads::each_chunk(&mut y, ROWS * c, |i, y| {
             let x = &x[i * ROWS * c..][..y.len()];
             arch.dispatch(Apply { of: self, x, y });
@@ -163,7 +164,7 @@ impl Channels {
     pub fn gradient(&self, x: &[f32], dy: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
         let c = self.a.len();
         let mut rows = rows(x.len(), c, self.order);
-        let arch = Arch::new();
+        let arch = arch();
         let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
         {
             // Past the ReLU on the way: both sums are of what comes through.
@@ -333,7 +334,7 @@ fn statistics(x: &[f32], channels: usize, order: Order) -> (f32, Vec<f32>, Vec<f
     let spread = order.spread(&pivot);
     let sums = |x: &[f32]| {
         let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
-        let arch = Arch::new();
+        let arch = arch();
         threads::each_chunk(&mut parts, 2 * c, |i, sums| {
             let x = &x[i * ROWS * c..x.len().min((i + 1) * ROWS * c)];
             let (plain, squares) = sums.split_at_mut(c);

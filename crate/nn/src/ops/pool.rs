@@ -1,12 +1,13 @@
 //! Pooling: the largest, or the mean, of the pixels under a window, channel by channel.
 
+use crate::instructions::arch;
 use crate::ops::geometry::{Geometry, Window};
 use crate::ops::memory::give_back;
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// The pixels under the window of output pixel `row`: where in the image they are.
 fn under(g: &Geometry, row: usize) -> impl Iterator<Item = usize> + use<> {
@@ -30,7 +31,7 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let xs = elements(&x).unwrap_or_default();
     let mut out = vec![0.0; g.images * g.out_pixels() * c];
-    let arch = Arch::new();
+    let arch = arch();
     threads::each_chunk(&mut out, g.out_pixels() * c, |image, out| {
         let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
         arch.dispatch(

@@ -10,12 +10,13 @@
 
 #![expect(clippy::needless_range_loop, reason = "indices run along columns of small matrices, not rows")]
 
+use crate::instructions::arch;
 use crate::ops::gemm::{Matrix, Right, SLACK, Shared, product_alone};
 use crate::ops::geometry::Geometry;
 use crate::ops::memory::{LINE, Scratch};
 use crate::ops::simd::{load_at, store_at};
 use crate::threads;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Pixels a side of a tile of output, and of the input that it needs.
@@ -96,7 +97,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
     let blocks: Vec<Tiles> = Tiles::blocks(g, TILES).collect();
     let places = Shared(out.as_mut_ptr());
     assert!(out.len() >= g.images * g.out_pixels() * o);
-    let arch = Arch::new();
+    let arch = arch();
     threads::each(blocks.len(), |block| {
         let tiles = blocks[block];
         let (count, pixels) = (tiles.count(), tiles.pixels());
@@ -124,7 +125,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     // costs is the output's transform, which every thread makes.
     let parts = threads::count().min(c.div_ceil(16));
     let places = Shared(transformed.as_mut().as_mut_ptr());
-    let arch = Arch::new();
+    let arch = arch();
     threads::each(parts, |part| {
         let channels = part * c / parts..(part + 1) * c / parts;
         let many = channels.len();
@@ -461,7 +462,7 @@ unsafe fn output_2d<S: Simd, const WHOLE: bool>(
 /// `U = G g G'` of every pair of channels: `36 x C x O`.
 fn transform_weights(weights: &[f32], c: usize, o: usize, to: &mut [f32]) {
     let places = Shared(to.as_mut_ptr());
-    let arch = Arch::new();
+    let arch = arch();
     threads::each(c, |channel| {
         arch.dispatch(
             #[inline(always)]
@@ -493,7 +494,7 @@ fn transform_weights(weights: &[f32], c: usize, o: usize, to: &mut [f32]) {
 /// Adds `G' dU G` to `3 x 3 x C x O`.
 fn transform_weight_gradient(du: &[f32], c: usize, o: usize, dw: &mut [f32]) {
     let places = Shared(dw.as_mut_ptr());
-    let arch = Arch::new();
+    let arch = arch();
     threads::each(c, |channel| {
         arch.dispatch(
             #[inline(always)]

@@ -3,6 +3,7 @@
 use crate::Result;
 use rethink_nn::device::Device;
 use rethink_nn::distributed::Processes;
+use rethink_nn::instructions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -87,19 +88,5 @@ fn host() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
     let processor = model.map_or("unknown processor", |(_, name)| name.trim());
-    format!("{}, {}, {}", std::env::consts::OS, processor, vector_instructions())
-}
-
-/// The widest vector instructions found: they decide in which order a matrix product adds.
-pub fn vector_instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::is_x86_feature_detected!("avx512f") {
-            return "avx512";
-        }
-        if std::is_x86_feature_detected!("avx2") {
-            return "avx2";
-        }
-    }
-    std::env::consts::ARCH
+    format!("{}, {}, {}", std::env::consts::OS, processor, instructions::name())
 }
