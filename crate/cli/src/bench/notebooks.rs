@@ -89,6 +89,8 @@ pub fn measure(
         .arg(rounds.to_string())
         .args(&kernels)
         .env("JUPYTER_PATH", paths)
+        // As `reproduce` runs notebooks in which each variable has its type written.
+        .env("RETHINK_KERNEL_STD", "0")
         .env(DATASET_VARIABLE, "shapes10")
         .env(SCALE_VARIABLE, "smoke")
         .env(OUT_VARIABLE, aside.path().join("figures"))
