@@ -79,6 +79,8 @@ fn nbval(notebooks: &[PathBuf], out: &Path) -> BTreeMap<String, Option<String>> 
         .env("PYTHONPATH", environment().home())
         .envs(settings(out))
         .env("RETHINK_RECORD", out)
+        // Each variable has its type written, as `jupyter::run` sees for itself.
+        .env("RETHINK_KERNEL_STD", "0")
         .current_dir(root())
         .output()
         .expect("the environment's Python runs");

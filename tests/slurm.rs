@@ -79,7 +79,7 @@ impl Slurm {
         let (pid, seed) =
             (format!("--pid-file={dir}/run/munged.pid"), format!("--seed-file={}", munge("seed")));
         slurm.daemon("munged", &["--foreground", "--num-threads=10", &key, &socket, &pid, &log, &seed]);
-        until("munge's socket", 300, || at.join("run/munge").exists());
+        until("munge's socket", || at.join("run/munge").exists());
         slurm.daemon("slurmctld", &["-D", "-c"]);
         // What a node may do with control groups differs from one machine and version to the next.
         for plugin in ["disabled", "cgroup/v1", "autodetect"] {
@@ -175,10 +175,13 @@ impl Drop for Slurm {
     }
 }
 
-fn until(what: &str, seconds: u64, mut happens: impl FnMut() -> bool) {
+/// Seconds that a crowded machine may take for any of Slurm's steps.
+const PATIENCE: u64 = 300;
+
+fn until(what: &str, mut happens: impl FnMut() -> bool) {
     let started = Instant::now();
     while !happens() {
-        assert!(started.elapsed().as_secs() < seconds, "{what}: not within {seconds} s");
+        assert!(started.elapsed().as_secs() < PATIENCE, "{what}: not within {PATIENCE} s");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -223,7 +226,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
 
     // Six rows and two controls, two seeds of each.
     let mut first = slurm.follow("table4", shared.path(), &log(1), &["--seeds", "2", "--cpus", "1"]);
-    until("a job at its run", 300, || {
+    until("a job at its run", || {
         !slurm.running().is_empty()
             && fs::read_dir(&runs).is_ok_and(|entries| {
                 entries.filter_map(|e| e.ok()).any(|e| e.path().extension().is_some_and(|e| e == "lock"))
@@ -235,12 +238,12 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     assert!(out.status.success(), "{}", text(&out.stderr));
 
     slurm.command("scontrol", &["update", "nodename=n1", "state=drain", "reason=test"]);
-    until("the node to be empty", 300, || slurm.state("n1").starts_with("drained"));
+    until("the node to be empty", || slurm.state("n1").starts_with("drained"));
     assert!(slurm.pending() > 0, "jobs wait while a node is drained");
     assert!(slurm.running().iter().all(|(_, node)| node == "n0"), "{:?}", slurm.running());
 
     // Whoever follows is interrupted; another takes up what is there.
-    until("the killed job to be submitted again", 300, || {
+    until("the killed job to be submitted again", || {
         fs::read_to_string(log(1)).unwrap().contains("; again") && told_as_submitted(&log(1)) == 17
     });
     first.kill().unwrap();
@@ -250,7 +253,7 @@ fn a_job_array_survives_a_kill_a_drained_node_and_its_follower() {
     let in_queue = slurm.pending() + slurm.running().len();
     let second = slurm.follow("table4", shared.path(), &log(2), &["--seeds", "2", "--cpus", "1"]);
     slurm.command("scontrol", &["update", "nodename=n1", "state=resume"]);
-    until("the node to be back", 300, || !slurm.state("n1").contains("drain"));
+    until("the node to be back", || !slurm.state("n1").contains("drain"));
     let out = second.wait_with_output().unwrap();
     let said = fs::read_to_string(log(2)).unwrap();
     assert!(out.status.success(), "{said}\n{}\n{}", job_logs(&runs), slurm.logs());

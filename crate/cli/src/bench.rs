@@ -161,7 +161,6 @@ impl Trainer {
     }
 }
 
-/// The PyTorch process.
 /// What leaves the peer's libraries (PyTorch, oneDNN, MKL, OpenBLAS) without AVX-512, where that was asked of this program.
 fn as_few_instructions() -> &'static [(&'static str, &'static str)] {
     match std::env::var_os(instructions::INSTRUCTIONS_VARIABLE) {
@@ -175,6 +174,7 @@ fn as_few_instructions() -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// The PyTorch process.
 struct Peer {
     child: Child,
     input: ChildStdin,

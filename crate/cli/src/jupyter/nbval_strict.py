@@ -20,9 +20,6 @@ from nbval.plugin import IPyNbCell, IPyNbFile, metadata_tags
 metadata_tags["skip-execution"] = "skip"
 
 STARTS = 4
-# A variable whose type evcxr has to find: for some it needs the standard library's sources (launch.py).
-UNTYPED = re.compile(r"^let\s[^:=\n]*=", re.MULTILINE)
-GIVEN = os.environ.get("RETHINK_KERNEL_STD")
 # No progress that is shown for a while only.
 os.environ.setdefault("RETHINK_LIVE", "0")
 
@@ -78,10 +75,6 @@ def place(file):
 def setup(self):
     if place(self):
         os.environ["RETHINK_OUT"] = str(place(self))
-    # As run.py has it.
-    code = "\n".join(cell.source for cell in nbformat.read(str(self.fspath), 4).cells if cell.cell_type == "code")
-    if GIVEN is None:
-        os.environ["RETHINK_KERNEL_STD"] = "1" if UNTYPED.search(code) else "0"
     start_file(self)
     hear = self.get_kernel_message
 

@@ -127,8 +127,7 @@ class Cell:
 
     def __init__(self, message):
         content = json.loads(message.parts[3])
-        self.header, self.code = message.parts[0], content.get("code", "")
-        self.id = json.loads(self.header)["msg_id"]
+        self.header, self.id, self.code = message.parts[0], message.id, content.get("code", "")
         self.stops = content.get("stop_on_error", True)
         self.started = time.monotonic()
         # evcxr's message that it is idle again: who reads it may ask for the next cell at once.
@@ -566,14 +565,15 @@ class Relay:
 
     def give_up_on_evcxr(self):
         """After a panic of its own, evcxr may answer nothing more: a kernel that ends is started again, one that hangs is not."""
-        now = time.monotonic()
-        if self.panicked is None or not (self.lost or now - self.panicked >= RECOVERS):
+        if self.panicked is None:
             return
+        waited = time.monotonic() - self.panicked >= RECOVERS
         since = [asked for asked, _ in self.asked.values()] + ([self.cell.started] if self.cell else [])
-        if self.lost or any(asked <= self.panicked for asked in since):
+        if self.lost or (waited and any(asked <= self.panicked for asked in since)):
             self.publish("stream", {"name": "stderr", "text": f"evcxr, which compiles cells, has failed. {LOST}\n"})
             self.end(1)
-        self.panicked = None
+        if waited:
+            self.panicked = None
 
     def forward(self):
         while self.ready and self.queue and not self.cell:
@@ -670,10 +670,8 @@ class Relay:
                 continue
             if message.type in ("execute_input", "execute_result"):
                 self.resign(message, counted_from_one(json.loads(message.parts[3])))
-                frames = message.frames
             if message.type == "error" and LIBRARY.search(message.parts[3].decode(errors="replace")):
                 self.resign(message, json.loads(LIBRARY.sub("rethink", message.parts[3].decode())))
-                frames = message.frames
             if message.type == "error" and self.cell:
                 self.drain_all()
                 if self.instead_of_error(self.cell):
@@ -687,7 +685,7 @@ class Relay:
                 # It waits for the reply: the cells that have to be aborted are so before, and none that is asked for after.
                 self.cell.idle = message
                 continue
-            self.iopub.send_multipart(frames)
+            self.iopub.send_multipart(message.frames)
 
     def evcxr_asks(self):
         for frames in self.all_of(self.to_stdin):
