@@ -4,7 +4,7 @@
 use rethink_cli::jupyter::{self, kernel, run};
 use rethink_tests::{notebook, root};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 /// What came of a scenario of the driver.
@@ -18,6 +18,8 @@ fn found(scenario: &str) -> &'static Value {
             .arg(kernel::NAME)
             .arg(root().join("crate/rethink"))
             .env_remove("RETHINK_LIVE")
+            // cargo's own, in which the standard library is found: nobody else has it.
+            .env_remove("LD_LIBRARY_PATH")
             .current_dir(root())
             .output()
             .expect("the environment's Python runs");
@@ -145,6 +147,20 @@ fn names_are_completed_and_explained() {
         };
         assert!(said.as_str().is_some_and(|said| said.contains(signature)), "{text}: {said}");
     }
+}
+
+#[test]
+fn a_report_of_the_compiler_names_the_cells_lines_and_comes_once() {
+    let found = found("a_report_of_the_compiler");
+    assert_eq!(text(found, "status"), "error");
+    let reports: Vec<&str> = found["reports"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for line in [2, 3] {
+        let place = format!("cell, line {line}, column ");
+        assert_eq!(reports.iter().filter(|report| report.contains(&place)).count(), 1, "{found}");
+    }
+    let once: BTreeSet<&&str> = reports.iter().collect();
+    assert_eq!(once.len(), reports.len(), "{found}");
+    assert!(!found.to_string().contains("command_"), "{found}");
 }
 
 /// A cell is compiled by rustc as cargo called it for the cell before, unless cargo has something to do.

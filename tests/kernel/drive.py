@@ -7,6 +7,7 @@ An object: {"scenario": "...", "seconds": 1.2, ...what it found}.
 """
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -230,6 +231,13 @@ def names_are_completed_and_explained(kernel):
     }
 
 
+def a_report_of_the_compiler(kernel):
+    request = kernel.run("let twice: Vec<i32> = kept.clone();\nlet wrong: RunConfig = study;\nlet again: RunConfig = study;")
+    reports = kernel.of(request, "error")
+    plain = ["\n".join(re.sub(r"\x1b\[[0-9;]*m", "", line) for line in one["traceback"]) for one in reports]
+    return {"reports": plain, "status": kernel.status(request)}
+
+
 def cells_are_compiled_as_the_last_one(kernel):
     """What a cell says that is compiled by a noted call with one option more; whether a noted call that is wrong is made anew; and
     what a cell says of a crate on this machine before and after an edit."""
@@ -387,6 +395,7 @@ ALL = [
     values_are_shown_within_a_cell,
     cells_share_one_library,
     names_are_completed_and_explained,
+    a_report_of_the_compiler,
     cells_are_compiled_as_the_last_one,
     training_is_interrupted_and_goes_on,
     training_ends_as_without_interrupts,

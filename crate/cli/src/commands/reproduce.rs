@@ -6,6 +6,7 @@ use crate::products::{self, Manifest};
 use crate::{Error, Result, jupyter};
 use rethink::data::Dataset;
 use rethink::paper::{self, Recipe};
+use rethink::run::config::Scale;
 use rethink::study::{
     DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE, Stored,
     Study, duration,
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The recipes named in `only` (where empty, those that suit the data), in the paper's order.
@@ -72,16 +74,7 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
     if !steps.is_empty() {
         println!("{}", plan(&steps)?.text_in(terminal_width()));
         let environment = jupyter::ensure(&root)?;
-        let mut ahead = Ahead::new(&steps);
-        for (at, step) in steps.iter().enumerate() {
-            println!("[{}/{}] {}, {}:", at + 1, steps.len(), step.notebook, ahead.words());
-            let started = Instant::now();
-            step.execution.run(&environment, study)?;
-            let taken = started.elapsed().as_secs_f64();
-            ahead.done(step.seconds, taken);
-            seconds.insert(step.notebook, taken);
-            step.made(study)?;
-        }
+        seconds.extend(execute(steps, &environment, study)?);
     }
     report(&recipes, study, &seconds)
 }
@@ -108,11 +101,11 @@ impl Step {
     /// Says where the notebook's figures and tables are.
     ///
     /// Errors: those of [`products::files_of`].
-    fn made(&self, study: &Study) -> Result<()> {
+    fn made(&self, study: &Study, mark: &str) -> Result<()> {
         let folder = study.folder();
         for name in products::files_of(&folder, &self.items)? {
             if name.ends_with(".svg") || name.ends_with(".md") {
-                println!("  {}", folder.join(name).display());
+                println!("  {mark}{}", folder.join(name).display());
             }
         }
         Ok(())
@@ -121,7 +114,7 @@ impl Step {
 
 /// What will be executed.
 fn plan(steps: &[Step]) -> Result<Table> {
-    let all: f64 = steps.iter().map(|step| step.seconds).sum();
+    let all = Ahead::new(steps, AT_ONCE.min(steps.len())).left();
     let title = format!("to be executed, about {} on two fast cores", duration(all));
     let columns = [("notebook", Align::Left), ("items", Align::Left), ("about", Align::Right)];
     let mut table = Table::new("plan", &title, &columns);
@@ -132,27 +125,102 @@ fn plan(steps: &[Step]) -> Result<Table> {
     Ok(table)
 }
 
+/// Notebooks that are executed at a time, each with its part of the threads: while a cell of one compiles or draws, on one thread, the
+/// other trains, and two narrow networks train faster side by side than one after the other on all threads.
+const AT_ONCE: usize = 2;
+/// What two notebooks at a time take of their seconds one after the other (`crate/notes/speed.md`).
+const TOGETHER: f64 = 0.8;
+
+/// Executes `steps`, the longest first, and says what each makes; returns the seconds of each notebook. After a failure no other one is
+/// begun.
+///
+/// Errors: the first of [`Execution::run`].
+fn execute(
+    mut steps: Vec<Step>,
+    environment: &jupyter::Environment,
+    study: &Study,
+) -> Result<Vec<(&'static str, f64)>> {
+    steps.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let threads = rayon::current_num_threads();
+    // Networks of the paper's size fill all threads and caches by themselves.
+    let most = if study.scale == Scale::Paper { 1 } else { AT_ONCE };
+    let lanes = most.min(steps.len()).min(threads);
+    let ahead = Mutex::new(Ahead::new(&steps, lanes));
+    let failed = Mutex::new(None);
+    // A function, for the locks are not to be held while the notebook runs.
+    let next = || if locked(&failed).is_none() { locked(&ahead).begin() } else { None };
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                while let Some((at, words)) = next() {
+                    let step = &steps[at];
+                    println!("[{}/{}] {}, {words}:", at + 1, steps.len(), step.notebook);
+                    let mark = if lanes > 1 { format!("{}: ", &step.notebook[..2]) } else { String::new() };
+                    let done = step.execution.run(environment, threads / lanes, study, &mark);
+                    locked(&ahead).end(at);
+                    if let Err(error) = done.and_then(|()| step.made(study, &mark)) {
+                        println!("{}: failed; what is executed beside it comes to its end", step.notebook);
+                        locked(&failed).get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(steps.iter().map(|step| step.notebook).zip(locked(&ahead).taken()).collect()),
+    }
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// How much is ahead: the plan's seconds, corrected by what those so far took.
 struct Ahead {
-    left: f64,
-    planned: f64,
-    taken: f64,
+    lanes: f64,
+    /// Of each step, the plan's seconds.
+    planned: Vec<f64>,
+    begun: Vec<Instant>,
+    /// Of each that has ended, how long it took.
+    ended: BTreeMap<usize, f64>,
 }
 
 impl Ahead {
-    fn new(steps: &[Step]) -> Ahead {
-        Ahead { left: steps.iter().map(|step| step.seconds).sum(), planned: 0.0, taken: 0.0 }
+    fn new(steps: &[Step], lanes: usize) -> Ahead {
+        let planned = steps.iter().map(|step| step.seconds).collect();
+        Ahead { lanes: lanes as f64, planned, begun: Vec::new(), ended: BTreeMap::new() }
     }
 
-    fn done(&mut self, planned: f64, taken: f64) {
-        self.left -= planned;
-        self.planned += planned;
-        self.taken += taken;
+    /// The next step, and how much is left before it.
+    fn begin(&mut self) -> Option<(usize, String)> {
+        let at = self.begun.len();
+        let words = format!("about {} left in all", duration(self.left()));
+        (at < self.planned.len()).then(|| {
+            self.begun.push(Instant::now());
+            (at, words)
+        })
     }
 
-    fn words(&self) -> String {
-        let correction = if self.planned > 0.0 { self.taken / self.planned } else { 1.0 };
-        format!("about {} left in all", duration(self.left * correction))
+    fn end(&mut self, at: usize) {
+        self.ended.insert(at, self.begun[at].elapsed().as_secs_f64());
+    }
+
+    /// Seconds, if what is left takes as long, by its plan, as what has ended did.
+    fn left(&self) -> f64 {
+        let planned: f64 = self.ended.keys().map(|&at| self.planned[at]).sum();
+        let together = if self.lanes > 1.0 { self.lanes * TOGETHER } else { 1.0 };
+        let rate = if planned > 0.0 { self.ended.values().sum::<f64>() / planned } else { together };
+        let lane = |(at, planned): (usize, &f64)| {
+            let passed = self.begun.get(at).map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+            if self.ended.contains_key(&at) { 0.0 } else { (planned * rate - passed).max(0.0) }
+        };
+        self.planned.iter().enumerate().map(lane).sum::<f64>() / self.lanes
+    }
+
+    /// How long each took.
+    fn taken(&self) -> Vec<f64> {
+        self.ended.values().copied().collect()
     }
 }
 
@@ -228,7 +296,16 @@ impl Execution {
         format!("notebooks/{}", self.executed.file_name().unwrap_or_default().to_string_lossy())
     }
 
-    fn run(&self, environment: &jupyter::Environment, study: &Study) -> Result<()> {
+    /// Executes it on so many threads; lines of progress begin with `mark`.
+    ///
+    /// Errors: those of [`jupyter::run::recorded`]; I/O errors.
+    fn run(
+        &self,
+        environment: &jupyter::Environment,
+        threads: usize,
+        study: &Study,
+        mark: &str,
+    ) -> Result<()> {
         // The data set by the name or folder that this command was given resolves the same way there.
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let variables = [
@@ -241,8 +318,8 @@ impl Execution {
         ];
         // What is written from now on is not what it says.
         files::remove_if_there(&self.mark)?;
-        let mut say = |line: &str| println!("  {line}");
-        jupyter::run::recorded(environment, &self.notebook, &variables, &self.executed, &mut say)?;
+        let mut say = |line: &str| println!("  {mark}{line}");
+        jupyter::run::recorded(environment, &self.notebook, threads, &variables, &self.executed, &mut say)?;
         let name = self.notebook.file_name().and_then(|n| n.to_str());
         let ids: Vec<&str> = paper::ALL.iter().filter(|r| Some(r.notebook) == name).map(|r| r.id).collect();
         let mut names = products::files_of(&self.figures, &ids)?;

@@ -59,6 +59,8 @@ RETURNED = re.compile("\x01line (\\d+)\n")
 PANICKED = re.compile(r"^thread '.*?'(?: \(\d+\))? panicked at (.*):(\d+):\d+:$", re.MULTILINE)
 # What cells see of the crate is a library that holds it, of another name for each state of its sources.
 LIBRARY = re.compile(r"\brethink_cells_[0-9a-f]+\b")
+# The place in a compiler's report: evcxr names cells by a count of its own.
+PLACE = re.compile(r"command_\d+:(\d+):(\d+)")
 LOST = "All variables are lost; run the cells again from the first."
 
 
@@ -134,6 +136,8 @@ class Cell:
         self.idle = None
         # What its end was: (name, text, lines of it).
         self.failure = None
+        # Reports of compilers that the page has: evcxr repeats what several lines of its own code have in common.
+        self.reports = set()
         self.interrupts = 0
         # The interrupt waits for what evcxr does next.
         self.undecided = False
@@ -154,6 +158,11 @@ class Message:
         self.frames, self.idents, self.parts = frames, frames[:at], frames[at + 2 :]
         header = json.loads(self.parts[0])
         self.type, self.id = header["msg_type"], header["msg_id"]
+
+
+def readable_report(text):
+    """A compiler's, with the names and places that the notebook's reader knows."""
+    return PLACE.sub(r"cell, line \1, column \2", LIBRARY.sub("rethink", text))
 
 
 def counted_from_one(content):
@@ -670,12 +679,13 @@ class Relay:
                 continue
             if message.type in ("execute_input", "execute_result"):
                 self.resign(message, counted_from_one(json.loads(message.parts[3])))
-            if message.type == "error" and LIBRARY.search(message.parts[3].decode(errors="replace")):
-                self.resign(message, json.loads(LIBRARY.sub("rethink", message.parts[3].decode())))
+            if message.type == "error":
+                self.resign(message, json.loads(readable_report(message.parts[3].decode(errors="replace"))))
             if message.type == "error" and self.cell:
                 self.drain_all()
-                if self.instead_of_error(self.cell):
+                if self.instead_of_error(self.cell) or message.parts[3] in self.cell.reports:
                     continue
+                self.cell.reports.add(message.parts[3])
                 if not self.cell.failure:
                     error = json.loads(message.parts[3])
                     self.cell.failure = {k: error.get(k) for k in ("ename", "evalue", "traceback")}

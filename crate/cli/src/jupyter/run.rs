@@ -10,14 +10,16 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// As [`notebook`], and the copy at `executed` is the record of the run, in papermill's manner: its first cell, tagged
-/// [`INJECTED`], sets `parameters` (variables of the environment) in the kernel, its metadata holds them, what it was
-/// run by, and when and how long each cell ran. It runs in its own folder, in which JupyterLab runs it again.
+/// As [`notebook`], on so many threads, on which no number depends, and the copy at `executed` is the record of the run, in
+/// papermill's manner: its first cell, tagged [`INJECTED`], sets `parameters` (variables of the environment) in the kernel, its
+/// metadata holds them, what it was run by, and when and how long each cell ran. It runs in its own folder, in which JupyterLab
+/// runs it again.
 ///
 /// Errors: those of [`notebook`].
 pub fn recorded(
     environment: &Environment,
     path: &Path,
+    threads: usize,
     parameters: &[(String, String)],
     executed: &Path,
     on_line: &mut dyn FnMut(&str),
@@ -28,8 +30,7 @@ pub fn recorded(
         "root": environment.root,
         "by": { "evcxr": setup::EVCXR, "provenance": Provenance::here() },
     });
-    // The kernel's threads are this program's; no number depends on them.
-    let threads = ("RAYON_NUM_THREADS".to_string(), rayon::current_num_threads().to_string());
+    let threads = ("RAYON_NUM_THREADS".to_string(), threads.to_string());
     execute(environment, path, &[threads], Some(&record), executed, on_line)
 }
 
