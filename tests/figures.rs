@@ -601,7 +601,10 @@ fn hostile_names_and_extreme_values_give_a_drawing() {
     assert!(drawing.height > theme::HEIGHT_IN, "forty names make the figure higher");
     assert!(drawing.save(Path::new("/proc/nowhere")).is_err());
     let elsewhere = Drawing { id: "../up".into(), ..drawing };
-    assert!(elsewhere.save(&std::env::temp_dir()).unwrap_err().to_string().contains("../up"));
+    assert!(elsewhere.save(std::env::temp_dir()).unwrap_err().to_string().contains("../up"));
+    let named = Drawing { id: "own".into(), ..elsewhere };
+    let refused = named.save("figure.pdf").unwrap_err().to_string();
+    assert!(refused.contains("a folder is expected") && refused.contains("own.pdf"), "{refused}");
 }
 
 #[test]
@@ -1271,6 +1274,17 @@ fn images_are_drawn_with_the_labels_that_are_trained_on() {
     {
         assert!(!drawn(corruption).unwrap().svg.contains("#B00020"));
     }
+    // Of a set of one's own, the labels that `changed` has replaced are the others; what it did to images does not matter then.
+    let next =
+        |labels: &mut Vec<u16>| labels.iter_mut().step_by(2).for_each(|label| *label = (*label + 1) % 10);
+    let own = data.changed("own", "Every second label wrong", |train, _| next(&mut train.labels)).unwrap();
+    let figure = samples::draw(&own, Corruption::TrueLabels, 40, 1, &indices, &note()).unwrap();
+    assert_eq!(figure.svg.matches("fill=\"#B00020\"").count(), 7);
+    let first = figure.frame.column("label").unwrap().str().unwrap().get(0).map(String::from);
+    assert_eq!(first.as_deref(), Some(name(data.train.labels[0])));
+    let other = own.changed("other", "Other images", |train, _| train.images.reverse()).unwrap();
+    assert!(other.before.is_none(), "its labels are of other images");
+
     for (wrong, text) in
         [(vec![], "0 images"), (vec![3, 40], "image 40; there are 0 to 39"), (vec![0; 61], "1 to 60")]
     {

@@ -45,7 +45,7 @@ fn an_interrupted_run_goes_on_within_its_epoch() {
             let run = store.run(&config, &data, Scale::Smoke, &mut |event| {
                 if let Event::Training(of, after) = event {
                     began = after;
-                    *watch.lock().expect("no panic") = Some(of.clone());
+                    *watch.lock().expect("no panic") = Some(of);
                 }
             });
             *watch.lock().expect("no panic") = None;

@@ -218,3 +218,73 @@ fn a_set_of_ones_own_is_used_whole_and_a_changed_one_as_far_as_the_one_it_is_mad
     let set = own.set("n=300".parse().unwrap()).unwrap();
     assert_eq!(set.configs("fig1b").unwrap()[0].data.train, 300);
 }
+
+/// In their order, whatever order they end in, and to the bit those that are trained one after the other.
+#[test]
+fn narrow_networks_trained_side_by_side_are_those_trained_alone() {
+    let configs = |study: &Study| {
+        let tiny = ModelKind::Custom(CustomModel::new("tiny", layers()).unwrap());
+        let mut configs: Vec<RunConfig> = [tiny, ModelKind::Mlp1x512, tiny]
+            .iter()
+            .zip([Corruption::RandomLabels, Corruption::TrueLabels, Corruption::TrueLabels])
+            .map(|(model, corruption)| study.config(*model, corruption))
+            .collect();
+        // The first takes longest; the fourth begins as the second, and the fifth is the first once more.
+        configs[0].hyper.epochs = 30;
+        let mut longer = configs[1].clone();
+        (longer.hyper.epochs, longer.hyper.stop_when_fitted) = (14, true);
+        configs.extend([longer, configs[0].clone()]);
+        configs
+    };
+    let trained = |threads: usize| {
+        let out = tempfile::tempdir().unwrap();
+        let study = study(out.path());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut lines = Vec::new();
+        let runs =
+            pool.install(|| study.train_all(&configs(&study), &mut |line| lines.push(line.to_string())));
+        (runs.unwrap(), lines)
+    };
+    let (alone, _) = trained(1);
+    let (beside, lines) = trained(4);
+    assert_eq!(alone.len(), 5);
+    let digests = |runs: &[rethink::store::Run]| {
+        runs.iter().map(|run| (run.record.config.key(), run.record.digest.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(digests(&alone), digests(&beside));
+    let ended: Vec<&str> =
+        lines.iter().filter(|line| line.contains(" at epoch ")).map(|line| &line[..5]).collect();
+    assert_eq!(ended, ["[1/5]", "[2/5]", "[3/5]", "[4/5]"], "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "1 of 5 runs were in the store", "{lines:?}");
+}
+
+/// A figure of several data sets names them all; lines of progress name one's own.
+#[test]
+fn an_own_data_set_is_named_where_its_runs_are_shown() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let wrong = study
+        .data
+        .changed("shifted", "Shapes, labels one on", |train, _| {
+            train.labels.iter_mut().for_each(|label| *label = (*label + 1) % 10);
+        })
+        .unwrap();
+    let own = Study::of(wrong, &study);
+    let mut config = study.config(ModelKind::Mlp1x512, Corruption::TrueLabels);
+    config.hyper.epochs = 1;
+    config.hyper.keep_going();
+    let mut runs = study.train(std::slice::from_ref(&config)).unwrap();
+    config.data = own.data.id(config.data.train, config.data.test);
+    let mut lines = Vec::new();
+    runs.extend(own.train_all(&[config.clone()], &mut |line| lines.push(line.to_string())).unwrap());
+    assert!(lines[0].starts_with("[1/1] shifted: MLP 1x512, true labels"), "{lines:?}");
+    let note = study.note(&runs);
+    assert!(note.scale_line.starts_with("shapes10 (embedded); Shapes, labels one on, n = 200, "), "{note:?}");
+    assert!(note.scale_line.contains(", 1 epoch,"), "each ran one, whatever its accuracy: {note:?}");
+    assert_eq!(note.provenance["data"], "shapes10 (embedded); Shapes, labels one on");
+    let said = config.to_string();
+    for part in ["MLP 1x512, true labels", "Shapes, labels one on, n = 200", "whatever the training accuracy"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+}

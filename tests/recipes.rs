@@ -390,7 +390,7 @@ fn the_scale_line_names_widths_and_numbers_of_images_that_differ() {
         "{first}"
     );
     let all = ends(&|config| config.hyper.keep_going());
-    assert!(all.contains("at most 12 epochs, 1 seed"), "{all}");
+    assert!(all.contains("width 1, 12 epochs, 1 seed"), "{all}");
     let both = of(&[ModelKind::Inception, ModelKind::Alexnet, ModelKind::Mlp1x512]);
     assert!(both.contains("n = 200, width 0.125 (Inception, Alexnet), 1 (MLP 1x512)"), "{both}");
     // So are numbers of images.

@@ -671,8 +671,8 @@ fn made(store: &Store, config: &RunConfig, data: &Dataset) -> (Run, Said) {
         .run(config, data, Scale::Smoke, &mut |event| match event {
             Event::Epoch(row) => said.epochs.push(row.epoch),
             Event::Taken(record) => said.taken = record.origin.clone(),
-            Event::Begun(origin) => said.begun = Some(origin.clone()),
-            Event::PassedOver(why) => said.passed_over.push(why.into()),
+            Event::Begun(origin) => said.begun = Some(origin),
+            Event::PassedOver(why) => said.passed_over.push(why),
             Event::Found(_) | Event::Waiting | Event::Training(..) => {}
         })
         .unwrap();

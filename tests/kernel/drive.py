@@ -189,7 +189,16 @@ def values_are_shown_within_a_cell(kernel):
     )
     order = [m["msg_type"] for _, m in kernel.messages[request] if m["msg_type"] not in ("status", "execute_input")]
     shown = kernel.of(request, "display_data", "execute_result")
-    return {"order": order, "kinds": [sorted(s["data"]) for s in shown], "error": kernel.error(request)}
+    # As evcxr has it: of one kind, it would keep the last.
+    show = lambda text: f'println!("EVCXR_BEGIN_CONTENT text/html\\n<b>{text}</b>\\nEVCXR_END_CONTENT");'
+    several = kernel.run("\n".join(map(show, ["one", "two", "three"])))
+    values = kernel.of(several, "display_data", "execute_result")
+    return {
+        "order": order,
+        "kinds": [sorted(s["data"]) for s in shown],
+        "several": ["".join(value["data"].get("text/html", "")).strip() for value in values],
+        "error": kernel.error(request) + kernel.error(several),
+    }
 
 
 def cells_share_one_library(kernel):
@@ -224,6 +233,10 @@ def names_are_completed_and_explained(kernel):
     completed = {text: asked(kernel.client.complete, text, len(text)) for text in texts}
     return {
         "completed": {text: reply.get("matches", reply) for text, reply in completed.items()},
+        "put_in": {
+            text: [kind["text"] for kind in reply["metadata"]["_jupyter_types_experimental"]]
+            for text, reply in completed.items()
+        },
         "replaced": {text: text[reply.get("cursor_start", 0) : reply.get("cursor_end", 0)] for text, reply in completed.items()},
         "explained": explained,
         "beyond": beyond,
@@ -272,7 +285,10 @@ def cells_are_compiled_as_the_last_one(kernel):
 
 def training_is_interrupted_and_goes_on(kernel):
     kernel.run(LONG.replace("EPOCHS", "2000"))
-    request = kernel.send("let partly: Vec<Run> = study.train(&long)?;")
+    # The second call begins after the interrupt.
+    request = kernel.send(
+        "let mut partly: Vec<Run> = study.train(&long)?;\npartly.extend(study.train(&long[1..])?);"
+    )
     lines = lambda r: [m["data"].get("text/plain", "") for m in kernel.of(r, "update_display_data")]
     curves = lambda: sum("image/svg+xml" in m["data"] for m in kernel.of(request, "display_data", "update_display_data"))
     # Until a curve has been drawn, and drawn again.

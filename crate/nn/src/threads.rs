@@ -5,7 +5,9 @@
 //! rayon's threads for a while and lets them wait actively; outside of [`awake`] it is plain rayon.
 
 use rayon::prelude::*;
-use std::sync::atomic::Ordering;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Looks at whether there is work again, with a pause before each, before a thread sleeps: some 0.05 ms. spindle's own
 /// 65,536, some 1.5 ms, keep processors from other programs for as long as the system lets a thread run: two programs
@@ -19,7 +21,24 @@ const LOOKS: u32 = 2048;
 /// which has none to run on would wait long.
 pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     spindle::SPIN_LIMIT.store(LOOKS, Ordering::Relaxed);
-    spindle::with_lock(std::thread::available_parallelism().map_or(1, usize::from), work)
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let sharing =
+        SHARING.with_borrow(|sharing| sharing.as_ref().map_or(1, |sharing| sharing.load(Ordering::Relaxed)));
+    let threads = processors.min(rayon::current_num_threads()) / sharing.max(1);
+    spindle::with_lock(threads.max(1), work)
+}
+
+thread_local! {
+    /// How many share the threads with what this thread does.
+    static SHARING: RefCell<Option<Arc<AtomicUsize>>> = const { RefCell::new(None) };
+}
+
+/// Does `work`, in which every [`awake`] takes its part of the threads: one of as many parts as `among` says when it begins.
+pub fn sharing<R>(among: &Arc<AtomicUsize>, work: impl FnOnce() -> R) -> R {
+    let before = SHARING.replace(Some(among.clone()));
+    let done = work();
+    SHARING.set(before);
+    done
 }
 
 /// How many threads take part in the next [`each`].

@@ -4,7 +4,7 @@
 //! below it whatever the drawing could not show: a run that diverged or did not fit, a value cut off.
 
 use crate::export;
-use crate::output::{check_id, json_bytes, write_all};
+use crate::output::{check_folder, check_id, json_bytes, write_all};
 use crate::pgf::{self, Pgf};
 use crate::plot::Plot;
 use crate::style::Style;
@@ -181,8 +181,10 @@ impl Drawing {
     /// Writes ID.svg, ID.png ([`PRINT_DPI`]), ID.pdf, ID.csv (the frame) and ID.json (caption, notes,
     /// size, provenance) into `dir`, which is created. Equal drawings give equal bytes on every
     /// machine. All five are made before the first is written. Returns the paths.
-    pub fn save(&self, dir: &Path) -> Result<Vec<PathBuf>> {
+    pub fn save(&self, dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        let dir = dir.as_ref();
         check_id("save the drawing", &self.id)?;
+        check_folder("save the drawing", dir, &self.id)?;
         write_all(dir, &self.id, self.files()?)
     }
 

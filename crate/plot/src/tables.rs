@@ -1,7 +1,7 @@
 //! Tables as Markdown, LaTeX, CSV, HTML and plain text, each from the same cells.
 
 use crate::escape::{escape_csv, escape_html, escape_latex, escape_markdown, one_line};
-use crate::output::{check_id, json_bytes, write_all};
+use crate::output::{check_folder, check_id, json_bytes, write_all};
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use polars::prelude::{AnyValue, DataFrame, DataType};
@@ -325,8 +325,10 @@ impl Table {
 
     /// Writes ID.md, ID.tex, ID.csv and ID.json (title, notes, cells, provenance) into `dir`, which is
     /// created. Returns the paths. An error if a row and the header differ in length.
-    pub fn save(&self, dir: &Path) -> Result<Vec<PathBuf>> {
+    pub fn save(&self, dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        let dir = dir.as_ref();
         check_id("save the table", &self.id)?;
+        check_folder("save the table", dir, &self.id)?;
         self.rows.iter().try_for_each(|row| self.check(row))?;
         write_all(dir, &self.id, self.files())
     }

@@ -56,8 +56,8 @@ pub fn run(
                 eprintln!("{name}: epoch {epoch} of {of}, loss {loss:.4}, train {train:.1} %");
             }
             Event::Epoch(_) | Event::Training(..) => {}
-            Event::Taken(record) => eprintln!("{name}: {}", taken(record)),
-            Event::Begun(origin) => eprintln!("{name}: {}", begun(origin)),
+            Event::Taken(record) => eprintln!("{name}: {}", taken(&record)),
+            Event::Begun(origin) => eprintln!("{name}: {}", begun(&origin)),
             Event::PassedOver(why) => eprintln!("{name}: {why}"),
         },
         &mut |progress| {

@@ -59,8 +59,10 @@ RETURNED = re.compile("\x01line (\\d+)\n")
 PANICKED = re.compile(r"^thread '.*?'(?: \(\d+\))? panicked at (.*):(\d+):\d+:$", re.MULTILINE)
 # What cells see of the crate is a library that holds it, of another name for each state of its sources.
 LIBRARY = re.compile(r"\brethink_cells_[0-9a-f]+\b")
-# The place in a compiler's report: evcxr names cells by a count of its own.
-PLACE = re.compile(r"command_\d+:(\d+):(\d+)")
+# The head of a compiler's report: evcxr names cells by a count of its own, and its line and column are always 1.
+HEAD = re.compile(r"command_\d+:\d+:\d+")
+# Of rust-analyzer's label of a completion (`config(…)`, `len()`, `println!(…)`, `Mixed {…}`), what is to be put in.
+NAME = re.compile(r"[\w:#]+!?(?:\(\))?")
 LOST = "All variables are lost; run the cells again from the first."
 
 
@@ -161,8 +163,8 @@ class Message:
 
 
 def readable_report(text):
-    """A compiler's, with the names and places that the notebook's reader knows."""
-    return PLACE.sub(r"cell, line \1, column \2", LIBRARY.sub("rethink", text))
+    """A compiler's, with the names that the notebook's reader knows."""
+    return HEAD.sub("cell", LIBRARY.sub("rethink", text))
 
 
 def counted_from_one(content):
@@ -184,6 +186,8 @@ class Process:
         # Of `display` in the middle of a cell: MIME type to text.
         self.shown = None
         self.kind = None
+        # What the cell has shown otherwise, MIME type to lines: evcxr would keep the last of each type.
+        self.last_shown = {}
         self.decoders = {n: codecs.getincrementaldecoder("utf-8")("replace") for n in ("stdout", "stderr")}
         self.errors, self.errors_since = "", None
 
@@ -221,13 +225,16 @@ class Process:
     def within_content(self, line):
         ends = line in (b"EVCXR_END_CONTENT", b"EVCXR_PANIC_NOTIFICATION")
         self.content = not ends
-        if self.shown is None:
-            self.back(line)
-        elif not ends:
-            self.shown[self.kind] = self.shown.get(self.kind, "") + line.decode(errors="replace") + "\n"
-        elif line == b"EVCXR_PANIC_NOTIFICATION":
+        if line == b"EVCXR_PANIC_NOTIFICATION":
+            # In the middle of a value, which is not whole.
+            if self.shown is None:
+                self.last_shown.pop(self.kind, None)
             self.shown = None
             self.marked(line)
+        elif self.shown is None:
+            self.last_shown[self.kind].append(line)
+        elif not ends:
+            self.shown[self.kind] = self.shown.get(self.kind, "") + line.decode(errors="replace") + "\n"
 
     def marked(self, line):
         """One of evcxr's own lines: what was written before it on standard error is here already."""
@@ -243,19 +250,33 @@ class Process:
         if line.startswith(b"EVCXR_BEGIN_CONTENT "):
             self.content = True
             self.kind = line.split(b" ", 1)[1].decode(errors="replace")
-            if self.shown is not None:
-                return
-        elif line == b"EVCXR_PANIC_NOTIFICATION":
-            self.relay.failed("Panic", self.take_errors())
-        elif line == b"EVCXR_ERROR_OCCURRED":
-            self.relay.failed("Error", self.take_errors())
+            if self.shown is None:
+                if self.kind in self.last_shown:
+                    self.publish_last_shown()
+                self.last_shown[self.kind] = [line]
+            return
+        if line in (b"EVCXR_PANIC_NOTIFICATION", b"EVCXR_ERROR_OCCURRED"):
+            if self.last_shown:
+                self.publish_last_shown()
+            self.relay.failed("Panic" if line == b"EVCXR_PANIC_NOTIFICATION" else "Error", self.take_errors())
         else:
             self.flush_errors()
         if line == b"EVCXR_EXECUTION_COMPLETE":
             self.shown = None
+            # The last is evcxr's, as the cell's value.
+            for held in self.last_shown.values():
+                for each in held:
+                    self.back(each)
+            self.last_shown = {}
         if self.relay.cell and line.startswith(b"EVCXR_INPUT_REQUEST"):
             self.relay.cell.reads = True
         self.back(line)
+
+    def publish_last_shown(self):
+        """It is not the cell's value: another one is shown after it, or the cell failed."""
+        shown, self.last_shown = self.last_shown, {}
+        texts = {kind: b"\n".join(lines[1:-1]).decode(errors="replace") for kind, lines in shown.items()}
+        self.relay.publish("display_data", {"data": texts, "metadata": {}, "transient": {}})
 
     def back(self, line=None):
         """Gives evcxr its line, once the way to it is open."""
@@ -562,14 +583,18 @@ class Relay:
         message.frames = [*message.idents, DELIMITER, self.sign(message.parts[:4]), *message.parts]
 
     def answered_otherwise(self, message, parent):
-        """What evcxr says of positions, where more stood in what it was asked."""
+        """What evcxr says of positions, where more stood in what it was asked; and what a completion puts in."""
         _, put_in = self.asked.pop(parent.get("msg_id"), (None, None))
-        if put_in is None or message.type != "complete_reply":
+        if message.type != "complete_reply":
             return
         content = json.loads(message.parts[3])
         for where in ("cursor_start", "cursor_end"):
-            if isinstance(content.get(where), int) and content[where] > put_in:
+            if put_in is not None and isinstance(content.get(where), int) and content[where] > put_in:
                 content[where] -= len(BEFORE)
+        # JupyterLab puts in what it shows.
+        for kind in (content.get("metadata") or {}).get("_jupyter_types_experimental") or []:
+            if name := NAME.match(kind.get("text") or ""):
+                kind["text"] = name[0]
         self.resign(message, content)
 
     def give_up_on_evcxr(self):

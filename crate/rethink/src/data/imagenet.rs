@@ -505,6 +505,7 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
         train: Split { images: Vec::new(), labels: train_labels },
         test: Split { images: Vec::new(), labels: test_labels },
         fingerprint: hex(&hash.finalize()),
+        before: None,
         photographs: Some(Arc::new(photographs)),
     })
 }

@@ -67,6 +67,8 @@ pub struct Dataset {
     /// SHA-256 over shape, labels and images of both splits, in hexadecimal. Of photographs: over names, sizes and
     /// labels, and over the contents where the files have no more than 1 GiB.
     pub fingerprint: String,
+    /// Training labels before [`Dataset::changed`] changed nothing but labels.
+    pub before: Option<Arc<Vec<u16>>>,
     /// Photographs are decoded when they are needed: the splits have labels alone.
     pub photographs: Option<Arc<Photographs>>,
 }
@@ -156,7 +158,7 @@ impl Dataset {
         }
         let fingerprint = hex(&hash.finalize());
         let (name, title) = (String::new(), String::new());
-        Ok(Dataset { name, title, classes, shape, train, test, fingerprint, photographs: None })
+        Ok(Dataset { name, title, classes, shape, train, test, fingerprint, before: None, photographs: None })
     }
 
     /// This data set after `change`, a modification of one's own: of labels, of images (bytes, [`Split::images`]), of
@@ -173,7 +175,11 @@ impl Dataset {
         self.pixels("change the data set")?;
         let (mut train, mut test) = (self.train.clone(), self.test.clone());
         change(&mut train, &mut test);
-        Dataset::new(name, title, self.classes.clone(), self.shape, train, test)
+        let mut data = Dataset::new(name, title, self.classes.clone(), self.shape, train, test)?;
+        if data.train.images == self.train.images {
+            data.before = self.before.clone().or_else(|| Some(Arc::new(self.train.labels.clone())));
+        }
+        Ok(data)
     }
 
     /// Nothing, if the images are small ones in memory.

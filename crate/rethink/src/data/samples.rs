@@ -33,7 +33,8 @@ struct Samples {
 }
 
 /// The figure `samples` of the training images `indices` of `data` (from 0, at most 60), as `corruption` of the first `n` leaves them:
-/// below each image its label, and in red the label that is trained on where it is another. Its frame has a row for each image: `index` (u64),
+/// below each image its label, and in red the label that is trained on where it is another, by the corruption or by
+/// [`Dataset::changed`]. Its frame has a row for each image: `index` (u64),
 /// `label` and `trained_on` (str).
 ///
 /// Errors: [`Error::Argument`] for an index that is not below `n`, no or too many indices, and photographs.
@@ -54,7 +55,8 @@ pub fn draw(
     }
     let corrupted = corruption.apply(data, n, 1, seed)?;
     let name = |label: u16| data.classes[usize::from(label)].clone();
-    let before = |index: usize| name(data.train.labels[index]);
+    let labels = data.before.as_deref().unwrap_or(&data.train.labels);
+    let before = |index: usize| name(labels[index]);
     let after = |index: usize| name(corrupted.train_labels[index]);
     let changed = |index: usize| Some(after(index)).filter(|after| *after != before(index));
     let samples = Samples {

@@ -201,7 +201,7 @@ impl Product {
     /// Writes every format into `folder`, each file whole or not at all; returns their paths.
     ///
     /// Errors: [`Error::Io`] naming the file, [`Error::Drawing`].
-    pub fn save(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
         match self {
             Product::Figure(drawing) => Ok(drawing.save(folder)?),
             Product::Table(table) => Ok(table.save(folder)?),

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use rethink_nn::image::CROP;
 use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer, Rules, is_share, is_size};
-use rethink_nn::text::hex;
+use rethink_nn::text::{hex, thousands};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
@@ -344,6 +344,49 @@ fn is_false(on: &bool) -> bool {
 /// longer: another draw of random numbers, a corrected formula. **Do not raise it** for a new field, variant, model or data set:
 /// those leave the keys of what there is as they are, if the field is skipped where it has its default.
 pub const SCHEMA: u32 = 1;
+
+/// What it is, a line a subject; `{:?}` has every field.
+impl std::fmt::Display for RunConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let RunConfig { data, model, width_factor, input, corruption, hyper, seeds, .. } = self;
+        writeln!(f, "{}, {}", model.title(), corruption.title())?;
+        writeln!(
+            f,
+            "data:   {}, n = {}, {} test images",
+            data.title,
+            thousands(data.train),
+            thousands(data.test)
+        )?;
+        writeln!(
+            f,
+            "inputs: {input}x{input} pixels{}",
+            if hyper.random_crop { ", random crops" } else { "" }
+        )?;
+        writeln!(f, "width:  {width_factor} of the paper's")?;
+        writeln!(
+            f,
+            "steps:  {} images each, learning rate {} (times {} every {} epochs), momentum {}",
+            hyper.batch_size, hyper.learning_rate, hyper.rate_decay, hyper.rate_decay_every, hyper.momentum
+        )?;
+        let decay = (hyper.weight_decay > 0.0)
+            .then(|| format!("weight decay {} on {}", hyper.weight_decay, hyper.weight_decay_on.name()));
+        let more: Vec<String> = decay.into_iter().chain(hyper.further()).collect();
+        if !more.is_empty() {
+            writeln!(f, "with:   {}", more.join(", "))?;
+        }
+        let fitted = match (hyper.stop_when_fitted, hyper.fitted_epochs) {
+            (false, _) => ", whatever the training accuracy".to_string(),
+            (true, 1) => " at most, or as soon as every training image is right".into(),
+            (true, epochs) => format!(" at most, or {epochs} in a row with every training image right"),
+        };
+        writeln!(f, "ends:   after {} epochs{fitted}", hyper.epochs)?;
+        write!(
+            f,
+            "seeds:  {} of the corruption, {} of the weights, {} of the order",
+            seeds.data, seeds.init, seeds.order
+        )
+    }
+}
 
 impl RunConfig {
     /// The run's name in the store: the first 16 hexadecimal digits of the SHA-256 of the

@@ -16,7 +16,7 @@
 //! on standard error, once each.
 
 pub mod growing;
-mod origin;
+pub(crate) mod origin;
 
 use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
@@ -211,22 +211,22 @@ pub struct Store {
 }
 
 /// What [`Store::run`] tells its caller while it is at work.
-#[derive(Debug)]
-pub enum Event<'a> {
+#[derive(Clone, Debug)]
+pub enum Event {
     /// The run is in the store already.
-    Found(&'a Record),
+    Found(Box<Record>),
     /// Another process is at this run; waiting for it.
     Waiting,
     /// Training begins, and goes on after the epochs in a checkpoint, 0 where there is none.
-    Training(&'a Arc<Watch>, u32),
+    Training(Arc<Watch>, u32),
     /// An epoch ended.
-    Epoch(&'a LogRow),
+    Epoch(LogRow),
     /// The run is contained in another one, which went on: it is taken from there, without training.
-    Taken(&'a Record),
+    Taken(Box<Record>),
     /// The run begins with the epochs of another one, which goes on; the others are trained.
-    Begun(&'a Origin),
+    Begun(Origin),
     /// Another run, from which this one might have been taken, could not be read, for this reason.
-    PassedOver(&'a str),
+    PassedOver(String),
 }
 
 /// Seconds between two checkpoints of a run, where not [`CHECKPOINT_EVERY`].
@@ -349,7 +349,7 @@ impl Store {
         let key = config.key();
         let partial = self.partial(&key);
         if let Some(run) = self.get(config)? {
-            on_event(Event::Found(&run.record));
+            on_event(Event::Found(Box::new(run.record.clone())));
             // Left by a process that was killed between the run's last two steps, if nobody holds it.
             if partial.exists()
                 && let Some(lock) = Lock::try_take(&self.lock(&key))?
@@ -361,7 +361,7 @@ impl Store {
         let lock = Lock::take(&self.lock(&key), &mut || on_event(Event::Waiting))?;
         // Another process may have finished it since the first look, whether this one had to wait or not.
         if let Some(run) = self.get(config)? {
-            on_event(Event::Found(&run.record));
+            on_event(Event::Found(Box::new(run.record.clone())));
             lock.end(|| remove_folder_if_there(&partial))?;
             return Ok(run);
         }
@@ -369,7 +369,7 @@ impl Store {
         let own = Checkpoint::new(partial.clone(), key.clone());
         // Where its own checkpoint cannot be read, nothing is taken from other runs: training then fails with the reason.
         let far = own.epoch().unwrap_or(u32::MAX);
-        match origin::find(self, config, far, &mut |why| on_event(Event::PassedOver(&why)))? {
+        match origin::find(self, config, far, &mut |why| on_event(Event::PassedOver(why)))? {
             Some(Taken::Whole(trained, provenance)) => {
                 Events::create(&self.events(config), &trained.rows)?;
                 let mut run = finish(config, scale, &trained)?;
@@ -377,12 +377,12 @@ impl Store {
                     run.record.provenance = *provenance;
                 }
                 let run = self.publish_run(run)?;
-                on_event(Event::Taken(&run.record));
+                on_event(Event::Taken(Box::new(run.record.clone())));
                 lock.end(|| remove_folder_if_there(&partial))?;
                 return Ok(run);
             }
             Some(Taken::Beginning(origin, checkpoint)) => {
-                on_event(Event::Begun(&origin));
+                on_event(Event::Begun(origin));
                 // Log and sittings of an earlier attempt belong to other epochs than the checkpoint that is taken.
                 remove_folder_if_there(&partial)?;
                 own.keep(&checkpoint)?;
@@ -391,8 +391,8 @@ impl Store {
         }
         growing::note(&partial, config, scale)?;
         let watch = Arc::new(Watch::default());
-        on_event(Event::Training(&watch, own.epoch()?));
-        let mut on_epoch = |row: &LogRow| on_event(Event::Epoch(row));
+        on_event(Event::Training(watch.clone(), own.epoch()?));
+        let mut on_epoch = |row: &LogRow| on_event(Event::Epoch(row.clone()));
         let progress = Progress {
             folder: Some(partial.clone()),
             lock: Some(&lock),

@@ -97,6 +97,13 @@ fn relatives(config: &RunConfig) -> impl Iterator<Item = RunConfig> {
     going_on.chain(stopping).map(with).filter(move |other| other != config)
 }
 
+/// What all configurations have in common that differ only in when they end: one of them may be taken from another.
+pub(crate) fn family(config: &RunConfig) -> String {
+    let mut one = config.clone();
+    (one.hyper.stop_when_fitted, one.hyper.fitted_epochs, one.hyper.epochs) = (false, 1, 1);
+    one.key()
+}
+
 fn origin(of: &RunConfig, taken: u32, rows: &[LogRow], history: &History) -> Origin {
     let epochs = rows.last().map_or(0, |row| row.epoch);
     Origin { key: of.key(), taken, epochs, revision: provenance::revision(), beyond: history.after(taken) }

@@ -9,16 +9,15 @@ use crate::paper::{self, Parts, Product, Recipe, Results};
 use crate::run::appendix_a;
 use crate::run::config::{RunConfig, Seeds};
 use crate::run::row::StopReason;
-use crate::store::{Event, Run};
+use crate::store::Run;
 use crate::study::Study;
-use crate::study::forecast::Forecast;
 use crate::study::page::Page;
-use crate::study::words::{begun, describe, summary, taken};
+use crate::study::words::describe;
 use crate::{Error, Result};
+use rethink_nn::interrupt;
 use rethink_nn::models::ModelKind;
 use rethink_nn::text::thousands;
 use rethink_plot::{Drawing, Note};
-use std::time::Instant;
 
 /// What the store has of a recipe.
 #[derive(Clone, Debug)]
@@ -108,12 +107,17 @@ impl Study {
     /// `configs` from the store, or trained now, with its progress. A notebook's interrupt ends it after the next step: it returns
     /// the runs as far as they came, the last one with the ending "interrupted", and goes on from there when it is called again.
     ///
-    /// Errors: [`Error::Interrupted`] where there is nothing to return; those of [`crate::store::Store::run`].
+    /// What a cell trains after the interrupted call is not begun: those runs are left out.
+    ///
+    /// Errors: [`Error::Interrupted`] where there is nothing to return of the call that is interrupted; those of
+    /// [`crate::store::Store::run`].
     pub fn train(&self, configs: &[RunConfig]) -> Result<Vec<Run>> {
         let say = &mut |line: &str| println!("{line}");
+        let _call = Call::new();
+        let after_an_interrupt = interrupt::is_wanted();
         let (runs, interrupted) = self.train_as_far(configs, say)?;
         if let Some(what) = interrupted {
-            if runs.is_empty() {
+            if runs.is_empty() && !after_an_interrupt {
                 return Err(Error::Interrupted { what });
             }
             say(&what);
@@ -292,112 +296,4 @@ impl Study {
         }
         Ok(all)
     }
-
-    /// Each of `configs` from the store, or trained now; `say` gets lines of progress.
-    ///
-    /// Errors: [`Error::Interrupted`]; those of [`crate::store::Store::run`].
-    pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
-        match self.train_as_far(configs, say)? {
-            (runs, None) => Ok(runs),
-            (_, Some(what)) => Err(Error::Interrupted { what }),
-        }
-    }
-
-    /// [`Study::train_all`], as far as it comes before an interrupt, and what there is to say of that.
-    fn train_as_far(
-        &self,
-        configs: &[RunConfig],
-        say: &mut dyn FnMut(&str),
-    ) -> Result<(Vec<Run>, Option<String>)> {
-        let _call = Call::new();
-        let page = Page::new();
-        let page = page.as_ref();
-        let store = self.store();
-        store.warn_of_others()?;
-        let mut runs = Vec::with_capacity(configs.len());
-        let (mut found, mut elsewhere) = (0, 0);
-        let mut forecast = Forecast::new(&store, configs);
-        for (index, config) in configs.iter().enumerate() {
-            let name = describe(config);
-            let place = format!("[{}/{}]", index + 1, configs.len());
-            let mut started: Option<(Instant, u32)> = None;
-            let (mut said, mut new) = (Instant::now(), true);
-            let title = format!("{place} {name}");
-            let run = store.run(config, &self.data, self.scale, &mut |event| match event {
-                Event::Found(_) => new = false,
-                Event::Training(watch, after) => {
-                    if after > 0 {
-                        say(&format!("{title}: goes on after epoch {after}"));
-                    }
-                    if let Some(page) = page {
-                        page.training(&title, config, watch);
-                    }
-                }
-                Event::Waiting => say(&format!("{title}: another process is training it, waiting")),
-                Event::Taken(record) => {
-                    (new, elsewhere) = (false, elsewhere + 1);
-                    say(&format!("{place} {}; {}", summary(record), taken(record)));
-                }
-                Event::Begun(origin) => say(&format!("{title}: {}", begun(origin))),
-                Event::PassedOver(why) => say(&format!("{title}: {why}")),
-                Event::Epoch(row) => {
-                    // The first epoch seen may be one in the middle, after a checkpoint, and pays for the start.
-                    let (first, from) = *started.get_or_insert((Instant::now(), row.epoch));
-                    if row.epoch > from {
-                        let seconds = first.elapsed().as_secs_f64() / f64::from(row.epoch - from);
-                        forecast.running(config, row.epoch, seconds);
-                    }
-                    if let Some(page) = page {
-                        page.left(forecast.left(&configs[index + 1..]));
-                    } else if said.elapsed().as_secs() >= 5 {
-                        said = Instant::now();
-                        say(&format!(
-                            "{title}: epoch {} of {}, loss {:.4}, train {:.1} %{}",
-                            row.epoch,
-                            config.hyper.epochs,
-                            row.loss,
-                            100.0 * row.batch_accuracy,
-                            forecast.left(&configs[index + 1..])
-                        ));
-                    }
-                }
-            });
-            let run = match run {
-                Err(Error::Interrupted { .. }) => {
-                    return Ok((runs, Some(interrupted(&title, index, configs.len(), None))));
-                }
-                run => run?,
-            };
-            if run.record.ending == StopReason::Interrupted {
-                let what = interrupted(&title, index, configs.len(), Some(&run));
-                runs.push(run);
-                return Ok((runs, Some(what)));
-            }
-            if new {
-                forecast.finished(&run.record);
-                let left = forecast.left(&configs[index + 1..]);
-                say(&format!("{place} {}{left}", summary(&run.record)));
-            } else {
-                found += 1;
-            }
-            runs.push(run);
-        }
-        found -= elsewhere;
-        if found > 0 {
-            say(&format!("{found} of {} runs were in the store", configs.len()));
-        }
-        if elsewhere > 0 {
-            say(&format!("{elsewhere} of {} runs were taken from other runs", configs.len()));
-        }
-        Ok((runs, None))
-    }
-}
-
-/// What an interrupt has done: `title`'s run, number `index` of `count`, is not at its end.
-fn interrupted(title: &str, index: usize, count: usize, run: Option<&Run>) -> String {
-    let epochs = run.map_or(0, |run| run.record.epochs);
-    let far = if epochs == 0 { "before its first row".into() } else { format!("in or after epoch {epochs}") };
-    format!(
-        "{title}: interrupted {far}; {index} of {count} runs are finished. The same cell, run again, goes on from here"
-    )
 }

@@ -17,8 +17,10 @@ pub(super) struct Forecast {
     rates: HashMap<(ModelKind, u64), (f64, f64)>,
     /// Epochs run and allowed.
     epochs: (f64, f64),
-    /// Seconds left of the present run, if all its epochs are run.
-    present: Option<f64>,
+    /// Seconds left of the runs that train, by key, if all their epochs are run.
+    present: HashMap<String, f64>,
+    /// How many train at a time.
+    lanes: f64,
 }
 
 /// Multiply-adds of forward passes that two AVX-512 cores train in a second, networks of scale small, tests included.
@@ -36,8 +38,8 @@ impl Study {
         match recipe.source {
             Parts::Runs { .. } => {
                 let configs = self.configs_of(recipe);
-                let forecast = Forecast::new(&store, &configs);
-                let work = |c: &RunConfig| Forecast::work(c).map_or(0.0, |work| work * likely_epochs(c));
+                let forecast = Forecast::new(&store, &configs, 1);
+                let work = |c: &RunConfig| work_of_an_epoch(c).map_or(0.0, |work| work * likely_epochs(c));
                 forecast.missing_of(&configs).map(work).sum::<f64>() / MULTIPLY_ADDS
             }
             Parts::Measurements { plan, .. } => {
@@ -56,11 +58,30 @@ fn likely_epochs(config: &RunConfig) -> f64 {
     if config.hyper.stop_when_fitted { all.min(to_fit) as f64 } else { all as f64 }
 }
 
+/// Multiply-adds of the forward pass of an image; `None` for a model that does not fit its images.
+pub(super) fn work(config: &RunConfig) -> Option<f64> {
+    let input = [config.input, config.input, 3];
+    let layers = config.model.plan(input, 10, config.width_factor).ok()?;
+    Some(plan::work(&layers, input).ok()? as f64)
+}
+
+/// The same of all training images; tests are a part of what they take.
+fn work_of_an_epoch(config: &RunConfig) -> Option<f64> {
+    Some(work(config)? * config.data.train as f64)
+}
+
 impl Forecast {
-    pub(super) fn new(store: &Store, configs: &[RunConfig]) -> Forecast {
+    /// Of `configs` in `store`, of which `lanes` are trained at a time.
+    pub(super) fn new(store: &Store, configs: &[RunConfig], lanes: usize) -> Forecast {
         let keys = configs.iter().map(RunConfig::key);
         let missing = keys.filter(|key| !store.path(key).exists()).collect();
-        Forecast { missing, rates: HashMap::new(), epochs: (0.0, 0.0), present: None }
+        Forecast {
+            missing,
+            rates: HashMap::new(),
+            epochs: (0.0, 0.0),
+            present: HashMap::new(),
+            lanes: lanes as f64,
+        }
     }
 
     /// Those of `configs` that are missing, each once.
@@ -69,36 +90,29 @@ impl Forecast {
         configs.iter().filter(move |c| self.missing.contains(&c.key()) && seen.insert(c.key()))
     }
 
-    fn work(config: &RunConfig) -> Option<f64> {
-        let input = [config.input, config.input, 3];
-        let layers = config.model.plan(input, 10, config.width_factor).ok()?;
-        // Three passes for a training image; tests are a part of it.
-        Some(plan::work(&layers, input).ok()? as f64 * config.data.train as f64)
-    }
-
     pub(super) fn running(&mut self, config: &RunConfig, epoch: u32, seconds: f64) {
         let left = config.hyper.epochs as f64 - f64::from(epoch);
-        self.present = Some(seconds * left);
+        self.present.insert(config.key(), seconds * left);
         self.missing.remove(&config.key());
-        if let Some(work) = Forecast::work(config) {
+        if let Some(work) = work_of_an_epoch(config) {
             self.rates.insert((config.model, config.width_factor.to_bits()), (seconds, work));
         }
     }
 
     pub(super) fn finished(&mut self, record: &Record) {
-        self.present = None;
+        self.present.remove(&record.config.key());
         self.missing.remove(&record.config.key());
         self.epochs.0 += f64::from(record.epochs);
         self.epochs.1 += record.config.hyper.epochs as f64;
-        if let Some(work) = Forecast::work(&record.config) {
+        if let Some(work) = work_of_an_epoch(&record.config) {
             let seconds = record.seconds / f64::from(record.epochs.max(1));
             self.rates.insert((record.config.model, record.config.width_factor.to_bits()), (seconds, work));
         }
     }
 
-    /// ", about 3 min left" of the present run and of those of `rest` that are missing; nothing while nothing has
+    /// ", about 3 min left" of the run that is said first, and of all that train or of `configs` are missing; nothing while nothing has
     /// been measured.
-    pub(super) fn left(&self, rest: &[RunConfig]) -> String {
+    pub(super) fn left(&self, configs: &[RunConfig]) -> String {
         let share = if self.epochs.1 > 0.0 { self.epochs.0 / self.epochs.1 } else { 1.0 };
         let (seconds, work) = self.rates.values().fold((0.0, 0.0), |sum, r| (sum.0 + r.0, sum.1 + r.1));
         if work == 0.0 {
@@ -110,15 +124,16 @@ impl Forecast {
                 .get(&(config.model, config.width_factor.to_bits()))
                 .copied()
                 .unwrap_or((seconds, work));
-            Forecast::work(config)
+            work_of_an_epoch(config)
                 .map_or(0.0, |own| own * seconds / work * config.hyper.epochs as f64 * share)
         };
-        let later: f64 = self.missing_of(rest).map(run).sum();
-        let all = self.present.unwrap_or(0.0) + later;
-        if self.present.is_none() && later == 0.0 {
-            return String::new();
-        }
-        let present = self.present.map_or(String::new(), |s| format!(", at most {} left", duration(s)));
-        if later > 0.0 { format!("{present}, about {} for the whole sweep", duration(all)) } else { present }
+        let later: f64 = self.missing_of(configs).map(run).sum();
+        let own = configs.first().and_then(|config| self.present.get(&config.key()));
+        let longest = self.present.values().copied().fold(0.0, f64::max);
+        let all = ((self.present.values().sum::<f64>() + later) / self.lanes).max(longest);
+        let present = own.map_or(String::new(), |s| format!(", at most {} left", duration(*s)));
+        let others = self.present.len() > usize::from(own.is_some());
+        let sweep = (later > 0.0 || others) && all >= 1.0;
+        if sweep { format!("{present}, about {} for the whole sweep", duration(all)) } else { present }
     }
 }

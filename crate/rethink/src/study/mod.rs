@@ -6,6 +6,7 @@ mod findings;
 mod forecast;
 mod note;
 mod page;
+mod sweep;
 mod words;
 
 use crate::data::format::DIGITS;
@@ -50,6 +51,8 @@ pub struct Study {
     pub named: String,
     /// Whether every run uses all images of the data set, where nothing else is set, and not as many as the scale says.
     pub whole: bool,
+    /// Whether the data set is one that somebody made ([`Study::of`]): lines of progress name it.
+    pub given: bool,
     /// Why this data set, for the reader ("shapes10, since no other was named or found").
     pub why: String,
     /// How much is run.
@@ -89,6 +92,7 @@ impl Study {
             more,
             named: named.join(","),
             whole: false,
+            given: false,
             why: why.join("; "),
             scale,
             seeds: None,
@@ -109,6 +113,7 @@ impl Study {
             named: data.name.clone(),
             why: format!("{}, as given, {extent}", data.title),
             whole,
+            given: true,
             data,
             more: Vec::new(),
             scale: like.scale,
@@ -248,6 +253,7 @@ impl std::fmt::Display for Study {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let reduced = match self.scale {
             Scale::Paper => "",
+            _ if self.whole => " (not the paper's): a run trains on all images of this set",
             _ => {
                 " (not the paper's): a run trains on a part of the images; `config(...)` and figures say on how many"
             }

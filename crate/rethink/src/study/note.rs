@@ -79,9 +79,15 @@ impl Study {
         seeds.sort_unstable();
         seeds.dedup();
         let plural = if seeds.len() == 1 { "seed" } else { "seeds" };
+        let most = if configs.iter().any(|c| c.hyper.stop_when_fitted) { "at most " } else { "" };
+        let epochs = if configs.iter().all(|c| c.hyper.epochs == 1) && !configs.is_empty() {
+            "epoch"
+        } else {
+            "epochs"
+        };
         format!(
-            "{}, n = {}, width {}, at most {} epochs{}, {} {plural}, scale {}",
-            self.data.title,
+            "{}, n = {}, width {}, {most}{} {epochs}{}, {} {plural}, scale {}",
+            self.titles_of(runs),
             n,
             by_model(&configs, |c| c.width_factor, f64::to_string),
             range(&|c| c.hyper.epochs),
@@ -91,8 +97,21 @@ impl Study {
         ) + &left_out(runs.iter().map(|run| &run.record))
     }
 
+    /// The data sets of `runs`; of none, the study's own.
+    fn titles_of(&self, runs: &[Run]) -> String {
+        let mut titles: Vec<&str> = Vec::new();
+        for run in runs {
+            let title = run.record.config.data.title.as_str();
+            if !titles.contains(&title) {
+                titles.push(title);
+            }
+        }
+        if titles.is_empty() { self.data.title.clone() } else { titles.join("; ") }
+    }
+
     /// What is written beside a figure: the runs it is made from and where they come from.
     pub fn provenance(&self, runs: &[Run]) -> serde_json::Value {
+        let data = self.titles_of(runs);
         let runs: Vec<_> = runs
             .iter()
             .map(|r| {
@@ -100,7 +119,7 @@ impl Study {
                 serde_json::json!({ "key": r.record.config.key(), "hyper": hyper, "record": r.record })
             })
             .collect();
-        let mut json = serde_json::json!({ "data": self.data.title, "scale": self.scale, "runs": runs });
+        let mut json = serde_json::json!({ "data": data, "scale": self.scale, "runs": runs });
         if !self.overrides.is_empty() {
             json["set"] = self.overrides.to_string().into();
         }

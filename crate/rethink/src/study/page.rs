@@ -1,4 +1,4 @@
-//! What the notebook's page shows of a call while it works: a line that is replaced in place, and the loss of the run that trains,
+//! What the notebook's page shows of a call while it works: a line that is replaced in place, and the loss of each run that trains,
 //! growing. Both are gone at its end; what is printed stays.
 
 use crate::live;
@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
 use rethink_plot::{Chart, Note, axis};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -33,27 +34,42 @@ pub(super) struct Page {
 /// What there is to show.
 #[derive(Default)]
 struct Now {
-    /// "[2/8] MLP 3x512, random labels, seed 2".
-    title: String,
-    /// What is to be read behind it, where nothing trains.
+    /// What is at work where nothing trains.
     text: String,
     /// ", about 3 min left".
     left: String,
-    training: Option<(Arc<Watch>, usize, Instant)>,
+    training: BTreeMap<usize, Training>,
+}
+
+/// A run that trains.
+#[derive(Clone)]
+struct Training {
+    /// "[2/8] MLP 3x512, random labels, seed 2".
+    title: String,
+    watch: Arc<Watch>,
+    epochs: usize,
+    since: Instant,
 }
 
 impl Now {
+    fn lines(&self) -> String {
+        if self.training.is_empty() {
+            return self.text.clone();
+        }
+        let lines: Vec<String> = self.training.values().map(Training::line).collect();
+        lines.join("\n") + &self.left
+    }
+}
+
+impl Training {
     fn line(&self) -> String {
-        let Some((watch, epochs, _)) = &self.training else {
-            return format!("{}: {}", self.title, self.text);
-        };
-        let place = watch.place();
+        let place = self.watch.place();
         if place.epoch == 0 {
             return format!("{}: begins", self.title);
         }
-        let loss = watch.curve().last().map_or(String::new(), |(_, loss)| format!(", loss {loss:.4}"));
+        let loss = self.watch.curve().last().map_or(String::new(), |(_, loss)| format!(", loss {loss:.4}"));
         let step = format!("step {} of {}", place.step, place.of);
-        format!("{}: epoch {} of {epochs}, {step}{loss}{}", self.title, place.epoch, self.left)
+        format!("{}: epoch {} of {}, {step}{loss}", self.title, place.epoch, self.epochs)
     }
 }
 
@@ -68,24 +84,28 @@ impl Page {
         let show = now.clone();
         let work = move || {
             let (mut line, mut curve) = (Shown::new("line"), Shown::new("curve"));
-            let (mut due, mut of) = (Instant::now(), None);
+            let (mut due, mut of) = (Instant::now(), Vec::new());
             while ended.recv_timeout(LINE) == Err(RecvTimeoutError::Timeout) {
                 let (text, training) = {
                     let now = lock(&show);
-                    (now.line(), now.training.clone())
+                    (now.lines(), now.training.clone())
                 };
                 line.show(json!({ "text/plain": text }));
-                let Some((watch, _, since)) = training else { continue };
                 let started = Instant::now();
-                if since.elapsed() < LONG || started < due {
+                if started < due {
                     continue;
                 }
-                let points = watch.curve();
-                if of == Some((Arc::as_ptr(&watch) as usize, points.len())) {
+                let long = training.into_values().filter(|training| training.since.elapsed() >= LONG);
+                let curves = long.map(|training| (training.title, training.watch.curve()));
+                // One point is no curve.
+                let curves: Vec<_> = curves.filter(|(_, points)| points.len() > 1).collect();
+                let now: Vec<(String, usize)> =
+                    curves.iter().map(|(title, points)| (title.clone(), points.len())).collect();
+                if curves.is_empty() || now == of {
                     continue;
                 }
-                of = Some((Arc::as_ptr(&watch) as usize, points.len()));
-                if let Ok(svg) = drawn(&points) {
+                of = now;
+                if let Ok(svg) = drawn(&curves) {
                     curve.show(json!({ "image/svg+xml": svg, "text/plain": "loss" }));
                 }
                 due = Instant::now() + CURVE.max(started.elapsed() * SHARE);
@@ -97,10 +117,15 @@ impl Page {
         Some(Page { now, end: Some(end), thread: Some(thread) })
     }
 
-    /// A run begins to train.
-    pub fn training(&self, title: &str, config: &RunConfig, watch: &Arc<Watch>) {
-        let training = Some((watch.clone(), config.hyper.epochs, Instant::now()));
-        *lock(&self.now) = Now { title: title.into(), training, ..Now::default() };
+    /// Run `index` begins to train.
+    pub fn training(&self, index: usize, title: &str, config: &RunConfig, watch: &Arc<Watch>) {
+        let (title, watch, epochs) = (title.to_string(), watch.clone(), config.hyper.epochs);
+        lock(&self.now).training.insert(index, Training { title, watch, epochs, since: Instant::now() });
+    }
+
+    /// Run `index` trains no more.
+    pub fn ended(&self, index: usize) {
+        lock(&self.now).training.remove(&index);
     }
 
     /// How long it takes, as it seems now.
@@ -110,7 +135,7 @@ impl Page {
 
     /// Something else is at work, which has just said `text`.
     pub fn says(&self, title: &str, text: &str) {
-        *lock(&self.now) = Now { title: title.into(), text: text.into(), ..Now::default() };
+        *lock(&self.now) = Now { text: format!("{title}: {text}"), ..Now::default() };
     }
 }
 
@@ -153,17 +178,27 @@ impl Shown {
     }
 }
 
-/// The curve as SVG; of many points, means of as many neighbours as leave [`POINTS`].
-fn drawn(points: &[(u32, f64)]) -> Result<String> {
-    let finite: Vec<(u32, f64)> = points.iter().copied().filter(|(_, loss)| loss.is_finite()).collect();
-    let chunks = finite.chunks(finite.len().div_ceil(POINTS).max(1));
-    let mean = |chunk: &[(u32, f64)]| {
-        let sum: f64 = chunk.iter().map(|(_, loss)| loss).sum();
-        (chunk[chunk.len() - 1].0, sum / chunk.len() as f64)
-    };
-    let (steps, losses): (Vec<u32>, Vec<f64>) = chunks.map(mean).unzip();
-    let columns = vec![Column::new("step".into(), &steps), Column::new("loss".into(), &losses)];
+/// The curves of runs, each with its title, as SVG; of many points, means of as many neighbours as leave [`POINTS`].
+fn drawn(curves: &[(String, Vec<(u32, f64)>)]) -> Result<String> {
+    let (mut runs, mut steps, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    for (title, points) in curves {
+        let finite: Vec<(u32, f64)> = points.iter().copied().filter(|(_, loss)| loss.is_finite()).collect();
+        for chunk in finite.chunks(finite.len().div_ceil(POINTS).max(1)) {
+            let sum: f64 = chunk.iter().map(|(_, loss)| loss).sum();
+            runs.push(title.as_str());
+            steps.push(chunk[chunk.len() - 1].0);
+            losses.push(sum / chunk.len() as f64);
+        }
+    }
+    let columns = vec![
+        Column::new("run".into(), &runs),
+        Column::new("step".into(), &steps),
+        Column::new("loss".into(), &losses),
+    ];
     let frame = DataFrame::new(steps.len(), columns).map_err(Error::frame("draw the loss"))?;
-    let chart = Chart::new(&frame, "step", "loss").y(axis("training loss").from(0.0));
+    let mut chart = Chart::new(&frame, "step", "loss").y(axis("training loss").from(0.0));
+    if curves.len() > 1 {
+        chart = chart.colour("run");
+    }
     Ok(chart.draw("live", &Note::new("while it trains"))?.svg)
 }

@@ -72,7 +72,6 @@ pub(super) fn left_out<'a>(records: impl Iterator<Item = &'a Record>) -> String 
     most.map_or(String::new(), |left| format!(", {}", left.describe()))
 }
 
-/// "45 s", "12 min", "3.5 h".
 /// "40 s", "12 min", "3.5 h".
 pub fn duration(seconds: f64) -> String {
     match seconds {

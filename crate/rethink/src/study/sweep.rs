@@ -1,0 +1,397 @@
+//! Training several runs, with lines of progress: side by side where a network is too small to keep all threads busy.
+//!
+//! ```text
+//! lanes   a run of the list each, on a part of the threads   ->   events   ->   Progress: lines, the page, the forecast
+//! ```
+//!
+//! A network an eighth of Inception's width is 1.6 times as fast on two threads as on one; two such networks side by side are twice as
+//! fast as one (`crate/notes/speed.md`). No number depends on it.
+
+use crate::live::Call;
+use crate::run::config::RunConfig;
+use crate::run::row::{LogRow, StopReason};
+use crate::store::origin::family;
+use crate::store::{Event, Run, Store};
+use crate::study::Study;
+use crate::study::forecast::{Forecast, work};
+use crate::study::page::Page;
+use crate::study::words::{begun, describe, summary, taken};
+use crate::{Error, Result};
+use rayon::ThreadPoolBuilder;
+use rethink_nn::device::Device;
+use rethink_nn::threads::sharing;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Instant;
+
+/// Multiply-adds of a step's forward pass that keep one thread busy.
+const STEP_OF_A_THREAD: f64 = 1e9;
+/// Bytes of images that runs side by side hold together, at most.
+const IMAGES: usize = 1 << 30;
+/// Between two lines of a run's progress.
+const LINES: u64 = 5;
+
+/// How many runs of `configs` are trained at a time on so many threads; the threads are divided among them.
+fn lanes(configs: &[&RunConfig], threads: usize) -> usize {
+    let busy = |c: &&RunConfig| work(c).map_or(f64::INFINITY, |work| work * c.hyper.batch_size as f64);
+    let each = configs.iter().map(busy).fold(0.0, f64::max) / STEP_OF_A_THREAD;
+    let images = |c: &&RunConfig| (c.data.train + c.data.test) * 3 * c.input * c.input * size_of::<f32>();
+    let held = configs.iter().map(images).max().unwrap_or(0).max(1);
+    let fitting = (threads as f64 / each.max(1.0)) as usize;
+    fitting.min(IMAGES / held).clamp(1, configs.len().max(1))
+}
+
+impl Study {
+    /// "[2/8]", and of a data set that somebody made, its name.
+    fn place(&self, index: usize, of: &[RunConfig]) -> String {
+        let data = if self.given { format!(" {}:", self.data.name) } else { String::new() };
+        format!("[{}/{}]{data}", index + 1, of.len())
+    }
+}
+
+/// The places of `configs`, together those of which one may be taken from another: they are trained one after the other.
+fn chains(configs: &[RunConfig]) -> Vec<Vec<usize>> {
+    let (mut chains, mut known): (Vec<Vec<usize>>, HashMap<String, usize>) = Default::default();
+    for (index, config) in configs.iter().enumerate() {
+        let at = *known.entry(family(config)).or_insert(chains.len());
+        match chains.get_mut(at) {
+            Some(chain) => chain.push(index),
+            None => chains.push(vec![index]),
+        }
+    }
+    chains
+}
+
+/// Several lanes work, and `progress` hears of it, on this thread.
+///
+/// Errors: [`Error::Argument`] where the system gives no threads.
+fn side_by_side(lane: &Lane, (lanes, threads): (usize, usize), progress: &mut Progress) -> Result<()> {
+    let working = Arc::new(AtomicUsize::new(lanes));
+    let (tell, said) = channel::<(usize, Of)>();
+    thread::scope(|scope| {
+        for _ in 0..lanes {
+            // A pool of all threads for each, of which most sleep: when a lane has nothing more to do, the others get its part.
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(|e| Error::argument("threads", e.to_string()))?;
+            let (working, tell) = (working.clone(), tell.clone());
+            scope.spawn(move || {
+                // Who hears it is there until all lanes have ended.
+                let mut tell = |index, of| drop(tell.send((index, of)));
+                pool.install(|| sharing(&working, || lane.work(&mut tell)));
+                working.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        drop(tell);
+        said.iter().for_each(|(index, of)| progress.hear(index, of));
+        Ok(())
+    })
+}
+
+/// What a lane says of a run.
+enum Of {
+    Event(Event),
+    End(Box<Result<Run>>),
+}
+
+impl Study {
+    /// Each of `configs` from the store, or trained now; `say` gets lines of progress.
+    ///
+    /// Errors: [`Error::Interrupted`]; those of [`crate::store::Store::run`].
+    pub fn train_all(&self, configs: &[RunConfig], say: &mut dyn FnMut(&str)) -> Result<Vec<Run>> {
+        match self.train_as_far(configs, say)? {
+            (runs, None) => Ok(runs),
+            (_, Some(what)) => Err(Error::Interrupted { what }),
+        }
+    }
+
+    /// [`Study::train_all`], as far as it comes before an interrupt, and what there is to say of that.
+    pub(super) fn train_as_far(
+        &self,
+        configs: &[RunConfig],
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(Vec<Run>, Option<String>)> {
+        let _call = Call::new();
+        let store = self.store();
+        store.warn_of_others()?;
+        let missing: Vec<&RunConfig> = configs.iter().filter(|c| !store.path(&c.key()).exists()).collect();
+        let threads = rayon::current_num_threads();
+        let on_card = Device::current()? != Device::Cpu;
+        let lanes = if on_card { 1 } else { lanes(&missing, threads) };
+        let chains =
+            if lanes == 1 { (0..configs.len()).map(|at| vec![at]).collect() } else { chains(configs) };
+        let mut progress = Progress::new(self, configs, lanes, say);
+        let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let lane = Lane { study: self, store: &store, configs, chains: &chains, next: &next, over: &over };
+        if lanes == 1 {
+            lane.work(&mut |index, of| progress.hear(index, of));
+        } else {
+            side_by_side(&lane, (lanes, threads), &mut progress)?;
+        }
+        progress.results()
+    }
+}
+
+/// Trains one chain of runs after the other, of those that no other lane has.
+struct Lane<'a> {
+    study: &'a Study,
+    store: &'a Store,
+    configs: &'a [RunConfig],
+    chains: &'a [Vec<usize>],
+    /// Of the chains.
+    next: &'a AtomicUsize,
+    /// Whether no more runs are to be begun.
+    over: &'a AtomicBool,
+}
+
+impl Lane<'_> {
+    /// Until there are no more; `tell` gets the place of each run and what there is to say of it.
+    fn work(&self, tell: &mut dyn FnMut(usize, Of)) {
+        while let Some(chain) = self.chains.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            for &index in chain {
+                if self.over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (config, Study { data, scale, .. }) = (&self.configs[index], self.study);
+                let run = self.store.run(config, data, *scale, &mut |event| tell(index, Of::Event(event)));
+                if !run.as_ref().is_ok_and(|run| run.record.ending != StopReason::Interrupted) {
+                    self.over.store(true, Ordering::Relaxed);
+                }
+                tell(index, Of::End(Box::new(run)));
+            }
+        }
+    }
+}
+
+/// What is known of the runs, and what is said of them, in their order.
+struct Progress<'a> {
+    study: &'a Study,
+    configs: &'a [RunConfig],
+    runs: Vec<State>,
+    /// The first run that is not at its end: what there is to say of later ones waits.
+    first: usize,
+    page: Option<Page>,
+    forecast: Forecast,
+    say: &'a mut dyn FnMut(&str),
+}
+
+struct State {
+    /// "[2/8] MLP 3x512, random labels, seed 2".
+    title: String,
+    origin: From,
+    /// When the first epoch of this sitting was seen, and which one it was.
+    started: Option<(Instant, u32)>,
+    said: Instant,
+    waiting: Vec<String>,
+    end: Option<Result<Run>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum From {
+    Training,
+    Store,
+    OtherRun,
+}
+
+impl<'a> Progress<'a> {
+    fn new(study: &'a Study, configs: &'a [RunConfig], lanes: usize, say: &'a mut dyn FnMut(&str)) -> Self {
+        let state = |(index, config): (usize, &RunConfig)| State {
+            title: format!("{} {}", study.place(index, configs), describe(config)),
+            origin: From::Training,
+            started: None,
+            said: Instant::now(),
+            waiting: Vec::new(),
+            end: None,
+        };
+        let runs = configs.iter().enumerate().map(state).collect();
+        let forecast = Forecast::new(&study.store(), configs, lanes);
+        Progress { study, configs, runs, first: 0, page: Page::new(), forecast, say }
+    }
+
+    /// Says it now, or when the runs before are at their end.
+    fn say(&mut self, index: usize, line: String) {
+        if index == self.first {
+            (self.say)(&line);
+        } else {
+            self.runs[index].waiting.push(line);
+        }
+    }
+
+    fn hear(&mut self, index: usize, of: Of) {
+        match of {
+            Of::Event(event) => self.event(index, event),
+            Of::End(run) => self.end(index, *run),
+        }
+    }
+
+    fn event(&mut self, index: usize, event: Event) {
+        let state = &mut self.runs[index];
+        let title = state.title.clone();
+        match event {
+            Event::Found(_) => state.origin = From::Store,
+            Event::Training(watch, after) => {
+                (state.started, state.said) = (None, Instant::now());
+                if let Some(page) = &self.page {
+                    page.training(index, &title, &self.configs[index], &watch);
+                }
+                if after > 0 {
+                    self.say(index, format!("{title}: goes on after epoch {after}"));
+                }
+            }
+            Event::Waiting => self.say(index, format!("{title}: another process is training it, waiting")),
+            Event::Taken(record) => {
+                state.origin = From::OtherRun;
+                let line = format!(
+                    "{} {}; {}",
+                    self.study.place(index, self.configs),
+                    summary(&record),
+                    taken(&record)
+                );
+                self.say(index, line);
+            }
+            Event::Begun(origin) => self.say(index, format!("{title}: {}", begun(&origin))),
+            Event::PassedOver(why) => self.say(index, format!("{title}: {why}")),
+            Event::Epoch(row) => self.epoch(index, &row),
+        }
+    }
+
+    fn epoch(&mut self, index: usize, row: &LogRow) {
+        let (config, state) = (&self.configs[index], &mut self.runs[index]);
+        // The first epoch seen may be one in the middle, after a checkpoint, and pays for the start.
+        let (first, from) = *state.started.get_or_insert((Instant::now(), row.epoch));
+        if row.epoch > from {
+            let seconds = first.elapsed().as_secs_f64() / f64::from(row.epoch - from);
+            self.forecast.running(config, row.epoch, seconds);
+        }
+        if let Some(page) = &self.page {
+            page.left(self.forecast.left(&self.configs[self.first..]));
+        } else if index == self.first && state.said.elapsed().as_secs() >= LINES {
+            state.said = Instant::now();
+            let line = format!(
+                "{}: epoch {} of {}, loss {:.4}, train {:.1} %{}",
+                state.title,
+                row.epoch,
+                config.hyper.epochs,
+                row.loss,
+                100.0 * row.batch_accuracy,
+                self.forecast.left(&self.configs[index..])
+            );
+            (self.say)(&line);
+        }
+    }
+
+    fn end(&mut self, index: usize, run: Result<Run>) {
+        if let Some(page) = &self.page {
+            page.ended(index);
+        }
+        if let Ok(run) = &run {
+            let new = self.runs[index].origin == From::Training;
+            if new && run.record.ending != StopReason::Interrupted {
+                self.forecast.finished(&run.record);
+                let left = self.forecast.left(&self.configs[self.first..]);
+                let line =
+                    format!("{} {}{left}", self.study.place(index, self.configs), summary(&run.record));
+                self.say(index, line);
+            }
+        }
+        self.runs[index].end = Some(run);
+        while self.runs.get(self.first).is_some_and(|state| state.end.is_some()) {
+            self.first += 1;
+            for line in self
+                .runs
+                .get_mut(self.first)
+                .map(|next| std::mem::take(&mut next.waiting))
+                .unwrap_or_default()
+            {
+                (self.say)(&line);
+            }
+        }
+    }
+
+    /// The runs, as far as they came, and what an interrupt has done.
+    ///
+    /// Errors: the first that is no interrupt.
+    fn results(self) -> Result<(Vec<Run>, Option<String>)> {
+        let Progress { configs, runs: states, say, .. } = self;
+        let (mut runs, mut stopped, mut unfinished) = (Vec::new(), Vec::new(), 0);
+        let (mut found, mut elsewhere) = (0, 0);
+        for State { title, origin, waiting, end, .. } in states {
+            // Of runs behind one that did not come to its end.
+            waiting.iter().for_each(|line| say(line));
+            match end {
+                Some(Ok(run)) if run.record.ending == StopReason::Interrupted => {
+                    stopped.push(format!("{title}: interrupted in or after epoch {}", run.record.epochs));
+                    unfinished += 1;
+                    runs.push(run);
+                }
+                Some(Ok(run)) => {
+                    found += usize::from(origin == From::Store);
+                    elsewhere += usize::from(origin == From::OtherRun);
+                    runs.push(run);
+                }
+                Some(Err(Error::Interrupted { .. })) => {
+                    stopped.push(format!("{title}: interrupted before its first row"));
+                }
+                Some(Err(error)) => return Err(error),
+                // What stopped the others is said of them.
+                None => (),
+            }
+        }
+        if !stopped.is_empty() {
+            let (done, of) = (runs.len() - unfinished, configs.len());
+            let what = format!(
+                "{}; {done} of {of} runs are finished. The same cell, run again, goes on from here",
+                stopped.join("; ")
+            );
+            return Ok((runs, Some(what)));
+        }
+        for (count, from) in [(found, "were in the store"), (elsewhere, "were taken from other runs")] {
+            match (count, configs.len()) {
+                (0, _) => (),
+                (_, 1) => say(&format!(
+                    "the run {}",
+                    from.replace("were", "was").replace("other runs", "another one")
+                )),
+                (count, of) => say(&format!("{count} of {of} runs {from}")),
+            }
+        }
+        Ok((runs, None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{chains, lanes};
+    use crate::data::corruption::Corruption;
+    use crate::data::shapes10;
+    use crate::run::appendix_a::config_at;
+    use crate::run::config::{RunConfig, Scale, Seeds};
+    use rethink_nn::models::ModelKind;
+
+    fn config(scale: Scale, model: ModelKind, repeat: u64) -> RunConfig {
+        config_at(&shapes10::dataset(), scale, model, Corruption::TrueLabels, Seeds::repeat(repeat))
+    }
+
+    #[test]
+    fn narrow_networks_train_side_by_side_and_wide_ones_do_not() {
+        let narrow = [0, 1, 2].map(|repeat| config(Scale::Small, ModelKind::Inception, repeat));
+        let wide = [0, 1].map(|repeat| config(Scale::Paper, ModelKind::Inception, repeat));
+        let of = |configs: &[RunConfig], threads| lanes(&configs.iter().collect::<Vec<_>>(), threads);
+        assert_eq!([1, 2, 16].map(|threads| of(&narrow, threads)), [1, 2, 3], "no more than there are runs");
+        assert_eq!([1, 2, 16].map(|threads| of(&wide, threads)), [1, 1, 1]);
+        // The widest decides.
+        assert_eq!(of(&[narrow[0].clone(), wide[0].clone()], 2), 1);
+        assert_eq!(of(&[], 2), 1);
+    }
+
+    #[test]
+    fn runs_that_may_be_taken_from_each_other_are_trained_one_after_the_other() {
+        let first = config(Scale::Smoke, ModelKind::Mlp1x512, 0);
+        let mut going = first.clone();
+        going.hyper.keep_going();
+        let other = config(Scale::Smoke, ModelKind::Mlp1x512, 1);
+        assert_eq!(chains(&[first.clone(), other, going, first]), [vec![0, 2, 3], vec![1]]);
+    }
+}
