@@ -89,7 +89,7 @@ struct Step {
 }
 
 /// Of a notebook beside its training: the kernel's start, its cells, its figures.
-const NOTEBOOK_SECONDS: f64 = 12.0;
+const NOTEBOOK_SECONDS: f64 = 8.0;
 
 impl Step {
     fn new(execution: Execution, notebook: &'static str, recipes: &[Recipe], study: &Study) -> Step {
@@ -126,10 +126,10 @@ fn plan(steps: &[Step]) -> Result<Table> {
 }
 
 /// Notebooks that are executed at a time, each with its part of the threads: while a cell of one compiles or draws, on one thread, the
-/// other trains, and two narrow networks train faster side by side than one after the other on all threads.
+/// other trains.
 const AT_ONCE: usize = 2;
 /// What two notebooks at a time take of their seconds one after the other (`crate/notes/speed.md`).
-const TOGETHER: f64 = 0.8;
+const TOGETHER: f64 = 0.75;
 
 /// Executes `steps`, the longest first, and says what each makes; returns the seconds of each notebook. After a failure no other one is
 /// begun.

@@ -1,5 +1,6 @@
 //! How long a sweep will take, from how long its runs have taken.
 
+use crate::measure::{Measurement, Quantity};
 use crate::paper::{Parts, Recipe};
 use crate::run::config::RunConfig;
 use crate::store::{Record, Store};
@@ -24,11 +25,20 @@ pub(super) struct Forecast {
 }
 
 /// Multiply-adds of forward passes that two AVX-512 cores train in a second, networks of scale small, tests included.
-const MULTIPLY_ADDS: f64 = 1.1e10;
+const MULTIPLY_ADDS: f64 = 1.5e10;
 /// Epochs in which networks without and with convolutions fit their images, as a rule.
 const EPOCHS_TO_FIT: (usize, usize) = (15, 45);
 /// Seconds of a measurement at scale small on such cores.
-const MEASUREMENT: f64 = 3.0;
+fn measuring(measurement: &Measurement) -> f64 {
+    match &measurement.what {
+        // Of a thousand points, the filters take longest; of a hundred, nothing does.
+        Quantity::KernelEquation(_) => 4.0 * (measurement.data.train as f64 / 1_600.0),
+        Quantity::Theorem1 | Quantity::Corollary1 { .. } => 0.1,
+        Quantity::SgdPath { .. } | Quantity::Interpolators => 1.0,
+        Quantity::Rademacher { .. } => 1.5,
+        Quantity::Stability { .. } => 6.0,
+    }
+}
 
 impl Study {
     /// Seconds that two AVX-512 cores may take for what the store lacks of `recipe`: a first guess, to be corrected by how long the
@@ -45,7 +55,7 @@ impl Study {
             Parts::Measurements { plan, .. } => {
                 let missing =
                     plan(&self.setting()).into_iter().filter(|m| !store.measured_path(&m.key()).exists());
-                missing.count() as f64 * MEASUREMENT
+                missing.map(|measurement| measuring(&measurement)).sum()
             }
         }
     }
