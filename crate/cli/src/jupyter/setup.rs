@@ -172,6 +172,29 @@ fn python_and_kernel(base: &Base, folder: &Path) -> Result<(PathBuf, PathBuf)> {
     })
 }
 
+/// Of what the kernel program is made of, what it needs little of or nothing: an editor's part of rust-analyzer, whose analysis of names
+/// and types is what evcxr waits for, and what passes messages on. They are built in half the time without any optimisation.
+const NEVER_BUSY: [&str; 18] = [
+    "backtrace",
+    "cargo_metadata",
+    "chrono",
+    "gimli",
+    "notify",
+    "object",
+    "pulldown-cmark",
+    "ra_ap_ide",
+    "ra_ap_ide_assists",
+    "ra_ap_ide_diagnostics",
+    "ra_ap_ide_ssr",
+    "ra_ap_project_model",
+    "ra_ap_vfs-notify",
+    "regex-automata",
+    "regex-syntax",
+    "tokio",
+    "toml",
+    "zeromq",
+];
+
 /// The kernel program, compiled if it is nowhere, as long as it is `wanted`.
 fn evcxr(folder: &Path, wanted: &AtomicBool) -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("RETHINK_EVCXR_JUPYTER") {
@@ -201,6 +224,9 @@ fn evcxr(folder: &Path, wanted: &AtomicBool) -> Result<PathBuf> {
         .arg(&target);
     // It starts compilers and passes messages on: optimising it fully takes longer than it ever saves.
     install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    for package in NEVER_BUSY {
+        install.args(["--config", &format!("profile.release.package.{package}.opt-level=0")]);
+    }
     tool::run_while(wanted, install, "compiling the kernel, evcxr_jupyter 0.22.0 (some minutes)", |said| {
         remedy(said, "cargo needs 2 GB while it compiles")
     })?;
