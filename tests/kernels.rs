@@ -206,6 +206,22 @@ fn memory_is_checked_before_anything_is_spent() {
     assert!(message.contains("60,000") && message.contains("GB are free"), "{message}");
 }
 
+/// Features that are there already, of the same images or of the first of them, are those that are computed.
+#[test]
+fn gabor_features_are_kept_and_are_the_same() {
+    let image = |i: usize| (0..3 * 8 * 8).map(move |p| (i * 31 + p * 7) as u8);
+    let of = |many: usize| (0..many).flat_map(image).collect::<Vec<u8>>();
+    let bank = |pool| Gabor { orientations: 2, wavelengths: vec![2.0], pool, stride: 2 };
+    let shape = [3, 8, 8];
+    let each: Vec<f32> =
+        (0..4).flat_map(|i| bank(3).features(&image(i).collect::<Vec<u8>>(), shape).unwrap()).collect();
+    for many in [4, 2, 4, 3] {
+        let features = bank(3).features(&of(many), shape).unwrap();
+        assert_eq!(features, each[..many * bank(3).dimensions(shape)]);
+        assert_ne!(features[..9], bank(2).features(&of(many), shape).unwrap()[..9], "another bank");
+    }
+}
+
 #[test]
 fn gabor_wavelets_are_pytorchs() {
     let gabor = Gabor { orientations: 3, wavelengths: vec![3.0, 5.0], pool: 4, stride: 3 };

@@ -12,7 +12,8 @@ use serde_json::Value;
 /// Sets of images that are trained on in turns.
 const SETS: usize = 8;
 /// Relative error that any step may have, 0.5 %. A number that is rounded to the other side of a ReLU's kink changes a
-/// gradient, and the steps after it amplify that: Alexnet stays within 3e-6 for eighty steps and is 1e-3 off at the end.
+/// gradient, and the steps after it amplify that. So Alexnet goes at a tenth of the others' rate, at which it stays within 3e-6. At 5e-4, such
+/// a number comes in the fourth step, where 5x5 convolutions go Winograd's way (rounding errors of 1e-6); with plain sums (1e-7), in the eightieth.
 const ANY: f64 = 5e-3;
 /// Error that half of the steps stay below.
 const MEDIAN: f64 = 1e-5;
@@ -83,7 +84,7 @@ fn multi_layer_perceptrons() {
 #[test]
 fn small_convolutional_networks() {
     for (model, batch, filling) in [
-        (ModelKind::Alexnet, 8, (5e-4, 0.0, 1.0)),
+        (ModelKind::Alexnet, 8, (5e-5, 0.0, 1.0)),
         (ModelKind::Inception, 16, (5e-4, 1.5, 0.2)),
         (ModelKind::InceptionNoBn, 8, (2e-3, 0.3, 0.7)),
     ] {

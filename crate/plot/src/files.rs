@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Writes `bytes` to `path` so that a reader, at any moment, sees the old file or the new one.
 /// Creates the folder. Errors name the path.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = written(path, bytes)?;
+    let part = written(path, bytes, folder_of(path))?;
     part.persist(path).map_err(|e| Error::io("rename to", path)(e.error))?;
     Ok(())
 }
@@ -17,14 +17,24 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// Errors: [`Error::Io`] with the kind "already exists" where there is one, which stays as it is.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = written(path, bytes)?;
+    write_new_from(folder_of(path), path, bytes)
+}
+
+/// As [`write_new`], with the temporary file in `folder`, on the same file system: what a kill leaves of it goes with the folder.
+///
+/// Errors: those of [`write_new`].
+pub fn write_new_from(folder: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = written(path, bytes, folder)?;
     part.persist_noclobber(path).map_err(|e| Error::io("create", path)(e.error))?;
     Ok(())
 }
 
-/// `bytes` in a temporary file beside `path`, on disk.
-fn written(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `bytes`, which are to be at `path`, in a temporary file in `folder`, on disk.
+fn written(path: &Path, bytes: &[u8], folder: &Path) -> Result<tempfile::NamedTempFile> {
     fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".rethink-").suffix(".partial");

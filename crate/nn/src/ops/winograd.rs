@@ -1,9 +1,9 @@
-//! Winograd's minimal filtering F(4x4, 3x3): a 3x3 convolution of stride 1 with a quarter of the
-//! multiplications.
+//! Winograd's minimal filtering: F(4x4, 3x3), a 3x3 convolution of stride 1 with a quarter of the multiplications, and
+//! F(2x2, 5x5), a 5x5 one with a little more than a third.
 //!
-//! An output of 4x4 pixels needs 6x6 pixels of input. Input and weights are transformed to 36 numbers a
-//! channel (`V = B' d B`, `U = G g G'`), multiplied channel by channel in 36 small matrix products, and the
-//! result is transformed back (`Y = A' M A`). The gradients are the same bilinear form turned round: of
+//! An output of 4x4 pixels of a 3x3 kernel needs 6x6 pixels of input, and so does one of 2x2 of a 5x5 kernel. Input and weights are
+//! transformed to 36 numbers a channel (`V = B' d B`, `U = G g G'`), multiplied channel by channel in 36 small matrix products, and
+//! the result is transformed back (`Y = A' M A`). `B` is the same for both. The gradients are the same bilinear form turned round: of
 //! the input, the convolution with flipped weights; of the weights, `G' [sum of V (A dY A')] G`.
 //! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", sections 4.1 and 4.3;
 //! interpolation points 0, 3/4, -3/4, 3/2, -3/2 and infinity.
@@ -19,9 +19,10 @@ use crate::threads;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Pixels a side of a tile of output, and of the input that it needs.
-const OUT: usize = 4;
+/// Pixels a side of the input that a tile of output needs.
 const IN: usize = 6;
+/// Most pixels a side of a tile of output.
+const MOST: usize = 4;
 /// Transformed numbers of a tile and channel.
 const POINTS: usize = IN * IN;
 /// Tiles that a thread takes at a time, about: two rows of the products' tiles, and little enough for the second cache.
@@ -29,9 +30,25 @@ const TILES: usize = 28;
 /// The same for the gradient of the weights, whose sums are read and written each time.
 const TILES_OF_GRADIENT: usize = 56;
 
+/// Pixels a side of a tile of output: 4 of a 3x3 kernel, 2 of a 5x5 one.
+fn side(g: &Geometry) -> usize {
+    IN + 1 - g.kernel.0
+}
+
 /// Tiles of output that cover an image.
 fn tiles(g: &Geometry) -> (usize, usize) {
-    (g.out_height.div_ceil(OUT), g.out_width.div_ceil(OUT))
+    (g.out_height.div_ceil(side(g)), g.out_width.div_ceil(side(g)))
+}
+
+/// `$call::<OUT, K>`, with pixels a side of a tile of output and of the kernel as constants.
+macro_rules! of_kernel {
+    ($g:expr, $call:ident, $arguments:tt) => {
+        match $g.kernel.0 {
+            3 => $call::<4, 3> $arguments,
+            5 => $call::<2, 5> $arguments,
+            other => unreachable!("a kernel of {other} pixels a side"),
+        }
+    };
 }
 
 /// Some rows of tiles, one after the other through all images.
@@ -67,9 +84,9 @@ impl<'a> Tiles<'a> {
 
     /// The pixels of all images that these tiles cover.
     fn pixels(self) -> Range<usize> {
-        let down = tiles(self.g).0;
+        let (down, side) = (tiles(self.g).0, side(self.g));
         let start = |row: usize| {
-            row / down * self.g.out_pixels() + (row % down * OUT).min(self.g.out_height) * self.g.out_width
+            row / down * self.g.out_pixels() + (row % down * side).min(self.g.out_height) * self.g.out_width
         };
         start(self.first)..start(self.first + self.rows)
     }
@@ -78,7 +95,7 @@ impl<'a> Tiles<'a> {
 /// Whether this convolution can be done so, and is faster so: fewer channels than a vector, and the
 /// transforms cost more than they save.
 pub(super) fn suits(g: &Geometry) -> bool {
-    g.kernel == (3, 3) && g.stride == (1, 1) && g.channels >= 16 && g.outputs >= 16
+    [(3, 3), (5, 5)].contains(&g.kernel) && g.stride == (1, 1) && g.channels >= 16 && g.outputs >= 16
 }
 
 /// Multiplications for each output channel.
@@ -88,11 +105,21 @@ pub(super) fn products(g: &Geometry) -> usize {
 }
 
 /// `out` (`n x H' x W' x O`) becomes the convolution of `x` (`n x H x W x C`) with `weights`
-/// (`3 x 3 x C x O`), or has it added.
+/// (`kh x kw x C x O`), or has it added.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool) {
+    of_kernel!(g, forward_of, (g, x, weights, out, add));
+}
+
+fn forward_of<const OUT: usize, const K: usize>(
+    g: &Geometry,
+    x: &[f32],
+    weights: &[f32],
+    out: &mut [f32],
+    add: bool,
+) {
     let (c, o) = (g.channels, g.outputs);
     let mut transformed = Scratch::new(POINTS * c * o + SLACK);
-    transform_weights(weights, c, o, transformed.as_mut());
+    transform_weights::<K>(weights, c, o, transformed.as_mut());
     let weights = transformed.as_ref();
     let blocks: Vec<Tiles> = Tiles::blocks(g, TILES).collect();
     let places = Shared(out.as_mut_ptr());
@@ -111,12 +138,16 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
             let right = Right::rows(&weights[point * c * o..], c, o);
             product_alone(&mut m.as_mut()[point * count * o..][..count * o], o, left, 0..count, right, false);
         }
-        arch.dispatch(Output { tiles, m: m.as_ref(), out, add });
+        arch.dispatch(Output::<OUT> { tiles, m: m.as_ref(), out, add });
     });
 }
 
-/// Adds the gradient of `3 x 3 x C x O` weights to `dw`.
+/// Adds the gradient of `kh x kw x C x O` weights to `dw`.
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    of_kernel!(g, weight_gradient_of, (g, x, dy, dw));
+}
+
+fn weight_gradient_of<const OUT: usize, const K: usize>(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (c, o) = (g.channels, g.outputs);
     let blocks = Tiles::blocks(g, TILES_OF_GRADIENT);
     let most = blocks.clone().next().map_or(0, Tiles::count);
@@ -135,7 +166,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
             let count = tiles.count();
             let to = &mut v.as_mut()[..POINTS * count * many];
             arch.dispatch(Input { tiles, x, channels: channels.clone(), to });
-            arch.dispatch(OutputGradient { tiles, dy, to: &mut q.as_mut()[..POINTS * count * o] });
+            arch.dispatch(OutputGradient::<OUT> { tiles, dy, to: &mut q.as_mut()[..POINTS * count * o] });
             for point in 0..POINTS {
                 let left = Matrix::new(&v.as_ref()[point * count * many..][..count * many], count, many).t();
                 let right = Right::rows(&q.as_ref()[point * count * o..], count, o);
@@ -148,7 +179,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
             }
         }
     });
-    transform_weight_gradient(transformed.as_ref(), c, o, dw);
+    transform_weight_gradient::<K>(transformed.as_ref(), c, o, dw);
 }
 
 /// Interpolation points beside 0 and infinity are these two and their negatives. The usual 1 and 2 have twice
@@ -157,6 +188,8 @@ const P: f32 = 0.75;
 const Q: f32 = 1.5;
 const P2: f32 = P * P;
 const Q2: f32 = Q * Q;
+const P4: f32 = P2 * P2;
+const Q4: f32 = Q2 * Q2;
 
 #[inline(always)]
 fn input_1d<S: Simd>(s: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
@@ -173,11 +206,16 @@ fn input_1d<S: Simd>(s: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
     ]
 }
 
+/// The first `OUT` count.
 #[inline(always)]
-fn output_1d<S: Simd>(s: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
+fn output_1d<S: Simd, const OUT: usize>(s: S, m: [S::f32s; 6]) -> [S::f32s; MOST] {
     let k = |v: f32| s.splat_f32s(v);
     let (even_p, odd_p) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
     let (even_q, odd_q) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
+    if const { OUT == 2 } {
+        let (none, odd) = (s.splat_f32s(0.0), s.mul_add_f32s(k(P), odd_p, m[5]));
+        return [s.add_f32s(m[0], s.add_f32s(even_p, even_q)), s.mul_add_f32s(k(Q), odd_q, odd), none, none];
+    }
     [
         s.add_f32s(m[0], s.add_f32s(even_p, even_q)),
         s.mul_add_f32s(k(Q), odd_q, s.mul_f32s(k(P), odd_p)),
@@ -186,9 +224,20 @@ fn output_1d<S: Simd>(s: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
     ]
 }
 
+/// Of the first `OUT`.
 #[inline(always)]
-fn output_gradient_1d<S: Simd>(s: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
+fn output_gradient_1d<S: Simd, const OUT: usize>(s: S, y: [S::f32s; MOST]) -> [S::f32s; 6] {
     let k = |v: f32| s.splat_f32s(v);
+    if const { OUT == 2 } {
+        return [
+            y[0],
+            s.mul_add_f32s(k(P), y[1], y[0]),
+            s.mul_add_f32s(k(-P), y[1], y[0]),
+            s.mul_add_f32s(k(Q), y[1], y[0]),
+            s.mul_add_f32s(k(-Q), y[1], y[0]),
+            y[1],
+        ];
+    }
     let (even_p, even_q) = (s.mul_add_f32s(k(P2), y[2], y[0]), s.mul_add_f32s(k(Q2), y[2], y[0]));
     let odd_p = s.mul_add_f32s(k(P * P2), y[3], s.mul_f32s(k(P), y[1]));
     let odd_q = s.mul_add_f32s(k(Q * Q2), y[3], s.mul_f32s(k(Q), y[1]));
@@ -231,19 +280,20 @@ impl WithSimd for Input<'_> {
     fn with_simd<S: Simd>(self, s: S) {
         let Input { tiles, x, channels, to } = self;
         let (g, count, many) = (tiles.g, tiles.count(), channels.len());
+        let side = side(g);
         assert!(to.len() >= POINTS * count * many && channels.end <= g.channels);
         let outside = vec![0.0; many];
         for (t, (image, ty, tx)) in tiles.each().enumerate() {
             if tx == 0 {
                 // The rows under these tiles. Read in order, they come faster than tile by tile.
                 let rows = |y: usize| image * g.height + y.saturating_sub(g.top).min(g.height);
-                fetch(x, rows(ty * OUT) * g.width..rows(ty * OUT + IN) * g.width, g.channels, &channels);
+                fetch(x, rows(ty * side) * g.width..rows(ty * side + IN) * g.width, g.channels, &channels);
             }
             let mut from = [outside.as_ptr(); POINTS];
             for (i, from) in from.iter_mut().enumerate() {
                 // Unsigned: what is above or left of the image wraps round and is too large.
-                let y = (ty * OUT + i / IN).wrapping_sub(g.top);
-                let col = (tx * OUT + i % IN).wrapping_sub(g.left);
+                let y = (ty * side + i / IN).wrapping_sub(g.top);
+                let col = (tx * side + i % IN).wrapping_sub(g.left);
                 if y < g.height && col < g.width {
                     let pixel = (image * g.height + y) * g.width + col;
                     *from = x[pixel * g.channels + channels.start..][..many].as_ptr();
@@ -300,13 +350,13 @@ unsafe fn input_2d<S: Simd, const WHOLE: bool>(
 }
 
 /// `A dY A'`: `36 x tiles x outputs`.
-struct OutputGradient<'a> {
+struct OutputGradient<'a, const OUT: usize> {
     tiles: Tiles<'a>,
     dy: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl WithSimd for OutputGradient<'_> {
+impl<const OUT: usize> WithSimd for OutputGradient<'_, OUT> {
     type Output = ();
 
     #[inline(always)]
@@ -320,8 +370,8 @@ impl WithSimd for OutputGradient<'_> {
                 let rows = |y: usize| image * g.out_height + y.min(g.out_height);
                 fetch(dy, rows(ty * OUT) * g.out_width..rows((ty + 1) * OUT) * g.out_width, o, &(0..o));
             }
-            let mut from = [outside.as_ptr(); OUT * OUT];
-            for (i, from) in from.iter_mut().enumerate() {
+            let mut from = [outside.as_ptr(); MOST * MOST];
+            for (i, from) in from[..OUT * OUT].iter_mut().enumerate() {
                 let (y, col) = (ty * OUT + i / OUT, tx * OUT + i % OUT);
                 if y < g.out_height && col < g.out_width {
                     *from = dy[((image * g.out_height + y) * g.out_width + col) * o..][..o].as_ptr();
@@ -332,9 +382,9 @@ impl WithSimd for OutputGradient<'_> {
                 // SAFETY: `o` channels can be read at each of `from`; `to` has `count * o` numbers for each point.
                 unsafe {
                     if o - c >= S::F32_LANES {
-                        output_gradient_2d::<S, true>(s, &from, c, o, to, count * o);
+                        output_gradient_2d::<S, OUT, true>(s, &from, c, o, to, count * o);
                     } else {
-                        output_gradient_2d::<S, false>(s, &from, c, o, to, count * o);
+                        output_gradient_2d::<S, OUT, false>(s, &from, c, o, to, count * o);
                     }
                 }
             }
@@ -347,27 +397,34 @@ impl WithSimd for OutputGradient<'_> {
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn output_gradient_2d<S: Simd, const WHOLE: bool>(
+unsafe fn output_gradient_2d<S: Simd, const OUT: usize, const WHOLE: bool>(
     s: S,
-    from: &[*const f32; OUT * OUT],
+    from: &[*const f32; MOST * MOST],
     c: usize,
     many: usize,
     to: *mut f32,
     apart: usize,
 ) {
-    macro_rules! column {
-        ($($at:expr),*) => {
-            // SAFETY: the caller's promise.
-            output_gradient_1d(s, [$(unsafe { load_at::<S, WHOLE>(s, from[$at].add(c), many - c) }),*])
+    let none = s.splat_f32s(0.0);
+    macro_rules! pixel {
+        ($row:literal, $column:literal) => {
+            if const { $row < OUT && $column < OUT } {
+                // SAFETY: the caller's promise.
+                unsafe { load_at::<S, WHOLE>(s, from[$row * OUT + $column].add(c), many - c) }
+            } else {
+                none
+            }
         };
     }
     macro_rules! columns {
-        ($($j:literal)*) => { [$(column!($j, OUT + $j, 2 * OUT + $j, 3 * OUT + $j)),*] };
+        ($($j:literal)*) => {
+            [$(output_gradient_1d::<S, OUT>(s, [pixel!(0, $j), pixel!(1, $j), pixel!(2, $j), pixel!(3, $j)])),*]
+        };
     }
     let columns = columns!(0 1 2 3);
     for i in 0..IN {
         let row = [columns[0][i], columns[1][i], columns[2][i], columns[3][i]];
-        for (j, value) in output_gradient_1d(s, row).into_iter().enumerate() {
+        for (j, value) in output_gradient_1d::<S, OUT>(s, row).into_iter().enumerate() {
             // SAFETY: as above.
             unsafe { store_at::<S, WHOLE>(s, to.add((i * IN + j) * apart + c), many - c, value) };
         }
@@ -375,7 +432,7 @@ unsafe fn output_gradient_2d<S: Simd, const WHOLE: bool>(
 }
 
 /// `Y = A' M A`, to the pixels.
-struct Output<'a> {
+struct Output<'a, const OUT: usize> {
     tiles: Tiles<'a>,
     m: &'a [f32],
     /// The tiles' own pixels.
@@ -383,7 +440,7 @@ struct Output<'a> {
     add: bool,
 }
 
-impl WithSimd for Output<'_> {
+impl<const OUT: usize> WithSimd for Output<'_, OUT> {
     type Output = ();
 
     #[inline(always)]
@@ -401,9 +458,9 @@ impl WithSimd for Output<'_> {
                 // SAFETY: `m` has `count * o` numbers for each point, `out` so many pixels of `o` channels in these rows.
                 unsafe {
                     if o - c >= S::F32_LANES {
-                        output_2d::<S, true>(s, from, count * o, c, o, to, size, add);
+                        output_2d::<S, OUT, true>(s, from, count * o, c, o, to, size, add);
                     } else {
-                        output_2d::<S, false>(s, from, count * o, c, o, to, size, add);
+                        output_2d::<S, OUT, false>(s, from, count * o, c, o, to, size, add);
                     }
                 }
             }
@@ -418,7 +475,7 @@ impl WithSimd for Output<'_> {
 /// `many` channels can be read at each of the places from `from` on, and read and written at the pixels.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the innermost loop: places and distances")]
-unsafe fn output_2d<S: Simd, const WHOLE: bool>(
+unsafe fn output_2d<S: Simd, const OUT: usize, const WHOLE: bool>(
     s: S,
     from: *const f32,
     apart: usize,
@@ -431,7 +488,7 @@ unsafe fn output_2d<S: Simd, const WHOLE: bool>(
     macro_rules! column {
         ($($at:expr),*) => {
             // SAFETY: the caller's promise.
-            output_1d(s, [$(unsafe { load_at::<S, WHOLE>(s, from.add($at * apart + c), many - c) }),*])
+            output_1d::<S, OUT>(s, [$(unsafe { load_at::<S, WHOLE>(s, from.add($at * apart + c), many - c) }),*])
         };
     }
     macro_rules! columns {
@@ -442,9 +499,9 @@ unsafe fn output_2d<S: Simd, const WHOLE: bool>(
     let columns = columns!(0 1 2 3 4 5);
     for i in 0..OUT {
         let of = [columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]];
-        let values = output_1d(s, of);
+        let values = output_1d::<S, OUT>(s, of);
         if i < high {
-            for (j, value) in values.into_iter().enumerate() {
+            for (j, value) in values.into_iter().enumerate().take(OUT) {
                 if j < wide {
                     // SAFETY: the caller's promise.
                     unsafe {
@@ -460,19 +517,19 @@ unsafe fn output_2d<S: Simd, const WHOLE: bool>(
 }
 
 /// `U = G g G'` of every pair of channels: `36 x C x O`.
-fn transform_weights(weights: &[f32], c: usize, o: usize, to: &mut [f32]) {
+fn transform_weights<const K: usize>(weights: &[f32], c: usize, o: usize, to: &mut [f32]) {
     let places = Shared(to.as_mut_ptr());
     let arch = arch();
     threads::each(c, |channel| {
         arch.dispatch(
             #[inline(always)]
             || {
-                let mut half = vec![[0.0f32; 3]; IN * o];
-                let g = |i: usize, j: usize| &weights[((i * 3 + j) * c + channel) * o..][..o];
-                for j in 0..3 {
-                    let rows = g(0, j).iter().zip(g(1, j)).zip(g(2, j));
-                    for (k, ((g0, g1), g2)) in rows.enumerate() {
-                        for (i, value) in weights_1d([*g0, *g1, *g2]).into_iter().enumerate() {
+                let mut half = vec![[0.0f32; K]; IN * o];
+                let g = |i: usize, j: usize| &weights[((i * K + j) * c + channel) * o..][..o];
+                for j in 0..K {
+                    let rows: [&[f32]; K] = std::array::from_fn(|i| g(i, j));
+                    for k in 0..o {
+                        for (i, value) in weights_1d(rows.map(|row| row[k])).into_iter().enumerate() {
                             half[i * o + k][j] = value;
                         }
                     }
@@ -491,8 +548,8 @@ fn transform_weights(weights: &[f32], c: usize, o: usize, to: &mut [f32]) {
     });
 }
 
-/// Adds `G' dU G` to `3 x 3 x C x O`.
-fn transform_weight_gradient(du: &[f32], c: usize, o: usize, dw: &mut [f32]) {
+/// Adds `G' dU G` to `kh x kw x C x O`.
+fn transform_weight_gradient<const K: usize>(du: &[f32], c: usize, o: usize, dw: &mut [f32]) {
     let places = Shared(dw.as_mut_ptr());
     let arch = arch();
     threads::each(c, |channel| {
@@ -501,13 +558,13 @@ fn transform_weight_gradient(du: &[f32], c: usize, o: usize, dw: &mut [f32]) {
             || {
                 for k in 0..o {
                     let at = |i: usize, j: usize| du[((i * IN + j) * c + channel) * o + k];
-                    let half: [[f32; 3]; IN] =
+                    let half: [[f32; K]; IN] =
                         std::array::from_fn(|i| weight_gradient_1d(std::array::from_fn(|j| at(i, j))));
-                    for j in 0..3 {
-                        let column = weight_gradient_1d(std::array::from_fn(|i| half[i][j]));
+                    for j in 0..K {
+                        let column: [f32; K] = weight_gradient_1d(std::array::from_fn(|i| half[i][j]));
                         for (i, value) in column.into_iter().enumerate() {
                             // SAFETY: inside `dw`; each thread has channels of its own.
-                            unsafe { *places.at(((i * 3 + j) * c + channel) * o + k) += value };
+                            unsafe { *places.at(((i * K + j) * c + channel) * o + k) += value };
                         }
                     }
                 }
@@ -523,15 +580,28 @@ const AT_P: f32 = 2.0 * P2 * (P2 - Q2);
 const AT_Q: f32 = 2.0 * Q2 * (Q2 - P2);
 
 #[inline(always)]
-fn weights_1d([g0, g1, g2]: [f32; 3]) -> [f32; 6] {
-    let (even_p, odd_p) = ((g0 + P2 * g2) / AT_P, P * g1 / AT_P);
-    let (even_q, odd_q) = ((g0 + Q2 * g2) / AT_Q, Q * g1 / AT_Q);
-    [g0 / AT_0, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, g2]
+fn weights_1d<const K: usize>(g: [f32; K]) -> [f32; 6] {
+    let (mut even_p, mut odd_p) = (g[0] + P2 * g[2], P * g[1]);
+    let (mut even_q, mut odd_q) = (g[0] + Q2 * g[2], Q * g[1]);
+    if const { K == 5 } {
+        (even_p, odd_p) = (even_p + P4 * g[K - 1], odd_p + P * P2 * g[K - 2]);
+        (even_q, odd_q) = (even_q + Q4 * g[K - 1], odd_q + Q * Q2 * g[K - 2]);
+    }
+    let (even_p, odd_p, even_q, odd_q) = (even_p / AT_P, odd_p / AT_P, even_q / AT_Q, odd_q / AT_Q);
+    [g[0] / AT_0, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, g[K - 1]]
 }
 
 #[inline(always)]
-fn weight_gradient_1d(u: [f32; 6]) -> [f32; 3] {
+fn weight_gradient_1d<const K: usize>(u: [f32; 6]) -> [f32; K] {
     let (even_p, odd_p) = ((u[1] + u[2]) / AT_P, (u[1] - u[2]) / AT_P);
     let (even_q, odd_q) = ((u[3] + u[4]) / AT_Q, (u[3] - u[4]) / AT_Q);
-    [u[0] / AT_0 + even_p + even_q, P * odd_p + Q * odd_q, P2 * even_p + Q2 * even_q + u[5]]
+    let mut g = [0.0; K];
+    (g[0], g[1]) = (u[0] / AT_0 + even_p + even_q, P * odd_p + Q * odd_q);
+    g[2] = P2 * even_p + Q2 * even_q;
+    if const { K == 5 } {
+        g[K - 2] = P * P2 * odd_p + Q * Q2 * odd_q;
+        g[K - 1] = P4 * even_p + Q4 * even_q;
+    }
+    g[K - 1] += u[5];
+    g
 }

@@ -550,7 +550,8 @@ impl Store {
             provenance: Provenance::on(measurement.device(data)?)?,
         };
         let bytes = sealed(&frame, json(&record))?;
-        let there = self.publish(&self.measured_path(&key), &bytes, || self.get_measured(measurement))?;
+        let there =
+            self.publish(&self.folder, &self.measured_path(&key), &bytes, || self.get_measured(measurement))?;
         lock.end(|| unfinished.remove())?;
         Ok(there.map_or((Measured { record, frame }, true), |there| (there, false)))
     }
@@ -558,20 +559,25 @@ impl Store {
     fn publish_run(&self, run: Run) -> Result<Run> {
         let config = &run.record.config;
         let bytes = sealed(&run.frame, json(&run.record))?;
-        let there = self.publish(&self.path(&config.key()), &bytes, || self.get(config))?;
+        let (key, path) = (config.key(), self.path(&config.key()));
+        // What a kill leaves of the file that is being written goes with the unfinished run.
+        let aside = Some(self.partial(&key)).filter(|partial| partial.is_dir());
+        let aside = aside.as_deref().unwrap_or(&self.folder);
+        let there = self.publish(aside, &path, &bytes, || self.get(config))?;
         Ok(there.unwrap_or(run))
     }
 
     /// Puts the `bytes` of a finished run or measurement at `path`, and returns `None`. Where another process has put one there
     /// meanwhile (which it can if the store, and with it the lock, was deleted and made again), that one is not overwritten but
-    /// returned, read by `get`.
+    /// returned, read by `get`. Until it is whole, it is in the folder `aside`.
     fn publish<T>(
         &self,
+        aside: &Path,
         path: &Path,
         bytes: &[u8],
         get: impl FnOnce() -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        match files::write_new(path, bytes) {
+        match files::write_new_from(aside, path, bytes) {
             Err(rethink_plot::Error::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::AlreadyExists => {}
             written => return Ok(written.map(|()| None)?),
@@ -580,7 +586,7 @@ impl Store {
             return Ok(Some(there));
         }
         self.set_aside(path)?;
-        files::write_new(path, bytes)?;
+        files::write_new_from(aside, path, bytes)?;
         Ok(None)
     }
 }
