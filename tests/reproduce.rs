@@ -305,7 +305,7 @@ fn an_executed_copy_is_the_record_of_its_run_and_runs_again() {
     let made = out.join("shapes10-smoke,epochs=1,n=100");
     assert!(!out.join("shapes10-smoke").exists(), "the plain scale's folder is its own");
     let svg = fs::read_to_string(made.join("fig1a.svg")).unwrap();
-    for part in ["n = 100", "at most 1 epoch ", "set epochs=1, n=100"] {
+    for part in ["n = 100", "width 0.125, 1 epoch, ", "set epochs=1, n=100"] {
         assert!(svg.contains(part), "the figure states {part:?}");
     }
 
