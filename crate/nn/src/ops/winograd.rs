@@ -392,6 +392,10 @@ impl<const OUT: usize> WithSimd for OutputGradient<'_, OUT> {
     }
 }
 
+const fn is_inside(row: usize, column: usize, side: usize) -> bool {
+    row < side && column < side
+}
+
 /// A vector of channels of a tile of the output's gradient, as [`input_2d`].
 ///
 /// # Safety
@@ -408,7 +412,7 @@ unsafe fn output_gradient_2d<S: Simd, const OUT: usize, const WHOLE: bool>(
     let none = s.splat_f32s(0.0);
     macro_rules! pixel {
         ($row:literal, $column:literal) => {
-            if const { $row < OUT && $column < OUT } {
+            if const { is_inside($row, $column, OUT) } {
                 // SAFETY: the caller's promise.
                 unsafe { load_at::<S, WHOLE>(s, from[$row * OUT + $column].add(c), many - c) }
             } else {
