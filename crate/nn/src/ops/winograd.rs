@@ -95,7 +95,12 @@ impl<'a> Tiles<'a> {
 /// Whether this convolution can be done so, and is faster so: fewer channels than a vector, and the
 /// transforms cost more than they save.
 pub(super) fn suits(g: &Geometry) -> bool {
-    [(3, 3), (5, 5)].contains(&g.kernel) && g.stride == (1, 1) && g.channels >= 16 && g.outputs >= 16
+    let fewest = match g.kernel {
+        (3, 3) => 16,
+        (5, 5) => 32,
+        _ => return false,
+    };
+    g.stride == (1, 1) && g.channels >= fewest && g.outputs >= fewest
 }
 
 /// Multiplications for each output channel.
