@@ -72,9 +72,10 @@ pub fn reproduce(only: &[String], study: &Study) -> Result<()> {
         seconds.insert(recipe.notebook, started.elapsed().as_secs_f64());
     }
     if !steps.is_empty() {
-        println!("{}", plan(&steps)?.text_in(terminal_width()));
+        let lanes = lanes(steps.len(), study);
+        println!("{}", plan(&steps, lanes)?.text_in(terminal_width()));
         let environment = jupyter::ensure(&root)?;
-        seconds.extend(execute(steps, &environment, study)?);
+        seconds.extend(execute(steps, lanes, &environment, study)?);
     }
     report(&recipes, study, &seconds)
 }
@@ -113,8 +114,8 @@ impl Step {
 }
 
 /// What will be executed.
-fn plan(steps: &[Step]) -> Result<Table> {
-    let all = Ahead::new(steps, AT_ONCE.min(steps.len())).left();
+fn plan(steps: &[Step], lanes: usize) -> Result<Table> {
+    let all = Ahead::new(steps, lanes).left();
     let title = format!("to be executed, about {} on two fast cores", duration(all));
     let columns = [("notebook", Align::Left), ("items", Align::Left), ("about", Align::Right)];
     let mut table = Table::new("plan", &title, &columns);
@@ -131,20 +132,25 @@ const AT_ONCE: usize = 2;
 /// What two notebooks at a time take of their seconds one after the other (`crate/notes/speed.md`).
 const TOGETHER: f64 = 0.75;
 
-/// Executes `steps`, the longest first, and says what each makes; returns the seconds of each notebook. After a failure no other one is
+/// How many of so many notebooks are executed at a time.
+fn lanes(steps: usize, study: &Study) -> usize {
+    // Networks of the paper's size fill all threads and caches by themselves.
+    let most = if study.scale == Scale::Paper { 1 } else { AT_ONCE };
+    most.min(steps).min(rayon::current_num_threads())
+}
+
+/// Executes `steps`, the longest first, so many at a time, and says what each makes; returns the seconds of each notebook. After a failure no other one is
 /// begun.
 ///
 /// Errors: the first of [`Execution::run`].
 fn execute(
     mut steps: Vec<Step>,
+    lanes: usize,
     environment: &jupyter::Environment,
     study: &Study,
 ) -> Result<Vec<(&'static str, f64)>> {
     steps.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    let threads = rayon::current_num_threads();
-    // Networks of the paper's size fill all threads and caches by themselves.
-    let most = if study.scale == Scale::Paper { 1 } else { AT_ONCE };
-    let lanes = most.min(steps.len()).min(threads);
+    let threads = rayon::current_num_threads() / lanes;
     let ahead = Mutex::new(Ahead::new(&steps, lanes));
     let failed = Mutex::new(None);
     // A function, for the locks are not to be held while the notebook runs.
@@ -156,7 +162,7 @@ fn execute(
                     let step = &steps[at];
                     println!("[{}/{}] {}, {words}:", at + 1, steps.len(), step.notebook);
                     let mark = if lanes > 1 { format!("{}: ", &step.notebook[..2]) } else { String::new() };
-                    let done = step.execution.run(environment, threads / lanes, study, &mark);
+                    let done = step.execution.run(environment, threads, study, &mark);
                     locked(&ahead).end(at);
                     if let Err(error) = done.and_then(|()| step.made(study, &mark)) {
                         println!("{}: failed; what is executed beside it comes to its end", step.notebook);
