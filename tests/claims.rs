@@ -917,12 +917,13 @@ fn altered(config: &RunConfig) -> Vec<(String, RunConfig)> {
         epochs: _,
         stop_when_fitted: _,
         fitted_epochs: _,
+        precision: _,
     } = hyper;
     let mut whole = json!(config);
     whole["hyper"] = hyper.shown();
     (whole["input"], whole["parallel"]) = (json!(config.input), json!(config.parallel));
     assert_eq!(whole.as_object().unwrap().len(), 11);
-    assert_eq!(whole["hyper"].as_object().unwrap().len(), 18);
+    assert_eq!(whole["hyper"].as_object().unwrap().len(), 19);
     let mut fields = Vec::new();
     for name in whole.as_object().unwrap().keys() {
         match name.as_str() {
@@ -941,6 +942,7 @@ fn altered(config: &RunConfig) -> Vec<(String, RunConfig)> {
         ("/hyper/weight_decay_on", _) => json!("fc"),
         ("/hyper/optimizer", _) => json!({"name": "rms-prop", "decay": 0.9, "epsilon": 1.0}),
         ("/hyper/average", _) => json!(0.5),
+        ("/hyper/precision", _) => json!("bf16"),
         ("/hyper/augment", _) => json!(Augmentation::TABLE_4),
         ("/model", _) => json!("alexnet"),
         ("/corruption", _) => json!({"kind": "gaussian", "per_channel": true}),
@@ -965,7 +967,7 @@ fn altered(config: &RunConfig) -> Vec<(String, RunConfig)> {
 fn a_comparison_sees_every_difference_but_those_that_it_leaves_free() {
     let config = setting(ModelKind::Inception, Corruption::RandomLabels);
     let all = altered(&config);
-    assert_eq!(all.len(), 8 + 18 + 5 + 3);
+    assert_eq!(all.len(), 8 + 19 + 5 + 3);
     let free = |free: &[Free]| -> Vec<&str> {
         let same = |changed: &RunConfig| changed.key_but_for(free) == config.key_but_for(free);
         all.iter().filter(|(_, changed)| same(changed)).map(|(field, _)| field.as_str()).collect()

@@ -1,6 +1,8 @@
 //! The program as a user calls it.
 
+use rethink_nn::precision::Precision;
 use rethink_tests::rethink_bin;
+use rethink_tests::skips::{Need, skip};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -41,6 +43,28 @@ fn the_same_run_twice_and_on_one_and_two_threads_gives_identical_frames() {
     assert!(digests[0].as_str().is_some_and(|d| d.len() == 64));
     assert_eq!(digests[0], digests[1]);
     assert_eq!(digests[1], digests[2]);
+}
+
+#[test]
+fn products_in_bf16_are_repeated_to_the_bit_on_any_number_of_threads() {
+    let test = "products_in_bf16_are_repeated_to_the_bit_on_any_number_of_threads";
+    if let Err(why) = Precision::Bf16.check() {
+        return skip(test, Need::Bf16, why);
+    }
+    let out = tempfile::tempdir().unwrap();
+    let digest = |threads: &str, more: &[&str]| {
+        let out = out.path().join(format!("{threads}{}", more.len()));
+        let small = ["--model", "inception", "--width", "0.5", "--train", "60", "--epochs", "2"];
+        let mut arguments =
+            vec!["run", "--scale", "smoke", "--data", "shapes10", "--json", "--threads", threads];
+        arguments.extend(small.iter().chain(more));
+        arguments.extend(["--out", out.to_str().unwrap()]);
+        lines(&rethink(&arguments)).remove(0)["record"]["digest"].clone()
+    };
+    let rounded = ["1", "2", "3"].map(|threads| digest(threads, &["--precision", "bf16"]));
+    assert!(rounded[0].as_str().is_some_and(|d| d.len() == 64));
+    assert_eq!((&rounded[0], &rounded[0]), (&rounded[1], &rounded[2]));
+    assert_ne!(rounded[0], digest("2", &[]), "float32 gives other numbers");
 }
 
 #[test]
@@ -210,10 +234,12 @@ fn bench_kernels_measures_both_operations() {
 
 #[test]
 fn bench_measures_the_models_that_are_named() {
-    let rates = lines(&rethink(&["bench", "--json", "--only", "alexnet,mlp1x512"]));
+    let rates = lines(&rethink(&["bench", "--json", "--only", "alexnet,mlp1x512", "--turns", "1"]));
     let models: Vec<&str> = rates.iter().filter_map(|r| r["model"].as_str()).collect();
     assert_eq!(models, ["alexnet", "mlp1x512"]);
     assert!(rates.iter().all(|r| r["ours"].as_f64().is_some_and(|v| v > 0.0) && r["ratio"].is_null()));
+    let has_bf16 = Precision::Bf16.check().is_ok();
+    assert!(rates.iter().all(|r| r["ours_bf16"].as_f64().is_some_and(|v| v > 0.0) == has_bf16));
     if cfg!(target_os = "linux") {
         assert!(rates.iter().all(|r| r["ours_memory"].as_u64().is_some_and(|v| v > 1 << 24)));
     }
@@ -372,7 +398,7 @@ fn a_program_knows_the_commit_that_it_was_built_from() {
 fn fewer_vector_instructions_are_used_where_that_is_asked_for() {
     let bench = |asked: &str| {
         let mut command = Command::new(rethink_bin());
-        command.args(["bench", "--only", "mlp1x512"]).env("RETHINK_INSTRUCTIONS", asked);
+        command.args(["bench", "--only", "mlp1x512", "--turns", "1"]).env("RETHINK_INSTRUCTIONS", asked);
         command.output().expect("the program starts")
     };
     let wrong = bench("avx1024");
@@ -383,5 +409,24 @@ fn fewer_vector_instructions_are_used_where_that_is_asked_for() {
         let fewer = bench("avx2");
         let said = text(&fewer.stderr) + &text(&fewer.stdout);
         assert!(fewer.status.success() && said.contains("cpu, avx2, "), "{said}");
+        let mut run = Command::new(rethink_bin());
+        run.args([
+            "run",
+            "--model",
+            "mlp1x512",
+            "--scale",
+            "smoke",
+            "--data",
+            "shapes10",
+            "--precision",
+            "bf16",
+        ]);
+        let out = tempfile::tempdir().unwrap();
+        let refused = run.arg("--out").arg(out.path()).env("RETHINK_INSTRUCTIONS", "avx2").output().unwrap();
+        let said = text(&refused.stderr);
+        assert!(
+            !refused.status.success() && said.contains("the vector instructions in use are avx2"),
+            "{said}"
+        );
     }
 }

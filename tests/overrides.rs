@@ -12,6 +12,7 @@ use rethink::study::Study;
 use rethink_cli::commands::command::{Action, Command};
 use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::optim::{DecayOn, Optimizer};
+use rethink_nn::precision::Precision;
 use rethink_tests::rethink_bin;
 use std::path::Path;
 use std::process;
@@ -29,7 +30,7 @@ fn configs(scale: Scale, id: &str, set: &str) -> Vec<RunConfig> {
 fn every_value_reaches_every_run() {
     let all = "epochs=7,n=300,test=90,width=0.25,batch=50,rate=0.3,momentum=0.8,decay=0.9,decay-every=3,\
                weight-decay=0.002,weight-decay-on=weights,norm-memory=0.99,optimizer=rmsprop+0.8+0.5,\
-               label-smoothing=0.2,average=0.999,log-every=4,eval-every=2,fitted-epochs=3";
+               label-smoothing=0.2,average=0.999,precision=bf16,log-every=4,eval-every=2,fitted-epochs=3";
     for id in ["fig1a", "fig1b", "table1", "table4", "fig2b"] {
         let (plain, changed) = (configs(Scale::Small, id, ""), configs(Scale::Small, id, all));
         assert_eq!(plain.len(), changed.len());
@@ -47,6 +48,7 @@ fn every_value_reaches_every_run() {
             let rmsprop = Optimizer::RmsProp { decay: 0.8, epsilon: 0.5 };
             assert_eq!((h.weight_decay_on, h.norm_memory, h.optimizer), (on, 0.99, rmsprop), "{id}");
             assert_eq!((h.label_smoothing, h.average), (0.2, Some(0.999)), "{id}");
+            assert_eq!(h.precision, Precision::Bf16, "{id}");
             assert_eq!((c.model, c.corruption, c.seeds), (plain.model, plain.corruption, plain.seeds));
             assert_ne!(c.key(), plain.key());
         }
@@ -237,7 +239,7 @@ fn results_are_kept_apart_and_say_what_was_set() {
         set.scale_line(&[])
     );
     let all = "epochs=7,n=300,test=90,width=0.25,batch=50,rate=0.3,momentum=0.8,decay=0.9,decay-every=3,weight-decay=0.002,\
-               weight-decay-on=fc,norm-memory=0.99,optimizer=rmsprop,label-smoothing=0.2,average=0.999,log-every=4,\
+               weight-decay-on=fc,norm-memory=0.99,optimizer=rmsprop,label-smoothing=0.2,average=0.999,precision=bf16,log-every=4,\
                eval-every=2,models=mlp1x512";
     assert_eq!(all.parse::<Overrides>().unwrap().to_string(), all);
     let plain = study(Scale::Smoke, "");
@@ -293,6 +295,7 @@ fn unknown_names_and_bad_values_are_errors_that_list_the_names() {
         ("optimizer=rmsprop+1+1", "sgd, rmsprop or rmsprop+DECAY+EPSILON"),
         ("label-smoothing=-0.1", "below 1"),
         ("average=0.99999999999", "average=0.99999999999: 0 or more, below 1"),
+        ("precision=tf32", "float32 or bf16"),
         ("weight-decay-on=biases", "all, fc or weights"),
         ("n=20000", "shapes10 (embedded) has 10,000 training images"),
         ("n=5,n=6", "n is given twice"),

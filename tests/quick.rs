@@ -17,6 +17,7 @@ mod kernels;
 mod models;
 mod ops;
 mod own;
+mod precision;
 mod recipes;
 mod schema;
 mod show;

@@ -17,6 +17,7 @@ use rethink::store::{self, Store};
 use rethink_cli::commands::command::{Action, Command as Line};
 use rethink_nn::models::ModelKind;
 use rethink_nn::optim::{DecayOn, Optimizer};
+use rethink_nn::precision::Precision;
 use rethink_tests::{rethink_bin, root};
 use std::fs;
 use std::path::Path;
@@ -133,10 +134,11 @@ fn the_text_that_keys_are_made_of_stays() {
         optimizer: Optimizer::INCEPTION_V3,
         label_smoothing: 0.125,
         average: Some(0.25),
+        precision: Precision::Bf16,
         ..run.hyper.clone()
     };
     run.hyper = chosen;
-    let hyper = r#"{"batch_size":128,"learning_rate":0.1,"momentum":0.9,"decay":0.95,"decay_every":1,"weight_decay":0.0,"weight_decay_on":"weights","init":"glorot","random_crop":false,"augment":{"flip":true,"brightness":0.12549019607843137,"saturation":0.5,"hue":0.2,"contrast":0.5},"without_dropout":true,"norm_memory":0.5,"optimizer":{"name":"rms-prop","decay":0.9,"epsilon":1.0},"label_smoothing":0.125,"average":0.25,"epochs":100,"stop_when_fitted":true,"fitted_epochs":5}"#;
+    let hyper = r#"{"batch_size":128,"learning_rate":0.1,"momentum":0.9,"decay":0.95,"decay_every":1,"weight_decay":0.0,"weight_decay_on":"weights","init":"glorot","random_crop":false,"augment":{"flip":true,"brightness":0.12549019607843137,"saturation":0.5,"hue":0.2,"contrast":0.5},"without_dropout":true,"norm_memory":0.5,"optimizer":{"name":"rms-prop","decay":0.9,"epsilon":1.0},"label_smoothing":0.125,"average":0.25,"epochs":100,"stop_when_fitted":true,"fitted_epochs":5,"precision":"bf16"}"#;
     let text = format!(
         r#"{{"schema":1,"data":{id},"model":"inception","width":1.0,"input":299,"corruption":{{"kind":"gaussian","per_channel":true}},"hyper":{hyper},"seeds":{{"data":1,"init":2,"order":3}},"log_every":100,"eval_every":1,"parallel":{{"mode":"synchronous","ranks":2}}}}"#
     );

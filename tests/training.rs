@@ -20,6 +20,7 @@ use rethink_nn::models::{ModelKind, Network, Parameter, count_correct};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::optim::{Memory, Rules, SgdStep};
+use rethink_nn::precision::Precision;
 use rethink_tests::{formula, killed_after_each_epoch, leaving, root};
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::Value;
@@ -434,13 +435,14 @@ fn choices_that_are_as_before_change_no_key() {
     }
     let plain = config(Corruption::TrueLabels);
     let json = serde_json::to_value(&plain).unwrap();
-    for name in ["norm_memory", "optimizer", "label_smoothing", "average", "weight_decay_on"] {
+    for name in ["norm_memory", "optimizer", "label_smoothing", "average", "weight_decay_on", "precision"] {
         assert!(json["hyper"].get(name).is_none(), "{name}");
         assert!(plain.hyper.shown().get(name).is_some(), "{name} is shown");
     }
     assert_eq!(serde_json::from_value::<RunConfig>(json).unwrap(), plain);
     let mut keys = vec![plain.key()];
-    let changes: [fn(&mut RunConfig); 5] = [
+    let changes: [fn(&mut RunConfig); 6] = [
+        |c| c.hyper.precision = Precision::Bf16,
         |c| c.hyper.norm_memory = 0.99,
         |c| c.hyper.optimizer = Optimizer::INCEPTION_V3,
         |c| c.hyper.label_smoothing = 0.1,
@@ -456,7 +458,7 @@ fn choices_that_are_as_before_change_no_key() {
     }
     keys.sort();
     keys.dedup();
-    assert_eq!(keys.len(), 6);
+    assert_eq!(keys.len(), 7);
 }
 
 /// Mean squares, averages and the number of steps are in the checkpoint.

@@ -15,6 +15,8 @@ const MAY_SKIP: &str = "RETHINK_MAY_SKIP";
 /// What a test needs beside Rust, Python and the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// A processor with AVX512-BF16.
+    Bf16,
     /// A C++ compiler.
     Compiler,
     /// Chromium.

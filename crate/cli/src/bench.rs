@@ -14,7 +14,8 @@ use rethink_nn::device::Device;
 use rethink_nn::image::CROP;
 use rethink_nn::models::{ModelKind, Network, pytorch};
 use rethink_nn::ops::{ForwardContext, layer_passes};
-use rethink_nn::optim::SgdStep;
+use rethink_nn::optim::{Rules, SgdStep};
+use rethink_nn::precision::Precision;
 use rethink_nn::{instructions, ops, threads};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -27,7 +28,6 @@ pub const BATCH: usize = 128;
 const IMAGES: usize = 4096;
 /// Images a step of Inception V3, at 299x299 pixels and 1,000 classes.
 const BATCH_V3: usize = 8;
-const TURNS: usize = 9;
 /// Seconds that one side's turn takes, about.
 const TURN: f64 = 1.0;
 
@@ -38,9 +38,11 @@ pub struct Rate {
     pub model: ModelKind,
     /// Ours, median over the turns.
     pub ours: f64,
+    /// Ours with products in bf16, where the processor has them.
+    pub ours_bf16: Option<f64>,
     /// PyTorch's in the same arithmetic at its best, median over the turns.
     pub peer: Option<Best>,
-    /// The same with products of bfloat16, where the processor or the card has them.
+    /// The same with products in bf16, where the processor or the card has them.
     pub peer_bf16: Option<Best>,
     /// What part of the processor's peak ours reaches ([`layer_passes::peak`]), counting the products that are made.
     pub of_peak: Option<f64>,
@@ -56,9 +58,9 @@ impl Rate {
         Some(self.ours / self.peer.as_ref()?.rate)
     }
 
-    /// Ours over the peer's with products of bfloat16.
+    /// Ours over the peer's, both with products in bf16; where we have none, ours in float32 over it.
     pub fn ratio_bf16(&self) -> Option<f64> {
-        Some(self.ours / self.peer_bf16.as_ref()?.rate)
+        Some(self.ours_bf16.unwrap_or(self.ours) / self.peer_bf16.as_ref()?.rate)
     }
 }
 
@@ -128,6 +130,10 @@ impl Trainer {
         let network = model.build_for([side, side, 3], classes.into(), 1.0, model.init(), 0)?;
         let network = device.take(network)?;
         Ok(Trainer { network, image, images, labels, batch })
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.network.set_rules(Rules { precision, ..Rules::default() });
     }
 
     /// Multiplications and additions of a training step, an image: those of products, with all gradients.
@@ -281,13 +287,14 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Measures `models` on `device`. `say` gets a line of what is measured against what.
+/// Measures `models` on `device`, each in so many turns. `say` gets a line of what is measured against what.
 ///
 /// Errors: [`Error::Program`] where `peer` is no Python with PyTorch; those of [`Device::take`].
 pub fn measure(
     device: Device,
     models: &[ModelKind],
     peer: Option<&Path>,
+    turns: usize,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Rate>> {
     let script = format!("{}\n{}", pytorch(), include_str!("bench_peer.py"));
@@ -306,9 +313,13 @@ pub fn measure(
     let beside = peer.as_ref().map_or(String::new(), |(_, greeting)| format!(", in turns with {greeting}"));
     let instructions =
         if device == Device::Cpu { format!(", {}", instructions::name()) } else { String::new() };
-    let top = (device == Device::Cpu).then(|| layer_passes::peak(threads));
+    let top = (device == Device::Cpu).then(|| layer_passes::peak(threads, Precision::Float32));
     let reach = top.map_or(String::new(), |top| {
-        format!("; peak {:.0} GFLOP/s, of one thread {:.0}", top / 1e9, layer_passes::peak(1) / 1e9)
+        format!(
+            "; peak {:.0} GFLOP/s, of one thread {:.0}",
+            top / 1e9,
+            layer_passes::peak(1, Precision::Float32) / 1e9
+        )
     });
     say(&format!(
         "rethink, {place}{instructions}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}{reach}"
@@ -328,30 +339,42 @@ pub fn measure(
             peer.fastest(model, variants, steps, say).map(|variant| (variant.to_string(), Vec::new()))
         };
         let (mut best, mut best_half) = (chosen(&whole), chosen(&halves));
-        let (mut ours, mut memories) = (Vec::new(), Vec::new());
-        // In bfloat16 afterwards: a change of the variant builds the model anew.
-        for (chosen, memories) in [(&mut best, &mut memories), (&mut best_half, &mut Vec::new())] {
-            for _ in 0..TURNS {
+        let has_half = device == Device::Cpu && Precision::Bf16.check().is_ok();
+        let (mut ours, mut ours_half, mut memories) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ours_memory = None;
+        // In bf16 afterwards: a change of the variant builds the model anew.
+        for (precision, chosen, memories) in [
+            (Precision::Float32, &mut best, &mut memories),
+            (Precision::Bf16, &mut best_half, &mut Vec::new()),
+        ] {
+            let in_half = has_half && !precision.is_float32();
+            if in_half {
+                trainer.set_precision(precision);
+                trainer.run(1)?;
+            }
+            for _ in 0..turns {
                 if let (Some((variant, rates)), Some((peer, _))) = (chosen.as_mut(), peer.as_mut()) {
                     let (seconds, memory) = peer.run(model, variant, steps)?;
                     rates.push((steps * batch) as f64 / seconds);
                     memories.push(memory);
-                } else if ours.len() >= TURNS {
+                } else if !in_half && ours.len() >= turns {
                     break;
                 }
-                ours.push((steps * batch) as f64 / trainer.run(steps)?);
+                let rates = if in_half { &mut ours_half } else { &mut ours };
+                rates.push((steps * batch) as f64 / trainer.run(steps)?);
             }
+            // A card's memory is not the process's.
+            ours_memory = ours_memory.or_else(|| peak().filter(|_| device == Device::Cpu));
         }
         let of = |chosen: Option<(String, Vec<f64>)>| {
             chosen.map(|(variant, rates)| Best { rate: median(rates), variant })
         };
         let rate = median(ours);
-        // A card's memory is not the process's.
-        let ours_memory = peak().filter(|_| device == Device::Cpu);
+        let ours_bf16 = has_half.then(|| median(ours_half));
         let of_peak = top.map(|top| Ok::<f64, Error>(rate * trainer.work()? / top)).transpose()?;
         let peer_memory = memories.last().copied().flatten();
         let (peer, peer_bf16) = (of(best), of(best_half));
-        rates.push(Rate { model, ours: rate, peer, peer_bf16, of_peak, ours_memory, peer_memory });
+        rates.push(Rate { model, ours: rate, ours_bf16, peer, peer_bf16, of_peak, ours_memory, peer_memory });
     }
     Ok(rates)
 }

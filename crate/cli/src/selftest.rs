@@ -120,6 +120,7 @@ fn rules(place: ToDevice) -> Result<DeviceCheck> {
         optimizer: Optimizer::INCEPTION_V3,
         label_smoothing: 0.2,
         average: Some(0.6),
+        ..Rules::default()
     };
     let mut check = DeviceCheck::new("RMSProp, smoothed labels, averages");
     let mut rng = ChaCha8Rng::seed_from_u64(9);

@@ -27,6 +27,7 @@ pub mod kernel_methods;
 pub mod models;
 pub mod ops;
 pub mod optim;
+pub mod precision;
 pub mod text;
 pub mod threads;
 

@@ -6,6 +6,7 @@ use crate::run::config::RunConfig;
 use crate::{Error, Result};
 use rethink_nn::models::{CustomModel, ModelKind};
 use rethink_nn::optim::{DecayOn, Optimizer, is_share, is_size};
+use rethink_nn::precision::Precision;
 use rethink_nn::text::{hex, thousands};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -82,6 +83,8 @@ overrides! {
     label_smoothing: f64, "label-smoothing", "0 or more, below 1", |text| number(text, is_share), plain;
     /// Share of the weights' average that is kept at a step.
     average: f64, "average", "0 or more, below 1", |text| number(text, is_share), plain;
+    /// What products round their factors to.
+    precision: Precision, "precision", "float32 or bf16", named, plain;
     /// Steps between two rows of the frame.
     log_every: usize, "log-every", "1 or more", |text| count(text, usize::MAX), plain;
     /// Epochs between two evaluations on the test set.
@@ -266,6 +269,7 @@ impl Overrides {
         hyper.optimizer = self.optimizer.unwrap_or(hyper.optimizer);
         hyper.label_smoothing = self.label_smoothing.unwrap_or(hyper.label_smoothing);
         hyper.average = self.average.or(hyper.average);
+        hyper.precision = self.precision.unwrap_or(hyper.precision);
         if hyper.stop_when_fitted {
             hyper.fitted_epochs = self.fitted_epochs.unwrap_or(hyper.fitted_epochs);
         }

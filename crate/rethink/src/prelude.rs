@@ -25,6 +25,7 @@ pub use rethink_nn::models::Init;
 pub use rethink_nn::models::plan::Layer;
 pub use rethink_nn::models::{CustomModel, ModelKind};
 pub use rethink_nn::optim::DecayOn;
+pub use rethink_nn::precision::Precision;
 pub use rethink_plot::cell::{CellFigure, evcxr_figure, evcxr_figure_with_saving};
 pub use rethink_plot::frames;
 pub use rethink_plot::tables::{self, Table};

@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use rethink_nn::models::ModelKind;
 use rethink_nn::models::plan::{Layer, products};
 use rethink_nn::ops::layer_passes::{LayerPasses, Pass, peak};
+use rethink_nn::precision::Precision;
 use rethink_nn::threads;
 
 const TURNS: usize = 7;
@@ -43,16 +44,17 @@ pub fn work(plan: &[Layer], input: [usize; 3]) -> Result<f64> {
 
 /// Measures the layers of `model`, and then all of each kind together. `say` gets a line of what is measured.
 ///
-/// Errors: [`Error::Argument`] for a network whose layers are not products.
-pub fn measure(model: ModelKind, say: &mut dyn FnMut(&str)) -> Result<Vec<Measured>> {
+/// Errors: [`Error::Argument`] for a network whose layers are not products; those of [`Precision::check`].
+pub fn measure(model: ModelKind, precision: Precision, say: &mut dyn FnMut(&str)) -> Result<Vec<Measured>> {
+    precision.check()?;
     let Sizes { side, classes, batch, .. } = Sizes::of(model);
     let plan = model.plan([side, side, 3], classes.into(), 1.0)?;
     let threads = rayon::current_num_threads();
-    let top = peak(threads);
-    say(&format!("{model}, batch {batch}, {threads} threads; peak {:.0} GFLOP/s", top / 1e9));
+    let top = peak(threads, precision);
+    say(&format!("{model}, batch {batch}, {threads} threads, {precision}; peak {:.0} GFLOP/s", top / 1e9));
     let mut all: Vec<Measured> = Vec::new();
     for product in products(&plan, [side, side, 3])? {
-        let mut passes = LayerPasses::new(product, batch)?;
+        let mut passes = LayerPasses::new(product, batch, precision)?;
         let seconds = [Pass::Forward, Pass::InputGradient, Pass::WeightGradient].map(|pass| {
             threads::awake(|| {
                 // The first is not counted: its memory is new.

@@ -5,13 +5,23 @@ use crate::commands::runs::terminal_table;
 use crate::{Result, bench, jupyter};
 use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
+use rethink_nn::precision::Precision;
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Turns of each side, unless something else is asked for.
+pub const TURNS: u64 = 9;
+
 /// Measures `models`, or every one where none is named, on `device`, and prints a table or a line of JSON each.
-pub fn bench(device: Device, models: &[ModelKind], peer: Option<&Path>, json: bool) -> Result<()> {
+pub fn bench(
+    device: Device,
+    models: &[ModelKind],
+    peer: Option<&Path>,
+    turns: u64,
+    json: bool,
+) -> Result<()> {
     let models = if models.is_empty() { &ModelKind::ALL } else { models };
-    let rates = bench::measure(device, models, peer, &mut |line| eprintln!("{line}"))?;
+    let rates = bench::measure(device, models, peer, turns as usize, &mut |line| eprintln!("{line}"))?;
     if json {
         for rate in &rates {
             let best = |best: &Option<Best>| best.as_ref().map(|best| best.rate);
@@ -19,7 +29,7 @@ pub fn bench(device: Device, models: &[ModelKind], peer: Option<&Path>, json: bo
             println!(
                 "{}",
                 json!({
-                    "model": rate.model.name(), "device": device.to_string(), "ours": rate.ours, "of_peak": rate.of_peak,
+                    "model": rate.model.name(), "device": device.to_string(), "ours": rate.ours, "ours_bf16": rate.ours_bf16, "of_peak": rate.of_peak,
                     "peer": best(&rate.peer), "variant": variant(&rate.peer), "ratio": rate.ratio(),
                     "peer_bf16": best(&rate.peer_bf16), "variant_bf16": variant(&rate.peer_bf16), "ratio_bf16": rate.ratio_bf16(),
                     "ours_memory": rate.ours_memory, "peer_memory": rate.peer_memory,
@@ -28,15 +38,9 @@ pub fn bench(device: Device, models: &[ModelKind], peer: Option<&Path>, json: bo
         }
         return Ok(());
     }
-    let mut header = vec!["model", "rethink, images/s", "of the peak", "peak MiB"];
+    let mut header = vec!["model", "rethink, images/s", "of the peak", "peak MiB", "in bf16"];
     if peer.is_some() {
-        header.extend([
-            "PyTorch at its best",
-            "ratio",
-            "peak MiB of it",
-            "PyTorch in bfloat16",
-            "ratio to it",
-        ]);
+        header.extend(["PyTorch at its best", "ratio", "peak MiB of it", "PyTorch in bf16", "ratio in bf16"]);
     }
     let mut table = terminal_table(&header);
     for rate in &rates {
@@ -53,6 +57,7 @@ pub fn bench(device: Device, models: &[ModelKind], peer: Option<&Path>, json: bo
             optional(Some(rate.ours), digits),
             rate.of_peak.map_or("-".into(), percent),
             mebibytes(rate.ours_memory),
+            optional(rate.ours_bf16, digits),
         ];
         if peer.is_some() {
             row.extend([
@@ -74,8 +79,8 @@ fn percent(part: f64) -> String {
 }
 
 /// Measures each convolution and fully connected layer of `model` on the processor, and prints a table or a line of JSON each.
-pub fn layers(model: ModelKind, json: bool) -> Result<()> {
-    let measured = bench::layers::measure(model, &mut |line| eprintln!("{line}"))?;
+pub fn layers(model: ModelKind, precision: Precision, json: bool) -> Result<()> {
+    let measured = bench::layers::measure(model, precision, &mut |line| eprintln!("{line}"))?;
     if json {
         for layer in &measured {
             println!(

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "comments here are the help texts, and flattened options bring their own")]
 
+use crate::commands::bench::TURNS;
 use crate::commands::kernel::Kernel;
 use crate::commands::notebooks::Notebooks;
 use crate::commands::runs::{self, RunChoice};
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rethink::study::Study;
 use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
+use rethink_nn::precision::Precision;
 use rethink_plot::venue::Venue;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -180,6 +182,9 @@ pub enum Action {
         /// A Python that has PyTorch: measured in turns with it
         #[arg(long, value_name = "PYTHON")]
         peer: Option<PathBuf>,
+        /// Turns of about a second, of which the medians are said
+        #[arg(long, value_name = "N", default_value_t = TURNS, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        turns: u64,
         /// Print a line of JSON a model
         #[arg(long)]
         json: bool,
@@ -244,6 +249,9 @@ pub enum BenchAction {
         /// The network
         #[arg(long, value_name = "NAME", default_value = "inception")]
         model: ModelKind,
+        /// What products round their factors to: float32 (nothing is rounded) or bf16
+        #[arg(long, value_name = "NAME", default_value_t)]
+        precision: Precision,
         /// Print a line of JSON a layer
         #[arg(long)]
         json: bool,
@@ -352,14 +360,14 @@ impl Command {
             Action::Bench { what: Some(BenchAction::Notebooks { notebook, rounds, peer, json }), .. } => {
                 super::bench::notebooks(&notebook, rounds, peer, json)
             }
-            Action::Bench { what: Some(BenchAction::Layers { model, json }), .. } => {
-                super::bench::layers(model, json)
+            Action::Bench { what: Some(BenchAction::Layers { model, precision, json }), .. } => {
+                super::bench::layers(model, precision, json)
             }
             Action::Bench { what: Some(BenchAction::Kernels { n, peer, json }), .. } => {
                 super::bench::kernels(n, peer.as_deref(), json)
             }
-            Action::Bench { what: None, only, peer, json } => {
-                super::bench::bench(Device::current()?, &only, peer.as_deref(), json)
+            Action::Bench { what: None, only, peer, turns, json } => {
+                super::bench::bench(Device::current()?, &only, peer.as_deref(), turns, json)
             }
             Action::Selftest { peer, checks_only, json } => {
                 super::selftest::selftest(peer.as_deref(), checks_only, json)

@@ -1,5 +1,6 @@
 //! `rethink selftest`.
 
+use crate::commands::bench::TURNS;
 use crate::selftest::{self, DeviceCheck, TOLERANCE};
 use crate::{Error, Result};
 use rethink_nn::device::Device;
@@ -55,5 +56,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
     if checks_only {
         return Ok(());
     }
-    arithmetic.into_iter().try_for_each(|device| super::bench::bench(device, &ModelKind::ALL, peer, json))
+    arithmetic
+        .into_iter()
+        .try_for_each(|device| super::bench::bench(device, &ModelKind::ALL, peer, TURNS, json))
 }

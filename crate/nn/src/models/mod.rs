@@ -604,6 +604,7 @@ impl Network for CpuNetwork {
     }
 
     fn set_rules(&mut self, rules: Rules) {
+        self.model.set_precision(rules.precision);
         self.descent.set_rules(rules, self.model.linears().len());
     }
 

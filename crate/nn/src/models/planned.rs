@@ -14,6 +14,7 @@ use crate::ops::norm::BatchNorm;
 use crate::ops::pool::{avg_pool, global_avg_pool, max_pool};
 use crate::ops::{ForwardContext, Image, Rows, Size3};
 use crate::optim::Tensors;
+use crate::precision::Precision;
 use crate::{Error, Result};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::{
@@ -156,6 +157,14 @@ impl Planned {
             Linear::iter_tensors(&mut RecursiveWalker { m, f: visitor })?;
         }
         Ok(())
+    }
+
+    /// What products round their factors to from now on.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.convs.iter_mut().for_each(|module| module.conv.precision = precision);
+        self.linears.iter_mut().for_each(|linear| linear.precision = precision);
+        // Lanes have float32 alone.
+        self.lanes = precision.is_float32() && in_lanes(&self.plan, self.input);
     }
 
     /// How many numbers are trained.

@@ -11,7 +11,9 @@ pub use crate::ops::geometry::{Padding, Window};
 use crate::ops::lanes;
 use crate::ops::linear::InputGradient;
 use crate::ops::memory::{Scratch, give_back, lent};
+use crate::ops::pairs::Pairs;
 use crate::ops::{DynSize, Image, add_to, elements, take_gradient, winograd};
+use crate::precision::Precision;
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::TensorFromVec;
@@ -38,12 +40,12 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
     if winograd::suits(g) {
         return winograd::forward(g, x, weights, out, add);
     }
-    let weights = Packed::new(Matrix::new(weights, inner, o));
+    if g.out_width >= ROW && !g.pointwise() {
+        return by_rows(g, x, weights, out, add);
+    }
+    let weights = Packed::with(g.precision, Matrix::new(weights, inner, o));
     if g.pointwise() {
         return weights.product(out, Matrix::new(x, g.images * g.pixels(), inner), add);
-    }
-    if g.out_width >= ROW {
-        return by_rows(g, x, &weights, out, add);
     }
     let rows = at_once(inner);
     threads::each_chunk(out, rows * o, |part, out| {
@@ -56,8 +58,12 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
 
 /// [`forward`] without gathering: with zeros around each image, the inputs under the windows of a row of output are rows of a matrix as
 /// they lie, for each line of the window one.
-fn by_rows(g: &Geometry, x: &[f32], weights: &Packed, out: &mut [f32], add: bool) {
+fn by_rows(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool) {
     let (c, o, line) = (g.channels, g.outputs, g.kernel.1 * g.channels);
+    let lines = weights
+        .chunks_exact(line * o)
+        .map(|of_line| Packed::with(g.precision, Matrix::new(of_line, line, o)));
+    let lines: Vec<Packed> = lines.collect();
     // As far as the windows reach, which may be less than the image.
     let reach = |outputs: usize, stride: usize, kernel: usize| (outputs - 1) * stride + kernel;
     let high = reach(g.out_height, g.stride.0, g.kernel.0);
@@ -66,11 +72,10 @@ fn by_rows(g: &Geometry, x: &[f32], weights: &Packed, out: &mut [f32], add: bool
         let mut padded = Scratch::new(high * wide);
         g.pad(&x[image * g.pixels() * c..][..g.pixels() * c], wide, padded.as_mut());
         for (y, out) in out.chunks_exact_mut(g.out_width * o).enumerate() {
-            for ky in 0..g.kernel.0 {
+            for (ky, weights) in lines.iter().enumerate() {
                 let from = &padded.as_ref()[(y * g.stride.0 + ky) * wide..][..wide];
                 let left = Matrix::windows(from, g.out_width, line, g.stride.1 * c);
-                let right = weights.steps(ky * line..(ky + 1) * line);
-                product_alone(out, o, left, 0..g.out_width, right, add || ky > 0);
+                weights.product_rows(out, left, 0..g.out_width, add || ky > 0);
             }
         }
     });
@@ -85,6 +90,9 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     if winograd::suits(g) {
         return winograd::weight_gradient(g, x, dy, dw);
     }
+    if !g.precision.is_float32() && inner * o <= SUMS {
+        return weight_gradient_by_pixels(g, x, dy, dw);
+    }
     let all = g.images * g.out_pixels();
     // Each thread has some of the inputs to itself, so that nothing is summed up across threads.
     // Where there are few, as many for each.
@@ -92,6 +100,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let parts = (inner.div_ceil(28) / threads).clamp(1, 4) * threads;
     let piece = inner.div_ceil(parts);
     let rows = at_once(piece).min(384);
+    let rounded = (!g.precision.is_float32()).then(|| Pairs::of_right(Matrix::new(dy, all, o), 4 * threads));
     threads::each_chunk(dw, piece * o, |part, dw| {
         let inputs = part * piece..part * piece + dw.len() / o;
         let mut gathered = Scratch::new(if g.pointwise() { 0 } else { rows * inputs.len() });
@@ -105,7 +114,11 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
                 Matrix::new(to, many, inputs.len())
             };
             let rows = 0..inputs.len();
-            if dy.len() >= (first + many) * o + SLACK {
+            if let Some(rounded) = &rounded {
+                // `first` is even, as `rows` is.
+                let right = Right::rows(&rounded.rows()[first / 2 * o..], many.div_ceil(2), o).of_pairs();
+                product_alone(dw, o, left.t(), rows, right, true);
+            } else if dy.len() >= (first + many) * o + SLACK {
                 let right = Right::rows(&dy[first * o..], many, o);
                 product_alone(dw, o, left.t(), rows, right, true);
             } else {
@@ -116,6 +129,42 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     });
 }
 
+/// Weights up to which [`weight_gradient_by_pixels`] has room for the sums of all its parts.
+const SUMS: usize = 64 * 1024;
+
+/// [`weight_gradient`] in bf16: input and gradient are rounded once, some pixels of all channels at a time, in the cache.
+fn weight_gradient_by_pixels(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    // So many whatever the threads: each has sums of its own, which are added in order.
+    const PARTS: usize = 16;
+    let (inner, o, all) = (g.inner(), g.outputs, g.images * g.out_pixels());
+    let rows = (GATHERED / (inner + o) / 2 * 2).clamp(2, 384);
+    let size = inner * o;
+    let mut sums = Scratch::new(PARTS * size);
+    threads::each_chunk(sums.as_mut(), size, |part, sums| {
+        sums.fill(0.0);
+        let mut gathered = Scratch::new(if g.pointwise() { 0 } else { rows * inner });
+        let end = (part + 1) * all / PARTS;
+        for first in (part * all / PARTS..end).step_by(rows) {
+            let many = rows.min(end - first);
+            let inputs = if g.pointwise() {
+                &x[first * inner..][..many * inner]
+            } else {
+                let to = &mut gathered.as_mut()[..many * inner];
+                g.gather(x, first..first + many, 0..inner, to);
+                to
+            };
+            let left = Pairs::of_right(Matrix::new(inputs, many, inner), 1);
+            let right = Pairs::of_right(Matrix::new(&dy[first * o..][..many * o], many, o), 1);
+            let left = left.matrix().t().of_pairs();
+            let right = Right::rows(right.rows(), many.div_ceil(2), o).of_pairs();
+            product_alone(sums, o, left, 0..inner, right, true);
+        }
+    });
+    for part in sums.as_ref().chunks_exact(size) {
+        add_to(dw, part);
+    }
+}
+
 /// `dx` becomes the gradient of the input, or has it added.
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32], add: bool) {
     let (inner, o, c) = (g.inner(), g.outputs, g.channels);
@@ -124,7 +173,8 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut
     }
     if g.pointwise() {
         let rows = g.images * g.pixels();
-        return Packed::new(Matrix::new(weights, c, o).t()).product(dx, Matrix::new(dy, rows, o), add);
+        let weights = Packed::with(g.precision, Matrix::new(weights, c, o).t());
+        return weights.product(dx, Matrix::new(dy, rows, o), add);
     }
     if g.stride == (1, 1) && g.top < g.kernel.0 && g.left < g.kernel.1 {
         let mut flipped = vec![0.0; weights.len()];
@@ -139,7 +189,7 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut
         return forward(&g.backwards(), dy, &flipped, dx, add);
     }
     // Windows that overlap only partly: what each would give, added where it came from.
-    let weights = Packed::new(Matrix::new(weights, inner, o).t());
+    let weights = Packed::with(g.precision, Matrix::new(weights, inner, o).t());
     let line = g.kernel.1 * c;
     let rows = at_once(inner);
     threads::each_chunk(dx, g.pixels() * c, |image, dx| {
@@ -178,6 +228,8 @@ pub struct Conv2d<E: Dtype, D: Storage<E>> {
     pub weight: Tensor<(DynSize, DynSize, DynSize, DynSize), E, D>,
     /// How the window moves.
     pub window: Window,
+    /// What its products round their factors to.
+    pub precision: Precision,
 }
 
 impl<E: Dtype, D: Device<E>> Conv2d<E, D> {
@@ -192,7 +244,7 @@ impl<E: Dtype, D: Device<E>> Conv2d<E, D> {
     ) -> std::result::Result<Conv2d<E, D>, D::Err> {
         let (height, width) = window.kernel;
         let shape = (DynSize(height), DynSize(width), DynSize(inputs), DynSize(outputs));
-        Ok(Conv2d { weight: device.try_zeros_like(&shape)?, window })
+        Ok(Conv2d { weight: device.try_zeros_like(&shape)?, window, precision: Precision::Float32 })
     }
 }
 
@@ -204,8 +256,12 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Conv2d<E, D> {
     ) -> std::result::Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
         visitor.visit_fields(
             Self::tensor("weight", |l| &l.weight, |l| &mut l.weight, TensorOptions::reset_to_zeros()),
-            // Whoever builds a network of another kind keeps the window by cloning.
-            |weight| Conv2d { weight, window: Window::square(1, 1, Padding::Same) },
+            // Whoever builds a network of another kind keeps window and precision by cloning.
+            |weight| Conv2d {
+                weight,
+                window: Window::square(1, 1, Padding::Same),
+                precision: Precision::Float32,
+            },
         )
     }
 }
@@ -229,7 +285,7 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
     if shape.3 != inputs * order.lanes() || bias.is_some_and(|b| b.shape().0.0 != outputs) {
         return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });
     }
-    let g = Geometry::new(operation, shape, layer.window, outputs)?.ordered(order);
+    let g = Geometry::new(operation, shape, layer.window, outputs)?.ordered(order).rounded(layer.precision);
     let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = layer.weight.clone();

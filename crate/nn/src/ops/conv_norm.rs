@@ -31,7 +31,7 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
     if shape.3 != inputs * order.lanes() || norm.shift.shape().0.0 != outputs {
         return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });
     }
-    let g = Geometry::new(operation, shape, conv.window, outputs)?.ordered(order);
+    let g = Geometry::new(operation, shape, conv.window, outputs)?.ordered(order).rounded(conv.precision);
     let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = conv.weight.clone();

@@ -8,6 +8,7 @@
 
 use crate::ops::gemm::{Matrix, Packed};
 use crate::ops::{Flat, address};
+use crate::precision::Precision;
 use dfdx::prelude::{Cpu, Shape, Tensor};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ pub struct Factors {
     pub n: usize,
     /// Whether the weights are used once more: what that adds is in dfdx's `Gradients`.
     pub shared: bool,
+    /// What the product rounds them to.
+    pub precision: Precision,
 }
 
 impl Factors {
@@ -30,7 +33,7 @@ impl Factors {
     pub fn ready(&self) -> Gradient<'_> {
         let x = self.x.flat();
         let dy = Matrix::new(&self.dy, self.n, self.dy.len() / self.n).t();
-        Gradient { dy, x: Packed::new(Matrix::new(x, self.n, x.len() / self.n)) }
+        Gradient { dy, x: Packed::with(self.precision, Matrix::new(x, self.n, x.len() / self.n)) }
     }
 }
 

@@ -3,70 +3,33 @@
 //! One kernel: a tile of a few rows by two vectors of columns stays in registers while the inner
 //! dimension runs. An element of the result is one chain of fused multiply-adds in the order of the
 //! inner dimension, whatever the tile, the vectors' width or the number of threads: the same bits come from
-//! one thread and from many, from AVX2 and from AVX-512.
+//! one thread and from many, from AVX2 and from AVX-512. In bf16 a step is two of the inner dimension, with one instruction
+//! for both (`ops/pairs.rs`).
 //!
 //! Why not a library: at the sizes of a training step the gemm crate reached 20 to 60 % of this on
 //! two threads, faer 60 to 90 %, and the convolutions need the kernel itself (crate/notes/speed.md).
 
-use crate::instructions::arch;
+use crate::instructions::{arch, bf16};
+use crate::ops::matrix::Shared;
+pub use crate::ops::matrix::{Matrix, SLACK};
 use crate::ops::memory::Scratch;
+use crate::ops::pairs::{self, Pairs};
+use crate::precision::Precision;
 use crate::threads;
 use pulp::{Arch, Simd, WithSimd};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Row-major `rows x cols` matrix, or its transpose, as an operand of [`product`].
-#[derive(Clone, Copy)]
-pub struct Matrix<'a> {
-    data: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// A view of `rows * cols` elements stored row after row.
-    ///
-    /// # Panics
-    /// When `data` has another length: that is a defect of the caller, not an input.
-    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Matrix<'a> {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
-        Matrix { data, rows, cols, row_stride: cols, col_stride: 1 }
-    }
-
-    /// A view of rows of `cols` elements, `stride` elements apart.
-    ///
-    /// # Panics
-    /// When `data` ends before the last row does.
-    pub fn strided(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Matrix<'a> {
-        assert!(cols <= stride && (rows == 0 || data.len() >= (rows - 1) * stride + cols));
-        Matrix { data, rows, cols, row_stride: stride, col_stride: 1 }
-    }
-
-    /// Windows of `cols` elements of a line, `stride` elements apart: a row each, which may have elements in common.
-    ///
-    /// # Panics
-    /// When `data` ends before the last row does.
-    pub fn windows(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Matrix<'a> {
-        assert!(rows == 0 || data.len() >= (rows - 1) * stride + cols);
-        Matrix { data, rows, cols, row_stride: stride, col_stride: 1 }
-    }
-
-    /// The transpose, without moving anything.
-    pub fn t(self) -> Matrix<'a> {
-        Matrix {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
-    }
-}
-
 /// `out = left * right`, or `out += left * right` with `add`; `out` is row-major.
 pub fn product(out: &mut [f32], left: Matrix, right: Matrix, add: bool) {
+    product_in(Precision::Float32, out, left, right, add);
+}
+
+/// [`product`] of factors rounded to `precision`.
+///
+/// # Panics
+/// Where the processor does not have it ([`Precision::check`]): a defect of the caller.
+pub fn product_in(precision: Precision, out: &mut [f32], left: Matrix, right: Matrix, add: bool) {
     let (rows, inner, cols) = (left.rows, left.cols, right.cols);
     assert_eq!(out.len(), rows * cols, "product into a {rows}x{cols} matrix");
     // The right operand is packed from its rows. Where neither operand lies so, the smaller one is turned.
@@ -76,17 +39,17 @@ pub fn product(out: &mut [f32], left: Matrix, right: Matrix, add: bool) {
         if add {
             transpose(out, cols, turned.as_mut());
         }
-        Packed::new(left.t()).product(turned.as_mut(), right.t(), add);
+        Packed::with(precision, left.t()).product(turned.as_mut(), right.t(), add);
         transpose(turned.as_ref(), rows, out);
     } else {
-        Packed::new(right).product(out, left, add);
+        Packed::with(precision, right).product(out, left, add);
     }
 }
 
 /// Steps of the inner dimension between two visits to the result: a panel of them fits the first cache, all panels the second.
 const INNER: usize = 384;
 /// Columns of the widest panel: two vectors of AVX-512.
-const MOST_COLS: usize = 32;
+const MOST_COLS: usize = SLACK;
 /// Elements a step of a packed tile of the left operand: the rows of the tallest tile, and two unused.
 const HEIGHT: usize = 16;
 /// Panels from which on it pays to pack the left operand.
@@ -96,14 +59,21 @@ const ALONE: usize = 1 << 17;
 
 /// Rows of the tallest tile that stays in registers, beside two vectors of the right operand and one
 /// of the left.
-const fn most_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 14 } else { 6 }
+const fn most_rows<S: Simd>(pairs: bool) -> usize {
+    match S::REGISTER_COUNT {
+        // With 14, the compiler has no registers left for the next pair's operands, and keeps sums in memory.
+        32.. if pairs => 12,
+        32.. => 14,
+        _ => 6,
+    }
 }
 
 /// A right operand, laid out for the kernel.
 pub struct Packed {
     arch: Arch,
+    /// Numbers, or pairs of them.
     inner: usize,
+    pairs: bool,
     cols: usize,
     /// Columns of a panel, two vectors; the last one is filled up with zeros.
     width: usize,
@@ -114,7 +84,21 @@ pub struct Packed {
 impl Packed {
     /// Lays `right` out, on all threads.
     pub fn new(right: Matrix) -> Packed {
-        Packed::on(right, 4 * threads::count())
+        Packed::with(Precision::Float32, right)
+    }
+
+    /// [`Packed::new`] of factors rounded to `precision`; what it is multiplied with is rounded, too.
+    ///
+    /// # Panics
+    /// Where the processor does not have it: a defect of the caller.
+    pub fn with(precision: Precision, right: Matrix) -> Packed {
+        let parts = 4 * threads::count();
+        if precision.is_float32() {
+            return Packed::on(right, parts);
+        }
+        let small = right.rows * right.cols < ALONE / 16;
+        let pairs = Pairs::of_right(right, if small { 1 } else { parts });
+        Packed { pairs: true, ..Packed::on(pairs.matrix(), parts) }
     }
 
     /// Lays `right` out, on this thread.
@@ -153,7 +137,7 @@ impl Packed {
                 threads::each(pieces, pack_piece);
             }
         }
-        Packed { arch, inner, cols, width, memory }
+        Packed { arch, inner, pairs: false, cols, width, memory }
     }
 
     /// `out = left * self`, or `out += left * self` with `add`, on all threads.
@@ -163,8 +147,7 @@ impl Packed {
         let parts = if rows * self.cols * self.inner < ALONE { 1 } else { 4 * threads::count() };
         let out = Shared(out.as_mut_ptr());
         let (right, out_stride) = (self.right(), self.cols);
-        let block =
-            |rows, panels| self.arch.dispatch(Block { right, left, rows, panels, out, out_stride, add });
+        let block = |rows, panels| Block { right, left, rows, panels, out, out_stride, add }.run(self.arch);
         if parts == 1 {
             block(0..rows, 0..panels);
         } else if panels >= parts {
@@ -181,17 +164,11 @@ impl Packed {
         product_alone(out, self.cols, left, rows, self.right(), add);
     }
 
-    /// Some steps of it, by themselves.
-    pub fn steps(&self, steps: Range<usize>) -> Right<'_> {
-        assert!(steps.end <= self.inner, "steps {steps:?} of {}", self.inner);
-        let whole = self.right();
-        Right { data: &whole.data[steps.start * self.width..], inner: steps.len(), ..whole }
-    }
-
     fn right(&self) -> Right<'_> {
         Right {
             data: self.memory.as_ref(),
             inner: self.inner,
+            pairs: self.pairs,
             cols: self.cols,
             step: self.width,
             panel: self.inner * self.width,
@@ -200,7 +177,8 @@ impl Packed {
 
     fn check(&self, out: &[f32], left: Matrix, rows: Range<usize>) -> usize {
         let (inner, cols) = (self.inner, self.cols);
-        assert_eq!(left.cols, inner, "product of {}x{} and {inner}x{cols}", left.rows, left.cols);
+        let steps = left.steps(self.pairs);
+        assert_eq!(steps, inner, "product of {}x{} and {inner}x{cols}", left.rows, left.cols);
         assert!(rows.end <= left.rows, "rows {rows:?} of {}", left.rows);
         assert_eq!(out.len(), rows.len() * cols, "product into a {}x{cols} matrix", rows.len());
         rows.len()
@@ -212,16 +190,14 @@ impl Packed {
 pub struct Right<'a> {
     data: &'a [f32],
     inner: usize,
+    /// Its elements are pairs of steps.
+    pairs: bool,
     cols: usize,
     /// Elements from a step to the next.
     step: usize,
     /// Elements from a panel to the next.
     panel: usize,
 }
-
-/// Elements that have to be readable behind the last row of a [`Right::rows`]: the kernel reads whole
-/// vectors.
-pub const SLACK: usize = MOST_COLS;
 
 impl<'a> Right<'a> {
     /// Row-major `inner x cols` as it lies, with [`SLACK`] elements behind it whose values do not matter.
@@ -231,7 +207,12 @@ impl<'a> Right<'a> {
     pub fn rows(data: &'a [f32], inner: usize, cols: usize) -> Right<'a> {
         assert!(data.len() >= inner * cols + SLACK, "{inner}x{cols} and slack in {}", data.len());
         let width = 2 * arch().dispatch(Lanes);
-        Right { data, inner, cols, step: cols, panel: width }
+        Right { data, inner, pairs: false, cols, step: cols, panel: width }
+    }
+
+    /// The same whose elements are pairs of steps.
+    pub(super) fn of_pairs(self) -> Right<'a> {
+        Right { pairs: true, ..self }
     }
 }
 
@@ -248,27 +229,13 @@ pub fn product_alone(
     right: Right,
     add: bool,
 ) {
-    assert!(left.cols == right.inner && rows.end <= left.rows && right.cols <= out_stride);
+    assert!(left.steps(right.pairs) == right.inner && rows.end <= left.rows && right.cols <= out_stride);
     assert!(rows.is_empty() || out.len() >= (rows.len() - 1) * out_stride + right.cols);
     // As if the block's first row were the result's.
     let out = Shared(out.as_mut_ptr().wrapping_sub(rows.start * out_stride));
     let arch = arch();
     let panels = 0..right.cols.div_ceil(2 * arch.dispatch(Lanes));
-    arch.dispatch(Block { right, left, rows, panels, out, out_stride, add });
-}
-
-/// Memory that several threads write, each at places of its own.
-#[derive(Clone, Copy)]
-pub(super) struct Shared(pub(super) *mut f32);
-// SAFETY: a pointer is only dereferenced where its user shows that nobody else has the place.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    pub(super) fn at(self, index: usize) -> *mut f32 {
-        self.0.wrapping_add(index)
-    }
+    Block { right, left, rows, panels, out, out_stride, add }.run(arch);
 }
 
 /// The vector instructions' number of f32.
@@ -299,7 +266,34 @@ impl WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Right { data: from_panels, inner, cols: all_cols, step, panel: panel_stride } = self.right;
+        self.multiply::<S, false>(simd);
+    }
+}
+
+/// A block whose right operand is of pairs.
+struct BlockOfPairs<'a>(Block<'a>);
+
+impl WithSimd for BlockOfPairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.multiply::<S, true>(simd);
+    }
+}
+
+impl Block<'_> {
+    fn run(self, arch: Arch) {
+        if self.right.pairs {
+            bf16::dispatch(BlockOfPairs(self));
+        } else {
+            arch.dispatch(self);
+        }
+    }
+
+    #[inline(always)]
+    fn multiply<S: Simd, const PAIRS: bool>(self, simd: S) {
+        let Right { data: from_panels, inner, cols: all_cols, step, panel: panel_stride, .. } = self.right;
         let width = 2 * S::F32_LANES;
         let Matrix { data, row_stride, col_stride, .. } = self.left;
         if inner == 0 && !self.add {
@@ -312,15 +306,12 @@ impl WithSimd for Block<'_> {
                 }
             }
         }
-        let tiles = self.rows.len().div_ceil(most_rows::<S>());
-        let packs = self.panels.len() >= PACKED_FROM;
-        let mut room;
-        let packed: &mut [f32] = if packs {
-            room = [0.0; INNER * HEIGHT];
-            &mut room
-        } else {
-            &mut []
-        };
+        let tiles = self.rows.len().div_ceil(most_rows::<S>(PAIRS));
+        let rounds = PAIRS && !self.left.pairs;
+        let packs = rounds || self.panels.len() >= PACKED_FROM;
+        // Not an array: clearing it takes as long as many a product.
+        let mut room = packs.then(|| Scratch::new(INNER * HEIGHT));
+        let packed: &mut [f32] = room.as_mut().map_or(&mut [], Scratch::as_mut);
         for first in (0..inner).step_by(INNER) {
             let steps = INNER.min(inner - first);
             let mut row = self.rows.start;
@@ -329,7 +320,13 @@ impl WithSimd for Block<'_> {
             for number in 0..tiles {
                 // Tiles of equal height, or one less: the last is never a sliver.
                 let height = (self.rows.end - row).div_ceil(tiles - number);
-                let left = if packs {
+                let left = if rounds {
+                    let steps = 2 * first..(2 * (first + steps)).min(self.left.cols);
+                    // SAFETY: pairs are only sent to their own instructions.
+                    let (row_stride, col_stride) =
+                        unsafe { pairs::pack_left::<S>(self.left, row..row + height, steps, packed, INNER) };
+                    Left { from: packed.as_ptr(), row_stride, col_stride }
+                } else if packs {
                     let to = &mut packed[..steps * HEIGHT];
                     pack(self.left.t(), row..row + height, first..first + steps, HEIGHT, to);
                     Left { from: to.as_ptr(), row_stride: 1, col_stride: HEIGHT }
@@ -345,9 +342,9 @@ impl WithSimd for Block<'_> {
                     // SAFETY: the rows and steps are inside the left operand, the panel inside the right
                     // one, and the tile inside this block, which no other thread writes.
                     macro_rules! of_height { ($($m:literal)*) => { match height {
-                        $($m if cols > S::F32_LANES => unsafe { tile::<S, $m, 2>(simd, steps, left, right, to, cols, add) },
-                        $m => unsafe { tile::<S, $m, 1>(simd, steps, left, right, to, cols, add) },)*
-                        _ => unreachable!("at most {} rows", most_rows::<S>()),
+                        $($m if cols > S::F32_LANES => unsafe { tile::<S, $m, 2, PAIRS>(simd, steps, left, right, to, cols, add) },
+                        $m => unsafe { tile::<S, $m, 1, PAIRS>(simd, steps, left, right, to, cols, add) },)*
+                        _ => unreachable!("at most {} rows", most_rows::<S>(PAIRS)),
                     } } }
                     if const { S::REGISTER_COUNT >= 32 } {
                         of_height!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
@@ -374,10 +371,10 @@ struct Left {
 /// distance), or added to what is there.
 ///
 /// # Safety
-/// `left` has `M` rows of `inner` steps, `right` `inner` steps of `N` vectors, `to` `M` rows of `cols`
+/// With `PAIRS`, within [`bf16::dispatch`]. `left` has `M` rows of `inner` steps, `right` `inner` steps of `N` vectors, `to` `M` rows of `cols`
 /// elements that nobody else uses meanwhile.
 #[inline(always)]
-unsafe fn tile<S: Simd, const M: usize, const N: usize>(
+unsafe fn tile<S: Simd, const M: usize, const N: usize, const PAIRS: bool>(
     simd: S,
     inner: usize,
     left: Left,
@@ -418,7 +415,11 @@ unsafe fn tile<S: Simd, const M: usize, const N: usize>(
                 for (i, sum) in sum.iter_mut().enumerate() {
                     let of_left = simd.splat_f32s(*from.add($offset(i)));
                     for (sum, of_right) in sum.iter_mut().zip(of_right) {
-                        *sum = simd.mul_add_f32s(of_left, of_right, *sum);
+                        *sum = if PAIRS {
+                            bf16::add_products::<S>(of_left, of_right, *sum)
+                        } else {
+                            simd.mul_add_f32s(of_left, of_right, *sum)
+                        };
                     }
                 }
                 right = right.wrapping_add(right_step);

@@ -1,5 +1,6 @@
 //! Sizes of convolutions and poolings, and how the images of a batch lie in memory.
 
+use crate::precision::Precision;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -137,6 +138,8 @@ pub(crate) struct Geometry {
     pub outputs: usize,
     /// [`Order::Lanes`]: `images` counts sixteens of them.
     pub lanes: bool,
+    /// Of products.
+    pub precision: Precision,
 }
 
 impl Geometry {
@@ -164,6 +167,7 @@ impl Geometry {
                 out_width,
                 outputs,
                 lanes: false,
+                precision: Precision::Float32,
             }),
             _ => {
                 let expected = vec![kernel.0, kernel.1];
@@ -175,6 +179,11 @@ impl Geometry {
     /// For images in `order`, whose last size is channels times lanes.
     pub fn ordered(self, order: Order) -> Geometry {
         Geometry { channels: self.channels / order.lanes(), lanes: order != Order::Pixels, ..self }
+    }
+
+    /// With products of factors rounded to `precision`.
+    pub fn rounded(self, precision: Precision) -> Geometry {
+        Geometry { precision, ..self }
     }
 
     pub fn pixels(&self) -> usize {

@@ -8,9 +8,9 @@
 //! Where channels are many, pixels are better: Winograd's products share their weights among all pixels.
 
 use crate::instructions::arch;
-use crate::ops::gemm::Shared;
 use crate::ops::geometry::Geometry;
 pub use crate::ops::geometry::{LANES, Order};
+use crate::ops::matrix::Shared;
 use crate::ops::memory::Scratch;
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, Size3, add_to, elements, take_gradient};

@@ -1,11 +1,12 @@
 //! A layer's forward pass and gradients each by itself, and the processor's peak, for benchmarks: what part of the peak each
 //! reaches, layer by layer.
 
-use crate::instructions::arch;
+use crate::instructions::{arch, bf16};
 use crate::ops::conv;
-use crate::ops::gemm::{Lanes, Matrix, product};
+use crate::ops::gemm::{Lanes, Matrix, product_in};
 use crate::ops::geometry::{Geometry, Window};
 use crate::ops::{Size3, winograd};
+use crate::precision::Precision;
 use crate::{Result, threads};
 use pulp::{Simd, WithSimd};
 use std::fmt;
@@ -119,9 +120,10 @@ pub struct LayerPasses {
 impl LayerPasses {
     /// For `images` images.
     ///
-    /// Errors: [`crate::Error::Shape`] where the image is smaller than the window.
-    pub fn new(layer: Product, images: usize) -> Result<LayerPasses> {
-        let g = layer.geometry(images)?;
+    /// Errors: [`crate::Error::Shape`] where the image is smaller than the window; those of [`Precision::check`].
+    pub fn new(layer: Product, images: usize, precision: Precision) -> Result<LayerPasses> {
+        precision.check()?;
+        let g = layer.geometry(images)?.rounded(precision);
         let some = |length: usize, step: usize| -> Vec<f32> {
             (0..length).map(|i| (i * step % 251) as f32 / 251.0 - 0.5).collect()
         };
@@ -151,11 +153,12 @@ impl LayerPasses {
                 let (i, o, n) = (*i, *o, g.images);
                 let (x, dy) = (Matrix::new(x, n, i), Matrix::new(dy, n, o));
                 let weights = Matrix::new(weights, o, i);
-                match pass {
-                    Pass::Forward => product(y, x, weights.t(), false),
-                    Pass::InputGradient => product(dx, dy, weights, false),
-                    Pass::WeightGradient => product(dw, dy.t(), x, false),
-                }
+                let (to, left, right) = match pass {
+                    Pass::Forward => (y, x, weights.t()),
+                    Pass::InputGradient => (dx, dy, weights),
+                    Pass::WeightGradient => (dw, dy.t(), x),
+                };
+                product_in(g.precision, to, left, right, false);
             }
         }
         start.elapsed().as_secs_f64()
@@ -167,36 +170,47 @@ const SUMS: usize = 12;
 /// Rounds of one measurement: some milliseconds.
 const ROUNDS: usize = 1 << 20;
 
-/// Fused multiply-adds in registers.
-struct Chains;
+/// Multiplications and additions in registers, of pairs in bf16 where `PAIRS`.
+struct Chains<const PAIRS: bool>;
 
-impl WithSimd for Chains {
-    type Output = usize;
+impl<const PAIRS: bool> WithSimd for Chains<PAIRS> {
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) -> usize {
+    fn with_simd<S: Simd>(self, s: S) {
         let (a, b) = (s.splat_f32s(black_box(0.5)), s.splat_f32s(black_box(1.0)));
         let mut sums = [s.splat_f32s(black_box(0.0)); SUMS];
         for _ in 0..ROUNDS {
             for sum in &mut sums {
-                *sum = s.mul_add_f32s(*sum, a, b);
+                *sum = if PAIRS {
+                    // SAFETY: pairs are only sent to their own instructions.
+                    unsafe { bf16::add_products::<S>(a, b, *sum) }
+                } else {
+                    s.mul_add_f32s(*sum, a, b)
+                };
             }
         }
         black_box(sums);
-        2 * ROUNDS * SUMS * S::F32_LANES
     }
 }
 
 /// Multiplications and additions a second that the processor's vectors can do on `threads` threads, at most all that there are:
 /// the best of five measurements.
-pub fn peak(threads: usize) -> f64 {
+///
+/// # Panics
+/// For a precision that the processor does not have ([`Precision::check`]).
+pub fn peak(threads: usize, precision: Precision) -> f64 {
+    let each = 2 * ROUNDS * SUMS * arch().dispatch(Lanes);
     let once = || {
         let start = Instant::now();
-        let arch = arch();
         threads::each(threads, |_| {
-            black_box(arch.dispatch(Chains));
+            if precision.is_float32() {
+                arch().dispatch(Chains::<false>);
+            } else {
+                bf16::dispatch(Chains::<true>);
+            }
         });
-        let each = 2 * ROUNDS * SUMS * arch.dispatch(Lanes);
+        let each = if precision.is_float32() { each } else { 2 * each };
         (threads * each) as f64 / start.elapsed().as_secs_f64()
     };
     threads::awake(|| (0..6).map(|_| once()).fold(0.0, f64::max))

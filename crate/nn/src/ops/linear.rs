@@ -2,9 +2,10 @@
 
 use crate::ops::activation::{self, Activation};
 use crate::ops::factored::{Factors, offer};
-use crate::ops::gemm::{Matrix, product};
+use crate::ops::gemm::{Matrix, product_in};
 use crate::ops::memory::lent;
 use crate::ops::{DynSize, add_to, elements, take_gradient};
+use crate::precision::Precision;
 use crate::{Error, Result};
 use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::{
@@ -18,6 +19,8 @@ pub struct Linear<E: Dtype, D: Storage<E>> {
     pub weight: Tensor<(DynSize, DynSize), E, D>,
     /// `O`.
     pub bias: Tensor<(DynSize,), E, D>,
+    /// What its products round their factors to.
+    pub precision: Precision,
 }
 
 impl<E: Dtype, D: Device<E>> Linear<E, D> {
@@ -26,7 +29,8 @@ impl<E: Dtype, D: Device<E>> Linear<E, D> {
     /// Errors: dfdx's, when memory is short.
     pub fn zeros(device: &D, inputs: usize, outputs: usize) -> std::result::Result<Linear<E, D>, D::Err> {
         let weight = device.try_zeros_like(&(DynSize(outputs), DynSize(inputs)))?;
-        Ok(Linear { weight, bias: device.try_zeros_like(&(DynSize(outputs),))? })
+        let bias = device.try_zeros_like(&(DynSize(outputs),))?;
+        Ok(Linear { weight, bias, precision: Precision::Float32 })
     }
 }
 
@@ -41,7 +45,7 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Linear<E, D> {
                 Self::tensor("weight", |l| &l.weight, |l| &mut l.weight, TensorOptions::reset_to_zeros()),
                 Self::tensor("bias", |l| &l.bias, |l| &mut l.bias, TensorOptions::reset_to_zeros()),
             ),
-            |(weight, bias)| Linear { weight, bias },
+            |(weight, bias)| Linear { weight, bias, precision: Precision::Float32 },
         )
     }
 }
@@ -88,10 +92,10 @@ pub fn linear<T: Tape<f32, Cpu>>(
     }
     // Before the tape is taken off: for a view this is an operation with a gradient of its own.
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
-    let weight = layer.weight.clone();
+    let (weight, precision) = (layer.weight.clone(), layer.precision);
     let mut out = vec![0.0; n * o];
     if let (Some(xs), Some(ws)) = (elements(&x), elements(&weight)) {
-        product(&mut out, Matrix::new(xs, n, i), Matrix::new(ws, o, i).t(), false);
+        product_in(precision, &mut out, Matrix::new(xs, n, i), Matrix::new(ws, o, i).t(), false);
     }
     activation::finish(&mut out, o, elements(&layer.bias), activation);
     let y = x.device().try_tensor_from_vec(out, (n, o)).map_err(Error::tensor(operation))?;
@@ -108,10 +112,10 @@ pub fn linear<T: Tape<f32, Cpu>>(
             add_to(gradients.get_or_alloc_mut(&b_ghost)?, &activation::column_sums(&dy, o));
             if let Some(ws) = elements(&weight).filter(|_| input_gradient != InputGradient::Skipped) {
                 input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
-                    product(dx, Matrix::new(&dy, n, o), Matrix::new(ws, o, i), add);
+                    product_in(precision, dx, Matrix::new(&dy, n, o), Matrix::new(ws, o, i), add);
                 });
             }
-            let factors = Factors { dy, x: Box::new(x), n, shared: false };
+            let factors = Factors { dy, x: Box::new(x), n, shared: false, precision };
             if let Some(factors) = offer(&weight, factors) {
                 factors.ready().add_to(gradients.get_or_alloc_mut(&w_ghost)?);
             }

@@ -168,7 +168,7 @@ impl Channels {
         let mut parts = vec![0.0f32; x.len().div_ceil(ROWS * c) * 2 * c];
         {
             // Past the ReLU on the way: both sums are of what comes through.
-            let sums = crate::ops::gemm::Shared(parts.as_mut_ptr());
+            let sums = crate::ops::matrix::Shared(parts.as_mut_ptr());
             threads::each_chunk(dy, ROWS * c, |i, dy| {
                 let x = &x[i * ROWS * c..][..dy.len()];
                 // SAFETY: every part has two sums a channel of its own, inside `parts`.

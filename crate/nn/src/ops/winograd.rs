@@ -10,9 +10,10 @@
 
 #![expect(clippy::needless_range_loop, reason = "indices run along columns of small matrices, not rows")]
 
-use crate::instructions::arch;
-use crate::ops::gemm::{Matrix, Right, SLACK, Shared, product_alone};
+use crate::instructions::{arch, bf16};
+use crate::ops::gemm::{Matrix, Right, SLACK, product_alone};
 use crate::ops::geometry::Geometry;
+use crate::ops::matrix::Shared;
 use crate::ops::memory::{LINE, Scratch};
 use crate::ops::simd::{load_at, store_at};
 use crate::threads;
@@ -49,6 +50,30 @@ macro_rules! of_kernel {
             other => unreachable!("a kernel of {other} pixels a side"),
         }
     };
+}
+
+/// How transformed numbers are stored for the products.
+type Form = u8;
+/// As they are.
+const PLAIN: Form = 0;
+/// Rounded to bf16, pairs of channels.
+const OF_CHANNELS: Form = 1;
+/// Rounded to bf16, pairs of tiles: the second tile fills the upper halves.
+const OF_TILES: Form = 2;
+
+/// Elements of a tile with so many channels.
+const fn elements(form: Form, channels: usize) -> usize {
+    if form == OF_CHANNELS { channels.div_ceil(2) } else { channels }
+}
+
+/// Rows of so many tiles.
+const fn rows(form: Form, tiles: usize) -> usize {
+    if form == OF_TILES { tiles.div_ceil(2) } else { tiles }
+}
+
+/// Sends a transform that stores in `form` to its instructions.
+fn dispatch<O: WithSimd>(form: Form, operation: O) -> O::Output {
+    if form == PLAIN { arch().dispatch(operation) } else { bf16::dispatch(operation) }
 }
 
 /// Some rows of tiles, one after the other through all images.
@@ -112,10 +137,34 @@ pub(super) fn products(g: &Geometry) -> usize {
 /// `out` (`n x H' x W' x O`) becomes the convolution of `x` (`n x H x W x C`) with `weights`
 /// (`kh x kw x C x O`), or has it added.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool) {
-    of_kernel!(g, forward_of, (g, x, weights, out, add));
+    if g.precision.is_float32() {
+        of_kernel!(g, forward_plain, (g, x, weights, out, add));
+    } else {
+        of_kernel!(g, forward_rounded, (g, x, weights, out, add));
+    }
 }
 
-fn forward_of<const OUT: usize, const K: usize>(
+fn forward_plain<const OUT: usize, const K: usize>(
+    g: &Geometry,
+    x: &[f32],
+    weights: &[f32],
+    out: &mut [f32],
+    add: bool,
+) {
+    forward_of::<OUT, K, PLAIN>(g, x, weights, out, add);
+}
+
+fn forward_rounded<const OUT: usize, const K: usize>(
+    g: &Geometry,
+    x: &[f32],
+    weights: &[f32],
+    out: &mut [f32],
+    add: bool,
+) {
+    forward_of::<OUT, K, OF_CHANNELS>(g, x, weights, out, add);
+}
+
+fn forward_of<const OUT: usize, const K: usize, const FORM: Form>(
     g: &Geometry,
     x: &[f32],
     weights: &[f32],
@@ -123,58 +172,93 @@ fn forward_of<const OUT: usize, const K: usize>(
     add: bool,
 ) {
     let (c, o) = (g.channels, g.outputs);
-    let mut transformed = Scratch::new(POINTS * c * o + SLACK);
-    transform_weights::<K>(weights, c, o, transformed.as_mut());
+    // Steps of the products.
+    let steps = elements(FORM, c);
+    let mut transformed = Scratch::new(POINTS * steps * o + SLACK);
+    transform_weights::<K, FORM>(weights, c, o, transformed.as_mut());
     let weights = transformed.as_ref();
     let blocks: Vec<Tiles> = Tiles::blocks(g, TILES).collect();
     let places = Shared(out.as_mut_ptr());
     assert!(out.len() >= g.images * g.out_pixels() * o);
-    let arch = arch();
     threads::each(blocks.len(), |block| {
         let tiles = blocks[block];
         let (count, pixels) = (tiles.count(), tiles.pixels());
         // SAFETY: inside `out`, as its length says; no other block has these pixels.
         let out = unsafe { std::slice::from_raw_parts_mut(places.at(pixels.start * o), pixels.len() * o) };
-        let mut v = Scratch::new(POINTS * count * c);
+        let mut v = Scratch::new(POINTS * count * steps);
         let mut m = Scratch::new(POINTS * count * o);
-        arch.dispatch(Input { tiles, x, channels: 0..c, to: v.as_mut() });
+        dispatch(FORM, Input::<FORM> { tiles, x, channels: 0..c, to: v.as_mut() });
         for point in 0..POINTS {
-            let left = Matrix::new(&v.as_ref()[point * count * c..][..count * c], count, c);
-            let right = Right::rows(&weights[point * c * o..], c, o);
+            let left = Matrix::new(&v.as_ref()[point * count * steps..][..count * steps], count, steps);
+            let right = Right::rows(&weights[point * steps * o..], steps, o);
+            let (left, right) = formed(FORM, left, right);
             product_alone(&mut m.as_mut()[point * count * o..][..count * o], o, left, 0..count, right, false);
         }
-        arch.dispatch(Output::<OUT> { tiles, m: m.as_ref(), out, add });
+        arch().dispatch(Output::<OUT> { tiles, m: m.as_ref(), out, add });
     });
+}
+
+/// The factors of a product, of pairs where they are.
+fn formed<'a, 'b>(form: Form, left: Matrix<'a>, right: Right<'b>) -> (Matrix<'a>, Right<'b>) {
+    if form == PLAIN { (left, right) } else { (left.of_pairs(), right.of_pairs()) }
 }
 
 /// Adds the gradient of `kh x kw x C x O` weights to `dw`.
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    of_kernel!(g, weight_gradient_of, (g, x, dy, dw));
+    if g.precision.is_float32() {
+        of_kernel!(g, weight_gradient_plain, (g, x, dy, dw));
+    } else {
+        of_kernel!(g, weight_gradient_rounded, (g, x, dy, dw));
+    }
 }
 
-fn weight_gradient_of<const OUT: usize, const K: usize>(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+fn weight_gradient_plain<const OUT: usize, const K: usize>(
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    weight_gradient_of::<OUT, K, PLAIN>(g, x, dy, dw);
+}
+
+fn weight_gradient_rounded<const OUT: usize, const K: usize>(
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    weight_gradient_of::<OUT, K, OF_TILES>(g, x, dy, dw);
+}
+
+fn weight_gradient_of<const OUT: usize, const K: usize, const FORM: Form>(
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
     let (c, o) = (g.channels, g.outputs);
     let blocks = Tiles::blocks(g, TILES_OF_GRADIENT);
-    let most = blocks.clone().next().map_or(0, Tiles::count);
+    let most = blocks.clone().next().map_or(0, |tiles| rows(FORM, tiles.count()));
     let mut transformed = Scratch::new(POINTS * c * o);
     // Each thread has some input channels to itself, so that nothing is summed up across threads. What that
     // costs is the output's transform, which every thread makes.
     let parts = threads::count().min(c.div_ceil(16));
     let places = Shared(transformed.as_mut().as_mut_ptr());
-    let arch = arch();
     threads::each(parts, |part| {
         let channels = part * c / parts..(part + 1) * c / parts;
         let many = channels.len();
         let mut v = Scratch::new(POINTS * most * many);
         let mut q = Scratch::new(POINTS * most * o + SLACK);
         for (block, tiles) in blocks.clone().enumerate() {
-            let count = tiles.count();
+            let count = rows(FORM, tiles.count());
             let to = &mut v.as_mut()[..POINTS * count * many];
-            arch.dispatch(Input { tiles, x, channels: channels.clone(), to });
-            arch.dispatch(OutputGradient::<OUT> { tiles, dy, to: &mut q.as_mut()[..POINTS * count * o] });
+            dispatch(FORM, Input::<FORM> { tiles, x, channels: channels.clone(), to });
+            let to = &mut q.as_mut()[..POINTS * count * o];
+            dispatch(FORM, OutputGradient::<OUT, FORM> { tiles, dy, to });
             for point in 0..POINTS {
                 let left = Matrix::new(&v.as_ref()[point * count * many..][..count * many], count, many).t();
                 let right = Right::rows(&q.as_ref()[point * count * o..], count, o);
+                let (left, right) = formed(FORM, left, right);
                 // SAFETY: these channels of this point are inside `transformed` and this thread's own.
                 let sum = unsafe {
                     let at = places.at((point * c + channels.start) * o);
@@ -270,15 +354,61 @@ fn fetch(x: &[f32], pixels: Range<usize>, of: usize, channels: &Range<usize>) {
     std::hint::black_box(sum);
 }
 
-/// `V`: `36 x tiles x channels`.
-struct Input<'a> {
+/// Where a vector of channels of each transformed number goes: 36 places that are `apart`, each with `count` more channels, and
+/// the half of its pair, where these are of tiles.
+#[derive(Clone, Copy)]
+struct Places {
+    first: *mut f32,
+    apart: usize,
+    count: usize,
+    upper: bool,
+}
+
+impl Places {
+    /// For tile `tile` of `tiles`, from channel `from` of `channels` on.
+    #[inline(always)]
+    fn new<const FORM: Form>(
+        to: &mut [f32],
+        (tile, tiles): (usize, usize),
+        from: usize,
+        channels: usize,
+    ) -> Places {
+        let row = elements(FORM, channels);
+        let number = if FORM == OF_TILES { tile / 2 } else { tile };
+        Places {
+            first: to[number * row + elements(FORM, from)..].as_mut_ptr(),
+            apart: rows(FORM, tiles) * row,
+            count: channels - from,
+            upper: FORM == OF_TILES && tile % 2 == 1,
+        }
+    }
+
+    /// # Safety
+    /// Inside the memory that it was made of, with [`dispatch`] for `FORM`.
+    #[inline(always)]
+    unsafe fn store<S: Simd, const FORM: Form, const WHOLE: bool>(self, s: S, point: usize, value: S::f32s) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let to = self.first.add(point * self.apart);
+            let count = if WHOLE { S::F32_LANES } else { self.count };
+            match FORM {
+                OF_CHANNELS => bf16::store_neighbours::<S>(to, count, value),
+                OF_TILES => bf16::store_half::<S>(to, self.upper, count, value),
+                _ => store_at::<S, WHOLE>(s, to, count, value),
+            }
+        }
+    }
+}
+
+/// `V`: `36 x tiles x channels`, or pairs of them.
+struct Input<'a, const FORM: Form> {
     tiles: Tiles<'a>,
     x: &'a [f32],
     channels: Range<usize>,
     to: &'a mut [f32],
 }
 
-impl WithSimd for Input<'_> {
+impl<const FORM: Form> WithSimd for Input<'_, FORM> {
     type Output = ();
 
     #[inline(always)]
@@ -286,13 +416,13 @@ impl WithSimd for Input<'_> {
         let Input { tiles, x, channels, to } = self;
         let (g, count, many) = (tiles.g, tiles.count(), channels.len());
         let side = side(g);
-        assert!(to.len() >= POINTS * count * many && channels.end <= g.channels);
+        assert!(to.len() >= POINTS * rows(FORM, count) * elements(FORM, many) && channels.end <= g.channels);
         let outside = vec![0.0; many];
         for (t, (image, ty, tx)) in tiles.each().enumerate() {
             if tx == 0 {
                 // The rows under these tiles. Read in order, they come faster than tile by tile.
-                let rows = |y: usize| image * g.height + y.saturating_sub(g.top).min(g.height);
-                fetch(x, rows(ty * side) * g.width..rows(ty * side + IN) * g.width, g.channels, &channels);
+                let lines = |y: usize| image * g.height + y.saturating_sub(g.top).min(g.height);
+                fetch(x, lines(ty * side) * g.width..lines(ty * side + IN) * g.width, g.channels, &channels);
             }
             let mut from = [outside.as_ptr(); POINTS];
             for (i, from) in from.iter_mut().enumerate() {
@@ -304,14 +434,14 @@ impl WithSimd for Input<'_> {
                     *from = x[pixel * g.channels + channels.start..][..many].as_ptr();
                 }
             }
-            let to = to[t * many..].as_mut_ptr();
             for c in (0..many).step_by(S::F32_LANES) {
-                // SAFETY: `many` channels can be read at each of `from`; `to` has `count * many` numbers for each point.
+                let to = Places::new::<FORM>(to, (t, count), c, many);
+                // SAFETY: `many` channels can be read at each of `from`; `to` has room for all tiles at each point.
                 unsafe {
                     if many - c >= S::F32_LANES {
-                        input_2d::<S, true>(s, &from, c, many, to, count * many);
+                        input_2d::<S, FORM, true>(s, &from, c, many, to);
                     } else {
-                        input_2d::<S, false>(s, &from, c, many, to, count * many);
+                        input_2d::<S, FORM, false>(s, &from, c, many, to);
                     }
                 }
             }
@@ -319,18 +449,17 @@ impl WithSimd for Input<'_> {
     }
 }
 
-/// A vector of channels of a tile of input, from `c` on of `many`, to 36 places that are `apart`.
+/// A vector of channels of a tile of input, from `c` on of `many`.
 ///
 /// # Safety
-/// `many` channels can be read at `from` and written at each of the places from `to` on.
+/// `many` channels can be read at `from`, and those from `c` on written to `to`, as [`Places::store`] wants it.
 #[inline(always)]
-unsafe fn input_2d<S: Simd, const WHOLE: bool>(
+unsafe fn input_2d<S: Simd, const FORM: Form, const WHOLE: bool>(
     s: S,
     from: &[*const f32; POINTS],
     c: usize,
     many: usize,
-    to: *mut f32,
-    apart: usize,
+    to: Places,
 ) {
     // Macros and not closures, which would be called, and be compiled without the vector instructions.
     macro_rules! column {
@@ -349,31 +478,31 @@ unsafe fn input_2d<S: Simd, const WHOLE: bool>(
         let row = [columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]];
         for (j, value) in input_1d(s, row).into_iter().enumerate() {
             // SAFETY: as above.
-            unsafe { store_at::<S, WHOLE>(s, to.add((i * IN + j) * apart + c), many - c, value) };
+            unsafe { to.store::<S, FORM, WHOLE>(s, i * IN + j, value) };
         }
     }
 }
 
-/// `A dY A'`: `36 x tiles x outputs`.
-struct OutputGradient<'a, const OUT: usize> {
+/// `A dY A'`: `36 x tiles x outputs`, or pairs of them.
+struct OutputGradient<'a, const OUT: usize, const FORM: Form> {
     tiles: Tiles<'a>,
     dy: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl<const OUT: usize> WithSimd for OutputGradient<'_, OUT> {
+impl<const OUT: usize, const FORM: Form> WithSimd for OutputGradient<'_, OUT, FORM> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let OutputGradient { tiles, dy, to } = self;
         let (g, count, o) = (tiles.g, tiles.count(), tiles.g.outputs);
-        assert!(to.len() >= POINTS * count * o);
+        assert!(to.len() >= POINTS * rows(FORM, count) * elements(FORM, o));
         let outside = vec![0.0; o];
         for (t, (image, ty, tx)) in tiles.each().enumerate() {
             if tx == 0 {
-                let rows = |y: usize| image * g.out_height + y.min(g.out_height);
-                fetch(dy, rows(ty * OUT) * g.out_width..rows((ty + 1) * OUT) * g.out_width, o, &(0..o));
+                let lines = |y: usize| image * g.out_height + y.min(g.out_height);
+                fetch(dy, lines(ty * OUT) * g.out_width..lines((ty + 1) * OUT) * g.out_width, o, &(0..o));
             }
             let mut from = [outside.as_ptr(); MOST * MOST];
             for (i, from) in from[..OUT * OUT].iter_mut().enumerate() {
@@ -382,14 +511,14 @@ impl<const OUT: usize> WithSimd for OutputGradient<'_, OUT> {
                     *from = dy[((image * g.out_height + y) * g.out_width + col) * o..][..o].as_ptr();
                 }
             }
-            let to = to[t * o..].as_mut_ptr();
             for c in (0..o).step_by(S::F32_LANES) {
-                // SAFETY: `o` channels can be read at each of `from`; `to` has `count * o` numbers for each point.
+                let to = Places::new::<FORM>(to, (t, count), c, o);
+                // SAFETY: `o` channels can be read at each of `from`; `to` has room for all tiles at each point.
                 unsafe {
                     if o - c >= S::F32_LANES {
-                        output_gradient_2d::<S, OUT, true>(s, &from, c, o, to, count * o);
+                        output_gradient_2d::<S, OUT, FORM, true>(s, &from, c, o, to);
                     } else {
-                        output_gradient_2d::<S, OUT, false>(s, &from, c, o, to, count * o);
+                        output_gradient_2d::<S, OUT, FORM, false>(s, &from, c, o, to);
                     }
                 }
             }
@@ -406,13 +535,12 @@ const fn is_inside(row: usize, column: usize, side: usize) -> bool {
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn output_gradient_2d<S: Simd, const OUT: usize, const WHOLE: bool>(
+unsafe fn output_gradient_2d<S: Simd, const OUT: usize, const FORM: Form, const WHOLE: bool>(
     s: S,
     from: &[*const f32; MOST * MOST],
     c: usize,
     many: usize,
-    to: *mut f32,
-    apart: usize,
+    to: Places,
 ) {
     let none = s.splat_f32s(0.0);
     macro_rules! pixel {
@@ -435,7 +563,7 @@ unsafe fn output_gradient_2d<S: Simd, const OUT: usize, const WHOLE: bool>(
         let row = [columns[0][i], columns[1][i], columns[2][i], columns[3][i]];
         for (j, value) in output_gradient_1d::<S, OUT>(s, row).into_iter().enumerate() {
             // SAFETY: as above.
-            unsafe { store_at::<S, WHOLE>(s, to.add((i * IN + j) * apart + c), many - c, value) };
+            unsafe { to.store::<S, FORM, WHOLE>(s, i * IN + j, value) };
         }
     }
 }
@@ -525,8 +653,13 @@ unsafe fn output_2d<S: Simd, const OUT: usize, const WHOLE: bool>(
     }
 }
 
-/// `U = G g G'` of every pair of channels: `36 x C x O`.
-fn transform_weights<const K: usize>(weights: &[f32], c: usize, o: usize, to: &mut [f32]) {
+/// `U = G g G'` of every pair of channels: `36 x C x O`, or pairs of input channels.
+fn transform_weights<const K: usize, const FORM: Form>(weights: &[f32], c: usize, o: usize, to: &mut [f32]) {
+    let steps = elements(FORM, c);
+    if steps * 2 > c && FORM != PLAIN {
+        // The last channel's pairs have no second one.
+        (0..POINTS).for_each(|point| to[(point * steps + steps - 1) * o..][..o].fill(0.0));
+    }
     let places = Shared(to.as_mut_ptr());
     let arch = arch();
     threads::each(c, |channel| {
@@ -546,9 +679,17 @@ fn transform_weights<const K: usize>(weights: &[f32], c: usize, o: usize, to: &m
                 for i in 0..IN {
                     for k in 0..o {
                         for (j, value) in weights_1d(half[i * o + k]).into_iter().enumerate() {
-                            let at = places.at(((i * IN + j) * c + channel) * o + k);
-                            // SAFETY: inside `to`; each thread has channels of its own.
-                            unsafe { *at = value };
+                            let at = places.at(((i * IN + j) * steps
+                                + if FORM == PLAIN { channel } else { channel / 2 })
+                                * o
+                                + k);
+                            // SAFETY: inside `to`; each thread has channels, and their halves of pairs, of its own.
+                            unsafe {
+                                match FORM {
+                                    PLAIN => *at = value,
+                                    _ => *at.cast::<u16>().add(channel % 2) = bf16::round(value),
+                                }
+                            }
                         }
                     }
                 }

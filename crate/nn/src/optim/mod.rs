@@ -18,6 +18,7 @@ mod choice;
 use crate::ops::elements_mut;
 use crate::ops::factored::Collected;
 use crate::ops::norm::follow;
+use crate::precision::Precision;
 use crate::threads;
 pub use choice::{DecayOn, NORM_MEMORY, Optimizer, SLIM_NORM_MEMORY, is_share, is_size};
 use dfdx::nn::tensor_collection::*;
@@ -49,6 +50,8 @@ pub struct Rules {
     pub label_smoothing: f32,
     /// The share of the weights' moving average that is kept at a step, 0 to below 1; `None` without one.
     pub average: Option<f32>,
+    /// What products round their factors to, on the processor.
+    pub precision: Precision,
 }
 
 impl Rules {
@@ -66,7 +69,7 @@ impl Rules {
 }
 
 impl Default for Rules {
-    /// SGD, weight decay on everything, a memory of [`NORM_MEMORY`], no smoothing, no average.
+    /// SGD, weight decay on everything, a memory of [`NORM_MEMORY`], no smoothing, no average, nothing rounded.
     fn default() -> Rules {
         Rules {
             decay_on: DecayOn::All,
@@ -74,6 +77,7 @@ impl Default for Rules {
             optimizer: Optimizer::Sgd,
             label_smoothing: 0.0,
             average: None,
+            precision: Precision::Float32,
         }
     }
 }

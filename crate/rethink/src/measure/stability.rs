@@ -26,6 +26,7 @@ fn losses(config: &RunConfig, data: &Dataset, images: &[f32], m: usize) -> Resul
     let hyper = &config.hyper;
     let mut network =
         config.model.build_for(input, classes, config.width_factor, hyper.init, config.seeds.init)?;
+    network.set_rules(hyper.rules());
     network.restore(&trained.parameters, Vec::new())?;
     let scores = network.logits(images.to_vec())?;
     let loss = |(scores, &label): (&[f32], &u16)| {

@@ -7,6 +7,7 @@ use crate::run::config::{RunConfig, SCHEMA, Scale, Seeds, TrainConfig};
 use rethink_nn::image::CROP;
 use rethink_nn::models::{Family, Init, ModelKind};
 use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer};
+use rethink_nn::precision::Precision;
 
 /// Training images of CIFAR-10 in the paper.
 pub const CIFAR_TRAIN: usize = 50_000;
@@ -137,6 +138,7 @@ pub fn config_of_size(
             epochs: size.epochs,
             stop_when_fitted: true,
             fitted_epochs: FITTED_EPOCHS,
+            precision: Precision::Float32,
         },
         seeds,
         log_every: 1,

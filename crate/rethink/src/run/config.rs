@@ -7,6 +7,7 @@ use crate::{Error, Result};
 use rethink_nn::image::CROP;
 use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer, Rules, is_share, is_size};
+use rethink_nn::precision::Precision;
 use rethink_nn::text::{hex, thousands};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -138,6 +139,9 @@ pub struct TrainConfig {
     /// what is compared (`crate/notes/fidelity.md`).
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub fitted_epochs: usize,
+    /// What products round their factors to. Bit for bit repeatable with either, on processors alone.
+    #[serde(default, skip_serializing_if = "Precision::is_float32")]
+    pub precision: Precision,
 }
 
 impl TrainConfig {
@@ -149,6 +153,7 @@ impl TrainConfig {
             optimizer: self.optimizer,
             label_smoothing: self.label_smoothing as f32,
             average: self.average.map(|average| average as f32),
+            precision: self.precision,
         }
     }
 
@@ -209,6 +214,7 @@ impl TrainConfig {
         json["optimizer"] = serde_json::json!(self.optimizer);
         json["label_smoothing"] = self.label_smoothing.into();
         json["average"] = serde_json::json!(self.average);
+        json["precision"] = serde_json::json!(self.precision);
         json
     }
 
@@ -233,6 +239,9 @@ impl TrainConfig {
         }
         if self.norm_memory != NORM_MEMORY {
             all.push(format!("batch norm's memory {}", self.norm_memory));
+        }
+        if !self.precision.is_float32() {
+            all.push(format!("products in {}", self.precision));
         }
         all
     }

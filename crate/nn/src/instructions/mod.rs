@@ -3,6 +3,8 @@
 //! They decide in which order products are summed, so results are the same to the bit on processors that use the same ones. faer's
 //! and dfdx's own loops, in which no large network spends its time, choose for themselves.
 
+pub(crate) mod bf16;
+
 use crate::{Error, Result};
 use pulp::Arch;
 use std::sync::LazyLock;
