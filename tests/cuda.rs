@@ -271,7 +271,7 @@ fn card_test(variables: &Variables) -> PathBuf {
             "card",
             "--no-run",
         ])
-        .args(little_optimised())
+        .args(little_optimised(false))
         .args(["--message-format", "json", "--target-dir"])
         .arg(target)
         .envs(variables.iter().cloned())

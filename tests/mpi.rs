@@ -44,7 +44,7 @@ fn binary(test: &str) -> Option<&'static Path> {
             "--bin",
             "rethink-mpi",
         ]);
-        cargo.args(little_optimised());
+        cargo.args(little_optimised(true));
         let out = cargo.arg("--target-dir").arg(target).current_dir(root()).output().expect("cargo runs");
         let said = text(&out.stderr);
         if !out.status.success() && (said.contains("libclang") || said.contains("mpi.h")) {
