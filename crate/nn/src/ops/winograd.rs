@@ -16,6 +16,7 @@ use crate::ops::geometry::Geometry;
 use crate::ops::matrix::Shared;
 use crate::ops::memory::{LINE, Scratch};
 use crate::ops::simd::{load_at, store_at};
+use crate::precision::Precision;
 use crate::threads;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -41,17 +42,6 @@ fn tiles(g: &Geometry) -> (usize, usize) {
     (g.out_height.div_ceil(side(g)), g.out_width.div_ceil(side(g)))
 }
 
-/// `$call::<OUT, K>`, with pixels a side of a tile of output and of the kernel as constants.
-macro_rules! of_kernel {
-    ($g:expr, $call:ident, $arguments:tt) => {
-        match $g.kernel.0 {
-            3 => $call::<4, 3> $arguments,
-            5 => $call::<2, 5> $arguments,
-            other => unreachable!("a kernel of {other} pixels a side"),
-        }
-    };
-}
-
 /// How transformed numbers are stored for the products.
 type Form = u8;
 /// As they are.
@@ -74,6 +64,20 @@ const fn rows(form: Form, tiles: usize) -> usize {
 /// Sends a transform that stores in `form` to its instructions.
 fn dispatch<O: WithSimd>(form: Form, operation: O) -> O::Output {
     if form == PLAIN { arch().dispatch(operation) } else { bf16::dispatch(operation) }
+}
+
+/// `$call::<OUT, K, FORM>`, with pixels a side of a tile of output and of the kernel as constants; in bf16, transformed numbers are
+/// stored in the form `$rounded`.
+macro_rules! of_kernel {
+    ($g:expr, $rounded:ident, $call:ident, $arguments:tt) => {
+        match ($g.kernel.0, $g.precision) {
+            (3, Precision::Float32) => $call::<4, 3, PLAIN> $arguments,
+            (3, Precision::Bf16) => $call::<4, 3, $rounded> $arguments,
+            (5, Precision::Float32) => $call::<2, 5, PLAIN> $arguments,
+            (5, Precision::Bf16) => $call::<2, 5, $rounded> $arguments,
+            (other, _) => unreachable!("a kernel of {other} pixels a side"),
+        }
+    };
 }
 
 /// Some rows of tiles, one after the other through all images.
@@ -137,31 +141,7 @@ pub(super) fn products(g: &Geometry) -> usize {
 /// `out` (`n x H' x W' x O`) becomes the convolution of `x` (`n x H x W x C`) with `weights`
 /// (`kh x kw x C x O`), or has it added.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool) {
-    if g.precision.is_float32() {
-        of_kernel!(g, forward_plain, (g, x, weights, out, add));
-    } else {
-        of_kernel!(g, forward_rounded, (g, x, weights, out, add));
-    }
-}
-
-fn forward_plain<const OUT: usize, const K: usize>(
-    g: &Geometry,
-    x: &[f32],
-    weights: &[f32],
-    out: &mut [f32],
-    add: bool,
-) {
-    forward_of::<OUT, K, PLAIN>(g, x, weights, out, add);
-}
-
-fn forward_rounded<const OUT: usize, const K: usize>(
-    g: &Geometry,
-    x: &[f32],
-    weights: &[f32],
-    out: &mut [f32],
-    add: bool,
-) {
-    forward_of::<OUT, K, OF_CHANNELS>(g, x, weights, out, add);
+    of_kernel!(g, OF_CHANNELS, forward_of, (g, x, weights, out, add));
 }
 
 fn forward_of<const OUT: usize, const K: usize, const FORM: Form>(
@@ -205,29 +185,7 @@ fn formed<'a, 'b>(form: Form, left: Matrix<'a>, right: Right<'b>) -> (Matrix<'a>
 
 /// Adds the gradient of `kh x kw x C x O` weights to `dw`.
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    if g.precision.is_float32() {
-        of_kernel!(g, weight_gradient_plain, (g, x, dy, dw));
-    } else {
-        of_kernel!(g, weight_gradient_rounded, (g, x, dy, dw));
-    }
-}
-
-fn weight_gradient_plain<const OUT: usize, const K: usize>(
-    g: &Geometry,
-    x: &[f32],
-    dy: &[f32],
-    dw: &mut [f32],
-) {
-    weight_gradient_of::<OUT, K, PLAIN>(g, x, dy, dw);
-}
-
-fn weight_gradient_rounded<const OUT: usize, const K: usize>(
-    g: &Geometry,
-    x: &[f32],
-    dy: &[f32],
-    dw: &mut [f32],
-) {
-    weight_gradient_of::<OUT, K, OF_TILES>(g, x, dy, dw);
+    of_kernel!(g, OF_TILES, weight_gradient_of, (g, x, dy, dw));
 }
 
 fn weight_gradient_of<const OUT: usize, const K: usize, const FORM: Form>(
