@@ -3,10 +3,12 @@
 use dfdx::prelude::*;
 use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
+use rethink::paper::choices;
 use rethink::run::appendix_a::config_at;
 use rethink::run::config::{Scale, Seeds};
 use rethink::run::row::StopReason;
 use rethink::run::train::{Progress, train};
+use rethink::study::Study;
 use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::ops::activation::Activation;
 use rethink_nn::ops::conv::{Conv2d, Padding, Window, conv2d};
@@ -163,6 +165,25 @@ fn every_network_rounds_its_products() {
         assert!(off > 1e-4 && off < 0.1, "{model}: {off}");
         network.set_rules(Rules::default());
         assert_eq!(network.logits(images).unwrap(), exact, "{model}: float32 again");
+    }
+}
+
+/// A figure of rounded runs says so, and one of others does not.
+#[test]
+fn the_small_print_says_it() {
+    let out = tempfile::tempdir().unwrap();
+    let study = Study::new(Some("shapes10"), Scale::Smoke, out.path()).unwrap();
+    let mut config = study.config(ModelKind::Mlp1x512, Corruption::TrueLabels);
+    (config.width_factor, config.hyper.epochs) = (1.0 / 64.0, 1);
+    let exact = study.train(&[config.clone()]).unwrap();
+    assert!(!choices(&exact).concat().contains("bf16"));
+    if has_bf16("the_small_print_says_it") {
+        config.hyper.precision = Precision::Bf16;
+        let rounded = study.train(&[config]).unwrap();
+        assert!(choices(&rounded).concat().contains("Factors of products are rounded to bf16"));
+        let both = [exact, rounded].concat();
+        assert!(choices(&both).concat().contains("Factors of some runs' products are rounded to bf16"));
+        assert_ne!(both[0].record.digest, both[1].record.digest);
     }
 }
 

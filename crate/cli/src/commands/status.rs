@@ -191,8 +191,11 @@ fn item(
         // What has no runs is whole.
         (Results::Runs(found), if of == 0 { 1 } else { count }, of.max(1))
     } else {
-        let own = |m: &&Measured| m.record.scale == Scale::Paper && plan.iter().any(|p| is_planned(p, m));
-        let found = of_one_data_set(measured.iter().filter(own).cloned().collect());
+        let place = |m: &Measured| plan.iter().position(|p| is_planned(p, m));
+        let own = |m: &&Measured| m.record.scale == Scale::Paper && place(m).is_some();
+        let mut found = of_one_data_set(measured.iter().filter(own).cloned().collect());
+        // A store has them by their keys; what is drawn and said of them is in the recipe's order.
+        found.sort_by_key(|m| (place(m), m.record.measurement.data.train));
         let count = found.len();
         (Results::Measured(found), count, plan.len())
     };

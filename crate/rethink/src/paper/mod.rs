@@ -368,6 +368,15 @@ pub(crate) fn batch_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Stri
     })
 }
 
+/// What the small print says of products that are rounded; nothing where none is.
+fn precision_note(runs: &[Run]) -> Option<String> {
+    let rounded = |run: &&Run| !run.record.config.hyper.precision.is_float32();
+    let number = runs.iter().filter(rounded).count();
+    let which = if number == runs.len() { "products" } else { "some runs' products" };
+    (number > 0)
+        .then(|| format!("Factors of {which} are rounded to bf16 (8 bits of mantissa; not the paper's)."))
+}
+
 /// What the small print says of steps at scale small, which are fewer than the paper's and not appendix A's; nothing at other
 /// scales, nor of Inception V3.
 pub(crate) fn reduced_note(runs: &[Run]) -> Option<String> {
@@ -404,6 +413,7 @@ pub fn choices(runs: &[Run]) -> Vec<String> {
         rate_note(runs),
         norm_note(runs.iter()),
         batch_note(runs.iter()),
+        precision_note(runs),
     ];
     all.into_iter().flatten().collect()
 }
