@@ -4,7 +4,8 @@
 //! moved, never computed with. Numbers are rounded to the nearest, to even in the middle; numbers too small for float32's normal range
 //! become zero.
 
-use pulp::{Simd, WithSimd};
+use pulp::WithSimd;
+pub(crate) use x86::{across, add_products, neighbours, store_half, store_neighbours};
 
 /// Whether the processor has the instruction, and wide vectors are used.
 pub(crate) fn is_there() -> bool {
@@ -21,37 +22,6 @@ pub(crate) fn dispatch<O: WithSimd>(operation: O) -> O::Output {
     unsafe { x86::dispatch(operation) }
 }
 
-/// `sum`, and in each element both products of a pair.
-///
-/// # Safety
-/// Within [`dispatch`].
-#[inline(always)]
-pub(crate) unsafe fn add_products<S: Simd>(left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
-    // SAFETY: the caller's promise.
-    unsafe { x86::add_products::<S>(left, right, sum) }
-}
-
-/// Writes the first `count` elements of a vector as `ceil(count / 2)` pairs of neighbours; what is behind the last one is zero already.
-///
-/// # Safety
-/// Within [`dispatch`]; so many pairs can be written at `to`.
-#[inline(always)]
-pub(crate) unsafe fn store_neighbours<S: Simd>(to: *mut f32, count: usize, value: S::f32s) {
-    // SAFETY: the caller's promises.
-    unsafe { x86::store_neighbours::<S>(to, count, value) }
-}
-
-/// Writes the first `count` elements of a vector as the lower halves of pairs, with zeros above, or into the upper halves of those that
-/// are there.
-///
-/// # Safety
-/// Within [`dispatch`]; so many pairs can be written at `to`, and read where it is the upper halves.
-#[inline(always)]
-pub(crate) unsafe fn store_half<S: Simd>(to: *mut f32, upper: bool, count: usize, value: S::f32s) {
-    // SAFETY: the caller's promises.
-    unsafe { x86::store_half::<S>(to, upper, count, value) }
-}
-
 /// `value`, rounded.
 pub(crate) fn round(value: f32) -> u16 {
     let bits = value.to_bits();
@@ -63,38 +33,10 @@ pub(crate) fn round(value: f32) -> u16 {
     if value.is_subnormal() { ((bits >> 31) << 15) as u16 } else { rounded as u16 }
 }
 
-/// Writes `from` as `ceil(from.len() / 2)` pairs of neighbours, all of `to`.
-///
-/// # Panics
-/// Where `to` has another length.
-///
-/// # Safety
-/// Within [`dispatch`].
-#[inline(always)]
-pub(crate) unsafe fn neighbours(from: &[f32], to: &mut [f32]) {
-    // SAFETY: the caller's promise.
-    unsafe { x86::neighbours(from, to) }
-}
-
-/// For each number of `lower` a pair with that of `upper`, or with zero where that is empty, to the first elements of `to`; behind them
-/// whole vectors are written where they fit.
-///
-/// # Panics
-/// Where lengths do not fit.
-///
-/// # Safety
-/// Within [`dispatch`].
-#[inline(always)]
-pub(crate) unsafe fn across(lower: &[f32], upper: &[f32], to: &mut [f32]) {
-    // SAFETY: the caller's promise.
-    unsafe { x86::across(lower, upper, to) }
-}
-
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use crate::instructions::arch;
-    use pulp::Arch;
-    use pulp::{Simd, WithSimd};
+    use pulp::{Arch, Simd, WithSimd};
     use std::arch::x86_64::*;
     use std::sync::LazyLock;
 
@@ -132,8 +74,12 @@ mod x86 {
         unsafe { std::mem::transmute_copy(&value) }
     }
 
+    /// `sum`, and in each element both products of a pair.
+    ///
+    /// # Safety
+    /// Within [`super::dispatch`].
     #[inline(always)]
-    pub(super) unsafe fn add_products<S: Simd>(left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
+    pub(crate) unsafe fn add_products<S: Simd>(left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
         // SAFETY: the caller's promise; vectors of one size.
         unsafe {
             let (left, right) = (vector::<S>(left), vector::<S>(right));
@@ -152,8 +98,12 @@ mod x86 {
         if count >= LANES { u16::MAX } else { (1 << count) - 1 }
     }
 
+    /// Writes the first `count` elements of a vector as `ceil(count / 2)` pairs of neighbours; what is behind the last one is zero already.
+    ///
+    /// # Safety
+    /// Within [`super::dispatch`]; so many pairs can be written at `to`.
     #[inline(always)]
-    pub(super) unsafe fn store_neighbours<S: Simd>(to: *mut f32, count: usize, value: S::f32s) {
+    pub(crate) unsafe fn store_neighbours<S: Simd>(to: *mut f32, count: usize, value: S::f32s) {
         // SAFETY: the caller's promises.
         unsafe {
             let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(vector::<S>(value)));
@@ -165,8 +115,13 @@ mod x86 {
         }
     }
 
+    /// Writes the first `count` elements of a vector as the lower halves of pairs, with zeros above, or into the upper halves of those that
+    /// are there.
+    ///
+    /// # Safety
+    /// Within [`super::dispatch`]; so many pairs can be written at `to`, and read where it is the upper halves.
     #[inline(always)]
-    pub(super) unsafe fn store_half<S: Simd>(to: *mut f32, upper: bool, count: usize, value: S::f32s) {
+    pub(crate) unsafe fn store_half<S: Simd>(to: *mut f32, upper: bool, count: usize, value: S::f32s) {
         // SAFETY: the caller's promises.
         unsafe {
             let rounded = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(
@@ -183,8 +138,15 @@ mod x86 {
         }
     }
 
+    /// Writes `from` as `ceil(from.len() / 2)` pairs of neighbours, all of `to`.
+    ///
+    /// # Panics
+    /// Where `to` has another length.
+    ///
+    /// # Safety
+    /// Within [`super::dispatch`].
     #[inline(always)]
-    pub(super) unsafe fn neighbours(from: &[f32], to: &mut [f32]) {
+    pub(crate) unsafe fn neighbours(from: &[f32], to: &mut [f32]) {
         assert!(to.len() == from.len().div_ceil(2));
         let mut at = 0;
         // SAFETY: the caller's promise; both slices are compared with what is read and written.
@@ -209,8 +171,16 @@ mod x86 {
         }
     }
 
+    /// For each number of `lower` a pair with that of `upper`, or with zero where that is empty, to the first elements of `to`; behind them
+    /// whole vectors are written where they fit.
+    ///
+    /// # Panics
+    /// Where lengths do not fit.
+    ///
+    /// # Safety
+    /// Within [`super::dispatch`].
     #[inline(always)]
-    pub(super) unsafe fn across(lower: &[f32], upper: &[f32], to: &mut [f32]) {
+    pub(crate) unsafe fn across(lower: &[f32], upper: &[f32], to: &mut [f32]) {
         assert!(to.len() >= lower.len() && (upper.is_empty() || upper.len() == lower.len()));
         // SAFETY: the caller's promise; all three slices are compared with what is read and written.
         unsafe {
@@ -251,23 +221,23 @@ mod x86 {
         unreachable!("asked before")
     }
 
-    pub(super) unsafe fn add_products<S: Simd>(_: S::f32s, _: S::f32s, _: S::f32s) -> S::f32s {
+    pub(crate) unsafe fn add_products<S: Simd>(_: S::f32s, _: S::f32s, _: S::f32s) -> S::f32s {
         unreachable!("only within dispatch")
     }
 
-    pub(super) unsafe fn store_neighbours<S: Simd>(_: *mut f32, _: usize, _: S::f32s) {
+    pub(crate) unsafe fn store_neighbours<S: Simd>(_: *mut f32, _: usize, _: S::f32s) {
         unreachable!("only within dispatch")
     }
 
-    pub(super) unsafe fn store_half<S: Simd>(_: *mut f32, _: bool, _: usize, _: S::f32s) {
+    pub(crate) unsafe fn store_half<S: Simd>(_: *mut f32, _: bool, _: usize, _: S::f32s) {
         unreachable!("only within dispatch")
     }
 
-    pub(super) unsafe fn neighbours(_: &[f32], _: &mut [f32]) {
+    pub(crate) unsafe fn neighbours(_: &[f32], _: &mut [f32]) {
         unreachable!("only within dispatch")
     }
 
-    pub(super) unsafe fn across(_: &[f32], _: &[f32], _: &mut [f32]) {
+    pub(crate) unsafe fn across(_: &[f32], _: &[f32], _: &mut [f32]) {
         unreachable!("only within dispatch")
     }
 }

@@ -200,7 +200,8 @@ impl<const PAIRS: bool> WithSimd for Chains<PAIRS> {
 /// # Panics
 /// For a precision that the processor does not have ([`Precision::check`]).
 pub fn peak(threads: usize, precision: Precision) -> f64 {
-    let each = 2 * ROUNDS * SUMS * arch().dispatch(Lanes);
+    let products = if precision.is_float32() { 1 } else { 2 };
+    let each = 2 * products * ROUNDS * SUMS * arch().dispatch(Lanes);
     let once = || {
         let start = Instant::now();
         threads::each(threads, |_| {
@@ -210,7 +211,6 @@ pub fn peak(threads: usize, precision: Precision) -> f64 {
                 bf16::dispatch(Chains::<true>);
             }
         });
-        let each = if precision.is_float32() { each } else { 2 * each };
         (threads * each) as f64 / start.elapsed().as_secs_f64()
     };
     threads::awake(|| (0..6).map(|_| once()).fold(0.0, f64::max))

@@ -40,7 +40,7 @@ impl<'a> Matrix<'a> {
         Matrix { data, rows, cols, row_stride: stride, col_stride: 1, pairs: false }
     }
 
-    /// As a left operand whose elements are pairs of steps ([`bf16`]).
+    /// As a left operand whose elements are pairs of steps ([`crate::ops::pairs`]).
     pub(super) fn of_pairs(self) -> Matrix<'a> {
         Matrix { pairs: true, ..self }
     }

@@ -69,7 +69,6 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
 /// Errors: those of [`rethink_nn::models::ModelKind::plan`] and [`Device::place`].
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     let (plan, input) = plan(config, data)?;
-    let network = models::build_plan(plan, input, config.hyper.init, config.seeds.init)?;
     let (device, precision) = (Device::current()?, config.hyper.precision);
     if device != Device::Cpu && !precision.is_float32() {
         let problem =
@@ -77,6 +76,7 @@ pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
         return Err(Error::argument("training run", problem));
     }
     precision.check()?;
+    let network = models::build_plan(plan, input, config.hyper.init, config.seeds.init)?;
     let mut network = device.take(network)?;
     network.set_rules(config.hyper.rules());
     Ok(network)
