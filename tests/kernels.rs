@@ -12,6 +12,7 @@ use rethink::paper::{self, Product, Results, table3};
 use rethink::run::config::Scale;
 use rethink::study::Study;
 use rethink_nn::kernel_methods::choice::{self, Free, WEIGHTS, WIDTHS};
+use rethink_nn::kernel_methods::cholesky::Cholesky;
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::gaussian::{Gaussian, exp_negative};
 use rethink_nn::kernel_methods::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
@@ -50,7 +51,7 @@ fn the_factor_times_its_transpose_is_the_matrix() {
         let dot: f64 = (0..d).map(|k| f64::from(rows[i * d + k]) * f64::from(rows[j * d + k])).sum();
         if i == j { dot + 1.0 } else { dot }
     };
-    let mut factor = triangle.clone();
+    let mut factor = Cholesky::of(triangle.clone());
     let mut shares = Vec::new();
     factor.factorise(|share| shares.push(share)).unwrap();
     assert!(shares.is_sorted() && (shares.last().unwrap() - 1.0).abs() < 1e-12, "{shares:?}");
@@ -78,7 +79,7 @@ fn a_leading_part_is_factorised_as_the_whole_begins() {
     let (triangle, _) = matrix(TILE + 50, 20);
     let part = triangle.leading(TILE + 3);
     assert_eq!(part.n(), TILE + 3);
-    let (mut whole, mut leading) = (triangle, part);
+    let (mut whole, mut leading) = (Cholesky::of(triangle), Cholesky::of(part));
     whole.factorise(|_| ()).unwrap();
     leading.factorise(|_| ()).unwrap();
     for (i, j) in [(0, 0), (100, 99), (TILE + 2, TILE + 1), (TILE + 2, 5)] {
@@ -109,7 +110,7 @@ fn what_is_not_positive_definite_is_told() {
             },
             |_| (),
         );
-        assert_eq!(triangle.factorise(|_| ()).unwrap_err().row, row);
+        assert_eq!(Cholesky::of(triangle).factorise(|_| ()).unwrap_err().row, row);
     }
 }
 

@@ -2,7 +2,11 @@
 
 use clap::Parser;
 use rethink_cli::commands::command::Command;
+use rethink_nn::large_pages::LargePages;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: LargePages = LargePages;
 
 fn main() -> ExitCode {
     quiet_when_the_reader_leaves();

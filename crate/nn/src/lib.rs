@@ -12,6 +12,7 @@
 //! | [`kernel_methods`] | kernel matrices and their exact solution | section 5, table 3 |
 //! | [`threads`] | work shared out among threads | |
 //! | [`instructions`] | which vector instructions are used | |
+//! | [`large_pages`] | the allocator of a program that trains | |
 //! | [`interrupt`] | the wish that work ends early | |
 //! | [`text`] | numbers and bytes as text | |
 //! | [`error`] | the error enum | |
@@ -24,6 +25,7 @@ pub mod image;
 pub mod instructions;
 pub mod interrupt;
 pub mod kernel_methods;
+pub mod large_pages;
 pub mod models;
 pub mod ops;
 pub mod optim;

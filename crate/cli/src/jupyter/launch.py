@@ -183,6 +183,8 @@ def claim(kernels):
 
 def environment(root, build, tools):
     env = dict(os.environ)
+    # Large pages for large blocks of a cell's process: as the program has them (crate/nn/src/large_pages.rs).
+    env.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     env.pop("RUSTFLAGS", None)
     cargo, rustc = which("cargo"), which("rustc")
     asked = [rustc, "--print=target-libdir"]

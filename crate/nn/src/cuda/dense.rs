@@ -4,12 +4,13 @@
 use crate::cuda::kernels::{self, Bank, Kept, Points, Whole};
 use crate::cuda::{Backend, Buffer, Fault, failed, turn};
 use crate::image::Pixels;
+use crate::kernel_methods::cholesky::NotPositive;
 use crate::kernel_methods::dense::{Dense, Products};
 use crate::kernel_methods::gaussian::Gaussian;
 use crate::kernel_methods::random_conv::Filters;
 use crate::kernel_methods::random_conv::{FILTERS_AT_ONCE, batches};
 use crate::kernel_methods::solve::{Factor, Kernel};
-use crate::kernel_methods::triangle::{NotPositive, Triangle, check_memory};
+use crate::kernel_methods::triangle::{Triangle, check_memory};
 use crate::{Error, Result};
 use dfdx::prelude::{Cache, Synchronize};
 use std::time::Instant;

@@ -77,34 +77,23 @@ impl Gaussian {
         i * TILE..((i + 1) * TILE).min(self.n)
     }
 
-    fn rows(&self, i: usize) -> Matrix<'_> {
-        let span = self.span(i);
-        Matrix::new(&self.points[span.start * self.d..span.end * self.d], span.len(), self.d)
+    /// The points as both operands of the products between them.
+    fn packed(&self) -> Packed {
+        Packed::new(Matrix::new(&self.points, self.n, self.d).t())
     }
 
-    /// Rows `left` (with their norms) against the points of tile row `j`, packed: `left x TILE`, only the first
-    /// rows and columns written.
-    fn tile(&self, left: Matrix, left_norms: &[f32], right: &Packed, j: usize, out: &mut [f32]) {
-        let right_norms = &self.norms[self.span(j)];
-        let (height, width) = (left_norms.len(), right_norms.len());
-        let gamma = self.gamma as f32;
-        let arch = arch();
-        if width == TILE {
-            let out = &mut out[..height * TILE];
-            right.product_rows(out, left, 0..height, false);
-            arch.dispatch(|| to_kernel(out, TILE, gamma, left_norms, right_norms));
-        } else {
-            let mut short = vec![0.0; height * width];
-            right.product_rows(&mut short, left, 0..height, false);
-            arch.dispatch(|| to_kernel(&mut short, width, gamma, left_norms, right_norms));
-            for (row, from) in out.chunks_exact_mut(TILE).zip(short.chunks_exact(width)) {
-                row[..width].copy_from_slice(from);
-            }
-        }
+    /// The points of tile row `j` as a right operand.
+    fn packed_rows(&self, j: usize) -> Packed {
+        let span = self.span(j);
+        let points = &self.points[span.start * self.d..span.end * self.d];
+        Packed::new(Matrix::new(points, span.len(), self.d).t())
     }
 
-    fn symmetric_tile(&self, right: &Packed, i: usize, j: usize, out: &mut [f32]) {
-        self.tile(self.rows(i), &self.norms[self.span(i)], right, j, out);
+    /// Tile `i`, `j` of the matrix: `TILE x TILE`, of which those rows and columns are written that have points.
+    fn symmetric_tile(&self, points: &Packed, i: usize, j: usize, out: &mut [f32]) {
+        points.inner_products(self.span(i), self.span(j), out, TILE);
+        let (left, right) = (&self.norms[self.span(i)], &self.norms[self.span(j)]);
+        to_kernel_tile(out, TILE, self.gamma as f32, left, right);
         if i == j {
             (0..self.span(i).len()).for_each(|k| out[k * TILE + k] = 1.0);
         }
@@ -113,11 +102,8 @@ impl Gaussian {
     /// The kernel's matrix, `ridge` added to its diagonal.
     pub fn matrix(&self, ridge: f64) -> Triangle {
         let mut triangle = Triangle::zeros(self.n);
-        triangle.fill(
-            |j| Packed::new(self.rows(j).t()),
-            |right, i, j, tile| self.symmetric_tile(right, i, j, tile),
-            |_| (),
-        );
+        let points = self.packed();
+        triangle.fill(|_| (), |(), i, j, tile| self.symmetric_tile(&points, i, j, tile), |_| ());
         if ridge != 0.0 {
             triangle.add_diagonal(ridge as f32);
         }
@@ -127,13 +113,13 @@ impl Gaussian {
     /// The kernel's matrix times `x` (`n x columns`), its tiles made anew, summed in f64.
     pub fn apply(&self, x: &[f64], columns: usize) -> Vec<f64> {
         let mut product = SymmetricProduct::new(x, self.n, columns);
+        let points = self.packed();
         for j in 0..tile_rows(self.n) {
-            let right = Packed::new(self.rows(j).t());
             product.column(j, |i, out| {
                 if self.span(i).len() < TILE {
                     out.fill(0.0);
                 }
-                self.symmetric_tile(&right, i, j, out);
+                self.symmetric_tile(&points, i, j, out);
             });
         }
         product.finish()
@@ -147,14 +133,17 @@ impl Gaussian {
         for (others, sums) in others.chunks(4096 * d).zip(sums.chunks_mut(4096 * columns)) {
             let (others, other_norms) = self.centred(others);
             for j in 0..tile_rows(self.n) {
-                let right = Packed::new(self.rows(j).t());
+                let (right, right_norms) = (self.packed_rows(j), &self.norms[self.span(j)]);
                 let weights = &weights[self.span(j).start * columns..self.span(j).end * columns];
                 let groups = others.par_chunks(TILE * d).zip(other_norms.par_chunks(TILE));
                 groups.zip(sums.par_chunks_mut(TILE * columns)).for_each_init(
                     || vec![0.0f32; TILE * TILE],
                     |memory, ((rows, norms), sums)| {
-                        self.tile(Matrix::new(rows, norms.len(), d), norms, &right, j, memory);
-                        for (kernel, to) in memory.chunks_exact(TILE).zip(sums.chunks_exact_mut(columns)) {
+                        let width = right_norms.len();
+                        let kernel = &mut memory[..norms.len() * width];
+                        right.product_rows(kernel, Matrix::new(rows, norms.len(), d), 0..norms.len(), false);
+                        to_kernel_tile(kernel, width, self.gamma as f32, norms, right_norms);
+                        for (kernel, to) in kernel.chunks_exact(width).zip(sums.chunks_exact_mut(columns)) {
                             for (k, weights) in kernel.iter().zip(weights.chunks_exact(columns)) {
                                 let k = f64::from(*k);
                                 to.iter_mut().zip(weights).for_each(|(to, w)| *to += k * w);

@@ -2,7 +2,8 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | [`triangle`] | half a symmetric matrix in tiles, its Cholesky factor in place |
+//! | [`triangle`] | half a symmetric matrix in tiles |
+//! | [`cholesky`] | its Cholesky factor in place |
 //! | [`gaussian`] | the Gaussian kernel on any features |
 //! | [`patches`], [`gabor`], [`random_conv`] | what is done to the images before the kernel |
 //! | [`on_features`] | the Gaussian kernel on features too many to keep, of their inner products |
@@ -11,6 +12,7 @@
 //! | [`dense`] | what a device with room for whole matrices does |
 
 pub mod choice;
+pub mod cholesky;
 pub mod dense;
 pub mod gabor;
 pub mod gaussian;

@@ -2,6 +2,7 @@
 //! 2 x y`. Its values are made tile by tile as they are needed, beside the products and a factor nothing is kept.
 
 use crate::Result;
+use crate::kernel_methods::cholesky::Cholesky;
 use crate::kernel_methods::gaussian::to_kernel_tile;
 use crate::kernel_methods::solve::{Factor, Kernel};
 use crate::kernel_methods::triangle::{SymmetricProduct, TILE, Triangle};
@@ -49,7 +50,7 @@ impl Kernel for OnFeatures<'_> {
     }
 
     fn copy(&self, ridge: f64) -> Result<Box<dyn Factor>> {
-        Ok(Box::new(self.matrix(ridge)))
+        Ok(Box::new(Cholesky::of(self.matrix(ridge))))
     }
 
     fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>> {

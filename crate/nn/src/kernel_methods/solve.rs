@@ -2,8 +2,9 @@
 //! gradients with that factor until the residual, in f64, is small.
 
 use crate::interrupt;
+use crate::kernel_methods::cholesky::{Cholesky, NotPositive};
 use crate::kernel_methods::gaussian::Gaussian;
-use crate::kernel_methods::triangle::{NotPositive, Triangle};
+use crate::kernel_methods::triangle::Triangle;
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -59,7 +60,7 @@ impl Kernel for Gaussian {
     }
 
     fn copy(&self, ridge: f64) -> Result<Box<dyn Factor>> {
-        Ok(Box::new(self.matrix(ridge)))
+        Ok(Box::new(Cholesky::of(self.matrix(ridge))))
     }
 
     fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>> {
@@ -81,7 +82,7 @@ impl Kernel for Triangle {
         if ridge != 0.0 {
             copy.add_diagonal(ridge as f32);
         }
-        Ok(Box::new(copy))
+        Ok(Box::new(Cholesky::of(copy)))
     }
 
     fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>> {
@@ -89,15 +90,15 @@ impl Kernel for Triangle {
     }
 }
 
-impl Factor for Triangle {
+impl Factor for Cholesky {
     fn factorise(&mut self, after: &mut dyn FnMut(f64)) -> Result<std::result::Result<(), NotPositive>> {
-        let outcome = Triangle::factorise(self, after);
+        let outcome = Cholesky::factorise(self, after);
         interrupt::check("factorise the kernel matrix")?;
         Ok(outcome)
     }
 
     fn solve(&self, b: &[f64], columns: usize) -> Result<Vec<f64>> {
-        Ok(Triangle::solve(self, b, columns))
+        Ok(Cholesky::solve(self, b, columns))
     }
 }
 

@@ -1,27 +1,18 @@
-//! Symmetric matrices by their lower triangle, in tiles, and their Cholesky factorisation in place.
+//! Symmetric matrices by their lower triangle, in tiles.
 //!
-//! Half of an n x n matrix is kept: n = 60,000 takes 7.3 GB. The tiles' products, which are nearly all of the
-//! work, go through [`crate::ops::gemm`]; faer does what is left inside of a tile. Every tile is one
-//! thread's at a time and sums in a fixed order, so that the bits do not depend on the number of threads.
+//! Half of an n x n matrix is kept: n = 60,000 takes 7.3 GB. Every tile is one thread's at a time and sums in a fixed order, so
+//! that the bits do not depend on the number of threads.
 
 use crate::instructions::arch;
 use crate::ops::gemm::{Matrix, Packed};
 use crate::{Error, Result};
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::factor::{
-    LltError, LltParams, LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
-};
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::{MatMut, MatRef, Par, Spec};
 use rayon::prelude::*;
 
 /// Rows and columns of a tile: a packed one fits into the second cache.
 pub const TILE: usize = 256;
-const AREA: usize = TILE * TILE;
-/// Rows of a tile that a thread updates at a time.
-const ROWS: usize = 64;
+pub(super) const AREA: usize = TILE * TILE;
 
-/// The lower triangle of a symmetric `n x n` matrix, or of its Cholesky factor.
+/// The lower triangle of a symmetric `n x n` matrix.
 ///
 /// `n` is filled up to whole tiles with rows of the identity, which change nothing.
 #[derive(Clone, Debug)]
@@ -31,11 +22,23 @@ pub struct Triangle {
     tiles: Vec<f32>,
 }
 
-/// What a factorisation met that is not positive definite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotPositive {
-    /// The first row where it shows, within a tile.
-    pub row: usize,
+/// Tile columns of a triangle.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles<'a> {
+    /// Tile rows of the triangle.
+    rows: usize,
+    tiles: &'a [f32],
+}
+
+impl<'a> Tiles<'a> {
+    pub(super) fn tile(self, i: usize, j: usize) -> &'a [f32] {
+        &self.tiles[(start(self.rows, j) + i - j) * AREA..][..AREA]
+    }
+}
+
+/// Where tile column `j` of a triangle of `rows` tile rows begins, in tiles.
+fn start(rows: usize, j: usize) -> usize {
+    j * rows - j * j.saturating_sub(1) / 2
 }
 
 /// Tile rows of `n` rows.
@@ -80,11 +83,18 @@ impl Triangle {
 
     /// Where tile column `j` begins, in tiles.
     fn start(&self, j: usize) -> usize {
-        j * self.tile_rows() - j * j.saturating_sub(1) / 2
+        start(self.tile_rows(), j)
     }
 
     pub(super) fn tile(&self, i: usize, j: usize) -> &[f32] {
-        &self.tiles[(self.start(j) + i - j) * AREA..][..AREA]
+        Tiles { rows: self.tile_rows(), tiles: &self.tiles }.tile(i, j)
+    }
+
+    /// The tile columns before `j`, and column `j` from the diagonal down.
+    pub(super) fn split_at_column(&mut self, j: usize) -> (Tiles<'_>, &mut [f32]) {
+        let rows = self.tile_rows();
+        let (before, from) = self.tiles.split_at_mut(start(rows, j) * AREA);
+        (Tiles { rows, tiles: before }, &mut from[..(rows - j) * AREA])
     }
 
     /// The element in row `i` and column `j`, whichever triangle that is in.
@@ -222,138 +232,6 @@ impl Triangle {
             product.column(j, |i, tile| tile.copy_from_slice(self.tile(i, j)));
         }
         product.finish()
-    }
-
-    /// Replaces the matrix by its Cholesky factor. `after` is called as columns are done, with the share of the
-    /// work that is done, 0 to 1.
-    ///
-    /// Errors: [`NotPositive`], with the triangle in ruins; so it is left, too, where work is to end early
-    /// ([`crate::interrupt`]).
-    pub fn factorise(&mut self, mut after: impl FnMut(f64)) -> std::result::Result<(), NotPositive> {
-        let t = self.tile_rows();
-        let whole = (t * t * t) as f64;
-        for j in 0..t {
-            if crate::interrupt::is_wanted() {
-                return Err(NotPositive { row: j * TILE });
-            }
-            let start = self.start(j);
-            let (done, rest) = self.tiles.split_at_mut(start * AREA);
-            let column = &mut rest[..(t - j) * AREA];
-            let before = |i: usize, k: usize| {
-                let start = k * t - k * k.saturating_sub(1) / 2;
-                &done[(start + i - k) * AREA..][..AREA]
-            };
-            let rights: Vec<Packed> = (0..j)
-                .into_par_iter()
-                .map(|k| Packed::alone(Matrix::new(before(j, k), TILE, TILE).t()))
-                .collect();
-            // tile - sum = -(sum - tile): the products only add.
-            // By some rows of a tile, so that no thread waits long for another one's last.
-            column.par_chunks_exact_mut(ROWS * TILE).with_max_len(1).enumerate().for_each(|(strip, rows)| {
-                let (down, first) = (strip / (TILE / ROWS), strip % (TILE / ROWS) * ROWS);
-                rows.iter_mut().for_each(|v| *v = -*v);
-                for (k, right) in rights.iter().enumerate() {
-                    let left = Matrix::new(before(j + down, k), TILE, TILE);
-                    right.product_rows(rows, left, first..first + ROWS, true);
-                }
-                rows.iter_mut().for_each(|v| *v = -*v);
-            });
-            let (diagonal, below) = column.split_at_mut(AREA);
-            factorise_tile(diagonal).map_err(|row| NotPositive { row: j * TILE + row })?;
-            let diagonal = &*diagonal;
-            below.par_chunks_exact_mut(AREA).for_each(|tile| {
-                // X L^T = B, by L X^T = B^T.
-                let lower = MatRef::from_row_major_slice(diagonal, TILE, TILE);
-                let turned = MatMut::from_column_major_slice_mut(tile, TILE, TILE);
-                solve_lower_triangular_in_place(lower, turned, Par::Seq);
-            });
-            let left = (t - j - 1) as f64;
-            // What remains is the factorisation of the rest and its updates from the columns done.
-            after(1.0 - (left.powi(3) + 3.0 * left.powi(2) * (j + 1) as f64) / whole);
-        }
-        Ok(())
-    }
-
-    /// Solves `L L^T x = b` with this factor `L`; `b` and the result are `n x columns`, row-major.
-    pub fn solve(&self, b: &[f64], columns: usize) -> Vec<f64> {
-        let t = self.tile_rows();
-        let segment = TILE * columns;
-        let mut x: Vec<f32> = b.iter().map(|&v| v as f32).collect();
-        x.resize(t * segment, 0.0);
-        for j in 0..t {
-            let (upper, lower) = x.split_at_mut((j + 1) * segment);
-            let own = &mut upper[j * segment..];
-            forward(self.tile(j, j), own, columns);
-            let negative: Vec<f32> = own.iter().map(|v| -v).collect();
-            let right = Packed::alone(Matrix::new(&negative, TILE, columns));
-            lower.par_chunks_exact_mut(segment).enumerate().for_each(|(down, to)| {
-                let left = Matrix::new(self.tile(j + 1 + down, j), TILE, TILE);
-                right.product_rows(to, left, 0..TILE, true);
-            });
-        }
-        let mut parts = vec![0.0f32; t * segment];
-        for j in (0..t).rev() {
-            let (upper, lower) = x.split_at_mut((j + 1) * segment);
-            let own = &mut upper[j * segment..];
-            let parts = &mut parts[..lower.len()];
-            parts.par_chunks_exact_mut(segment).zip(lower.par_chunks_exact(segment)).enumerate().for_each(
-                |(down, (part, below))| {
-                    let left = Matrix::new(self.tile(j + 1 + down, j), TILE, TILE).t();
-                    let right = Packed::alone(Matrix::new(below, TILE, columns));
-                    right.product_rows(part, left, 0..TILE, false);
-                },
-            );
-            for part in parts.chunks_exact(segment) {
-                own.iter_mut().zip(part).for_each(|(to, part)| *to -= part);
-            }
-            backward(self.tile(j, j), own, columns);
-        }
-        x.truncate(self.n * columns);
-        x.into_iter().map(f64::from).collect()
-    }
-}
-
-/// Cholesky of one tile, with zeros above its diagonal; the row that is not positive where there is one.
-fn factorise_tile(tile: &mut [f32]) -> std::result::Result<(), usize> {
-    let params: Spec<LltParams, f32> = Spec::default();
-    let scratch = cholesky_in_place_scratch::<f32>(TILE, Par::Seq, params);
-    let mut memory = MemBuffer::new(scratch);
-    let matrix = MatMut::from_row_major_slice_mut(&mut *tile, TILE, TILE);
-    let done =
-        cholesky_in_place(matrix, LltRegularization::default(), Par::Seq, MemStack::new(&mut memory), params);
-    done.map_err(|LltError::NonPositivePivot { index }| index)?;
-    for (i, row) in tile.chunks_exact_mut(TILE).enumerate() {
-        if row[..=i].iter().any(|v| !v.is_finite()) {
-            return Err(i);
-        }
-        row[i + 1..].fill(0.0);
-    }
-    Ok(())
-}
-
-/// `L x = b` for one tile, in place.
-fn forward(tile: &[f32], x: &mut [f32], columns: usize) {
-    for i in 0..TILE {
-        let (before, own) = x.split_at_mut(i * columns);
-        let own = &mut own[..columns];
-        for (k, row) in before.chunks_exact(columns).enumerate() {
-            let factor = tile[i * TILE + k];
-            own.iter_mut().zip(row).for_each(|(to, v)| *to -= factor * v);
-        }
-        own.iter_mut().for_each(|v| *v /= tile[i * TILE + i]);
-    }
-}
-
-/// `L^T x = b` for one tile, in place.
-fn backward(tile: &[f32], x: &mut [f32], columns: usize) {
-    for i in (0..TILE).rev() {
-        let (before, own) = x.split_at_mut(i * columns);
-        let own = &mut own[..columns];
-        own.iter_mut().for_each(|v| *v /= tile[i * TILE + i]);
-        for (k, row) in before.chunks_exact_mut(columns).enumerate() {
-            let factor = tile[i * TILE + k];
-            row.iter_mut().zip(&*own).for_each(|(to, v)| *to -= factor * v);
-        }
     }
 }
 

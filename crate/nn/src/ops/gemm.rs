@@ -109,7 +109,7 @@ impl Packed {
     fn on(right: Matrix, parts: usize) -> Packed {
         let (inner, cols) = (right.rows, right.cols);
         let arch = arch();
-        let width = 2 * arch.dispatch(Lanes);
+        let width = panel_width();
         let panels = cols.div_ceil(width);
         let mut memory = Scratch::new(panels * inner * width);
         if panels * inner > 0 {
@@ -148,9 +148,10 @@ impl Packed {
         let out = Shared(out.as_mut_ptr());
         let (right, out_stride) = (self.right(), self.cols);
         let block = |rows, panels| Block { right, left, rows, panels, out, out_stride, add }.run(self.arch);
+        // The longer side is shared out: of the shorter operand every thread reads all.
         if parts == 1 {
             block(0..rows, 0..panels);
-        } else if panels >= parts {
+        } else if panels >= parts && self.cols >= rows {
             threads::each(parts, |i| block(0..rows, i * panels / parts..(i + 1) * panels / parts));
         } else {
             let parts = parts.min(rows.div_ceil(HEIGHT));
@@ -162,6 +163,34 @@ impl Packed {
     pub fn product_rows(&self, out: &mut [f32], left: Matrix, rows: Range<usize>, add: bool) {
         self.check(out, left, rows.clone());
         product_alone(out, self.cols, left, rows, self.right(), add);
+    }
+
+    /// Inner products of its columns `rows` with its columns `columns`, both from the start of a panel on, to `out`, whose rows have
+    /// `out_stride` elements; on this thread. Either operand lies as the kernel reads it.
+    ///
+    /// # Panics
+    /// When sizes do not fit: a defect of the caller.
+    pub fn inner_products(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        let (width, right) = (self.width, self.right());
+        assert!(rows.start.is_multiple_of(width) && columns.start.is_multiple_of(width) && !self.pairs);
+        assert!(rows.end <= self.cols && columns.end <= self.cols, "{rows:?}, {columns:?} of {}", self.cols);
+        for first in (0..self.inner).step_by(INNER) {
+            let inner = INNER.min(self.inner - first);
+            let steps = |column: usize| &right.data[column * self.inner + first * width..];
+            let right = Right { data: steps(columns.start), inner, cols: columns.len(), ..right };
+            for row in rows.clone().step_by(width) {
+                let left = Matrix::new(&steps(row)[..inner * width], inner, width).t();
+                let many = width.min(rows.end - row);
+                let out = &mut out[(row - rows.start) * out_stride..];
+                product_alone(out, out_stride, left, 0..many, right, first > 0);
+            }
+        }
     }
 
     fn right(&self) -> Right<'_> {
@@ -200,13 +229,15 @@ pub struct Right<'a> {
 }
 
 impl<'a> Right<'a> {
-    /// Row-major `inner x cols` as it lies, with [`SLACK`] elements behind it whose values do not matter.
+    /// Row-major `inner x cols` as it lies, with [`SLACK`] elements behind it whose values do not matter; without where columns
+    /// fill panels.
     ///
     /// # Panics
     /// When `data` is shorter: a defect of the caller.
     pub fn rows(data: &'a [f32], inner: usize, cols: usize) -> Right<'a> {
-        assert!(data.len() >= inner * cols + SLACK, "{inner}x{cols} and slack in {}", data.len());
-        let width = 2 * arch().dispatch(Lanes);
+        let width = panel_width();
+        let slack = if cols.is_multiple_of(width) { 0 } else { SLACK };
+        assert!(data.len() >= inner * cols + slack, "{inner}x{cols} and slack in {}", data.len());
         Right { data, inner, pairs: false, cols, step: cols, panel: width }
     }
 
@@ -214,6 +245,11 @@ impl<'a> Right<'a> {
     pub(super) fn of_pairs(self) -> Right<'a> {
         Right { pairs: true, ..self }
     }
+}
+
+/// Columns of a panel of a right operand: two vectors.
+pub fn panel_width() -> usize {
+    2 * arch().dispatch(Lanes)
 }
 
 /// Rows `rows` of `left * right`, to `out` (or added to it), on this thread. `out` has rows of `out_stride`
@@ -234,7 +270,7 @@ pub fn product_alone(
     // As if the block's first row were the result's.
     let out = Shared(out.as_mut_ptr().wrapping_sub(rows.start * out_stride));
     let arch = arch();
-    let panels = 0..right.cols.div_ceil(2 * arch.dispatch(Lanes));
+    let panels = 0..right.cols.div_ceil(panel_width());
     Block { right, left, rows, panels, out, out_stride, add }.run(arch);
 }
 
@@ -308,7 +344,8 @@ impl Block<'_> {
         }
         let tiles = self.rows.len().div_ceil(most_rows::<S>(PAIRS));
         let rounds = PAIRS && !self.left.pairs;
-        let packs = rounds || self.panels.len() >= PACKED_FROM;
+        let lies_packed = row_stride == 1 && col_stride <= MOST_COLS;
+        let packs = rounds || self.panels.len() >= PACKED_FROM && !lies_packed;
         // Not an array: clearing it takes as long as many a product.
         let mut room = packs.then(|| Scratch::new(INNER * HEIGHT));
         let packed: &mut [f32] = room.as_mut().map_or(&mut [], Scratch::as_mut);

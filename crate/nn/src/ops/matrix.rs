@@ -40,6 +40,12 @@ impl<'a> Matrix<'a> {
         Matrix { data, rows, cols, row_stride: stride, col_stride: 1, pairs: false }
     }
 
+    /// Some of its columns.
+    pub(crate) fn columns(self, columns: std::ops::Range<usize>) -> Matrix<'a> {
+        assert!(!self.pairs && columns.end <= self.cols, "columns {columns:?} of {}", self.cols);
+        Matrix { data: &self.data[columns.start * self.col_stride..], cols: columns.len(), ..self }
+    }
+
     /// As a left operand whose elements are pairs of steps ([`crate::ops::pairs`]).
     pub(super) fn of_pairs(self) -> Matrix<'a> {
         Matrix { pairs: true, ..self }

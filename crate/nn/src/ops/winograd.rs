@@ -129,7 +129,10 @@ pub(super) fn suits(g: &Geometry) -> bool {
         (5, 5) => 32,
         _ => return false,
     };
-    g.stride == (1, 1) && g.channels >= fewest && g.outputs >= fewest
+    // Of a small image and many channels, the weights' transforms are more than the images'. Whatever the number of images, for
+    // parts of a batch to be computed as the whole.
+    let weights_weigh_more = g.pixels() <= 64 && g.channels * g.outputs >= 1 << 17;
+    g.stride == (1, 1) && g.channels >= fewest && g.outputs >= fewest && !weights_weigh_more
 }
 
 /// Multiplications for each output channel.
