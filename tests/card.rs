@@ -15,6 +15,9 @@ use rethink_nn::kernel_methods::gaussian::Gaussian;
 use rethink_nn::kernel_methods::random_conv::RandomConv;
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network};
+use rethink_nn::ops::ForwardContext;
+use rethink_nn::optim::SgdStep;
+use std::ffi::c_int;
 
 const CARD: Device = Device::Cuda { card: 0, tf32: false };
 
@@ -120,4 +123,51 @@ fn a_run_on_a_card_is_kept_as_one() {
     assert!(measured.number("residual").unwrap() < 1e-6, "{:?}", measured.frame);
     assert_eq!(measured.number("train_error").unwrap(), 0.0);
     assert_eq!(measured.record.provenance.device, record.provenance.device);
+}
+
+/// What the emulated libraries have been asked to do so far (cuda/driver.cpp): kernels, matrix products, memory filled, memory
+/// given out.
+fn counted() -> [c_int; 4] {
+    let folders = std::env::var_os("RETHINK_CUDA_LIBRARIES").expect("the emulated libraries' folder");
+    let folder = std::env::split_paths(&folders).next().expect("a folder");
+    let of = |file: &str, work: c_int| {
+        // SAFETY: the library is loaded already; the function has this type.
+        unsafe {
+            let library = libloading::Library::new(folder.join(file)).unwrap();
+            let count: libloading::Symbol<unsafe extern "C" fn(c_int) -> c_int> =
+                library.get(b"emulated_count\0").unwrap();
+            count(work)
+        }
+    };
+    let (driver, blas) = ("libcuda.so.1", "libcublas.so.13");
+    [of(driver, 0), of(blas, 1), of(driver, 2), of(driver, 3)]
+}
+
+/// The second step of 128 images: in the first, memory is made that lasts.
+#[test]
+fn a_training_step_is_few_launches() {
+    if !asked("count") {
+        return;
+    }
+    for (model, most) in [
+        (ModelKind::Inception, 985),
+        (ModelKind::InceptionNoBn, 757),
+        (ModelKind::Alexnet, 184),
+        (ModelKind::Mlp1x512, 57),
+    ] {
+        let mut network = CARD.take(model.build(3, 10, Init::Glorot, 1).unwrap()).unwrap();
+        let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+        let mut train = |number| {
+            let pass = ForwardContext::training_step(0, number);
+            let _ = network.train_step(vec![0.5; 128 * 28 * 28 * 3], &[0; 128], step, pass).unwrap();
+        };
+        train(0);
+        let before = counted();
+        train(1);
+        let [kernels, products, fills, allocations] = std::array::from_fn(|i| counted()[i] - before[i]);
+        println!(
+            "{model:?}: {kernels} kernels, {products} products, {fills} fills, {allocations} allocations"
+        );
+        assert!(kernels + products + fills <= most, "{model:?}: more than {most} launches");
+    }
 }

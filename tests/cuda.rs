@@ -313,7 +313,10 @@ fn it_builds_with_cuda_and_runs_as_far_as_there_is_a_driver() {
         std::env::join_paths([Some(folder.path().to_path_buf()), nvrtc].into_iter().flatten()).unwrap();
     let run = |which: &str, more: &[(&str, &str)]| {
         let mut command = Command::new(&card);
-        command.args(["--test-threads", "1"]).env("RETHINK_CARD_TEST", which).envs(more.iter().copied());
+        command
+            .args(["--test-threads", "1", "--nocapture"])
+            .env("RETHINK_CARD_TEST", which)
+            .envs(more.iter().copied());
         if which != "no-driver" {
             command.env("RETHINK_CUDA_LIBRARIES", &folders);
         }
@@ -330,4 +333,5 @@ fn it_builds_with_cuda_and_runs_as_far_as_there_is_a_driver() {
     run("no-device", &[("EMULATED_NO_DEVICE", "1")]);
     run("little-memory", &[("EMULATED_MEMORY", "67108864")]);
     run("card", &[]);
+    run("count", &[("EMULATED_IDLE", "1")]);
 }

@@ -1,6 +1,7 @@
 // A CUDA driver, a cuBLAS and a cuSOLVER made of the processor: what a program sees of a card, up to its arithmetic. Memory has
 // guards on both sides, and is full of NaNs at first. A module must be PTX that has the kernels asked for; it is not
-// this that runs, but the same text compiled for the processor.
+// this that runs, but the same text compiled for the processor. What it is asked to do is counted (`emulated_count`); with
+// EMULATED_IDLE none of it is done, so that a large batch can be counted in no time.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -14,17 +15,31 @@ const int OUT_OF_MEMORY = 2, NOT_FOUND = 500, UNKNOWN = 999;
 const size_t GUARD = 256;
 size_t held = 0;
 
+// What is counted: kernels begun, matrix products, memory filled, memory given out.
+enum Work { KERNELS, PRODUCTS, FILLS, ALLOCATIONS };
+int counts[4];
+
+// Counts it; whether it shall be done.
+bool begin(Work work) {
+    static const bool idle = std::getenv("EMULATED_IDLE");
+    counts[work]++;
+    return !idle;
+}
+
 size_t limit() {
     const char *text = std::getenv("EMULATED_MEMORY");
     return text ? std::strtoull(text, nullptr, 10) : SIZE_MAX;
 }
 
 int allocate(uint64_t *to, size_t bytes) {
+    bool fill = begin(ALLOCATIONS);
     if (held + bytes > limit()) return OUT_OF_MEMORY;
     char *all = static_cast<char *>(std::malloc(bytes + 2 * GUARD));
     if (!all) return OUT_OF_MEMORY;
     held += bytes;
-    std::memset(all, 0xFF, bytes + 2 * GUARD);
+    std::memset(all, 0xFF, GUARD);
+    std::memset(all + GUARD + bytes, 0xFF, GUARD);
+    if (fill) std::memset(all + GUARD, 0xFF, bytes);
     std::memcpy(all, &bytes, sizeof bytes);
     *to = reinterpret_cast<uint64_t>(all + GUARD);
     return 0;
@@ -50,6 +65,7 @@ void *address(uint64_t at) { return reinterpret_cast<void *>(at); }
 
 #define CUDA extern "C" __attribute__((visibility("default"))) int
 
+CUDA emulated_count(int work) { return counts[work]; }
 CUDA cuInit(unsigned) { return std::getenv("EMULATED_NO_DEVICE") ? 100 : 0; }
 CUDA cuDeviceGetCount(int *count) { return *count = 1, 0; }
 CUDA cuDeviceGet(int *device, int) { return *device = 0, 0; }
@@ -81,7 +97,10 @@ CUDA cuMemcpyDtoH_v2(void *to, uint64_t from, size_t n) { return std::memcpy(to,
 CUDA cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t n, void *) { return cuMemcpyDtoH_v2(to, from, n); }
 CUDA cuMemcpyDtoD_v2(uint64_t to, uint64_t from, size_t n) { return std::memcpy(address(to), address(from), n), 0; }
 CUDA cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t n, void *) { return cuMemcpyDtoD_v2(to, from, n); }
-CUDA cuMemsetD8_v2(uint64_t at, unsigned char value, size_t n) { return std::memset(address(at), value, n), 0; }
+CUDA cuMemsetD8_v2(uint64_t at, unsigned char value, size_t n) {
+    if (begin(FILLS)) std::memset(address(at), value, n);
+    return 0;
+}
 CUDA cuMemsetD8Async(uint64_t at, unsigned char value, size_t n, void *) { return cuMemsetD8_v2(at, value, n); }
 CUDA cuModuleLoadData(void **module, const void *image) {
     // Kept for good: a program has one.
@@ -97,6 +116,7 @@ CUDA cuModuleGetFunction(void **function, void *module, const char *name) {
 }
 CUDA cuLaunchKernel(void *function, unsigned grid, unsigned, unsigned, unsigned block, unsigned, unsigned, unsigned,
                     void *, void **arguments, void **) {
+    if (!begin(KERNELS)) return 0;
     return start(static_cast<std::string *>(function)->c_str(), grid * block, arguments) ? 0 : NOT_FOUND;
 }
 CUDA cuGetErrorName(int, const char **text) { return *text = "EMULATED", 0; }
@@ -108,6 +128,7 @@ CUDA cuGetErrorString(int error, const char **text) {
 // Column-major, by its definition.
 CUDA cublasSgemm_v2(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a,
                     int lda, const float *b, int ldb, const float *beta, float *c, int ldc) {
+    if (!begin(PRODUCTS)) return 0;
     std::vector<float> columns(size_t(m) * k);
     for (int p = 0; p < k; p++)
         for (int i = 0; i < m; i++)
