@@ -32,7 +32,7 @@ size_t limit() {
 }
 
 int allocate(uint64_t *to, size_t bytes) {
-    bool fill = begin(ALLOCATIONS);
+    bool fill = bytes && begin(ALLOCATIONS);
     if (held + bytes > limit()) return OUT_OF_MEMORY;
     char *all = static_cast<char *>(std::malloc(bytes + 2 * GUARD));
     if (!all) return OUT_OF_MEMORY;
@@ -91,6 +91,11 @@ CUDA cuMemAllocAsync(uint64_t *to, size_t bytes, void *) { return allocate(to, b
 CUDA cuMemFree_v2(uint64_t at) { return release(at); }
 CUDA cuMemFreeAsync(uint64_t at, void *) { return release(at); }
 CUDA cuMemGetInfo_v2(size_t *free, size_t *total) { return *total = limit(), *free = limit() - held, 0; }
+CUDA cuDeviceGetDefaultMemPool(void **pool, int) { return *pool = &held, 0; }
+CUDA cuMemPoolSetAttribute(void *pool, int attribute, void *kept) {
+    return pool != &held || attribute != 4 || *static_cast<uint64_t *>(kept) != UINT64_MAX;
+}
+CUDA cuMemPoolTrimTo(void *pool, size_t kept) { return pool != &held || kept; }
 CUDA cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t n) { return std::memcpy(address(to), from, n), 0; }
 CUDA cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t n, void *) { return cuMemcpyHtoD_v2(to, from, n); }
 CUDA cuMemcpyDtoH_v2(void *to, uint64_t from, size_t n) { return std::memcpy(to, address(from), n), 0; }
@@ -98,7 +103,7 @@ CUDA cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t n, void *) { return cu
 CUDA cuMemcpyDtoD_v2(uint64_t to, uint64_t from, size_t n) { return std::memcpy(address(to), address(from), n), 0; }
 CUDA cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t n, void *) { return cuMemcpyDtoD_v2(to, from, n); }
 CUDA cuMemsetD8_v2(uint64_t at, unsigned char value, size_t n) {
-    if (begin(FILLS)) std::memset(address(at), value, n);
+    if (n && begin(FILLS)) std::memset(address(at), value, n);
     return 0;
 }
 CUDA cuMemsetD8Async(uint64_t at, unsigned char value, size_t n, void *) { return cuMemsetD8_v2(at, value, n); }

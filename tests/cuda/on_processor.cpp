@@ -6,6 +6,7 @@
 
 #define __global__
 #define __device__ static
+#define __grid_constant__
 using std::max;
 using std::min;
 

@@ -2,7 +2,7 @@
 //! and Cholesky's factor by their definitions. Everything of a network on a GPU but CUDA itself runs here.
 
 use crate::root;
-use dfdx::prelude::{Cpu, CpuError};
+use dfdx::prelude::{Cpu, CpuError, Storage};
 use rethink_nn::cuda::{Backend, Buffer, Sgemm, kernels};
 use rethink_nn::ops::gemm::{Matrix, product};
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
@@ -89,8 +89,11 @@ unsafe impl Backend for Emulated {
         &TURN
     }
 
-    fn out_of_memory(fault: &CpuError) -> bool {
-        matches!(fault, CpuError::OutOfMemory)
+    /// Full of NaNs: a number that is read before it is written is seen.
+    fn alloc(&self, length: usize) -> Result<Buffer<Emulated>, CpuError> {
+        let mut buffer = Storage::<f32>::try_alloc_len(&self.store, length)?;
+        buffer.fill(f32::NAN);
+        Ok(buffer)
     }
 
     fn address(buffer: &Buffer<Emulated>) -> u64 {

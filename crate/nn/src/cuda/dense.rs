@@ -12,7 +12,6 @@ use crate::kernel_methods::random_conv::{FILTERS_AT_ONCE, batches};
 use crate::kernel_methods::solve::{Factor, Kernel};
 use crate::kernel_methods::triangle::{Triangle, check_memory};
 use crate::{Error, Result};
-use dfdx::prelude::{Cache, Synchronize};
 use std::time::Instant;
 
 const OPERATION: &str = "kernel equation on a GPU";
@@ -28,8 +27,6 @@ struct On<B>(B);
 
 /// Checks that matrix and factor fit, and `beside` bytes for `n` rows.
 fn check<B: Backend>(b: &B, n: usize, beside: impl Fn(usize) -> u64) -> Result<()> {
-    // What lies in dfdx's cache is free, too.
-    b.store().try_empty_cache().and_then(|()| b.store().try_synchronize()).map_err(failed::<B>(OPERATION))?;
     let needed = |n: usize| 2 * 4 * (n as u64).pow(2) + beside(n);
     check_memory(n, needed, b.free_memory()).map_err(|error| match error {
         Error::Missing { what, remedy } => Error::Missing { what: format!("on the GPU: {what}"), remedy },

@@ -7,8 +7,9 @@ use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use cudarc::driver::{CudaDevice, DevicePtr, DeviceRepr, LaunchAsync, LaunchConfig, result, sys};
 use cudarc::nvrtc::{self, CompileError, CompileOptions};
-use dfdx::prelude::{Cache, Cuda, CudaError, Storage};
+use dfdx::prelude::{Cuda, CudaError, Storage};
 use std::ffi::c_void;
+use std::ptr::{from_mut, null_mut};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The name under which the kernels are loaded.
@@ -24,14 +25,46 @@ pub struct Gpu {
     arithmetic: &'static str,
 }
 
-/// What both ways to multiply share: one cache of memory.
+/// What both ways to multiply share.
 #[derive(Clone)]
 struct Card {
     store: Cuda,
     device: Arc<CudaDevice>,
+    memory: Pool,
     name: String,
     turn: &'static Mutex<()>,
     solver: Arc<OnceLock<Solver>>,
+}
+
+/// The driver's pool, out of which memory is given in the order of the work.
+#[derive(Clone, Copy)]
+struct Pool(sys::CUmemoryPool);
+
+// SAFETY: the driver's functions on it may be called from any thread.
+unsafe impl Send for Pool {}
+// SAFETY: as above.
+unsafe impl Sync for Pool {}
+
+impl Pool {
+    /// A card's, which from now on keeps what is given back: to ask the system for memory again takes longer than a kernel.
+    fn keeping(card: sys::CUdevice) -> Result<Pool> {
+        let (mut pool, mut kept) = (null_mut(), u64::MAX);
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        // SAFETY: the card is one that the driver has named; it writes a pool, and reads a number of 64 bits.
+        unsafe {
+            sys::cuDeviceGetDefaultMemPool(&raw mut pool, card).result().map_err(Error::tensor(OPENING))?;
+            sys::cuMemPoolSetAttribute(pool, attribute, from_mut(&mut kept).cast())
+                .result()
+                .map_err(Error::tensor(OPENING))?;
+        }
+        Ok(Pool(pool))
+    }
+
+    /// Gives to the system what nobody has.
+    fn release(self) {
+        // SAFETY: the pool is the driver's. What it says does not matter: it keeps what it cannot give.
+        unsafe { sys::cuMemPoolTrimTo(self.0, 0) };
+    }
 }
 
 /// Where an argument lies.
@@ -100,7 +133,7 @@ impl Card {
         }
         // dfdx's generator is not used: the models draw from seeds of their own.
         let store = Cuda::try_build(card, 0).map_err(Error::tensor(OPENING))?;
-        store.try_enable_cache().map_err(Error::tensor(OPENING))?;
+        let memory = Pool::keeping(cu_device)?;
         let device = Storage::<f32>::try_alloc_len(&store, 1).map_err(Error::tensor(OPENING))?.device();
         let of_card = |attribute| device.attribute(attribute).map_err(Error::tensor(OPENING));
         let major = of_card(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
@@ -129,7 +162,7 @@ impl Card {
             .map_err(Error::tensor(OPENING))?;
         let name = name.split(|byte| *byte == 0).next().map(String::from_utf8_lossy).unwrap_or_default();
         let name = format!("{name}, compute capability {major}.{minor}");
-        Ok(Card { store, device, name, turn: Box::leak(Box::default()), solver: Arc::default() })
+        Ok(Card { store, device, memory, name, turn: Box::leak(Box::default()), solver: Arc::default() })
     }
 
     /// cuSOLVER, opened once.
@@ -155,8 +188,7 @@ impl Card {
 }
 
 // SAFETY: only the raw handles of stream, context and cuBLAS keep dfdx's device from being sent. They belong to the
-// context, which every call binds to its thread first, and the driver and cuBLAS may be called from several threads; the
-// cache is behind a lock.
+// context, which every call binds to its thread first, and the driver and cuBLAS may be called from several threads.
 unsafe impl Send for Gpu {}
 // SAFETY: as for `Gpu`.
 unsafe impl Send for Card {}
@@ -177,8 +209,11 @@ unsafe impl Backend for Gpu {
         self.card.turn
     }
 
-    fn out_of_memory(fault: &CudaError) -> bool {
-        matches!(fault, CudaError::Driver(e) if e.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)
+    fn alloc(&self, length: usize) -> std::result::Result<Buffer<Gpu>, Fault<Gpu>> {
+        let mut buffer = Storage::<f32>::try_alloc_len(&self.card.store, 0)?;
+        // SAFETY: any bits are a number; who asks for memory without zeros writes it before it is read.
+        *buffer = unsafe { self.card.device.alloc(length) }?;
+        Ok(buffer)
     }
 
     fn address(buffer: &Buffer<Gpu>) -> u64 {
@@ -236,7 +271,8 @@ unsafe impl Backend for Gpu {
     }
 
     fn free_memory(&self) -> Option<u64> {
-        self.card.device.bind_to_thread().ok()?;
+        self.card.device.synchronize().ok()?;
+        self.card.memory.release();
         result::mem_get_info().ok().map(|(free, _)| free as u64)
     }
 

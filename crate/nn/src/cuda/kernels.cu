@@ -348,12 +348,6 @@ KERNEL normalise_back(unsigned n, const float *x, float *dy, const float *channe
     dy[i] = a * (dy[i] - sums[c] * share - along * (sums[columns + c] * share));
 }
 
-// running moves towards now.
-KERNEL follow(unsigned n, float *running, const float *noted, unsigned first, float kept) {
-    EACH
-    running[i] = kept * running[i] + (1.0f - kept) * noted[first + i];
-}
-
 // ---- pooling --------------------------------------------------------------------------------------------------------
 
 struct Spot {
@@ -529,27 +523,66 @@ KERNEL weigh(unsigned n, const float *sums, float *to, float weight, unsigned ad
     to[i] = (add ? to[i] : 0.0f) + weight * sums[i];
 }
 
-// SGD with momentum and weight decay: v = (g + wd * w) + mu * v; w -= lr * v.
-KERNEL sgd(unsigned n, float *w, float *v, const float *g, float rate, float momentum, float decay) {
-    EACH
-    v[i] = (g[i] + decay * w[i]) + momentum * v[i];
-    w[i] -= v[i] * rate;
+// Tensors whose numbers one launch works on: the place of each one's first number among all, its weight decay, and its
+// memory, for each kernel in the order in which that names it (Rust: kernels::Tensors).
+const unsigned TENSORS = 64;
+struct Tensors {
+    unsigned count, first[TENSORS];
+    float decay[TENSORS];
+    float *memory[4][TENSORS];
+};
+
+// The tensor that number `i` of all is in.
+__device__ unsigned tensor_of(unsigned i, const Tensors &all) {
+    unsigned low = 0, high = all.count;
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        if (all.first[middle] <= i) low = middle;
+        else high = middle;
+    }
+    return low;
 }
 
-// TensorFlow's RMSProp: s += (1 - kept) * (g^2 - s); v = mu * v + lr * g / sqrt(s + epsilon); w -= v, with g + wd * w for g.
-KERNEL rms_prop(unsigned n, float *w, float *v, float *s, const float *g, float rate, float momentum, float decay,
-                float kept, float epsilon) {
-    EACH
-    float own = g[i] + decay * w[i];
-    s[i] += (1.0f - kept) * (own * own - s[i]);
-    v[i] = momentum * v[i] + rate * own / sqrtf(s[i] + epsilon);
-    w[i] -= v[i];
+// Every number of some tensors, `all`: the tensor `t` that it is in, and its place there, `at`.
+#define EACH_OF_ALL                \
+    EACH                           \
+    unsigned t = tensor_of(i, all); \
+    unsigned at = i - all.first[t];
+
+// Weights, velocities, gradients. SGD with momentum and weight decay: v = (g + wd * w) + mu * v; w -= lr * v.
+KERNEL sgd(unsigned n, const __grid_constant__ Tensors all, float rate, float momentum) {
+    EACH_OF_ALL
+    float *w = all.memory[0][t] + at, *v = all.memory[1][t] + at;
+    float velocity = (all.memory[2][t][at] + all.decay[t] * *w) + momentum * *v;
+    *v = velocity;
+    *w -= velocity * rate;
 }
 
-// An average moves towards the weights: a -= (1 - kept) * (a - w).
-KERNEL average(unsigned n, float *a, const float *w, float kept) {
-    EACH
-    a[i] -= (1.0f - kept) * (a[i] - w[i]);
+// Weights, velocities, gradients, mean squares. TensorFlow's RMSProp: s += (1 - kept) * (g^2 - s);
+// v = mu * v + lr * g / sqrt(s + epsilon); w -= v, with g + wd * w for g.
+KERNEL rms_prop(unsigned n, const __grid_constant__ Tensors all, float rate, float momentum, float kept, float epsilon) {
+    EACH_OF_ALL
+    float *w = all.memory[0][t] + at, *v = all.memory[1][t] + at, *s = all.memory[3][t] + at;
+    float own = all.memory[2][t][at] + all.decay[t] * *w;
+    float square = *s + (1.0f - kept) * (own * own - *s);
+    float velocity = momentum * *v + rate * own / sqrtf(square + epsilon);
+    *s = square;
+    *v = velocity;
+    *w -= velocity;
+}
+
+// Averages, weights: an average moves towards the weights, a -= (1 - kept) * (a - w).
+KERNEL average(unsigned n, const __grid_constant__ Tensors all, float kept) {
+    EACH_OF_ALL
+    float *a = all.memory[0][t] + at;
+    *a -= (1.0f - kept) * (*a - all.memory[1][t][at]);
+}
+
+// Running statistics, a batch's: running moves towards now.
+KERNEL follow(unsigned n, const __grid_constant__ Tensors all, float kept) {
+    EACH_OF_ALL
+    float *running = all.memory[0][t] + at;
+    *running = kept * *running + (1.0f - kept) * all.memory[1][t][at];
 }
 
 // ---- equation 3 -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ use crate::image::{CROP, Pixels};
 use crate::kernel_methods::patches::Patches;
 use crate::kernel_methods::random_conv::{BIAS, POOL, STRIDE};
 use crate::ops::geometry::Geometry;
-use dfdx::prelude::{Cache, Storage, Synchronize};
+use dfdx::prelude::Storage;
 use std::ffi::c_void;
 
 /// The text that is compiled for a device.
@@ -275,14 +275,15 @@ pub(super) fn views<B: Backend>(
 
 /// An argument of a kernel.
 #[derive(Clone, Copy)]
-enum Arg {
+enum Arg<'a> {
     Address(u64),
     Count(u32),
     Real(f32),
     Sizes(Sizes),
+    Tensors(&'a Tensors),
 }
 
-impl Arg {
+impl Arg<'_> {
     /// Where the value lies: a kernel reads as many bytes as its parameter has.
     fn pointer(&mut self) -> *mut c_void {
         match self {
@@ -290,24 +291,26 @@ impl Arg {
             Arg::Count(v) => std::ptr::from_mut(v).cast(),
             Arg::Real(v) => std::ptr::from_mut(v).cast(),
             Arg::Sizes(v) => std::ptr::from_mut(v).cast(),
+            // Only read.
+            Arg::Tensors(v) => std::ptr::from_ref(*v).cast_mut().cast(),
         }
     }
 }
 
-fn count(v: usize) -> Arg {
+fn count(v: usize) -> Arg<'static> {
     Arg::Count(u32::try_from(v).expect("fewer than 2^32 numbers"))
 }
 
-fn at<B: Backend>(buffer: &Buffer<B>) -> Arg {
+fn at<B: Backend>(buffer: &Buffer<B>) -> Arg<'static> {
     Arg::Address(B::address(buffer))
 }
 
 /// The same of one that is written.
-fn into<B: Backend>(buffer: &mut Buffer<B>) -> Arg {
+fn into<B: Backend>(buffer: &mut Buffer<B>) -> Arg<'static> {
     at::<B>(buffer)
 }
 
-fn from<B: Backend>(buffer: &Buffer<B>, first: usize) -> Arg {
+fn from<B: Backend>(buffer: &Buffer<B>, first: usize) -> Arg<'static> {
     Arg::Address(address::<B>(buffer, first))
 }
 
@@ -340,19 +343,14 @@ pub(super) fn length<B: Backend>(b: &B, buffer: &Buffer<B>) -> usize {
     Storage::<f32>::len(b.store(), buffer)
 }
 
-/// New memory, of zeros.
+/// New memory, to be written before it is read.
 pub(super) fn alloc<B: Backend>(b: &B, length: usize) -> Result<Buffer<B>, Fault<B>> {
-    let alloc = || Storage::<f32>::try_alloc_len(b.store(), length.max(1));
-    alloc().or_else(|fault| {
-        if !B::out_of_memory(&fault) {
-            return Err(fault);
-        }
-        // dfdx's cache gives memory out for its own length alone: that of other batches may be in the way. The driver
-        // has it back when all work is done.
-        b.store().try_empty_cache()?;
-        b.store().try_synchronize()?;
-        alloc()
-    })
+    b.alloc(length.max(1))
+}
+
+/// New memory of zeros.
+pub(super) fn zeros<B: Backend>(b: &B, length: usize) -> Result<Buffer<B>, Fault<B>> {
+    Storage::<f32>::try_alloc_len(b.store(), length)
 }
 
 /// Numbers on the device.
@@ -593,21 +591,6 @@ pub(super) fn normalise_back<B: Backend>(
     Ok(sums)
 }
 
-/// Running statistics move towards what is noted from `first` on.
-pub(super) fn follow<B: Backend>(
-    b: &B,
-    running: &mut Buffer<B>,
-    noted: &Buffer<B>,
-    first: usize,
-    columns: usize,
-    kept: f32,
-) -> Done<B> {
-    kernel!(
-        b, "follow", columns; running => columns, noted => first + columns;
-        into::<B>(running), at::<B>(noted), count(first), Arg::Real(kept)
-    )
-}
-
 /// The largest under each window, and which it is.
 pub(super) fn max_pool<B: Backend>(
     b: &B,
@@ -749,47 +732,89 @@ pub(super) fn weigh<B: Backend>(b: &B, x: &Buffer<B>, to: &mut Buffer<B>, weight
     )
 }
 
-/// One step of SGD for `all` weights.
-pub(super) fn sgd<B: Backend>(
-    b: &B,
-    weights: &mut Buffer<B>,
-    velocity: &mut Buffer<B>,
-    gradient: &Buffer<B>,
-    all: usize,
-    step: crate::optim::SgdStep,
-) -> Done<B> {
-    kernel!(
-        b, "sgd", all; weights => all, velocity => all, gradient => all;
-        into::<B>(weights), into::<B>(velocity), at::<B>(gradient), Arg::Real(step.learning_rate), Arg::Real(step.momentum),
-        Arg::Real(step.weight_decay)
-    )
+/// Most tensors of a launch: what it is told of them stays below the 4 KB that a kernel's arguments may have.
+const TENSORS: usize = 64;
+
+/// Tensors whose numbers one launch works on, as `kernels.cu` has them.
+#[repr(C)]
+struct Tensors {
+    count: u32,
+    first: [u32; TENSORS],
+    decay: [f32; TENSORS],
+    memory: [[u64; TENSORS]; 4],
 }
 
-/// One step of RMSProp for `all` weights, with the share of the mean squares that is kept, and epsilon.
+/// A tensor of many that a kernel works on.
+pub(super) struct Piece<'a, B: Backend> {
+    /// Its memory, each from a number on, in the order in which the kernel has it; some of it is written.
+    pub memory: Vec<(&'a Buffer<B>, usize)>,
+    pub length: usize,
+    pub decay: f32,
+}
+
+impl Tensors {
+    /// [`TENSORS`] pieces at most, and how many numbers they have in all.
+    fn of<B: Backend>(b: &B, pieces: &[Piece<B>]) -> (Tensors, usize) {
+        let count = u32::try_from(pieces.len()).expect("a few tensors");
+        let (mut first, mut decay, mut memory) = ([0; TENSORS], [0.0; TENSORS], [[0; TENSORS]; 4]);
+        let mut all = 0;
+        for (index, piece) in pieces.iter().enumerate() {
+            first[index] = u32::try_from(all).expect("fewer than 2^32 numbers");
+            decay[index] = piece.decay;
+            for (memory, (buffer, from)) in memory.iter_mut().zip(&piece.memory) {
+                assert!(length(b, buffer) >= from + piece.length, "a tensor's memory");
+                memory[index] = address::<B>(buffer, *from);
+            }
+            all += piece.length;
+        }
+        (Tensors { count, first, decay, memory }, all)
+    }
+}
+
+/// A kernel of many tensors, each of which has `memory` addresses.
+fn on_tensors<B: Backend>(
+    b: &B,
+    kernel: &'static str,
+    pieces: &[Piece<B>],
+    memory: usize,
+    arguments: &[Arg],
+) -> Done<B> {
+    assert!(pieces.iter().all(|piece| piece.memory.len() == memory), "{kernel}: memory of a tensor");
+    pieces.chunks(TENSORS).try_for_each(|pieces| {
+        let (tensors, all) = Tensors::of(b, pieces);
+        let arguments: Vec<Arg> =
+            std::iter::once(Arg::Tensors(&tensors)).chain(arguments.iter().copied()).collect();
+        // SAFETY: the types are those of the kernel, which works on `memory` addresses of each tensor; lengths have been
+        // checked.
+        unsafe { run(b, kernel, all, &arguments) }
+    })
+}
+
+/// One step of SGD for weights, velocities and gradients.
+pub(super) fn sgd<B: Backend>(b: &B, pieces: &[Piece<B>], step: crate::optim::SgdStep) -> Done<B> {
+    on_tensors(b, "sgd", pieces, 3, &[Arg::Real(step.learning_rate), Arg::Real(step.momentum)])
+}
+
+/// One step of RMSProp for weights, velocities, gradients and mean squares, with the share of these that is kept, and
+/// epsilon.
 pub(super) fn rms_prop<B: Backend>(
     b: &B,
-    [weights, velocity, squares]: [&mut Buffer<B>; 3],
-    gradient: &Buffer<B>,
-    all: usize,
+    pieces: &[Piece<B>],
     step: crate::optim::SgdStep,
     (kept, epsilon): (f32, f32),
 ) -> Done<B> {
-    kernel!(
-        b, "rms_prop", all; weights => all, velocity => all, squares => all, gradient => all;
-        into::<B>(weights), into::<B>(velocity), into::<B>(squares), at::<B>(gradient), Arg::Real(step.learning_rate),
-        Arg::Real(step.momentum), Arg::Real(step.weight_decay), Arg::Real(kept), Arg::Real(epsilon)
-    )
+    let numbers = [step.learning_rate, step.momentum, kept, epsilon].map(Arg::Real);
+    on_tensors(b, "rms_prop", pieces, 4, &numbers)
 }
 
-/// Moves an average of `all` weights towards them.
-pub(super) fn average<B: Backend>(
-    b: &B,
-    average: &mut Buffer<B>,
-    weights: &Buffer<B>,
-    all: usize,
-    kept: f32,
-) -> Done<B> {
-    kernel!(b, "average", all; average => all, weights => all; into::<B>(average), at::<B>(weights), Arg::Real(kept))
+/// Moves averages towards weights.
+pub(super) fn average<B: Backend>(b: &B, pieces: &[Piece<B>], kept: f32) -> Done<B> {
+    on_tensors(b, "average", pieces, 2, &[Arg::Real(kept)])
+}
+
+/// Moves running statistics towards a batch's.
+pub(super) fn follow<B: Backend>(b: &B, pieces: &[Piece<B>], kept: f32) -> Done<B> {
+    on_tensors(b, "follow", pieces, 2, &[Arg::Real(kept)])
 }
 
 /// A row-major matrix in a buffer, from a number on: or its transpose.
@@ -887,7 +912,7 @@ fn panels(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
 impl<B: Backend> Whole<B> {
     /// Zeros.
     pub fn new(b: &B, rows: usize, columns: usize) -> Result<Whole<B>, Fault<B>> {
-        Ok(Whole { values: alloc(b, rows * columns)?, rows, columns })
+        Ok(Whole { values: zeros(b, rows * columns)?, rows, columns })
     }
 
     fn check(&self, b: &B) {

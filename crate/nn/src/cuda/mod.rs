@@ -21,12 +21,12 @@ mod solver;
 mod weight;
 
 pub use dense::dense;
-use dfdx::prelude::{Cache, Gradients, HasErr, Storage, Synchronize, Tensor};
+use dfdx::prelude::{Gradients, HasErr, Storage, Tensor};
 pub use network::place;
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Memory of a device: dfdx's, which goes back to its cache when it is dropped.
+/// Memory of a device: dfdx's, which goes back to the device when it is dropped.
 pub type Buffer<B> = <<B as Backend>::Store as Storage<f32>>::Vec;
 /// What a device says when it fails.
 pub type Fault<B> = <<B as Backend>::Store as HasErr>::Err;
@@ -44,7 +44,7 @@ type Grads<B> = Gradients<f32, <B as Backend>::Store>;
 /// [`Backend::turn`]; buffers may be dropped at any time.
 pub unsafe trait Backend: Clone + 'static {
     /// dfdx's device: memory and tape.
-    type Store: dfdx::tensor_ops::Device<f32> + Cache + Synchronize;
+    type Store: dfdx::tensor_ops::Device<f32>;
 
     /// dfdx's device.
     fn store(&self) -> &Self::Store;
@@ -52,11 +52,14 @@ pub unsafe trait Backend: Clone + 'static {
     /// The card and how it multiplies, for a run's record.
     fn describe(&self) -> String;
 
-    /// Held by whoever works on the device: dfdx's cache may fail where two take the last buffer of a length at once.
+    /// Held by whoever works on the device.
     fn turn(&self) -> &'static Mutex<()>;
 
-    /// Whether that is what failed.
-    fn out_of_memory(fault: &Fault<Self>) -> bool;
+    /// New memory of so many numbers, at least one: what is in it is nobody's. (dfdx's own way fills it with zeros, which takes as
+    /// long as many a kernel.)
+    ///
+    /// Errors: the device's.
+    fn alloc(&self, length: usize) -> std::result::Result<Buffer<Self>, Fault<Self>>;
 
     /// Where a buffer begins on the device.
     fn address(buffer: &Buffer<Self>) -> u64;
@@ -88,7 +91,7 @@ pub unsafe trait Backend: Clone + 'static {
     /// The addresses are of memory on the device, as long as the sizes say.
     unsafe fn sgemm(&self, product: &Sgemm) -> Done<Self>;
 
-    /// Free memory, bytes; `None` where that is not known.
+    /// Free memory, bytes, when all work is done; `None` where that is not known.
     fn free_memory(&self) -> Option<u64>;
 
     /// Cholesky of a symmetric matrix of `n` rows of single precision, of whose lower triangle (column-major) the factor's

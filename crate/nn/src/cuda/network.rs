@@ -1,6 +1,6 @@
 //! A network on a device: made of one on the processor, with its weights.
 
-use crate::cuda::kernels::{self, Kept};
+use crate::cuda::kernels::{self, Kept, Piece};
 use crate::cuda::ops::{Ops, Value, take};
 use crate::cuda::weight::Weight;
 use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
@@ -213,41 +213,31 @@ impl<B: Backend> Placed<B> {
             }
         }
         let optimizer = self.rules.optimizer;
-        let mut matrices = 0;
-        for (index, weight) in self.weights.iter_mut().enumerate() {
-            if !weight.trained {
-                continue;
-            }
-            let mut step = step;
-            if !self.decay.acts_on(weight.shape.len(), &mut matrices) {
-                step.weight_decay = 0.0;
-            }
-            let gradient = gradient(index, weight).map_err(failed::<B>(operation))?;
-            if weight.velocity.is_none() {
-                weight.velocity = Some(kernels::alloc(&b, weight.length).map_err(failed::<B>(operation))?);
-            }
-            let (Some(values), Some(velocity)) = (Arc::get_mut(&mut weight.values), &mut weight.velocity)
-            else {
+        let mut gradients = Vec::new();
+        for (index, weight) in self.weights.iter_mut().enumerate().filter(|(_, weight)| weight.trained) {
+            gradients.push(gradient(index, weight).map_err(failed::<B>(operation))?);
+            weight.begin(&b, optimizer).map_err(failed::<B>(operation))?;
+            if Arc::get_mut(&mut weight.values).is_none() {
                 return Err(Error::argument(operation, format!("{} is still in use", weight.name)));
-            };
-            let length = weight.length;
-            match optimizer {
-                Optimizer::Sgd => kernels::sgd(&b, values, velocity, &gradient, length, step),
-                Optimizer::RmsProp { decay, epsilon } => {
-                    let squares = match &mut weight.squares {
-                        Some(squares) => squares,
-                        none => {
-                            let ones = kernels::upload(&b, &vec![1.0; length]);
-                            none.insert(ones.map_err(failed::<B>(operation))?)
-                        }
-                    };
-                    let own = (decay as f32, epsilon as f32);
-                    kernels::rms_prop(&b, [values, velocity, squares], &gradient, length, step, own)
-                }
             }
-            .map_err(failed::<B>(operation))?;
         }
-        Ok(())
+        let mut matrices = 0;
+        let trained = self.weights.iter().filter(|weight| weight.trained);
+        let pieces = trained.zip(&gradients).map(|(weight, gradient)| {
+            let decayed = self.decay.acts_on(weight.shape.len(), &mut matrices);
+            let squares = if optimizer == Optimizer::Sgd { None } else { weight.squares.as_ref() };
+            let memory = [Some(&*weight.values), weight.velocity.as_ref(), Some(gradient), squares];
+            let memory = memory.into_iter().flatten().map(|buffer| (buffer, 0)).collect();
+            Piece { memory, length: weight.length, decay: if decayed { step.weight_decay } else { 0.0 } }
+        });
+        let pieces: Vec<Piece<B>> = pieces.collect();
+        match optimizer {
+            Optimizer::Sgd => kernels::sgd(&b, &pieces, step),
+            Optimizer::RmsProp { decay, epsilon } => {
+                kernels::rms_prop(&b, &pieces, step, (decay as f32, epsilon as f32))
+            }
+        }
+        .map_err(failed::<B>(operation))
     }
 
     /// After a step, when the running statistics have been moved too: the averages follow.
@@ -255,27 +245,32 @@ impl<B: Backend> Placed<B> {
         let kept = self.rules.average_at(self.steps);
         self.steps += 1;
         let Some(kept) = kept else { return Ok(()) };
-        let b = self.ops.backend.clone();
-        for weight in &mut self.weights {
-            let Some(average) = weight.average.as_mut().and_then(Arc::get_mut) else {
+        let mut pieces = Vec::new();
+        for weight in &self.weights {
+            let Some(average) = &weight.average else {
                 return Err(Error::argument(operation, format!("the average of {} is missing", weight.name)));
             };
-            kernels::average(&b, average, &weight.values, weight.length, kept)
-                .map_err(failed::<B>(operation))?;
+            let memory = vec![(&**average, 0), (&*weight.values, 0)];
+            pieces.push(Piece { memory, length: weight.length, decay: 0.0 });
         }
-        Ok(())
+        kernels::average(self.backend(), &pieces, kept).map_err(failed::<B>(operation))
     }
 
-    /// Moves the running mean `index`, or the variance after it, towards what is noted from `first` on.
-    fn follow(&mut self, index: usize, noted: &Buffer<B>, first: usize) -> Result<()> {
+    /// Moves running statistics, each with its index, towards what is noted from a number on.
+    fn follow(&mut self, noted: &[(usize, &Buffer<B>, usize)]) -> Result<()> {
         let operation = "running statistics";
-        let b = self.ops.backend.clone();
-        let weight = &mut self.weights[index];
-        let Some(values) = Arc::get_mut(&mut weight.values) else {
-            return Err(Error::argument(operation, format!("{} is still in use", weight.name)));
-        };
-        kernels::follow(&b, values, noted, first, weight.length, self.rules.norm_memory)
-            .map_err(failed::<B>(operation))
+        for (index, ..) in noted {
+            let weight = &mut self.weights[*index];
+            if Arc::get_mut(&mut weight.values).is_none() {
+                return Err(Error::argument(operation, format!("{} is still in use", weight.name)));
+            }
+        }
+        let pieces = noted.iter().map(|&(index, noted, first)| {
+            let Weight { values, length, .. } = &self.weights[index];
+            Piece { memory: vec![(&**values, 0), (noted, first)], length: *length, decay: 0.0 }
+        });
+        let pieces: Vec<Piece<B>> = pieces.collect();
+        kernels::follow(self.backend(), &pieces, self.rules.norm_memory).map_err(failed::<B>(operation))
     }
 
     /// A step of SGD.
@@ -290,11 +285,10 @@ impl<B: Backend> Placed<B> {
         let Stepped { sums, images, mut gradients, noted } = self.passes(images, labels, pass)?;
         let b = self.ops.backend.clone();
         self.update("training step", step, |_, weight| take(&b, &mut gradients, &weight.key, weight.length))?;
-        for (mean, noted) in &noted {
-            let length = self.weights[*mean].length;
-            self.follow(*mean, noted, 0)?;
-            self.follow(*mean + 1, noted, length)?;
-        }
+        let means = noted.iter().map(|(mean, noted)| (*mean, noted, 0));
+        let variances = noted.iter().map(|(mean, noted)| (mean + 1, noted, self.weights[*mean].length));
+        let noted: Vec<_> = means.chain(variances).collect();
+        self.follow(&noted)?;
         self.end("training step")?;
         self.outcome(&sums, images)
     }
@@ -381,12 +375,14 @@ impl<B: Backend> Network for Placed<B> {
         }
         let b = self.ops.backend.clone();
         self.update(operation, step, |index, _| kernels::upload(&b, &gradients[index]))?;
-        for (index, gradient) in gradients.iter().enumerate() {
-            if !self.weights[index].trained {
-                let noted = kernels::upload(&b, gradient).map_err(failed::<B>(operation))?;
-                self.follow(index, &noted, 0)?;
-            }
+        let mut noted = Vec::new();
+        for (index, gradient) in
+            gradients.iter().enumerate().filter(|(index, _)| !self.weights[*index].trained)
+        {
+            noted.push((index, kernels::upload(&b, gradient).map_err(failed::<B>(operation))?));
         }
+        let noted: Vec<_> = noted.iter().map(|(index, noted)| (*index, noted, 0)).collect();
+        self.follow(&noted)?;
         self.end(operation)
     }
 

@@ -90,8 +90,11 @@ pub(super) fn take<B: Backend>(
     key: &Key<B>,
     length: usize,
 ) -> std::result::Result<Buffer<B>, Fault<B>> {
-    let (slot, _) = slot(b, gradients, key, length)?;
-    Ok(std::mem::replace(slot, kernels::alloc(b, 1)?))
+    let slot = gradients.get_or_alloc_mut(key)?;
+    if kernels::length(b, slot) != length {
+        return kernels::zeros(b, length);
+    }
+    Ok(std::mem::replace(slot, kernels::zeros(b, 0)?))
 }
 
 /// Adds the first `length` of `sums` to the gradient of a shift or bias.
@@ -102,7 +105,10 @@ fn add_to<B: Backend>(
     sums: &Buffer<B>,
     length: usize,
 ) -> Done<B> {
-    let (gradient, _) = slot(b, gradients, key, length)?;
+    let (gradient, there) = slot(b, gradients, key, length)?;
+    if !there {
+        *gradient = kernels::zeros(b, length)?;
+    }
     kernels::add(b, sums, gradient, length)
 }
 

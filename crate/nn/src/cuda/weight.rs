@@ -1,6 +1,7 @@
 //! A tensor of a network on the device, with what the optimiser remembers of it.
 
-use crate::cuda::{Backend, Buffer, Key};
+use crate::cuda::{Backend, Buffer, Done, Key, kernels};
+use crate::optim::Optimizer;
 use std::sync::Arc;
 
 /// A tensor of parameters or running statistics.
@@ -17,4 +18,17 @@ pub(super) struct Weight<B: Backend> {
     /// From the first step on where weights are averaged.
     pub average: Option<Arc<Buffer<B>>>,
     pub key: Key<B>,
+}
+
+impl<B: Backend> Weight<B> {
+    /// What the optimiser remembers before the first step.
+    pub fn begin(&mut self, b: &B, optimizer: Optimizer) -> Done<B> {
+        if self.velocity.is_none() {
+            self.velocity = Some(kernels::zeros(b, self.length)?);
+        }
+        if self.squares.is_none() && matches!(optimizer, Optimizer::RmsProp { .. }) {
+            self.squares = Some(kernels::upload(b, &vec![1.0; self.length])?);
+        }
+        Ok(())
+    }
 }
