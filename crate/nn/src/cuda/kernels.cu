@@ -235,12 +235,6 @@ KERNEL sum_rows(unsigned n, const float *x, float *to, unsigned rows, unsigned c
     to[i] = all;
 }
 
-// to += from.
-KERNEL add(unsigned n, const float *from, float *to) {
-    EACH
-    to[i] += from[i];
-}
-
 // ---- activations and products ---------------------------------------------------------------------------------------
 
 // Adds a bias a column, then ReLU with `relu`. Not fmaxf: that would turn a NaN, the mark of divergence, into a zero.
@@ -250,10 +244,10 @@ KERNEL bias(unsigned n, float *y, const float *b, unsigned columns, unsigned rel
     y[i] = relu && value < 0.0f ? 0.0f : value;
 }
 
-// Stops a gradient where the ReLU gave nothing.
-KERNEL relu_stop(unsigned n, float *dy, const float *y) {
+// What a ReLU, which gave y, lets pass of a gradient.
+KERNEL relu_back(unsigned n, const float *y, const float *dy, float *dx) {
     EACH
-    if (!(y[i] > 0.0f)) dy[i] = 0.0f;
+    dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
 }
 
 // to = x * factors, or to += with `add`.
@@ -287,13 +281,18 @@ KERNEL moments(unsigned n, const float *x, float *to, unsigned rows, unsigned co
     to[part * 2 * columns + columns + column] = squares;
 }
 
-// From those sums over all rows: mean, 1 / deviation, and b of a x + b, for each channel; and what a batch notes for
-// the running statistics, mean and unbiased variance.
-KERNEL batch_channels(unsigned n, const float *sums, const float *x, const float *shift, float *channels, float *noted,
-                      float rows, float epsilon) {
+// From those sums over all rows, which are still in `parts` parts: mean, 1 / deviation, and b of a x + b, for each channel;
+// and what a batch notes for the running statistics, mean and unbiased variance.
+KERNEL batch_channels(unsigned n, const float *sums, unsigned parts, const float *x, const float *shift, float *channels,
+                      float *noted, float rows, float epsilon) {
     EACH
-    float away = sums[i] / rows, mean = x[i] + away;
-    float variance = fmaxf(sums[n + i] / rows - away * away, 0.0f);
+    float plain = 0.0f, squares = 0.0f;
+    for (unsigned part = 0; part < parts; part++) {
+        plain += sums[part * 2 * n + i];
+        squares += sums[part * 2 * n + n + i];
+    }
+    float away = plain / rows, mean = x[i] + away;
+    float variance = fmaxf(squares / rows - away * away, 0.0f);
     float deviation = 1.0f / sqrtf(variance + epsilon);
     channels[i] = mean;
     channels[n + i] = deviation;
@@ -320,8 +319,9 @@ KERNEL normalise(unsigned n, const float *x, float *y, const float *channels, un
     y[i] = value < 0.0f ? 0.0f : value;
 }
 
-// Stops the gradient at the ReLU, in place; of every `group` rows, its sums, plain and times the normalised x.
-KERNEL normalise_sums(unsigned n, const float *x, float *dy, const float *channels, float *to, unsigned rows,
+// Of every `group` rows, the sums of what the ReLU lets pass of the gradient, plain and times the normalised x. (It writes
+// nothing else: between writes, a card reads one number after the other.)
+KERNEL normalise_sums(unsigned n, const float *x, const float *dy, const float *channels, float *to, unsigned rows,
                       unsigned columns, unsigned group) {
     EACH
     unsigned c = i % columns, part = i / columns, last = min(part * group + group, rows);
@@ -330,7 +330,6 @@ KERNEL normalise_sums(unsigned n, const float *x, float *dy, const float *channe
     for (unsigned row = part * group; row < last; row++) {
         unsigned at = row * columns + c;
         float d = a * x[at] + b > 0.0f ? dy[at] : 0.0f;
-        dy[at] = d;
         plain += d;
         weighted += d * ((x[at] - mean) * a);
     }
@@ -338,14 +337,14 @@ KERNEL normalise_sums(unsigned n, const float *x, float *dy, const float *channe
     to[part * 2 * columns + columns + c] = weighted;
 }
 
-// The gradient of x in place of that of the normalised x. `share`: 1 / rows where mean and deviation are the batch's,
-// 0 where they are the running ones.
-KERNEL normalise_back(unsigned n, const float *x, float *dy, const float *channels, const float *sums, unsigned columns,
-                      float share) {
+// The gradient of x. `share`: 1 / rows where mean and deviation are the batch's, 0 where they are the running ones.
+KERNEL normalise_back(unsigned n, const float *x, const float *dy, const float *channels, const float *sums, float *dx,
+                      unsigned columns, float share) {
     EACH
     unsigned c = i % columns;
     float a = channels[columns + c], along = (x[i] - channels[c]) * a;
-    dy[i] = a * (dy[i] - sums[c] * share - along * (sums[columns + c] * share));
+    float passed = a * x[i] + channels[2 * columns + c] > 0.0f ? dy[i] : 0.0f;
+    dx[i] = a * (passed - sums[c] * share - along * (sums[columns + c] * share));
 }
 
 // ---- pooling --------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ use std::ffi::c_void;
 pub const SOURCE: &str = include_str!("kernels.cu");
 
 /// Every function in it.
-pub const NAMES: [&str; 47] = [
+pub const NAMES: [&str; 46] = [
     "view",
     "recolour",
     "along",
@@ -28,9 +28,8 @@ pub const NAMES: [&str; 47] = [
     "col2im",
     "col2im4",
     "sum_rows",
-    "add",
     "bias",
-    "relu_stop",
+    "relu_back",
     "times",
     "scaled",
     "moments",
@@ -67,6 +66,8 @@ pub const NAMES: [&str; 47] = [
 
 /// Rows that one thread sums up.
 const GROUP: usize = 64;
+/// The same of sums that are the last: few threads are left, and another launch takes longer.
+const LAST: usize = 128;
 
 /// Checks lengths: `kernel!(backend, name, threads; buffer has length, ...; arguments)`.
 macro_rules! kernel {
@@ -429,32 +430,32 @@ pub(super) fn col2im<B: Backend>(
     )
 }
 
-/// The sum of all rows, by [`GROUP`]s, and groups of groups.
+/// The sum of all rows, by groups, and groups of groups.
 pub(super) fn sum_rows<B: Backend>(
     b: &B,
     x: &Buffer<B>,
     rows: usize,
     columns: usize,
 ) -> Result<Buffer<B>, Fault<B>> {
-    let step = |x: &Buffer<B>, rows: usize| {
-        let parts = rows.div_ceil(GROUP);
-        let mut to = alloc(b, parts * columns)?;
-        kernel!(
-            b, "sum_rows", parts * columns; x => rows * columns, &to => parts * columns;
-            at::<B>(x), into::<B>(&mut to), count(rows), count(columns), count(GROUP)
-        )?;
-        Ok((to, parts))
-    };
-    let (mut sums, mut left) = step(x, rows)?;
-    while left > 1 {
-        (sums, left) = step(&sums, left)?;
-    }
-    Ok(sums)
+    let (sums, left) = sum_groups(b, x, rows, columns)?;
+    if left == 1 { Ok(sums) } else { sum_rows(b, &sums, left, columns) }
 }
 
-/// `to += x`.
-pub(super) fn add<B: Backend>(b: &B, x: &Buffer<B>, to: &mut Buffer<B>, all: usize) -> Done<B> {
-    kernel!(b, "add", all; x => all, to => all; at::<B>(x), into::<B>(to))
+/// The sums of groups of rows, and how many there are: of as many groups as each has rows, or by [`GROUP`]s.
+fn sum_groups<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    rows: usize,
+    columns: usize,
+) -> Result<(Buffer<B>, usize), Fault<B>> {
+    let group = if rows <= LAST { rows } else { (rows.isqrt() + 1).min(GROUP) };
+    let parts = rows.div_ceil(group);
+    let mut to = alloc(b, parts * columns)?;
+    kernel!(
+        b, "sum_rows", parts * columns; x => rows * columns, &to => parts * columns;
+        at::<B>(x), into::<B>(&mut to), count(rows), count(columns), count(group)
+    )?;
+    Ok((to, parts))
 }
 
 /// A bias a column of `rows` rows, then ReLU with `relu`.
@@ -471,9 +472,16 @@ pub(super) fn bias<B: Backend>(
     )
 }
 
-/// Stops a gradient where the ReLU gave nothing.
-pub(super) fn relu_stop<B: Backend>(b: &B, dy: &mut Buffer<B>, y: &Buffer<B>, all: usize) -> Done<B> {
-    kernel!(b, "relu_stop", all; dy => all, y => all; into::<B>(dy), at::<B>(y))
+/// What a ReLU, which gave `y`, lets pass of a gradient.
+pub(super) fn relu_back<B: Backend>(
+    b: &B,
+    y: &Buffer<B>,
+    dy: &Buffer<B>,
+    all: usize,
+) -> Result<Buffer<B>, Fault<B>> {
+    let mut dx = alloc(b, all)?;
+    kernel!(b, "relu_back", all; y => all, dy => all, &dx => all; at::<B>(y), at::<B>(dy), into::<B>(&mut dx))?;
+    Ok(dx)
 }
 
 /// `to = x * factors`, or `+=`.
@@ -515,18 +523,20 @@ pub(super) fn batch_channels<B: Backend>(
     [rows, columns]: [usize; 2],
     epsilon: f32,
 ) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
-    let parts = rows.div_ceil(GROUP);
+    let mut parts = rows.div_ceil(GROUP);
     let mut sums = alloc(b, parts * 2 * columns)?;
     kernel!(
         b, "moments", parts * columns; x => rows * columns, &sums => parts * 2 * columns;
         at::<B>(x), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
     )?;
-    let sums = sum_rows(b, &sums, parts, 2 * columns)?;
+    while parts > LAST {
+        (sums, parts) = sum_groups(b, &sums, parts, 2 * columns)?;
+    }
     let (mut channels, mut noted) = (alloc(b, 3 * columns)?, alloc(b, 2 * columns)?);
     kernel!(
         b, "batch_channels", columns;
-        &sums => 2 * columns, x => columns, shift => columns, &channels => 3 * columns, &noted => 2 * columns;
-        at::<B>(&sums), at::<B>(x), at::<B>(shift), into::<B>(&mut channels), into::<B>(&mut noted),
+        &sums => parts * 2 * columns, x => columns, shift => columns, &channels => 3 * columns, &noted => 2 * columns;
+        at::<B>(&sums), count(parts), at::<B>(x), at::<B>(shift), into::<B>(&mut channels), into::<B>(&mut noted),
         Arg::Real(rows as f32), Arg::Real(epsilon)
     )?;
     Ok((channels, noted))
@@ -565,30 +575,32 @@ pub(super) fn normalise<B: Backend>(
     )
 }
 
-/// The gradient of `x` in place of that of the result, `own` where the statistics are the batch's. Returns the sums over
-/// the pixels, of which the first `columns` are the gradient of the shift.
+/// The gradient of `x` from that of the result, `own` where the statistics are the batch's; and the sums over the pixels,
+/// of which the first `columns` are the gradient of the shift.
 pub(super) fn normalise_back<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    dy: &mut Buffer<B>,
+    dy: &Buffer<B>,
     channels: &Buffer<B>,
     [rows, columns]: [usize; 2],
     own: bool,
-) -> Result<Buffer<B>, Fault<B>> {
+) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
     let (all, parts) = (rows * columns, rows.div_ceil(GROUP));
     let mut sums = alloc(b, parts * 2 * columns)?;
     kernel!(
         b, "normalise_sums", parts * columns;
         x => all, dy => all, channels => 3 * columns, &sums => parts * 2 * columns;
-        at::<B>(x), into::<B>(dy), at::<B>(channels), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
+        at::<B>(x), at::<B>(dy), at::<B>(channels), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
     )?;
     let sums = sum_rows(b, &sums, parts, 2 * columns)?;
     let share = if own { 1.0 / rows as f32 } else { 0.0 };
+    let mut dx = alloc(b, all)?;
     kernel!(
-        b, "normalise_back", all; x => all, dy => all, channels => 3 * columns, &sums => 2 * columns;
-        at::<B>(x), into::<B>(dy), at::<B>(channels), at::<B>(&sums), count(columns), Arg::Real(share)
+        b, "normalise_back", all; x => all, dy => all, channels => 3 * columns, &sums => 2 * columns, &dx => all;
+        at::<B>(x), at::<B>(dy), at::<B>(channels), at::<B>(&sums), into::<B>(&mut dx), count(columns),
+        Arg::Real(share)
     )?;
-    Ok(sums)
+    Ok((dx, sums))
 }
 
 /// The largest under each window, and which it is.

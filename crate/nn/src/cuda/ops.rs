@@ -68,7 +68,7 @@ pub(super) struct Ops<B: Backend> {
 }
 
 /// Where the gradient of a value of `length` numbers belongs, and whether something is there to be added to. What
-/// stands under a key before is one zero, so that it makes no difference for a value of one number.
+/// stands under a key before is nothing.
 fn slot<'g, B: Backend>(
     b: &B,
     gradients: &'g mut Grads<B>,
@@ -76,7 +76,7 @@ fn slot<'g, B: Backend>(
     length: usize,
 ) -> std::result::Result<(&'g mut Buffer<B>, bool), Fault<B>> {
     let slot = gradients.get_or_alloc_mut(key)?;
-    let there = kernels::length(b, slot) == length;
+    let there = kernels::length(b, slot) >= length;
     if !there {
         *slot = kernels::alloc(b, length)?;
     }
@@ -91,25 +91,16 @@ pub(super) fn take<B: Backend>(
     length: usize,
 ) -> std::result::Result<Buffer<B>, Fault<B>> {
     let slot = gradients.get_or_alloc_mut(key)?;
-    if kernels::length(b, slot) != length {
+    if kernels::length(b, slot) < length {
         return kernels::zeros(b, length);
     }
     Ok(std::mem::replace(slot, kernels::zeros(b, 0)?))
 }
 
-/// Adds the first `length` of `sums` to the gradient of a shift or bias.
-fn add_to<B: Backend>(
-    b: &B,
-    gradients: &mut Grads<B>,
-    key: &Key<B>,
-    sums: &Buffer<B>,
-    length: usize,
-) -> Done<B> {
-    let (gradient, there) = slot(b, gradients, key, length)?;
-    if !there {
-        *gradient = kernels::zeros(b, length)?;
-    }
-    kernels::add(b, sums, gradient, length)
+/// What begins with the gradient of a shift or bias becomes it: a layer has its own.
+fn give<B: Backend>(gradients: &mut Grads<B>, key: &Key<B>, sums: Buffer<B>) -> Done<B> {
+    *gradients.get_or_alloc_mut(key)? = sums;
+    Ok(())
 }
 
 impl<B: Backend> Ops<B> {
@@ -121,7 +112,7 @@ impl<B: Backend> Ops<B> {
     pub fn key(&self, index: usize) -> Result<Key<B>> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         while keys.len() <= index {
-            keys.push(self.backend.store().try_zeros_like(&(1,)).map_err(failed::<B>("names of values"))?);
+            keys.push(self.backend.store().try_zeros_like(&(0,)).map_err(failed::<B>("names of values"))?);
         }
         Ok(keys[index].clone())
     }
@@ -248,10 +239,9 @@ impl<B: Backend> Ops<B> {
         let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
         Ok(y.recorded(move |y, y_key, gradients| {
             let b = &ops.backend;
-            let mut dy = take(b, gradients, y_key, rows * o)?;
-            kernels::relu_stop(b, &mut dy, y, rows * o)?;
-            let sums = kernels::sum_rows(b, &dy, rows, o)?;
-            add_to(b, gradients, &shift_key, &sums, o)?;
+            let dy = take(b, gradients, y_key, rows * o)?;
+            let dy = kernels::relu_back(b, y, &dy, rows * o)?;
+            give::<B>(gradients, &shift_key, kernels::sum_rows(b, &dy, rows, o)?)?;
             let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
             ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
         }))
@@ -291,10 +281,10 @@ impl<B: Backend> Ops<B> {
         let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
         let y = y.recorded(move |_, y_key, gradients| {
             let b = &ops.backend;
-            let mut dy = take(b, gradients, y_key, rows * o)?;
-            let sums = kernels::normalise_back(b, &middle, &mut dy, &channels, [rows, o], training)?;
+            let dy = take(b, gradients, y_key, rows * o)?;
+            let (dy, sums) = kernels::normalise_back(b, &middle, &dy, &channels, [rows, o], training)?;
             drop(middle);
-            add_to(b, gradients, &shift_key, &sums, o)?;
+            give::<B>(gradients, &shift_key, sums)?;
             let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
             ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
         });
@@ -324,10 +314,9 @@ impl<B: Backend> Ops<B> {
             let b = &ops.backend;
             let mut dy = take(b, gradients, y_key, n * o)?;
             if relu {
-                kernels::relu_stop(b, &mut dy, y, n * o)?;
+                dy = kernels::relu_back(b, y, &dy, n * o)?;
             }
-            let sums = kernels::sum_rows(b, &dy, n, o)?;
-            add_to(b, gradients, &bias_key, &sums, o)?;
+            give::<B>(gradients, &bias_key, kernels::sum_rows(b, &dy, n, o)?)?;
             let (dw, there) = slot(b, gradients, &weight_key, o * i)?;
             kernels::product(b, (dw, 0), matrix(b, &dy, 0, n, o).t(), matrix(b, &x, 0, n, i), there)?;
             if input_gradient != InputGradient::Skipped {
