@@ -150,10 +150,10 @@ fn a_training_step_is_few_launches() {
         return;
     }
     for (model, most) in [
-        (ModelKind::Inception, 985),
-        (ModelKind::InceptionNoBn, 757),
-        (ModelKind::Alexnet, 184),
-        (ModelKind::Mlp1x512, 57),
+        (ModelKind::Inception, 352),
+        (ModelKind::InceptionNoBn, 299),
+        (ModelKind::Alexnet, 63),
+        (ModelKind::Mlp1x512, 18),
     ] {
         let mut network = CARD.take(model.build(3, 10, Init::Glorot, 1).unwrap()).unwrap();
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };

@@ -6,7 +6,7 @@ use rethink::data::shapes10;
 use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width, measure_on};
 use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_cli::selftest::{self, DeviceCheck, TOLERANCE};
-use rethink_nn::cuda::{dense, kernels, place};
+use rethink_nn::cuda::{Way, dense, kernels, place};
 use rethink_nn::kernel_methods::dense::{Dense, Products};
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
@@ -15,6 +15,7 @@ use rethink_nn::kernel_methods::solve::Kernel;
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network};
 use rethink_nn::ops::ForwardContext;
+use rethink_nn::ops::conv::{Padding, Window};
 use rethink_nn::optim::SgdStep;
 use rethink_tests::emulated::{Emulated, compiler, emulation};
 use rethink_tests::skips::{Need, skip};
@@ -47,7 +48,7 @@ fn every_operation_gives_what_the_processor_gives() {
     let Some((backend, _folder)) = emulated("every_operation_gives_what_the_processor_gives") else { return };
     let placed = |network: &dyn Network| place(network, backend.clone());
     let checks = selftest::operations(&placed, &mut |check| println!("{check:?}")).unwrap();
-    assert_close(&checks, 18, TOLERANCE / 20.0);
+    assert_close(&checks, 21, TOLERANCE / 20.0);
 }
 
 /// dfdx's loss of a batch is a sum over all scores: on a card too, one that is no number leaves none. And a tensor that is
@@ -204,6 +205,30 @@ fn the_list_of_kernels_is_that_of_the_text() {
     there.sort_unstable();
     listed.sort_unstable();
     assert_eq!(there, listed);
+}
+
+/// Each convolution goes the way that suits its sizes.
+#[test]
+fn a_convolution_goes_the_way_of_its_sizes() {
+    let way = |[side, channels, outputs]: [usize; 3], kernel, stride| {
+        Way::of([side, side, channels], Window::square(kernel, stride, Padding::Same), outputs).unwrap()
+    };
+    // The small Inception's: first layer, modules at each size of the image, downsampling.
+    assert_eq!(way([28, 3, 96], 3, 1), Way::Gathered);
+    assert_eq!(way([28, 96, 32], 1, 1), Way::Pointwise);
+    for sizes in [[28, 96, 32], [28, 64, 48], [14, 160, 48], [14, 144, 96], [7, 240, 160], [7, 336, 160]] {
+        assert_eq!(way(sizes, 3, 1), Way::Winograd, "{sizes:?}");
+    }
+    assert_eq!(way([28, 80, 80], 3, 2), Way::Gathered);
+    // Alexnet's second layer; few channels; images that are mostly edge.
+    assert_eq!(way([14, 64, 192], 5, 1), Way::Winograd);
+    assert_eq!(way([28, 15, 64], 3, 1), Way::Gathered);
+    assert_eq!(way([28, 64, 15], 3, 1), Way::Gathered);
+    assert_eq!(way([2, 64, 64], 3, 1), Way::Gathered);
+    assert_eq!(way([5, 64, 64], 5, 1), Way::Gathered);
+    // Windows of other sides.
+    assert_eq!(way([17, 128, 128], 7, 1), Way::Gathered);
+    assert_eq!(way([17, 128, 128], 1, 2), Way::Gathered);
 }
 
 #[test]

@@ -131,21 +131,32 @@ CUDA cuGetErrorString(int error, const char **text) {
 }
 
 // Column-major, by its definition.
-CUDA cublasSgemm_v2(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a,
-                    int lda, const float *b, int ldb, const float *beta, float *c, int ldc) {
-    if (!begin(PRODUCTS)) return 0;
+static void sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+                  const float *b, int ldb, float beta, float *c, int ldc) {
     std::vector<float> columns(size_t(m) * k);
     for (int p = 0; p < k; p++)
         for (int i = 0; i < m; i++)
             columns[size_t(p) * m + i] = transpose_a ? a[size_t(i) * lda + p] : a[size_t(p) * lda + i];
     for (int j = 0; j < n; j++) {
         float *to = c + size_t(j) * ldc;
-        for (int i = 0; i < m; i++) to[i] = *beta == 0.0f ? 0.0f : *beta * to[i];
+        for (int i = 0; i < m; i++) to[i] = beta == 0.0f ? 0.0f : beta * to[i];
         for (int p = 0; p < k; p++) {
-            float factor = *alpha * (transpose_b ? b[size_t(p) * ldb + j] : b[size_t(j) * ldb + p]);
+            float factor = alpha * (transpose_b ? b[size_t(p) * ldb + j] : b[size_t(j) * ldb + p]);
             for (int i = 0; i < m; i++) to[i] += columns[size_t(p) * m + i] * factor;
         }
     }
+}
+CUDA cublasSgemm_v2(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a,
+                    int lda, const float *b, int ldb, const float *beta, float *c, int ldc) {
+    if (begin(PRODUCTS)) sgemm(transpose_a, transpose_b, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
+    return 0;
+}
+CUDA cublasSgemmStridedBatched(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha,
+                               const float *a, int lda, long long next_a, const float *b, int ldb, long long next_b,
+                               const float *beta, float *c, int ldc, long long next_c, int batch) {
+    if (!begin(PRODUCTS)) return 0;
+    for (; batch > 0; batch--, a += next_a, b += next_b, c += next_c)
+        sgemm(transpose_a, transpose_b, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
     return 0;
 }
 CUDA cublasCreate_v2(void **handle) { return *handle = &held, 0; }
@@ -198,5 +209,4 @@ ABSENT(cublasDgemm_v2)
 ABSENT(cublasDgemv_v2)
 ABSENT(cublasGemmEx)
 ABSENT(cublasGemmStridedBatchedEx)
-ABSENT(cublasSgemmStridedBatched)
 ABSENT(cublasSgemv_v2)

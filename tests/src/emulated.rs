@@ -126,29 +126,12 @@ unsafe impl Backend for Emulated {
     }
 
     unsafe fn sgemm(&self, p: &Sgemm) -> Result<(), CpuError> {
-        let size = |v: i32| usize::try_from(v).unwrap();
-        let (m, n, k) = (size(p.m), size(p.n), size(p.k));
-        // A column-major matrix of some rows, a leading dimension apart, is a row-major one of as many columns.
-        let factor = |address: u64, transposed: bool, rows: usize, columns: usize, stride: i32| {
-            let (columns_there, rows_there) = if transposed { (rows, columns) } else { (columns, rows) };
-            let length = (columns_there - 1) * size(stride) + rows_there;
-            // SAFETY: the caller's: the address is of as many numbers as the sizes say.
-            let data = unsafe { std::slice::from_raw_parts(address as *const f32, length) };
-            let there = Matrix::strided(data, columns_there, rows_there, size(stride));
-            // op(X)', as the product is transposed as a whole.
-            if transposed { there.t() } else { there }
-        };
-        let (a, b) = (factor(p.a, p.transpose_a, m, k, p.lda), factor(p.b, p.transpose_b, k, n, p.ldb));
-        assert!(p.ldc >= p.m && (p.beta == 0.0 || p.beta == 1.0));
-        let stride = size(p.ldc);
-        // SAFETY: as above; nothing else holds the result.
-        let c = unsafe { std::slice::from_raw_parts_mut(p.c as *mut f32, (n - 1) * stride + m) };
-        let mut close = vec![0.0; m * n];
-        product(&mut close, b, a, false);
-        for (to, from) in c.chunks_mut(stride).zip(close.chunks_exact(m)) {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = if p.beta == 1.0 { *to + from } else { *from };
-            }
+        for number in 0..p.batch {
+            let at = |first: u64, apart: i64| first.wrapping_add_signed(4 * apart * i64::from(number));
+            let ([a, b, c], Sgemm { a: first_a, b: first_b, c: first_c, .. }) = (p.apart, *p);
+            let one = Sgemm { a: at(first_a, a), b: at(first_b, b), c: at(first_c, c), ..*p };
+            // SAFETY: the caller's.
+            unsafe { sgemm(&one) };
         }
         Ok(())
     }
@@ -173,5 +156,36 @@ unsafe impl Backend for Emulated {
             solve(n, factor as *const f32, columns, b as *mut f32);
         }
         Ok(())
+    }
+}
+
+/// One product of BLAS's.
+///
+/// # Safety
+/// The addresses are of as many numbers as the sizes say.
+unsafe fn sgemm(p: &Sgemm) {
+    let size = |v: i32| usize::try_from(v).unwrap();
+    let (m, n, k) = (size(p.m), size(p.n), size(p.k));
+    // A column-major matrix of some rows, a leading dimension apart, is a row-major one of as many columns.
+    let factor = |address: u64, transposed: bool, rows: usize, columns: usize, stride: i32| {
+        let (columns_there, rows_there) = if transposed { (rows, columns) } else { (columns, rows) };
+        let length = (columns_there - 1) * size(stride) + rows_there;
+        // SAFETY: the caller's: the address is of as many numbers as the sizes say.
+        let data = unsafe { std::slice::from_raw_parts(address as *const f32, length) };
+        let there = Matrix::strided(data, columns_there, rows_there, size(stride));
+        // op(X)', as the product is transposed as a whole.
+        if transposed { there.t() } else { there }
+    };
+    let (a, b) = (factor(p.a, p.transpose_a, m, k, p.lda), factor(p.b, p.transpose_b, k, n, p.ldb));
+    assert!(p.ldc >= p.m && (p.beta == 0.0 || p.beta == 1.0));
+    let stride = size(p.ldc);
+    // SAFETY: as above; nothing else holds the result.
+    let c = unsafe { std::slice::from_raw_parts_mut(p.c as *mut f32, (n - 1) * stride + m) };
+    let mut close = vec![0.0; m * n];
+    product(&mut close, b, a, false);
+    for (to, from) in c.chunks_mut(stride).zip(close.chunks_exact(m)) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = if p.beta == 1.0 { *to + from } else { *from };
+        }
     }
 }

@@ -67,6 +67,11 @@ pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<
         ("convolution, 3x3 on four channels a thread", vec![Layer::conv(3, 8), Layer::conv(3, 4)]),
         ("convolution, 5x5 every 2 pixels", vec![first(), conv((5, 5), (2, 2), same, 4, false)]),
         ("convolution, 3x2 every 2x3 pixels, inside", vec![first(), conv((3, 2), (2, 3), valid, 4, false)]),
+        (
+            "convolution, 3x3 by Winograd",
+            vec![Layer::conv(3, 16), Layer::conv(3, 20), conv((3, 3), (1, 1), valid, 17, false)],
+        ),
+        ("convolution, 5x5 by Winograd", vec![Layer::conv(3, 16), Layer::conv(5, 18)]),
         ("convolution, 1x1", vec![first(), narrow()]),
         ("convolution, 1x1 every 2 pixels", vec![first(), conv((1, 1), (2, 2), same, 4, false)]),
         ("batch normalisation", vec![Layer::conv_norm(3, 6), Layer::conv_norm(1, 4)]),
@@ -103,9 +108,20 @@ pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<
         say(&check);
         checks.push(check);
     }
-    let check = rules(place)?;
-    say(&check);
-    checks.push(check);
+    // So many that the matrices of gathered and of transformed inputs are made in parts.
+    let plan = vec![
+        Layer::conv(3, 16),
+        Layer::conv(3, 16),
+        conv((3, 3), (2, 2), same, 16, false),
+        Layer::GlobalAvgPool,
+        Layer::scores(CLASSES),
+    ];
+    let network = build_plan(plan, [28, 28, 3], Init::Glorot, 1)?;
+    let many = compare("convolutions of many images", network, [28, 28, 3], CLASSES, (600, 1), place)?;
+    for check in [many, rules(place)?] {
+        say(&check);
+        checks.push(check);
+    }
     Ok(checks)
 }
 

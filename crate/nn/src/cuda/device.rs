@@ -250,22 +250,46 @@ unsafe impl Backend for Gpu {
         self.card.device.bind_to_thread()?;
         // SAFETY: the caller's; alpha and beta are read before the call returns.
         let done = unsafe {
-            cublas::result::sgemm(
-                *self.blas.handle(),
-                operation(p.transpose_a),
-                operation(p.transpose_b),
-                p.m,
-                p.n,
-                p.k,
-                &1.0,
-                p.a as *const f32,
-                p.lda,
-                p.b as *const f32,
-                p.ldb,
-                &p.beta,
-                p.c as *mut f32,
-                p.ldc,
-            )
+            if p.batch > 1 {
+                let [a, b, c] = p.apart;
+                cublas::result::sgemm_strided_batched(
+                    *self.blas.handle(),
+                    operation(p.transpose_a),
+                    operation(p.transpose_b),
+                    p.m,
+                    p.n,
+                    p.k,
+                    &1.0,
+                    p.a as *const f32,
+                    p.lda,
+                    a,
+                    p.b as *const f32,
+                    p.ldb,
+                    b,
+                    &p.beta,
+                    p.c as *mut f32,
+                    p.ldc,
+                    c,
+                    p.batch,
+                )
+            } else {
+                cublas::result::sgemm(
+                    *self.blas.handle(),
+                    operation(p.transpose_a),
+                    operation(p.transpose_b),
+                    p.m,
+                    p.n,
+                    p.k,
+                    &1.0,
+                    p.a as *const f32,
+                    p.lda,
+                    p.b as *const f32,
+                    p.ldb,
+                    &p.beta,
+                    p.c as *mut f32,
+                    p.ldc,
+                )
+            }
         };
         done.map_err(CudaError::Blas)
     }

@@ -224,6 +224,202 @@ KERNEL col2im4(unsigned n, const float4 *rows, float4 *dx, Sizes g, unsigned add
     give_back(i, rows, dx, g, add, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
 }
 
+// ---- Winograd's convolution -----------------------------------------------------------------------------------------
+//
+// F(4x4, 3x3) and F(2x2, 5x5) of stride 1, as on the processor (crate/nn/src/ops/winograd.rs): a tile of output needs 6x6
+// pixels of input. 36 transformed numbers a tile and channel, each in a matrix of its own with a row a tile, are multiplied as
+// 36 products. One thread a tile and channel, or a pair of channels of the weights.
+
+constexpr float P = 0.75f, Q = 1.5f, P2 = P * P, Q2 = Q * Q, P4 = P2 * P2, Q4 = Q2 * Q2;
+// What the weights' transform divides by at 0, plus or minus P, plus or minus Q.
+constexpr float AT_0 = P2 * Q2, AT_P = 2.0f * P2 * (P2 - Q2), AT_Q = 2.0f * Q2 * (Q2 - P2);
+constexpr int IN = 6;
+
+// Along one axis, by the kernel's side K: of the input, from the products to the output, of the output's gradient, of the
+// weights, from the products to the weights' gradient.
+__device__ void input_1d(const float (&d)[IN], float (&v)[IN]) {
+    float even_p = d[4] - Q2 * d[2], odd_p = d[3] - Q2 * d[1];
+    float even_q = d[4] - P2 * d[2], odd_q = d[3] - P2 * d[1];
+    v[0] = P2 * Q2 * d[0] - (P2 + Q2) * d[2] + d[4];
+    v[1] = even_p + P * odd_p;
+    v[2] = even_p - P * odd_p;
+    v[3] = even_q + Q * odd_q;
+    v[4] = even_q - Q * odd_q;
+    v[5] = P2 * Q2 * d[1] - (P2 + Q2) * d[3] + d[5];
+}
+
+template <int K> __device__ void output_1d(const float (&m)[IN], float (&y)[7 - K]) {
+    float even_p = m[1] + m[2], odd_p = m[1] - m[2], even_q = m[3] + m[4], odd_q = m[3] - m[4];
+    y[0] = m[0] + even_p + even_q;
+    y[1] = P * odd_p + Q * odd_q;
+    if constexpr (K == 3) {
+        y[2] = P2 * even_p + Q2 * even_q;
+        y[3] = P * P2 * odd_p + Q * Q2 * odd_q;
+    }
+    y[6 - K] += m[5];
+}
+
+template <int K> __device__ void output_gradient_1d(const float (&y)[7 - K], float (&v)[IN]) {
+    float even_p = y[0], even_q = y[0], odd_p = P * y[1], odd_q = Q * y[1];
+    if constexpr (K == 3) {
+        even_p += P2 * y[2], even_q += Q2 * y[2];
+        odd_p += P * P2 * y[3], odd_q += Q * Q2 * y[3];
+    }
+    v[0] = y[0];
+    v[1] = even_p + odd_p;
+    v[2] = even_p - odd_p;
+    v[3] = even_q + odd_q;
+    v[4] = even_q - odd_q;
+    v[5] = y[6 - K];
+}
+
+template <int K> __device__ void weights_1d(const float (&g)[K], float (&u)[IN]) {
+    float even_p = g[0] + P2 * g[2], odd_p = P * g[1], even_q = g[0] + Q2 * g[2], odd_q = Q * g[1];
+    if constexpr (K == 5) {
+        even_p += P4 * g[4], odd_p += P * P2 * g[3];
+        even_q += Q4 * g[4], odd_q += Q * Q2 * g[3];
+    }
+    u[0] = g[0] / AT_0;
+    u[1] = (even_p + odd_p) / AT_P;
+    u[2] = (even_p - odd_p) / AT_P;
+    u[3] = (even_q + odd_q) / AT_Q;
+    u[4] = (even_q - odd_q) / AT_Q;
+    u[5] = g[K - 1];
+}
+
+template <int K> __device__ void weight_gradient_1d(const float (&u)[IN], float (&g)[K]) {
+    float even_p = (u[1] + u[2]) / AT_P, odd_p = (u[1] - u[2]) / AT_P;
+    float even_q = (u[3] + u[4]) / AT_Q, odd_q = (u[3] - u[4]) / AT_Q;
+    g[0] = u[0] / AT_0 + even_p + even_q;
+    g[1] = P * odd_p + Q * odd_q;
+    g[2] = P2 * even_p + Q2 * even_q;
+    if constexpr (K == 5) {
+        g[3] = P * P2 * odd_p + Q * Q2 * odd_q;
+        g[4] = P4 * even_p + Q4 * even_q;
+    }
+    g[K - 1] += u[5];
+}
+
+// Along both axes, columns before rows.
+template <int FROM, int TO, void ALONG(const float (&)[FROM], float (&)[TO])>
+__device__ void transform(const float (&from)[FROM][FROM], float (&to)[TO][TO]) {
+    float half[TO][FROM];
+    for (int j = 0; j < FROM; j++) {
+        float column[FROM], made[TO];
+        for (int i = 0; i < FROM; i++) column[i] = from[i][j];
+        ALONG(column, made);
+        for (int i = 0; i < TO; i++) half[i][j] = made[i];
+    }
+    for (int i = 0; i < TO; i++) ALONG(half[i], to[i]);
+}
+
+// A tile: its image, and its first pixel of output.
+struct Tile {
+    int image, y, x;
+};
+
+__device__ Tile tile_number(unsigned tile, const Sizes &g) {
+    int side = 7 - g.kernel_h, down = (g.out_height + side - 1) / side, across = (g.out_width + side - 1) / side;
+    Tile t;
+    t.x = (int)(tile % across) * side;
+    t.y = (int)(tile / across % down) * side;
+    t.image = tile / across / down;
+    return t;
+}
+
+// Number `i` of each of 36 matrices of `n` numbers.
+__device__ void spread(const float (&values)[IN][IN], float *to, unsigned i, unsigned n) {
+    for (int k = 0; k < IN * IN; k++) to[k * n + i] = values[k / IN][k % IN];
+}
+
+KERNEL winograd_input(unsigned n, const float *x, float *to, Sizes g) {
+    EACH
+    unsigned c = i % g.channels;
+    Tile t = tile_number(i / g.channels, g);
+    float d[IN][IN], v[IN][IN];
+    for (int ky = 0; ky < IN; ky++)
+        for (int kx = 0; kx < IN; kx++) {
+            int y = t.y + ky - g.top, column = t.x + kx - g.left;
+            bool inside = y >= 0 && y < g.height && column >= 0 && column < g.width;
+            d[ky][kx] = inside ? x[(unsigned)((t.image * g.height + y) * g.width + column) * g.channels + c] : 0.0f;
+        }
+    transform<IN, IN, input_1d>(d, v);
+    spread(v, to, i, n);
+}
+
+template <int K> __device__ void output_of(unsigned i, unsigned n, const float *products, float *to, Sizes g, bool add) {
+    const int OUT = 7 - K;
+    unsigned o = i % g.outputs;
+    Tile t = tile_number(i / g.outputs, g);
+    float m[IN][IN], y[OUT][OUT];
+    for (int k = 0; k < IN * IN; k++) m[k / IN][k % IN] = products[k * n + i];
+    transform<IN, OUT, output_1d<K>>(m, y);
+    for (int ky = 0; ky < OUT; ky++)
+        for (int kx = 0; kx < OUT; kx++) {
+            int row = t.y + ky, column = t.x + kx;
+            if (row >= g.out_height || column >= g.out_width) continue;
+            float *at = to + (unsigned)((t.image * g.out_height + row) * g.out_width + column) * g.outputs + o;
+            *at = add ? *at + y[ky][kx] : y[ky][kx];
+        }
+}
+
+// The output, or what is added to it with `add`.
+KERNEL winograd_output(unsigned n, const float *products, float *to, Sizes g, unsigned add) {
+    EACH
+    if (g.kernel_h == 3) output_of<3>(i, n, products, to, g, add);
+    else output_of<5>(i, n, products, to, g, add);
+}
+
+template <int K> __device__ void output_gradient_of(unsigned i, unsigned n, const float *dy, float *to, Sizes g) {
+    const int OUT = 7 - K;
+    unsigned o = i % g.outputs;
+    Tile t = tile_number(i / g.outputs, g);
+    float d[OUT][OUT], v[IN][IN];
+    for (int ky = 0; ky < OUT; ky++)
+        for (int kx = 0; kx < OUT; kx++) {
+            int row = t.y + ky, column = t.x + kx;
+            bool inside = row < g.out_height && column < g.out_width;
+            unsigned pixel = (t.image * g.out_height + row) * g.out_width + column;
+            d[ky][kx] = inside ? dy[pixel * g.outputs + o] : 0.0f;
+        }
+    transform<OUT, IN, output_gradient_1d<K>>(d, v);
+    spread(v, to, i, n);
+}
+
+KERNEL winograd_output_gradient(unsigned n, const float *dy, float *to, Sizes g) {
+    EACH
+    if (g.kernel_h == 3) output_gradient_of<3>(i, n, dy, to, g);
+    else output_gradient_of<5>(i, n, dy, to, g);
+}
+
+template <int K> __device__ void weights_of(unsigned i, unsigned n, const float *weights, float *to, bool flipped) {
+    float g[K][K], u[IN][IN];
+    for (int k = 0; k < K * K; k++) g[k / K][k % K] = weights[(flipped ? K * K - 1 - k : k) * n + i];
+    transform<K, IN, weights_1d<K>>(g, u);
+    spread(u, to, i, n);
+}
+
+// Weights (K x K x C x O), with `flipped` those of the convolution that gives the input's gradient, transposed.
+KERNEL winograd_weights(unsigned n, const float *weights, float *to, unsigned kernel, unsigned flipped) {
+    EACH
+    if (kernel == 3) weights_of<3>(i, n, weights, to, flipped);
+    else weights_of<5>(i, n, weights, to, flipped);
+}
+
+template <int K> __device__ void weight_gradient_of(unsigned i, unsigned n, const float *products, float *dw, bool add) {
+    float u[IN][IN], g[K][K];
+    for (int k = 0; k < IN * IN; k++) u[k / IN][k % IN] = products[k * n + i];
+    transform<IN, K, weight_gradient_1d<K>>(u, g);
+    for (int k = 0; k < K * K; k++) dw[k * n + i] = add ? dw[k * n + i] + g[k / K][k % K] : g[k / K][k % K];
+}
+
+// The weights' gradient, or what is added to it with `add`.
+KERNEL winograd_weight_gradient(unsigned n, const float *products, float *dw, unsigned kernel, unsigned add) {
+    EACH
+    if (kernel == 3) weight_gradient_of<3>(i, n, products, dw, add);
+    else weight_gradient_of<5>(i, n, products, dw, add);
+}
+
 // ---- sums -----------------------------------------------------------------------------------------------------------
 
 // Sums of every `group` rows: ceil(rows / group) x columns.

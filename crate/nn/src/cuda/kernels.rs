@@ -15,7 +15,7 @@ use std::ffi::c_void;
 pub const SOURCE: &str = include_str!("kernels.cu");
 
 /// Every function in it.
-pub const NAMES: [&str; 46] = [
+pub const NAMES: [&str; 51] = [
     "view",
     "recolour",
     "along",
@@ -27,6 +27,11 @@ pub const NAMES: [&str; 46] = [
     "im2col4",
     "col2im",
     "col2im4",
+    "winograd_input",
+    "winograd_output",
+    "winograd_output_gradient",
+    "winograd_weights",
+    "winograd_weight_gradient",
     "sum_rows",
     "bias",
     "relu_back",
@@ -430,6 +435,98 @@ pub(super) fn col2im<B: Backend>(
     )
 }
 
+/// Transformed numbers of a tile and channel in Winograd's convolution.
+pub(super) const POINTS: usize = 36;
+
+/// Pixels a side of a tile of output.
+fn tile_side(g: &Geometry) -> usize {
+    7 - g.kernel.0
+}
+
+/// Tiles of an image of output.
+pub(super) fn tiles(g: &Geometry) -> usize {
+    g.out_height.div_ceil(tile_side(g)) * g.out_width.div_ceil(tile_side(g))
+}
+
+/// Transforms the inputs of some images: a matrix for each of [`POINTS`], with a row of channels a tile.
+pub(super) fn winograd_input<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    x: &Buffer<B>,
+    (first, images): (usize, usize),
+) -> Result<Buffer<B>, Fault<B>> {
+    let (size, all) = (g.pixels() * g.channels, images * tiles(g) * g.channels);
+    let mut to = alloc(b, POINTS * all)?;
+    kernel!(
+        b, "winograd_input", all; x => (first + images) * size, &to => POINTS * all;
+        from::<B>(x, first * size), into::<B>(&mut to), Arg::Sizes(Sizes::new(g, images))
+    )?;
+    Ok(to)
+}
+
+/// Transforms products back to the outputs of some images, or adds to them.
+pub(super) fn winograd_output<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    products: &Buffer<B>,
+    y: &mut Buffer<B>,
+    (first, images): (usize, usize),
+    add: bool,
+) -> Done<B> {
+    let (size, all) = (g.out_pixels() * g.outputs, images * tiles(g) * g.outputs);
+    kernel!(
+        b, "winograd_output", all; products => POINTS * all, y => (first + images) * size;
+        at::<B>(products), from::<B>(y, first * size), Arg::Sizes(Sizes::new(g, images)), count(usize::from(add))
+    )
+}
+
+/// Transforms the gradients of the outputs of some images, for the gradient of the weights.
+pub(super) fn winograd_output_gradient<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    dy: &Buffer<B>,
+    (first, images): (usize, usize),
+) -> Result<Buffer<B>, Fault<B>> {
+    let (size, all) = (g.out_pixels() * g.outputs, images * tiles(g) * g.outputs);
+    let mut to = alloc(b, POINTS * all)?;
+    kernel!(
+        b, "winograd_output_gradient", all; dy => (first + images) * size, &to => POINTS * all;
+        from::<B>(dy, first * size), into::<B>(&mut to), Arg::Sizes(Sizes::new(g, images))
+    )?;
+    Ok(to)
+}
+
+/// Transforms the weights; with `flipped`, for the gradient of the input, transposed.
+pub(super) fn winograd_weights<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    weights: &Buffer<B>,
+    flipped: bool,
+) -> Result<Buffer<B>, Fault<B>> {
+    let all = g.channels * g.outputs;
+    let mut to = alloc(b, POINTS * all)?;
+    kernel!(
+        b, "winograd_weights", all; weights => g.inner() * g.outputs, &to => POINTS * all;
+        at::<B>(weights), into::<B>(&mut to), count(g.kernel.0), count(usize::from(flipped))
+    )?;
+    Ok(to)
+}
+
+/// Transforms products back to the gradient of the weights, or adds to it.
+pub(super) fn winograd_weight_gradient<B: Backend>(
+    b: &B,
+    g: &Geometry,
+    products: &Buffer<B>,
+    dw: &mut Buffer<B>,
+    add: bool,
+) -> Done<B> {
+    let all = g.channels * g.outputs;
+    kernel!(
+        b, "winograd_weight_gradient", all; products => POINTS * all, dw => g.inner() * g.outputs;
+        at::<B>(products), into::<B>(dw), count(g.kernel.0), count(usize::from(add))
+    )
+}
+
 /// The sum of all rows, by groups, and groups of groups.
 pub(super) fn sum_rows<B: Backend>(
     b: &B,
@@ -437,25 +534,30 @@ pub(super) fn sum_rows<B: Backend>(
     rows: usize,
     columns: usize,
 ) -> Result<Buffer<B>, Fault<B>> {
-    let (sums, left) = sum_groups(b, x, rows, columns)?;
-    if left == 1 { Ok(sums) } else { sum_rows(b, &sums, left, columns) }
+    let group = group(rows);
+    let sums = sum_groups(b, x, [rows, columns], group)?;
+    if group >= rows { Ok(sums) } else { sum_rows(b, &sums, rows.div_ceil(group), columns) }
 }
 
-/// The sums of groups of rows, and how many there are: of as many groups as each has rows, or by [`GROUP`]s.
-fn sum_groups<B: Backend>(
+/// Rows that one thread sums up, of so many: as many as there are groups, but no more than [`GROUP`].
+fn group(rows: usize) -> usize {
+    if rows <= LAST { rows } else { (rows.isqrt() + 1).min(GROUP) }
+}
+
+/// The sums of every `group` rows.
+pub(super) fn sum_groups<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    rows: usize,
-    columns: usize,
-) -> Result<(Buffer<B>, usize), Fault<B>> {
-    let group = if rows <= LAST { rows } else { (rows.isqrt() + 1).min(GROUP) };
+    [rows, columns]: [usize; 2],
+    group: usize,
+) -> Result<Buffer<B>, Fault<B>> {
     let parts = rows.div_ceil(group);
     let mut to = alloc(b, parts * columns)?;
     kernel!(
         b, "sum_rows", parts * columns; x => rows * columns, &to => parts * columns;
         at::<B>(x), into::<B>(&mut to), count(rows), count(columns), count(group)
     )?;
-    Ok((to, parts))
+    Ok(to)
 }
 
 /// A bias a column of `rows` rows, then ReLU with `relu`.
@@ -530,7 +632,8 @@ pub(super) fn batch_channels<B: Backend>(
         at::<B>(x), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
     )?;
     while parts > LAST {
-        (sums, parts) = sum_groups(b, &sums, parts, 2 * columns)?;
+        sums = sum_groups(b, &sums, [parts, 2 * columns], group(parts))?;
+        parts = parts.div_ceil(group(parts));
     }
     let (mut channels, mut noted) = (alloc(b, 3 * columns)?, alloc(b, 2 * columns)?);
     kernel!(
@@ -838,6 +941,14 @@ pub(super) struct Factor<'a, B: Backend> {
     transposed: bool,
 }
 
+impl<B: Backend> Clone for Factor<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Factor<'_, B> {}
+
 /// `rows x columns`, row after row, from the number `first` on of a buffer of this backend.
 pub(super) fn matrix<'a, B: Backend>(
     _: &B,
@@ -868,6 +979,18 @@ impl<B: Backend> Factor<'_, B> {
 /// `to = left * right`, row-major from the number `first` on, or `+=`.
 pub(super) fn product<B: Backend>(
     b: &B,
+    to: (&mut Buffer<B>, usize),
+    left: Factor<B>,
+    right: Factor<B>,
+    add: bool,
+) -> Done<B> {
+    products(b, 1, to, left, right, add)
+}
+
+/// `batch` products, of factors that lie one after the other, as the results do.
+pub(super) fn products<B: Backend>(
+    b: &B,
+    batch: usize,
     (to, first): (&mut Buffer<B>, usize),
     left: Factor<B>,
     right: Factor<B>,
@@ -876,9 +999,9 @@ pub(super) fn product<B: Backend>(
     let ((rows, inner), (inner_too, columns)) = (left.sizes(), right.sizes());
     assert_eq!(inner, inner_too, "inner sizes of a product");
     for factor in [&left, &right] {
-        assert!(length(b, factor.buffer) >= factor.first + factor.rows * factor.columns, "a factor");
+        assert!(length(b, factor.buffer) >= factor.first + batch * factor.rows * factor.columns, "a factor");
     }
-    assert!(length(b, to) >= first + rows * columns, "a product");
+    assert!(length(b, to) >= first + batch * rows * columns, "a product");
     // Column-major, the transpose of everything: to' = right' left'. A row-major matrix is a column-major transpose.
     let product = Sgemm {
         transpose_a: right.transposed,
@@ -893,6 +1016,8 @@ pub(super) fn product<B: Backend>(
         beta: if add { 1.0 } else { 0.0 },
         c: address::<B>(to, first),
         ldc: int(columns),
+        batch: int(batch),
+        apart: [right.rows * right.columns, left.rows * left.columns, rows * columns].map(|n| n as i64),
     };
     // SAFETY: lengths have been checked.
     unsafe { b.sgemm(&product) }
@@ -958,6 +1083,8 @@ impl<B: Backend> Whole<B> {
                 beta: 1.0,
                 c: address::<B>(&self.values, first * self.rows + top),
                 ldc: int(self.rows),
+                batch: 1,
+                apart: [0; 3],
             };
             // SAFETY: lengths have been checked: the last number is that of the last column's last row.
             unsafe { b.sgemm(&product) }

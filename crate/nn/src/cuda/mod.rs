@@ -8,6 +8,7 @@
 //! dfdx gives no way from a tensor to the memory behind it, but its [`Gradients`] hand out theirs. So values between
 //! layers are such memory ([`Buffer`]), and a tensor of one number (`Key`) names each on the tape.
 
+mod conv;
 mod dense;
 #[cfg(feature = "cuda")]
 pub mod device;
@@ -20,6 +21,7 @@ mod ops;
 mod solver;
 mod weight;
 
+pub use conv::Way;
 pub use dense::dense;
 use dfdx::prelude::{Gradients, HasErr, Storage, Tensor};
 pub use network::place;
@@ -83,7 +85,7 @@ pub unsafe trait Backend: Clone + 'static {
     /// them are of memory on the device, of the lengths that the function reads and writes.
     unsafe fn launch(&self, kernel: &'static str, threads: u32, arguments: &mut [*mut c_void]) -> Done<Self>;
 
-    /// Begins a matrix product.
+    /// Begins matrix products.
     ///
     /// Errors: the device's.
     ///
@@ -114,7 +116,7 @@ pub unsafe trait Backend: Clone + 'static {
     unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> crate::Result<()>;
 }
 
-/// `c = op(a) op(b) + beta c`, column-major: the arguments of BLAS's `sgemm`, with alpha 1.
+/// `c = op(a) op(b) + beta c`, column-major, once or several times: the arguments of BLAS's `sgemm`, with alpha 1.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "they are named as in BLAS")]
 pub struct Sgemm {
@@ -130,6 +132,10 @@ pub struct Sgemm {
     pub beta: f32,
     pub c: u64,
     pub ldc: i32,
+    /// So many of them.
+    pub batch: i32,
+    /// Numbers from one `a`, `b` and `c` to the next.
+    pub apart: [i64; 3],
 }
 
 /// For `map_err`: what a device says when `operation` fails.

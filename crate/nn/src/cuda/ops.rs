@@ -1,5 +1,6 @@
 //! The layers' operations on dfdx's tape, on any [`Backend`]. Each is that of [`crate::ops`] under the same name.
 
+use crate::cuda::conv;
 use crate::cuda::kernels::{self, matrix};
 use crate::cuda::{Backend, Buffer, Done, Fault, Grads, Key, failed};
 use crate::ops::geometry::{Geometry, Window};
@@ -12,10 +13,6 @@ use crate::{Error, Result};
 use dfdx::prelude::{Gradients, PutTape, Rank0, Tape, Tensor, ZerosTensor};
 use rand::RngExt;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Numbers of the matrix that a convolution gathers its inputs in: some stay in the card's second cache, none take
-/// memory without bound.
-const GATHERED: usize = 12 << 20;
 
 /// A batch between two layers: `n` times height, width and channels, pixel by pixel.
 pub(super) struct Value<B: Backend, T> {
@@ -61,8 +58,6 @@ type Loss<B, T> = (Tensor<Rank0, f32, <B as Backend>::Store, T>, Buffer<B>);
 #[derive(Clone)]
 pub(super) struct Ops<B: Backend> {
     pub backend: B,
-    /// Where inputs are gathered; grows to what the largest convolution needs.
-    workspace: Arc<Mutex<Option<Buffer<B>>>>,
     /// Names for values, the same ones at each step.
     keys: Arc<Mutex<Vec<Key<B>>>>,
 }
@@ -105,7 +100,7 @@ fn give<B: Backend>(gradients: &mut Grads<B>, key: &Key<B>, sums: Buffer<B>) -> 
 
 impl<B: Backend> Ops<B> {
     pub fn new(backend: B) -> Ops<B> {
-        Ops { backend, workspace: Arc::default(), keys: Arc::default() }
+        Ops { backend, keys: Arc::default() }
     }
 
     /// The name number `index`.
@@ -121,37 +116,6 @@ impl<B: Backend> Ops<B> {
         kernels::alloc(&self.backend, length).map_err(failed::<B>(operation))
     }
 
-    /// Does `work` with room for so many numbers.
-    fn with_room<R>(
-        &self,
-        length: usize,
-        work: impl FnOnce(&mut Buffer<B>) -> std::result::Result<R, Fault<B>>,
-    ) -> std::result::Result<R, Fault<B>> {
-        let mut room = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
-        if room.as_ref().is_some_and(|room| kernels::length(&self.backend, room) < length) {
-            *room = None;
-        }
-        match &mut *room {
-            Some(room) => work(room),
-            empty => work(empty.insert(kernels::alloc(&self.backend, length)?)),
-        }
-    }
-
-    /// `work` for some images at a time: the first and how many.
-    fn in_parts(
-        &self,
-        g: &Geometry,
-        mut work: impl FnMut(&mut Buffer<B>, usize, usize) -> Done<B>,
-    ) -> Done<B> {
-        let each = g.out_pixels() * g.inner();
-        let at_once = (GATHERED / each).clamp(1, g.images.max(1));
-        self.with_room(at_once * each, |room| {
-            (0..g.images)
-                .step_by(at_once)
-                .try_for_each(|first| work(room, first, at_once.min(g.images - first)))
-        })
-    }
-
     /// Images as they are read (`n x C x H x W`), pixel by pixel.
     pub fn arrange<T>(&self, x: Value<B, T>, key: Key<B>) -> Result<Value<B, T>> {
         let operation = "order of the pixels";
@@ -160,25 +124,6 @@ impl<B: Backend> Ops<B> {
         kernels::pixels(&self.backend, &x.data, &mut to, [x.n, height * width, channels])
             .map_err(failed::<B>(operation))?;
         Ok(Value { data: Arc::new(to), key, ..x })
-    }
-
-    fn conv_forward(&self, g: &Geometry, x: &Buffer<B>, weight: &Buffer<B>, y: &mut Buffer<B>) -> Done<B> {
-        let (b, inner, pixels, o) = (&self.backend, g.inner(), g.out_pixels(), g.outputs);
-        if g.pointwise() {
-            let rows = g.images * pixels;
-            return kernels::product(
-                b,
-                (y, 0),
-                matrix(b, x, 0, rows, inner),
-                matrix(b, weight, 0, inner, o),
-                false,
-            );
-        }
-        self.in_parts(g, |room, first, images| {
-            kernels::im2col(b, g, x, room, (first, images))?;
-            let left = matrix(b, room, 0, images * pixels, inner);
-            kernels::product(b, (y, first * pixels * o), left, matrix(b, weight, 0, inner, o), false)
-        })
     }
 
     /// Adds to the gradients of weights and input.
@@ -190,31 +135,12 @@ impl<B: Backend> Ops<B> {
         dy: &Buffer<B>,
         gradients: &mut Grads<B>,
     ) -> Done<B> {
-        let (b, inner, pixels, o) = (&self.backend, g.inner(), g.out_pixels(), g.outputs);
-        let (rows, size) = (g.images * pixels, g.images * g.pixels() * g.channels);
-        let (dw, there) = slot(b, gradients, weight_key, inner * o)?;
-        if g.pointwise() {
-            let left = matrix(b, x, 0, rows, inner).t();
-            kernels::product(b, (dw, 0), left, matrix(b, dy, 0, rows, o), there)?;
-        } else {
-            self.in_parts(g, |room, first, images| {
-                kernels::im2col(b, g, x, room, (first, images))?;
-                let left = matrix(b, room, 0, images * pixels, inner).t();
-                let right = matrix(b, dy, first * pixels * o, images * pixels, o);
-                kernels::product(b, (&mut *dw, 0), left, right, there || first > 0)
-            })?;
-        }
+        let b = &self.backend;
+        let (dw, there) = slot(b, gradients, weight_key, g.inner() * g.outputs)?;
+        conv::weight_gradient(b, g, x, dy, dw, there)?;
         let Some(x_key) = x_key else { return Ok(()) };
-        let (dx, there) = slot(b, gradients, x_key, size)?;
-        if g.pointwise() {
-            let right = matrix(b, weight, 0, inner, o).t();
-            return kernels::product(b, (dx, 0), matrix(b, dy, 0, rows, o), right, there);
-        }
-        self.in_parts(g, |room, first, images| {
-            let left = matrix(b, dy, first * pixels * o, images * pixels, o);
-            kernels::product(b, (&mut *room, 0), left, matrix(b, weight, 0, inner, o).t(), false)?;
-            kernels::col2im(b, g, room, dx, (first, images), there)
-        })
+        let (dx, there) = slot(b, gradients, x_key, g.images * g.pixels() * g.channels)?;
+        conv::input_gradient(b, g, dy, weight, dx, there)
     }
 
     /// [`crate::ops::conv::conv2d`] with a bias and ReLU.
@@ -231,7 +157,7 @@ impl<B: Backend> Ops<B> {
         let g = x.geometry(operation, window, o)?;
         let rows = g.images * g.out_pixels();
         let mut y = self.alloc(operation, rows * o)?;
-        self.conv_forward(&g, &x.data, &weight.values, &mut y)
+        conv::forward(&self.backend, &g, &x.data, &weight.values, &mut y)
             .and_then(|()| kernels::bias(&self.backend, &mut y, &shift.values, [rows, o], true))
             .map_err(failed::<B>(operation))?;
         let y = Value { data: Arc::new(y), n: x.n, size: [g.out_height, g.out_width, o], key, tape: x.tape };
@@ -263,7 +189,7 @@ impl<B: Backend> Ops<B> {
         let g = x.geometry(operation, window, o)?;
         let rows = g.images * g.out_pixels();
         let (mut middle, mut y) = (self.alloc(operation, rows * o)?, self.alloc(operation, rows * o)?);
-        let made = self.conv_forward(&g, &x.data, &weight.values, &mut middle).and_then(|()| {
+        let made = conv::forward(b, &g, &x.data, &weight.values, &mut middle).and_then(|()| {
             let (channels, noted) = if training {
                 let (channels, noted) =
                     kernels::batch_channels(b, &middle, &shift.values, [rows, o], EPSILON)?;

@@ -204,7 +204,7 @@ impl Geometry {
     }
 
     /// The convolution with flipped weights that makes the input's gradient from the output's.
-    pub(super) fn backwards(&self) -> Geometry {
+    pub fn backwards(&self) -> Geometry {
         Geometry {
             height: self.out_height,
             width: self.out_width,
