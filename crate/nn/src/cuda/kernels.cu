@@ -151,12 +151,12 @@ KERNEL pixels(unsigned n, const float *from, float *to, unsigned channels, unsig
 }
 
 // Some columns of a matrix become some of another's, or are added to them: `width` columns of each row.
-KERNEL columns(unsigned n, const float *from, unsigned from_all, unsigned from_first, float *to, unsigned to_all,
-               unsigned to_first, unsigned width, unsigned add) {
+KERNEL columns(unsigned n, const float *from, unsigned from_all, float *to, unsigned to_all, unsigned width,
+               unsigned add) {
     EACH
     unsigned row = i / width, column = i % width;
-    float value = from[row * from_all + from_first + column];
-    float *at = to + (row * to_all + to_first + column);
+    float value = from[row * from_all + column];
+    float *at = to + (row * to_all + column);
     *at = add ? *at + value : value;
 }
 
@@ -189,9 +189,16 @@ KERNEL im2col4(unsigned n, const float4 *x, float4 *to, Sizes g) {
 __device__ float sum(float a, float b) { return a + b; }
 __device__ float4 sum(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
 
-// Which of `outputs` windows along an axis starts at this place, counted from the padding's; none: -1.
-__device__ int starting(int place, int stride, int outputs) {
-    return place < 0 || place % stride || place / stride >= outputs ? -1 : place / stride;
+// The first and the last of `outputs` windows along an axis that lie over this place, counted from the padding's.
+struct Windows {
+    int first, last;
+};
+
+__device__ Windows windows_over(int place, int kernel, int stride, int outputs) {
+    Windows w;
+    w.first = max((place - kernel + stride) / stride, 0);
+    w.last = min(place / stride, outputs - 1);
+    return w;
 }
 
 // What the rows of `gather` give back to an input, added to what is there with `add`.
@@ -201,16 +208,14 @@ template <typename T> __device__ void give_back(unsigned i, const T *rows, T *dx
     rest /= g.width;
     int y = rest % g.height, image = rest / g.height;
     T all = add ? dx[i] : zero;
-    for (int ky = 0; ky < g.kernel_h; ky++) {
-        int oy = starting(y + g.top - ky, g.stride_h, g.out_height);
-        if (oy < 0) continue;
-        for (int kx = 0; kx < g.kernel_w; kx++) {
-            int ox = starting(x + g.left - kx, g.stride_w, g.out_width);
-            if (ox < 0) continue;
+    Windows down = windows_over(y + g.top, g.kernel_h, g.stride_h, g.out_height);
+    Windows across = windows_over(x + g.left, g.kernel_w, g.stride_w, g.out_width);
+    for (int oy = down.last; oy >= down.first; oy--)
+        for (int ox = across.last; ox >= across.first; ox--) {
+            int ky = y + g.top - oy * g.stride_h, kx = x + g.left - ox * g.stride_w;
             unsigned row = (image * g.out_height + oy) * g.out_width + ox;
             all = sum(all, rows[((row * g.kernel_h + ky) * g.kernel_w + kx) * g.channels + c]);
         }
-    }
     dx[i] = all;
 }
 
@@ -432,18 +437,21 @@ KERNEL sum_rows(unsigned n, const float *x, float *to, unsigned rows, unsigned c
 }
 
 // ---- activations and products ---------------------------------------------------------------------------------------
+//
+// What a layer gives, and its gradient, may be some columns of a larger matrix: its rows are `apart` numbers from each other.
 
 // Adds a bias a column, then ReLU with `relu`. Not fmaxf: that would turn a NaN, the mark of divergence, into a zero.
-KERNEL bias(unsigned n, float *y, const float *b, unsigned columns, unsigned relu) {
+KERNEL bias(unsigned n, const float *x, float *y, const float *b, unsigned columns, unsigned apart, unsigned relu) {
     EACH
-    float value = y[i] + b[i % columns];
-    y[i] = relu && value < 0.0f ? 0.0f : value;
+    float value = x[i] + b[i % columns];
+    y[i / columns * apart + i % columns] = relu && value < 0.0f ? 0.0f : value;
 }
 
 // What a ReLU, which gave y, lets pass of a gradient.
-KERNEL relu_back(unsigned n, const float *y, const float *dy, float *dx) {
+KERNEL relu_back(unsigned n, const float *y, const float *dy, float *dx, unsigned columns, unsigned apart) {
     EACH
-    dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+    unsigned at = i / columns * apart + i % columns;
+    dx[i] = y[at] > 0.0f ? dy[at] : 0.0f;
 }
 
 // to = x * factors, or to += with `add`.
@@ -508,24 +516,24 @@ KERNEL running_channels(unsigned n, const float *mean, const float *variance, co
 }
 
 // ReLU of a x + b.
-KERNEL normalise(unsigned n, const float *x, float *y, const float *channels, unsigned columns) {
+KERNEL normalise(unsigned n, const float *x, float *y, const float *channels, unsigned columns, unsigned apart) {
     EACH
     unsigned c = i % columns;
     float value = channels[columns + c] * x[i] + channels[2 * columns + c];
-    y[i] = value < 0.0f ? 0.0f : value;
+    y[i / columns * apart + c] = value < 0.0f ? 0.0f : value;
 }
 
 // Of every `group` rows, the sums of what the ReLU lets pass of the gradient, plain and times the normalised x. (It writes
 // nothing else: between writes, a card reads one number after the other.)
 KERNEL normalise_sums(unsigned n, const float *x, const float *dy, const float *channels, float *to, unsigned rows,
-                      unsigned columns, unsigned group) {
+                      unsigned columns, unsigned apart, unsigned group) {
     EACH
     unsigned c = i % columns, part = i / columns, last = min(part * group + group, rows);
     float mean = channels[c], a = channels[columns + c], b = channels[2 * columns + c];
     float plain = 0.0f, weighted = 0.0f;
     for (unsigned row = part * group; row < last; row++) {
         unsigned at = row * columns + c;
-        float d = a * x[at] + b > 0.0f ? dy[at] : 0.0f;
+        float d = a * x[at] + b > 0.0f ? dy[row * apart + c] : 0.0f;
         plain += d;
         weighted += d * ((x[at] - mean) * a);
     }
@@ -535,11 +543,11 @@ KERNEL normalise_sums(unsigned n, const float *x, const float *dy, const float *
 
 // The gradient of x. `share`: 1 / rows where mean and deviation are the batch's, 0 where they are the running ones.
 KERNEL normalise_back(unsigned n, const float *x, const float *dy, const float *channels, const float *sums, float *dx,
-                      unsigned columns, float share) {
+                      unsigned columns, unsigned apart, float share) {
     EACH
     unsigned c = i % columns;
     float a = channels[columns + c], along = (x[i] - channels[c]) * a;
-    float passed = a * x[i] + channels[2 * columns + c] > 0.0f ? dy[i] : 0.0f;
+    float passed = a * x[i] + channels[2 * columns + c] > 0.0f ? dy[i / columns * apart + c] : 0.0f;
     dx[i] = a * (passed - sums[c] * share - along * (sums[columns + c] * share));
 }
 
@@ -562,7 +570,7 @@ __device__ Spot output_spot(unsigned i, const Sizes &g) {
 }
 
 // The largest under each window, and where in the window it is; of equal ones the first, a NaN before all.
-KERNEL max_pool(unsigned n, const float *x, float *y, float *at, Sizes g) {
+KERNEL max_pool(unsigned n, const float *x, float *y, float *at, Sizes g, unsigned apart) {
     EACH
     Spot s = output_spot(i, g);
     float best = 0.0f;
@@ -578,7 +586,7 @@ KERNEL max_pool(unsigned n, const float *x, float *y, float *at, Sizes g) {
                 found = ky * g.kernel_w + kx;
             }
         }
-    y[i] = best;
+    y[i / g.channels * apart + s.c] = best;
     at[i] = (float)found;
 }
 
@@ -591,28 +599,26 @@ __device__ float under(int oy, int ox, const Sizes &g) {
 
 // What windows give back to a pixel: the whole gradient of those of which it is the largest (`at`), or of all, without
 // `at`, its share.
-KERNEL pool_back(unsigned n, const float *dy, const float *at, float *dx, Sizes g, unsigned add) {
+KERNEL pool_back(unsigned n, const float *dy, const float *at, float *dx, Sizes g, unsigned apart, unsigned add) {
     EACH
     unsigned c = i % g.channels, rest = i / g.channels;
     int x = rest % g.width;
     rest /= g.width;
     int y = rest % g.height, image = rest / g.height;
     float all = add ? dx[i] : 0.0f;
-    for (int ky = 0; ky < g.kernel_h; ky++) {
-        int oy = starting(y + g.top - ky, g.stride_h, g.out_height);
-        if (oy < 0) continue;
-        for (int kx = 0; kx < g.kernel_w; kx++) {
-            int ox = starting(x + g.left - kx, g.stride_w, g.out_width);
-            if (ox < 0) continue;
-            unsigned o = (unsigned)((image * g.out_height + oy) * g.out_width + ox) * g.channels + c;
-            if (!at) all += dy[o] / under(oy, ox, g);
-            else if (at[o] == (float)(ky * g.kernel_w + kx)) all += dy[o];
+    Windows down = windows_over(y + g.top, g.kernel_h, g.stride_h, g.out_height);
+    Windows across = windows_over(x + g.left, g.kernel_w, g.stride_w, g.out_width);
+    for (int oy = down.last; oy >= down.first; oy--)
+        for (int ox = across.last; ox >= across.first; ox--) {
+            int ky = y + g.top - oy * g.stride_h, kx = x + g.left - ox * g.stride_w;
+            unsigned pixel = (image * g.out_height + oy) * g.out_width + ox;
+            if (!at) all += dy[pixel * apart + c] / under(oy, ox, g);
+            else if (at[pixel * g.channels + c] == (float)(ky * g.kernel_w + kx)) all += dy[pixel * apart + c];
         }
-    }
     dx[i] = all;
 }
 
-KERNEL mean_pool(unsigned n, const float *x, float *y, Sizes g) {
+KERNEL mean_pool(unsigned n, const float *x, float *y, Sizes g, unsigned apart) {
     EACH
     Spot s = output_spot(i, g);
     float all = 0.0f;
@@ -622,7 +628,7 @@ KERNEL mean_pool(unsigned n, const float *x, float *y, Sizes g) {
             if (row < 0 || row >= g.height || column < 0 || column >= g.width) continue;
             all += x[(unsigned)((s.image * g.height + row) * g.width + column) * g.channels + s.c];
         }
-    y[i] = all / under(s.oy, s.ox, g);
+    y[i / g.channels * apart + s.c] = all / under(s.oy, s.ox, g);
 }
 
 // The mean of all pixels: n x C.

@@ -382,19 +382,57 @@ pub(super) fn pixels<B: Backend>(
 /// Columns of a matrix: how many there are in all, and the first of those meant.
 pub(super) type Columns = (usize, usize);
 
+/// What a layer gives, or its gradient: columns of a matrix of pixels, which may have others beside them.
+pub(super) struct Lying<'a, B: Backend> {
+    buffer: &'a Buffer<B>,
+    /// Numbers of a row of the matrix.
+    apart: usize,
+    first: usize,
+}
+
+impl<B: Backend> Clone for Lying<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Lying<'_, B> {}
+
+impl<'a, B: Backend> Lying<'a, B> {
+    /// These columns of a matrix.
+    pub fn new(buffer: &'a Buffer<B>, (apart, first): Columns) -> Self {
+        Lying { buffer, apart, first }
+    }
+
+    /// Numbers of the whole matrix.
+    fn length(&self, rows: usize) -> usize {
+        rows * self.apart
+    }
+
+    /// Where the first one lies, to be read or written.
+    fn arg(&self) -> Arg<'static> {
+        from::<B>(self.buffer, self.first)
+    }
+
+    /// The memory, where no other columns are in it.
+    pub fn alone(self) -> &'a Buffer<B> {
+        assert_eq!(self.first, 0, "columns beside others");
+        self.buffer
+    }
+}
+
 /// `width` columns of `rows` rows of `x` become those of `to`, or are added.
 pub(super) fn columns<B: Backend>(
     b: &B,
-    (x, (x_all, x_first)): (&Buffer<B>, Columns),
-    (to, (to_all, to_first)): (&mut Buffer<B>, Columns),
+    x: Lying<B>,
+    to: Lying<B>,
     [rows, width]: [usize; 2],
     add: bool,
 ) -> Done<B> {
-    assert!(x_first + width <= x_all && to_first + width <= to_all);
+    assert!(x.first + width <= x.apart && to.first + width <= to.apart);
     kernel!(
-        b, "columns", rows * width; x => rows * x_all, to => rows * to_all;
-        at::<B>(x), count(x_all), count(x_first), into::<B>(to), count(to_all), count(to_first), count(width),
-        count(usize::from(add))
+        b, "columns", rows * width; x.buffer => x.length(rows), to.buffer => to.length(rows);
+        x.arg(), count(x.apart), to.arg(), count(to.apart), count(width), count(usize::from(add))
     )
 }
 
@@ -560,29 +598,35 @@ pub(super) fn sum_groups<B: Backend>(
     Ok(to)
 }
 
-/// A bias a column of `rows` rows, then ReLU with `relu`.
+/// A bias a column of `rows` rows, then ReLU with `relu`, from `x` (it may be the result's memory) to `y`.
 pub(super) fn bias<B: Backend>(
     b: &B,
-    y: &mut Buffer<B>,
+    x: &Buffer<B>,
+    y: Lying<B>,
     bias: &Buffer<B>,
     [rows, columns]: [usize; 2],
     relu: bool,
 ) -> Done<B> {
     kernel!(
-        b, "bias", rows * columns; y => rows * columns, bias => columns;
-        into::<B>(y), at::<B>(bias), count(columns), count(usize::from(relu))
+        b, "bias", rows * columns; x => rows * columns, y.buffer => y.length(rows), bias => columns;
+        at::<B>(x), y.arg(), at::<B>(bias), count(columns), count(y.apart), count(usize::from(relu))
     )
 }
 
-/// What a ReLU, which gave `y`, lets pass of a gradient.
+/// What a ReLU, which gave `y`, lets pass of a gradient, which lies as that does.
 pub(super) fn relu_back<B: Backend>(
     b: &B,
-    y: &Buffer<B>,
-    dy: &Buffer<B>,
-    all: usize,
+    y: Lying<B>,
+    dy: Lying<B>,
+    [rows, columns]: [usize; 2],
 ) -> Result<Buffer<B>, Fault<B>> {
+    let all = rows * columns;
     let mut dx = alloc(b, all)?;
-    kernel!(b, "relu_back", all; y => all, dy => all, &dx => all; at::<B>(y), at::<B>(dy), into::<B>(&mut dx))?;
+    assert_eq!(y.apart, dy.apart, "relu_back: rows");
+    kernel!(
+        b, "relu_back", all; y.buffer => y.length(rows), dy.buffer => dy.length(rows), &dx => all;
+        y.arg(), dy.arg(), into::<B>(&mut dx), count(columns), count(y.apart)
+    )?;
     Ok(dx)
 }
 
@@ -667,14 +711,14 @@ pub(super) fn running_channels<B: Backend>(
 pub(super) fn normalise<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    y: &mut Buffer<B>,
+    y: Lying<B>,
     channels: &Buffer<B>,
     [rows, columns]: [usize; 2],
 ) -> Done<B> {
     let all = rows * columns;
     kernel!(
-        b, "normalise", all; x => all, y => all, channels => 3 * columns;
-        at::<B>(x), into::<B>(y), at::<B>(channels), count(columns)
+        b, "normalise", all; x => all, y.buffer => y.length(rows), channels => 3 * columns;
+        at::<B>(x), y.arg(), at::<B>(channels), count(columns), count(y.apart)
     )
 }
 
@@ -683,7 +727,7 @@ pub(super) fn normalise<B: Backend>(
 pub(super) fn normalise_back<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    dy: &Buffer<B>,
+    dy: Lying<B>,
     channels: &Buffer<B>,
     [rows, columns]: [usize; 2],
     own: bool,
@@ -692,15 +736,17 @@ pub(super) fn normalise_back<B: Backend>(
     let mut sums = alloc(b, parts * 2 * columns)?;
     kernel!(
         b, "normalise_sums", parts * columns;
-        x => all, dy => all, channels => 3 * columns, &sums => parts * 2 * columns;
-        at::<B>(x), at::<B>(dy), at::<B>(channels), into::<B>(&mut sums), count(rows), count(columns), count(GROUP)
+        x => all, dy.buffer => dy.length(rows), channels => 3 * columns, &sums => parts * 2 * columns;
+        at::<B>(x), dy.arg(), at::<B>(channels), into::<B>(&mut sums), count(rows), count(columns), count(dy.apart),
+        count(GROUP)
     )?;
     let sums = sum_rows(b, &sums, parts, 2 * columns)?;
     let share = if own { 1.0 / rows as f32 } else { 0.0 };
     let mut dx = alloc(b, all)?;
     kernel!(
-        b, "normalise_back", all; x => all, dy => all, channels => 3 * columns, &sums => 2 * columns, &dx => all;
-        at::<B>(x), at::<B>(dy), at::<B>(channels), at::<B>(&sums), into::<B>(&mut dx), count(columns),
+        b, "normalise_back", all;
+        x => all, dy.buffer => dy.length(rows), channels => 3 * columns, &sums => 2 * columns, &dx => all;
+        at::<B>(x), dy.arg(), at::<B>(channels), at::<B>(&sums), into::<B>(&mut dx), count(columns), count(dy.apart),
         Arg::Real(share)
     )?;
     Ok((dx, sums))
@@ -711,22 +757,23 @@ pub(super) fn max_pool<B: Backend>(
     b: &B,
     g: &Geometry,
     x: &Buffer<B>,
-    y: &mut Buffer<B>,
+    y: Lying<B>,
     which: &mut Buffer<B>,
 ) -> Done<B> {
-    let all = g.images * g.out_pixels() * g.channels;
+    let rows = g.images * g.out_pixels();
+    let all = rows * g.channels;
     kernel!(
-        b, "max_pool", all; x => g.images * g.pixels() * g.channels, y => all, which => all;
-        at::<B>(x), into::<B>(y), into::<B>(which), Arg::Sizes(Sizes::new(g, g.images))
+        b, "max_pool", all; x => g.images * g.pixels() * g.channels, y.buffer => y.length(rows), which => all;
+        at::<B>(x), y.arg(), into::<B>(which), Arg::Sizes(Sizes::new(g, g.images)), count(y.apart)
     )
 }
 
 /// The mean under each window.
-pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: &mut Buffer<B>) -> Done<B> {
-    let all = g.images * g.out_pixels() * g.channels;
+pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: Lying<B>) -> Done<B> {
+    let rows = g.images * g.out_pixels();
     kernel!(
-        b, "mean_pool", all; x => g.images * g.pixels() * g.channels, y => all;
-        at::<B>(x), into::<B>(y), Arg::Sizes(Sizes::new(g, g.images))
+        b, "mean_pool", rows * g.channels; x => g.images * g.pixels() * g.channels, y.buffer => y.length(rows);
+        at::<B>(x), y.arg(), Arg::Sizes(Sizes::new(g, g.images)), count(y.apart)
     )
 }
 
@@ -734,22 +781,22 @@ pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: &mut B
 pub(super) fn pool_back<B: Backend>(
     b: &B,
     g: &Geometry,
-    dy: &Buffer<B>,
+    dy: Lying<B>,
     which: Option<&Buffer<B>>,
     dx: &mut Buffer<B>,
     add: bool,
 ) -> Done<B> {
-    let (all, out) = (g.images * g.pixels() * g.channels, g.images * g.out_pixels() * g.channels);
+    let (all, rows) = (g.images * g.pixels() * g.channels, g.images * g.out_pixels());
     let which = match which {
         Some(which) => {
-            assert!(length(b, which) >= out, "pool_back: which");
+            assert!(length(b, which) >= rows * g.channels, "pool_back: which");
             at::<B>(which)
         }
         None => Arg::Address(0),
     };
     kernel!(
-        b, "pool_back", all; dy => out, dx => all;
-        at::<B>(dy), which, into::<B>(dx), Arg::Sizes(Sizes::new(g, g.images)), count(usize::from(add))
+        b, "pool_back", all; dy.buffer => dy.length(rows), dx => all;
+        dy.arg(), which, into::<B>(dx), Arg::Sizes(Sizes::new(g, g.images)), count(dy.apart), count(usize::from(add))
     )
 }
 
@@ -1170,8 +1217,7 @@ impl<B: Backend> Whole<B> {
             // Of the kernel's matrices, its rows are the columns here.
             kernel!(
                 b, "columns", width * n; &to => width * n;
-                from::<B>(&self.values, first * all), count(all), count(0), into::<B>(&mut to), count(n), count(0),
-                count(n), count(0)
+                from::<B>(&self.values, first * all), count(all), into::<B>(&mut to), count(n), count(n), count(0)
             )?;
             numbers.extend_from_slice(&b.download(&to)?[..width * n]);
         }

@@ -1,7 +1,7 @@
 //! A network on a device: made of one on the processor, with its weights.
 
 use crate::cuda::kernels::{self, Kept, Piece};
-use crate::cuda::ops::{Ops, Value, take};
+use crate::cuda::ops::{Ops, Part, Target, Together, Value, take};
 use crate::cuda::weight::Weight;
 use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
 use crate::image::AugmentedImage;
@@ -157,9 +157,16 @@ impl<B: Backend> Placed<B> {
             ));
         }
         let (data, n) = self.batch(images)?;
-        let mut layers = Layers { network: self, names: self.weights.len(), pass, noted: Vec::new() };
+        let mut layers = Layers {
+            network: self,
+            names: self.weights.len(),
+            pass,
+            noted: Vec::new(),
+            together: Vec::new(),
+            part: None,
+        };
         let key = layers.key()?;
-        let mut x = Value { data: Arc::new(data), n, size: self.input, key, tape };
+        let mut x = Value { data: Arc::new(data), part: None, n, size: self.input, key, tape };
         if !matches!(self.plan.first(), Some(Layer::Linear { .. })) {
             let key = layers.key()?;
             x = self.ops.arrange(x, key)?;
@@ -517,12 +524,20 @@ struct Layers<'a, B: Backend> {
     names: usize,
     pass: &'a mut ForwardContext,
     noted: Vec<(usize, Buffer<B>)>,
+    /// Of the branches that are being gone through, the innermost last.
+    together: Vec<Together<B>>,
+    /// Where the next layer puts what it gives, if not in memory of its own.
+    part: Option<Part<B>>,
 }
 
 impl<'a, B: Backend> Layers<'a, B> {
     fn key(&mut self) -> Result<Key<B>> {
         self.names += 1;
         self.network.ops.key(self.names - 1)
+    }
+
+    fn target(&mut self) -> Result<Target<B>> {
+        Ok(Target { part: self.part.take(), key: self.key()? })
     }
 }
 
@@ -543,13 +558,13 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
         normalised: bool,
         input_gradient: InputGradient,
     ) -> Result<Value<B, T>> {
-        let (Placed { ops, weights, convs, .. }, key) = (self.network, self.key()?);
+        let (Placed { ops, weights, convs, .. }, target) = (self.network, self.target()?);
         let first = *convs.get(index).ok_or_else(walk::short)?;
         if !normalised {
-            return ops.conv(x, window, tensors(weights, first)?, input_gradient, key);
+            return ops.conv(x, window, tensors(weights, first)?, input_gradient, target);
         }
         let own = tensors(weights, first)?;
-        let (y, noted) = ops.conv_norm(x, window, own, input_gradient, self.pass.training(), key)?;
+        let (y, noted) = ops.conv_norm(x, window, own, input_gradient, self.pass.training(), target)?;
         self.noted.extend(noted.map(|noted| (first + 2, noted)));
         Ok(y)
     }
@@ -567,13 +582,13 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
     }
 
     fn max_pool(&mut self, x: Value<B, T>, window: Window) -> Result<Value<B, T>> {
-        let key = self.key()?;
-        self.network.ops.max_pool(x, window, key)
+        let target = self.target()?;
+        self.network.ops.max_pool(x, window, target)
     }
 
     fn avg_pool(&mut self, x: Value<B, T>, window: Window) -> Result<Value<B, T>> {
-        let key = self.key()?;
-        self.network.ops.avg_pool(x, window, key)
+        let target = self.target()?;
+        self.network.ops.avg_pool(x, window, target)
     }
 
     fn global_avg_pool(&mut self, x: Value<B, T>) -> Result<Value<B, T>> {
@@ -592,17 +607,29 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
     }
 
     fn split(&mut self, x: Value<B, T>) -> Result<(Value<B, ()>, T)> {
-        let Value { data, n, size, key, tape } = x;
-        Ok((Value { data, n, size, key, tape: () }, tape))
+        let Value { data, part, n, size, key, tape } = x;
+        Ok((Value { data, part, n, size, key, tape: () }, tape))
     }
 
     fn join(&mut self, x: &Value<B, ()>, tape: T) -> Value<B, T> {
-        Value { data: x.data.clone(), n: x.n, size: x.size, key: x.key.clone(), tape }
+        Value { data: x.data.clone(), part: None, n: x.n, size: x.size, key: x.key.clone(), tape }
+    }
+
+    fn begin(&mut self, x: &Value<B, ()>, branches: &[Vec<Layer>]) -> Result<()> {
+        let [height, width, _] = Layer::Branches(branches.to_vec()).output(x.size)?;
+        let channels = branches.iter().map(|branch| Ok(output(branch, x.size)?[2]));
+        let channels = channels.collect::<Result<Vec<usize>>>()?;
+        self.together.push(self.network.ops.together(x.n, [height, width], &channels)?);
+        Ok(())
+    }
+
+    fn end(&mut self, index: usize) {
+        self.part = self.together.last().map(|together| together.part(index));
     }
 
     fn concat(&mut self, parts: Vec<Value<B, ()>>, tape: T) -> Result<Value<B, T>> {
-        let key = self.key()?;
-        self.network.ops.concat(parts, tape, key)
+        let (key, together) = (self.key()?, self.together.pop().ok_or_else(walk::short)?);
+        self.network.ops.concat(parts, together, tape, key)
     }
 
     fn scores(&mut self, x: Value<B, T>) -> Result<(Value<B, ()>, T)> {

@@ -1,7 +1,7 @@
 //! The layers' operations on dfdx's tape, on any [`Backend`]. Each is that of [`crate::ops`] under the same name.
 
 use crate::cuda::conv;
-use crate::cuda::kernels::{self, matrix};
+use crate::cuda::kernels::{self, Columns, Lying, matrix};
 use crate::cuda::{Backend, Buffer, Done, Fault, Grads, Key, failed};
 use crate::ops::geometry::{Geometry, Window};
 use crate::ops::linear::InputGradient;
@@ -12,21 +12,62 @@ use crate::optim::Rules;
 use crate::{Error, Result};
 use dfdx::prelude::{Gradients, PutTape, Rank0, Tape, Tensor, ZerosTensor};
 use rand::RngExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A batch between two layers: `n` times height, width and channels, pixel by pixel.
 pub(super) struct Value<B: Backend, T> {
     pub data: Arc<Buffer<B>>,
+    /// Where it lies among others, which only [`Ops::concat`] is given.
+    pub part: Option<Part<B>>,
     pub n: usize,
     pub size: Size3,
     pub key: Key<B>,
     pub tape: T,
 }
 
+/// What the branches of a network give, side by side: each writes its channels where they belong, and finds its gradient there.
+pub(super) struct Together<B: Backend> {
+    whole: Arc<Buffer<B>>,
+    /// That of the whole, when it has come back.
+    gradient: Arc<OnceLock<Buffer<B>>>,
+    /// Of each branch.
+    columns: Vec<Columns>,
+    n: usize,
+    size: Size3,
+}
+
+/// One of the branches.
+pub(super) struct Part<B: Backend> {
+    whole: Arc<Buffer<B>>,
+    gradient: Arc<OnceLock<Buffer<B>>>,
+    columns: Columns,
+}
+
+impl<B: Backend> Together<B> {
+    pub fn part(&self, index: usize) -> Part<B> {
+        Part { whole: self.whole.clone(), gradient: self.gradient.clone(), columns: self.columns[index] }
+    }
+}
+
+/// Where a layer puts what it gives: among others, or in memory of its own.
+pub(super) struct Target<B: Backend> {
+    pub key: Key<B>,
+    pub part: Option<Part<B>>,
+}
+
 impl<B: Backend, T> Value<B, T> {
     /// Numbers of all images.
     pub fn len(&self) -> usize {
         self.n * self.size.iter().product::<usize>()
+    }
+
+    /// How the channels lie.
+    fn columns(&self) -> Columns {
+        self.part.as_ref().map_or((self.size[2], 0), |part| part.columns)
+    }
+
+    fn lying(&self) -> Lying<'_, B> {
+        Lying::<B>::new(&self.data, self.columns())
     }
 
     /// The same numbers as one pixel of many channels.
@@ -116,6 +157,21 @@ impl<B: Backend> Ops<B> {
         kernels::alloc(&self.backend, length).map_err(failed::<B>(operation))
     }
 
+    /// Where a layer puts what it gives.
+    fn room(
+        &self,
+        operation: &'static str,
+        Target { key, part }: Target<B>,
+        n: usize,
+        size: Size3,
+    ) -> Result<Value<B, ()>> {
+        let data = match &part {
+            Some(part) => part.whole.clone(),
+            None => Arc::new(self.alloc(operation, n * size.iter().product::<usize>())?),
+        };
+        Ok(Value { data, part, n, size, key, tape: () })
+    }
+
     /// Images as they are read (`n x C x H x W`), pixel by pixel.
     pub fn arrange<T>(&self, x: Value<B, T>, key: Key<B>) -> Result<Value<B, T>> {
         let operation = "order of the pixels";
@@ -150,23 +206,23 @@ impl<B: Backend> Ops<B> {
         window: Window,
         [weight, shift]: [&crate::cuda::weight::Weight<B>; 2],
         input_gradient: InputGradient,
-        key: Key<B>,
+        target: Target<B>,
     ) -> Result<Value<B, T>> {
         let operation = "convolution";
         let o = shift.length;
         let g = x.geometry(operation, window, o)?;
         let rows = g.images * g.out_pixels();
-        let mut y = self.alloc(operation, rows * o)?;
-        conv::forward(&self.backend, &g, &x.data, &weight.values, &mut y)
-            .and_then(|()| kernels::bias(&self.backend, &mut y, &shift.values, [rows, o], true))
+        let mut made = self.alloc(operation, rows * o)?;
+        let y = self.room(operation, target, x.n, [g.out_height, g.out_width, o])?;
+        conv::forward(&self.backend, &g, &x.data, &weight.values, &mut made)
+            .and_then(|()| kernels::bias(&self.backend, &made, y.lying(), &shift.values, [rows, o], true))
             .map_err(failed::<B>(operation))?;
-        let y = Value { data: Arc::new(y), n: x.n, size: [g.out_height, g.out_width, o], key, tape: x.tape };
+        let y = y.with(x.tape);
         let (ops, x, x_key) = (self.clone(), x.data, x.key);
         let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
-        Ok(y.recorded(move |y, y_key, gradients| {
+        Ok(y.recorded(&self.backend, move |y, dy, gradients| {
             let b = &ops.backend;
-            let dy = take(b, gradients, y_key, rows * o)?;
-            let dy = kernels::relu_back(b, y, &dy, rows * o)?;
+            let dy = kernels::relu_back(b, y, dy, [rows, o])?;
             give::<B>(gradients, &shift_key, kernels::sum_rows(b, &dy, rows, o)?)?;
             let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
             ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
@@ -182,13 +238,14 @@ impl<B: Backend> Ops<B> {
         [weight, shift, mean, variance]: [&crate::cuda::weight::Weight<B>; 4],
         input_gradient: InputGradient,
         training: bool,
-        key: Key<B>,
+        target: Target<B>,
     ) -> Result<Normalised<B, T>> {
         let operation = "convolution with batch normalisation";
         let (b, o) = (&self.backend, shift.length);
         let g = x.geometry(operation, window, o)?;
         let rows = g.images * g.out_pixels();
-        let (mut middle, mut y) = (self.alloc(operation, rows * o)?, self.alloc(operation, rows * o)?);
+        let mut middle = self.alloc(operation, rows * o)?;
+        let y = self.room(operation, target, x.n, [g.out_height, g.out_width, o])?;
         let made = conv::forward(b, &g, &x.data, &weight.values, &mut middle).and_then(|()| {
             let (channels, noted) = if training {
                 let (channels, noted) =
@@ -198,17 +255,16 @@ impl<B: Backend> Ops<B> {
                 let (mean, variance) = (&mean.values, &variance.values);
                 (kernels::running_channels(b, mean, variance, &shift.values, o, EPSILON)?, None)
             };
-            kernels::normalise(b, &middle, &mut y, &channels, [rows, o])?;
+            kernels::normalise(b, &middle, y.lying(), &channels, [rows, o])?;
             Ok((channels, noted))
         });
         let (channels, noted) = made.map_err(failed::<B>(operation))?;
-        let y = Value { data: Arc::new(y), n: x.n, size: [g.out_height, g.out_width, o], key, tape: x.tape };
+        let y = y.with(x.tape);
         let (ops, x, x_key) = (self.clone(), x.data, x.key);
         let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
-        let y = y.recorded(move |_, y_key, gradients| {
+        let y = y.recorded(&self.backend, move |_, dy, gradients| {
             let b = &ops.backend;
-            let dy = take(b, gradients, y_key, rows * o)?;
-            let (dy, sums) = kernels::normalise_back(b, &middle, &dy, &channels, [rows, o], training)?;
+            let (dy, sums) = kernels::normalise_back(b, &middle, dy, &channels, [rows, o], training)?;
             drop(middle);
             give::<B>(gradients, &shift_key, sums)?;
             let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
@@ -231,23 +287,21 @@ impl<B: Backend> Ops<B> {
         let mut y = self.alloc(operation, n * o)?;
         let right = matrix(b, &weight.values, 0, o, i).t();
         kernels::product(b, (&mut y, 0), matrix(b, &x.data, 0, n, i), right, false)
-            .and_then(|()| kernels::bias(b, &mut y, &bias.values, [n, o], relu))
+            .and_then(|()| kernels::bias(b, &y, Lying::<B>::new(&y, (o, 0)), &bias.values, [n, o], relu))
             .map_err(failed::<B>(operation))?;
-        let y = Value { data: Arc::new(y), n, size: [1, 1, o], key, tape: x.tape };
+        let y = alone(y, n, [1, 1, o], key).with(x.tape);
         let (ops, x, x_key) = (self.clone(), x.data, x.key);
         let (weight, weight_key, bias_key) = (weight.values.clone(), weight.key.clone(), bias.key.clone());
-        Ok(y.recorded(move |y, y_key, gradients| {
+        Ok(y.recorded(&self.backend, move |y, dy, gradients| {
             let b = &ops.backend;
-            let mut dy = take(b, gradients, y_key, n * o)?;
-            if relu {
-                dy = kernels::relu_back(b, y, &dy, n * o)?;
-            }
-            give::<B>(gradients, &bias_key, kernels::sum_rows(b, &dy, n, o)?)?;
+            let stopped = if relu { Some(kernels::relu_back(b, y, dy, [n, o])?) } else { None };
+            let dy = stopped.as_ref().unwrap_or(dy.alone());
+            give::<B>(gradients, &bias_key, kernels::sum_rows(b, dy, n, o)?)?;
             let (dw, there) = slot(b, gradients, &weight_key, o * i)?;
-            kernels::product(b, (dw, 0), matrix(b, &dy, 0, n, o).t(), matrix(b, &x, 0, n, i), there)?;
+            kernels::product(b, (dw, 0), matrix(b, dy, 0, n, o).t(), matrix(b, &x, 0, n, i), there)?;
             if input_gradient != InputGradient::Skipped {
                 let (dx, there) = slot(b, gradients, &x_key, n * i)?;
-                kernels::product(b, (dx, 0), matrix(b, &dy, 0, n, o), matrix(b, &weight, 0, o, i), there)?;
+                kernels::product(b, (dx, 0), matrix(b, dy, 0, n, o), matrix(b, &weight, 0, o, i), there)?;
             }
             Ok(())
         }))
@@ -258,14 +312,15 @@ impl<B: Backend> Ops<B> {
         &self,
         x: Value<B, T>,
         window: Window,
-        key: Key<B>,
+        target: Target<B>,
     ) -> Result<Value<B, T>> {
         let operation = "max pooling";
         let g = x.geometry(operation, window, x.size[2])?;
-        let all = g.images * g.out_pixels() * g.channels;
-        let (mut y, mut which) = (self.alloc(operation, all)?, self.alloc(operation, all)?);
-        kernels::max_pool(&self.backend, &g, &x.data, &mut y, &mut which).map_err(failed::<B>(operation))?;
-        Ok(self.pooled(x, y, g, Some(which), key))
+        let y = self.room(operation, target, x.n, [g.out_height, g.out_width, g.channels])?;
+        let mut which = self.alloc(operation, y.len())?;
+        kernels::max_pool(&self.backend, &g, &x.data, y.lying(), &mut which)
+            .map_err(failed::<B>(operation))?;
+        Ok(self.pooled(x, y, g, Some(which)))
     }
 
     /// [`crate::ops::pool::avg_pool`].
@@ -273,31 +328,26 @@ impl<B: Backend> Ops<B> {
         &self,
         x: Value<B, T>,
         window: Window,
-        key: Key<B>,
+        target: Target<B>,
     ) -> Result<Value<B, T>> {
         let operation = "mean pooling";
         let g = x.geometry(operation, window, x.size[2])?;
-        let mut y = self.alloc(operation, g.images * g.out_pixels() * g.channels)?;
-        kernels::avg_pool(&self.backend, &g, &x.data, &mut y).map_err(failed::<B>(operation))?;
-        Ok(self.pooled(x, y, g, None, key))
+        let y = self.room(operation, target, x.n, [g.out_height, g.out_width, g.channels])?;
+        kernels::avg_pool(&self.backend, &g, &x.data, y.lying()).map_err(failed::<B>(operation))?;
+        Ok(self.pooled(x, y, g, None))
     }
 
     fn pooled<T: Tape<f32, B::Store>>(
         &self,
         x: Value<B, T>,
-        y: Buffer<B>,
+        y: Value<B, ()>,
         g: Geometry,
         which: Option<Buffer<B>>,
-        key: Key<B>,
     ) -> Value<B, T> {
-        let size = [g.out_height, g.out_width, g.channels];
-        let y = Value { data: Arc::new(y), n: x.n, size, key, tape: x.tape };
         let (b, x_key, length) = (self.backend.clone(), x.key, g.images * g.pixels() * g.channels);
-        let out = y.len();
-        y.recorded(move |_, y_key, gradients| {
-            let dy = take(&b, gradients, y_key, out)?;
+        y.with(x.tape).recorded(&self.backend, move |_, dy, gradients| {
             let (dx, there) = slot(&b, gradients, &x_key, length)?;
-            kernels::pool_back(&b, &g, &dy, which.as_ref(), dx, there)
+            kernels::pool_back(&b, &g, dy, which.as_ref(), dx, there)
         })
     }
 
@@ -312,12 +362,11 @@ impl<B: Backend> Ops<B> {
         let sizes = [x.n, height * width, channels];
         let mut y = self.alloc(operation, x.n * channels)?;
         kernels::global_avg_pool(&self.backend, &x.data, &mut y, sizes).map_err(failed::<B>(operation))?;
-        let y = Value { data: Arc::new(y), n: x.n, size: [1, 1, channels], key, tape: x.tape };
+        let y = alone(y, x.n, [1, 1, channels], key).with(x.tape);
         let (b, x_key) = (self.backend.clone(), x.key);
-        Ok(y.recorded(move |_, y_key, gradients| {
-            let dy = take(&b, gradients, y_key, sizes[0] * channels)?;
+        Ok(y.recorded(&self.backend, move |_, dy, gradients| {
             let (dx, there) = slot(&b, gradients, &x_key, sizes.iter().product())?;
-            kernels::global_mean_back(&b, &dy, dx, sizes, there)
+            kernels::global_mean_back(&b, dy.alone(), dx, sizes, there)
         }))
     }
 
@@ -332,12 +381,11 @@ impl<B: Backend> Ops<B> {
         let (sizes, window) = ([all / channels.max(1), channels], (RADIUS, ALPHA));
         let mut y = self.alloc(operation, all)?;
         kernels::lrn(&self.backend, &x.data, &mut y, sizes, window).map_err(failed::<B>(operation))?;
-        let y = Value { data: Arc::new(y), n: x.n, size: x.size, key, tape: x.tape };
+        let y = alone(y, x.n, x.size, key).with(x.tape);
         let (b, x, x_key) = (self.backend.clone(), x.data, x.key);
-        Ok(y.recorded(move |_, y_key, gradients| {
-            let dy = take(&b, gradients, y_key, all)?;
+        Ok(y.recorded(&self.backend, move |_, dy, gradients| {
             let (dx, there) = slot(&b, gradients, &x_key, all)?;
-            kernels::lrn_back(&b, &x, &dy, dx, sizes, window, there)
+            kernels::lrn_back(&b, &x, dy.alone(), dx, sizes, window, there)
         }))
     }
 
@@ -364,58 +412,70 @@ impl<B: Backend> Ops<B> {
         let factors = kernels::upload(&self.backend, &factors).map_err(failed::<B>(operation))?;
         kernels::times(&self.backend, &x.data, &factors, &mut y, all, false)
             .map_err(failed::<B>(operation))?;
-        let y = Value { data: Arc::new(y), n: x.n, size: x.size, key, tape: x.tape };
+        let y = alone(y, x.n, x.size, key).with(x.tape);
         let (b, x_key) = (self.backend.clone(), x.key);
-        Ok(y.recorded(move |_, y_key, gradients| {
-            let dy = take(&b, gradients, y_key, all)?;
+        Ok(y.recorded(&self.backend, move |_, dy, gradients| {
             let (dx, there) = slot(&b, gradients, &x_key, all)?;
-            kernels::times(&b, &dy, &factors, dx, all, there)
+            kernels::times(&b, dy.alone(), &factors, dx, all, there)
         }))
     }
 
-    /// [`crate::ops::concat::concat`]: of `parts`, one after the other with its name, made on `tape`.
+    /// Room for what branches give of `n` images, each with so many channels.
+    pub fn together(&self, n: usize, [height, width]: [usize; 2], channels: &[usize]) -> Result<Together<B>> {
+        let all = channels.iter().sum();
+        let whole = self.alloc("concatenation of channels", n * height * width * all)?;
+        let mut first = 0;
+        let columns = channels.iter().map(|own| {
+            first += own;
+            (all, first - own)
+        });
+        let (columns, gradient) = (columns.collect(), Arc::default());
+        Ok(Together { whole: Arc::new(whole), gradient, columns, n, size: [height, width, all] })
+    }
+
+    /// [`crate::ops::concat::concat`]: of `parts`, one after the other with its name, made on `tape`. What is not where it
+    /// belongs is copied there.
     pub fn concat<T: Tape<f32, B::Store>>(
         &self,
         parts: Vec<Value<B, ()>>,
+        Together { whole, gradient, columns, n, size }: Together<B>,
         tape: T,
         key: Key<B>,
     ) -> Result<Value<B, T>> {
-        let operation = "concatenation of channels";
-        let Some(first) = parts.first() else { return Err(Error::argument(operation, "no parts")) };
-        let (n, [height, width, _]) = (first.n, first.size);
-        for part in &parts {
-            let [h, w, _] = part.size;
-            if (part.n, h, w) != (n, height, width) {
-                return Err(Error::Shape {
-                    operation,
-                    expected: vec![n, height, width],
-                    got: vec![part.n, h, w],
-                });
-            }
-        }
-        let all: usize = parts.iter().map(|part| part.size[2]).sum();
-        let rows = n * height * width;
-        let mut y = self.alloc(operation, rows * all)?;
-        let mut at = 0;
-        for part in &parts {
+        let rows = n * size[0] * size[1];
+        let mut copied = Vec::new();
+        for (part, columns) in parts.into_iter().zip(columns).filter(|(part, _)| part.part.is_none()) {
             let own = part.size[2];
-            kernels::columns(&self.backend, (&part.data, (own, 0)), (&mut y, (all, at)), [rows, own], false)
-                .map_err(failed::<B>(operation))?;
-            at += own;
+            kernels::columns(
+                &self.backend,
+                Lying::<B>::new(&part.data, (own, 0)),
+                Lying::<B>::new(&whole, columns),
+                [rows, own],
+                false,
+            )
+            .map_err(failed::<B>("concatenation of channels"))?;
+            copied.push((part.key, own, columns));
         }
-        let y = Value { data: Arc::new(y), n, size: [height, width, all], key, tape };
-        let (b, parts) =
-            (self.backend.clone(), parts.into_iter().map(|p| (p.key, p.size[2])).collect::<Vec<_>>());
-        Ok(y.recorded(move |_, y_key, gradients| {
-            let dy = take(&b, gradients, y_key, rows * all)?;
-            let mut at = 0;
-            for (key, own) in &parts {
+        let y = Value { data: whole, part: None, n, size, key, tape };
+        let (b, key, length) = (self.backend.clone(), y.key.clone(), y.len());
+        let mut y = y;
+        y.tape.add_backward_op(move |gradients| {
+            let dy = take(&b, gradients, &key, length)?;
+            for (key, own, columns) in &copied {
                 let (dx, there) = slot(&b, gradients, key, rows * own)?;
-                kernels::columns(&b, (&dy, (all, at)), (dx, (*own, 0)), [rows, *own], there)?;
-                at += own;
+                kernels::columns(
+                    &b,
+                    Lying::<B>::new(&dy, *columns),
+                    Lying::<B>::new(dx, (*own, 0)),
+                    [rows, *own],
+                    there,
+                )?;
             }
+            // For the branches' last layers, which are gone back through next.
+            let _ = gradient.set(dy);
             Ok(())
-        }))
+        });
+        Ok(y)
     }
 
     /// The mean cross-entropy of `scores`, each list with its weight, as dfdx's number on `tape`; and, of the first, the
@@ -470,15 +530,39 @@ impl<B: Backend> Ops<B> {
     }
 }
 
+/// A value in memory of its own.
+fn alone<B: Backend>(data: Buffer<B>, n: usize, size: Size3, key: Key<B>) -> Value<B, ()> {
+    Value { data: Arc::new(data), part: None, n, size, key, tape: () }
+}
+
+impl<B: Backend> Value<B, ()> {
+    /// The same on a tape.
+    pub fn with<T>(self, tape: T) -> Value<B, T> {
+        let Value { data, part, n, size, key, tape: () } = self;
+        Value { data, part, n, size, key, tape }
+    }
+}
+
 impl<B: Backend, T: Tape<f32, B::Store>> Value<B, T> {
-    /// Puts the way back on the tape, if there is one. It gets this value and its name.
+    /// Puts the way back on the tape, if there is one. It gets what was given, and its gradient, which lies in the same way.
     fn recorded(
         mut self,
-        back: impl FnOnce(&Buffer<B>, &Key<B>, &mut Grads<B>) -> Done<B> + 'static,
+        b: &B,
+        back: impl FnOnce(Lying<B>, Lying<B>, &mut Grads<B>) -> Done<B> + 'static,
     ) -> Value<B, T> {
         if T::OWNS_TAPE {
-            let (data, key) = (self.data.clone(), self.key.clone());
-            self.tape.add_backward_op(move |gradients| back(&data, &key, gradients));
+            let (b, data, key) = (b.clone(), self.data.clone(), self.key.clone());
+            let (columns, length) = (self.columns(), self.len());
+            let together = self.part.as_ref().map(|part| part.gradient.clone());
+            self.tape.add_backward_op(move |gradients| {
+                let own = match &together {
+                    Some(_) => None,
+                    None => Some(take(&b, gradients, &key, length)?),
+                };
+                let shared = together.as_ref().and_then(|gradient| gradient.get());
+                let dy = own.as_ref().or(shared).expect("the gradient of all branches, which comes before");
+                back(Lying::<B>::new(&data, columns), Lying::<B>::new(dy, columns), gradients)
+            });
         }
         self
     }

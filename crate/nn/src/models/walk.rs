@@ -44,6 +44,13 @@ pub(crate) trait LayerOps<T> {
     fn split(&mut self, x: Self::Batch) -> Result<(Self::Shared, T)>;
     /// What [`LayerOps::split`] took apart.
     fn join(&mut self, x: &Self::Shared, tape: T) -> Self::Batch;
+    /// Before the branches of `x` are gone through.
+    fn begin(&mut self, _x: &Self::Shared, _branches: &[Vec<Layer>]) -> Result<()> {
+        Ok(())
+    }
+    /// The next layer is a convolution or a pooling, and the last of branch `index`: what it gives may be put where the
+    /// concatenation wants it.
+    fn end(&mut self, _index: usize) {}
     /// The channels of all `parts` side by side.
     fn concat(&mut self, parts: Vec<Self::Shared>, tape: T) -> Result<Self::Batch>;
     /// A row of scores an image, apart from the tape.
@@ -135,6 +142,7 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
 
     fn branches(&mut self, branches: &[Vec<Layer>], x: O::Batch) -> Result<O::Batch> {
         let (x, mut tape) = self.ops.split(x)?;
+        self.ops.begin(&x, branches)?;
         let mut parts = Vec::new();
         let (first, shared) = (self.first, self.shared);
         // By a branch that makes nothing of it, the gradient is the concatenation's, which comes before all.
@@ -143,12 +151,21 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
             self.first = first;
             self.shared = shared || passed_on || index + 1 < branches.len();
             let input = self.ops.join(&x, tape);
-            let made = self.layers(branch, input)?;
+            let made = self.branch(index, branch, input)?;
             let (part, rest) = self.ops.split(made)?;
             parts.push(part);
             tape = rest;
         }
         self.ops.concat(parts, tape)
+    }
+
+    fn branch(&mut self, index: usize, branch: &[Layer], x: O::Batch) -> Result<O::Batch> {
+        let Some((last, before)) = branch.split_last() else { return Ok(x) };
+        let x = self.layers(before, x)?;
+        if matches!(last, Layer::Conv { .. } | Layer::MaxPool(_) | Layer::AvgPool(_)) {
+            self.ops.end(index);
+        }
+        self.layer(last, x)
     }
 
     fn auxiliary(&mut self, layers: &[Layer], x: O::Batch) -> Result<O::Batch> {
