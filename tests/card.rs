@@ -2,6 +2,7 @@
 //! and once with one that is made of the processor (cuda/driver.cpp). On a machine with a card, `cargo test --release
 //! --package rethink-tests --features cuda --test card -- --test-threads 1` checks the card.
 
+use clap::Parser;
 use rethink::data::corruption::Corruption;
 use rethink::data::shapes10;
 use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width};
@@ -9,6 +10,7 @@ use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a::config_at;
 use rethink::run::config::{Scale, Seeds};
 use rethink::store::Store;
+use rethink_cli::commands::command::Command;
 use rethink_cli::selftest;
 use rethink_nn::device::Device;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
@@ -38,6 +40,20 @@ fn without_a_driver_the_error_says_so() {
     let error = CARD.open().unwrap_err().to_string();
     assert!(error.contains("NVIDIA's driver is not there: libcuda.so.1"), "{error}");
     assert!(error.contains("nvidia-smi"), "{error}");
+}
+
+/// The program's command line, as a GPU machine is visited with it: without a driver it goes as far as that.
+#[test]
+fn without_a_driver_the_program_says_so() {
+    if !asked("no-driver") {
+        return;
+    }
+    for line in ["selftest --checks-only", "bench --only inception,alexnet"] {
+        let words = "rethink --device cuda:0".split(' ').chain(line.split(' '));
+        let error = Command::parse_from(words).perform().unwrap_err().to_string();
+        assert!(error.contains("NVIDIA's driver is not there: libcuda.so.1"), "{line}: {error}");
+        assert!(error.contains("nvidia-smi"), "{line}: {error}");
+    }
 }
 
 #[test]
@@ -150,8 +166,8 @@ fn a_training_step_is_few_launches() {
         return;
     }
     for (model, most) in [
-        (ModelKind::Inception, 352),
-        (ModelKind::InceptionNoBn, 299),
+        (ModelKind::Inception, 312),
+        (ModelKind::InceptionNoBn, 259),
         (ModelKind::Alexnet, 63),
         (ModelKind::Mlp1x512, 18),
     ] {
