@@ -15,9 +15,9 @@ const int OUT_OF_MEMORY = 2, NOT_FOUND = 500, UNKNOWN = 999;
 const size_t GUARD = 256;
 size_t held = 0;
 
-// What is counted: kernels begun, matrix products, memory filled, memory given out.
-enum Work { KERNELS, PRODUCTS, FILLS, ALLOCATIONS };
-int counts[4];
+// What is counted: kernels begun, matrix products, memory filled, memory given out; and the most memory held, MiB.
+enum Work { KERNELS, PRODUCTS, FILLS, ALLOCATIONS, MOST_MEMORY };
+int counts[5];
 
 // Counts it; whether it shall be done.
 bool begin(Work work) {
@@ -37,6 +37,7 @@ int allocate(uint64_t *to, size_t bytes) {
     char *all = static_cast<char *>(std::malloc(bytes + 2 * GUARD));
     if (!all) return OUT_OF_MEMORY;
     held += bytes;
+    counts[MOST_MEMORY] = std::max(counts[MOST_MEMORY], int(held >> 20));
     std::memset(all, 0xFF, GUARD);
     std::memset(all + GUARD + bytes, 0xFF, GUARD);
     if (fill) std::memset(all + GUARD, 0xFF, bytes);
