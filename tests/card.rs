@@ -18,7 +18,8 @@ use rethink_nn::kernel_methods::random_conv::RandomConv;
 use rethink_nn::models::Init;
 use rethink_nn::models::{ModelKind, Network};
 use rethink_nn::ops::ForwardContext;
-use rethink_nn::optim::SgdStep;
+use rethink_nn::optim::{Rules, SgdStep};
+use rethink_nn::precision::Precision;
 use std::ffi::c_int;
 
 const CARD: Device = Device::Cuda { card: 0, tf32: false };
@@ -165,16 +166,18 @@ fn a_training_step_is_few_launches() {
     if !asked("count") {
         return;
     }
-    for (model, most) in [
-        (ModelKind::Inception, 312),
-        (ModelKind::InceptionNoBn, 259),
-        (ModelKind::Alexnet, 63),
-        (ModelKind::Mlp1x512, 18),
-        (ModelKind::InceptionV3, 1232),
+    for (model, precision, most) in [
+        (ModelKind::Inception, Precision::Float32, 312),
+        (ModelKind::InceptionNoBn, Precision::Float32, 259),
+        (ModelKind::Alexnet, Precision::Float32, 63),
+        (ModelKind::Mlp1x512, Precision::Float32, 18),
+        (ModelKind::InceptionV3, Precision::Float32, 1232),
+        (ModelKind::Inception, Precision::Bf16, 378),
     ] {
         let (side, batch) = if model.is_for_photographs() { (299, 8) } else { (28, 128) };
         let network = model.build_for([side, side, 3], 10, 1.0, Init::Glorot, 1).unwrap();
         let mut network = CARD.take(network).unwrap();
+        network.set_rules(Rules { precision, ..Rules::default() });
         let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
         let mut train = |number| {
             let pass = ForwardContext::training_step(0, number);
@@ -189,6 +192,6 @@ fn a_training_step_is_few_launches() {
             "{model:?}: {kernels} kernels, {products} products, {fills} fills, {allocations} allocations"
         );
         println!("at most {} MiB so far", after[4]);
-        assert!(kernels + products + fills <= most, "{model:?}: more than {most} launches");
+        assert!(kernels + products + fills <= most, "{model:?}, {precision}: more than {most} launches");
     }
 }

@@ -131,25 +131,35 @@ CUDA cuGetErrorString(int error, const char **text) {
     return 0;
 }
 
+static float number(float value) { return value; }
+// A bfloat16.
+static float number(uint16_t half) {
+    uint32_t bits = uint32_t(half) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 // Column-major, by its definition.
-static void sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
-                  const float *b, int ldb, float beta, float *c, int ldc) {
+template <class T>
+static void gemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const T *a, int lda, const T *b, int ldb,
+                 float beta, float *c, int ldc) {
     std::vector<float> columns(size_t(m) * k);
     for (int p = 0; p < k; p++)
         for (int i = 0; i < m; i++)
-            columns[size_t(p) * m + i] = transpose_a ? a[size_t(i) * lda + p] : a[size_t(p) * lda + i];
+            columns[size_t(p) * m + i] = number(transpose_a ? a[size_t(i) * lda + p] : a[size_t(p) * lda + i]);
     for (int j = 0; j < n; j++) {
         float *to = c + size_t(j) * ldc;
         for (int i = 0; i < m; i++) to[i] = beta == 0.0f ? 0.0f : beta * to[i];
         for (int p = 0; p < k; p++) {
-            float factor = alpha * (transpose_b ? b[size_t(p) * ldb + j] : b[size_t(j) * ldb + p]);
+            float factor = alpha * number(transpose_b ? b[size_t(p) * ldb + j] : b[size_t(j) * ldb + p]);
             for (int i = 0; i < m; i++) to[i] += columns[size_t(p) * m + i] * factor;
         }
     }
 }
 CUDA cublasSgemm_v2(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a,
                     int lda, const float *b, int ldb, const float *beta, float *c, int ldc) {
-    if (begin(PRODUCTS)) sgemm(transpose_a, transpose_b, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
+    if (begin(PRODUCTS)) gemm(transpose_a, transpose_b, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
     return 0;
 }
 CUDA cublasSgemmStridedBatched(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha,
@@ -157,7 +167,18 @@ CUDA cublasSgemmStridedBatched(void *, int transpose_a, int transpose_b, int m, 
                                const float *beta, float *c, int ldc, long long next_c, int batch) {
     if (!begin(PRODUCTS)) return 0;
     for (; batch > 0; batch--, a += next_a, b += next_b, c += next_c)
-        sgemm(transpose_a, transpose_b, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
+        gemm(transpose_a, transpose_b, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
+    return 0;
+}
+// Of bfloat16 (14), to single precision (0), summed in that (68).
+CUDA cublasGemmStridedBatchedEx(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha,
+                                const uint16_t *a, int type_a, int lda, long long next_a, const uint16_t *b, int type_b, int ldb,
+                                long long next_b, const float *beta, float *c, int type_c, int ldc, long long next_c, int batch,
+                                int compute, int algorithm) {
+    if (type_a != 14 || type_b != 14 || type_c != 0 || compute != 68 || algorithm != -1) return 7;
+    if (!begin(PRODUCTS)) return 0;
+    for (; batch > 0; batch--, a += next_a, b += next_b, c += next_c)
+        gemm(transpose_a, transpose_b, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
     return 0;
 }
 CUDA cublasCreate_v2(void **handle) { return *handle = &held, 0; }
@@ -209,5 +230,4 @@ ABSENT(cublasDgemmStridedBatched)
 ABSENT(cublasDgemm_v2)
 ABSENT(cublasDgemv_v2)
 ABSENT(cublasGemmEx)
-ABSENT(cublasGemmStridedBatchedEx)
 ABSENT(cublasSgemv_v2)

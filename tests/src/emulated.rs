@@ -5,6 +5,8 @@ use crate::root;
 use dfdx::prelude::{Cpu, CpuError, Storage};
 use rethink_nn::cuda::{Backend, Buffer, Sgemm, kernels};
 use rethink_nn::ops::gemm::{Matrix, product};
+use rethink_nn::precision::Precision;
+use std::borrow::Cow;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::path::Path;
 use std::process::Command;
@@ -127,9 +129,13 @@ unsafe impl Backend for Emulated {
 
     unsafe fn sgemm(&self, p: &Sgemm) -> Result<(), CpuError> {
         for number in 0..p.batch {
-            let at = |first: u64, apart: i64| first.wrapping_add_signed(4 * apart * i64::from(number));
+            let bytes = if p.precision.is_float32() { 4 } else { 2 };
+            let at = |first: u64, bytes: i64, apart: i64| {
+                first.wrapping_add_signed(bytes * apart * i64::from(number))
+            };
             let ([a, b, c], Sgemm { a: first_a, b: first_b, c: first_c, .. }) = (p.apart, *p);
-            let one = Sgemm { a: at(first_a, a), b: at(first_b, b), c: at(first_c, c), ..*p };
+            let one =
+                Sgemm { a: at(first_a, bytes, a), b: at(first_b, bytes, b), c: at(first_c, 4, c), ..*p };
             // SAFETY: the caller's.
             unsafe { sgemm(&one) };
         }
@@ -159,6 +165,23 @@ unsafe impl Backend for Emulated {
     }
 }
 
+/// A factor's numbers.
+///
+/// # Safety
+/// The address is of so many.
+unsafe fn numbers<'a>(address: u64, length: usize, precision: Precision) -> Cow<'a, [f32]> {
+    // SAFETY: the caller's.
+    unsafe {
+        match precision {
+            Precision::Float32 => Cow::Borrowed(std::slice::from_raw_parts(address as *const f32, length)),
+            Precision::Bf16 => {
+                let halves = std::slice::from_raw_parts(address as *const u16, length);
+                Cow::Owned(halves.iter().map(|&half| f32::from_bits(u32::from(half) << 16)).collect())
+            }
+        }
+    }
+}
+
 /// One product of BLAS's.
 ///
 /// # Safety
@@ -167,16 +190,23 @@ unsafe fn sgemm(p: &Sgemm) {
     let size = |v: i32| usize::try_from(v).unwrap();
     let (m, n, k) = (size(p.m), size(p.n), size(p.k));
     // A column-major matrix of some rows, a leading dimension apart, is a row-major one of as many columns.
-    let factor = |address: u64, transposed: bool, rows: usize, columns: usize, stride: i32| {
-        let (columns_there, rows_there) = if transposed { (rows, columns) } else { (columns, rows) };
+    let sizes = |transposed: bool, rows: usize, columns: usize| {
+        if transposed { (rows, columns) } else { (columns, rows) }
+    };
+    let (a_sizes, b_sizes) = (sizes(p.transpose_a, m, k), sizes(p.transpose_b, k, n));
+    let data = |address: u64, (columns_there, rows_there): (usize, usize), stride: i32| {
         let length = (columns_there - 1) * size(stride) + rows_there;
         // SAFETY: the caller's: the address is of as many numbers as the sizes say.
-        let data = unsafe { std::slice::from_raw_parts(address as *const f32, length) };
-        let there = Matrix::strided(data, columns_there, rows_there, size(stride));
+        unsafe { numbers(address, length, p.precision) }
+    };
+    let (a_data, b_data) = (data(p.a, a_sizes, p.lda), data(p.b, b_sizes, p.ldb));
+    fn factor(data: &[f32], (rows, columns): (usize, usize), stride: usize, transposed: bool) -> Matrix<'_> {
+        let there = Matrix::strided(data, rows, columns, stride);
         // op(X)', as the product is transposed as a whole.
         if transposed { there.t() } else { there }
-    };
-    let (a, b) = (factor(p.a, p.transpose_a, m, k, p.lda), factor(p.b, p.transpose_b, k, n, p.ldb));
+    }
+    let a = factor(&a_data, a_sizes, size(p.lda), p.transpose_a);
+    let b = factor(&b_data, b_sizes, size(p.ldb), p.transpose_b);
     assert!(p.ldc >= p.m && (p.beta == 0.0 || p.beta == 1.0));
     let stride = size(p.ldc);
     // SAFETY: as above; nothing else holds the result.

@@ -340,7 +340,11 @@ pub fn measure(
             peer.fastest(model, variants, steps, say).map(|variant| (variant.to_string(), Vec::new()))
         };
         let (mut best, mut best_half) = (chosen(&whole), chosen(&halves));
-        let has_half = device == Device::Cpu && Precision::Bf16.check().is_ok();
+        let has_half = match device {
+            Device::Cpu => Precision::Bf16.check().is_ok(),
+            // Once for a card: it is the same with TensorFloat-32.
+            Device::Cuda { tf32, .. } => !tf32,
+        };
         let (mut ours, mut ours_half, mut memories) = (Vec::new(), Vec::new(), Vec::new());
         let mut ours_memory = None;
         // In bf16 afterwards: a change of the variant builds the model anew.

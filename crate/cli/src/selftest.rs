@@ -21,8 +21,9 @@ use rethink_nn::ops::conv::{Padding, Window};
 use rethink_nn::ops::{ForwardContext, Size3};
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::optim::{Rules, SgdStep};
+use rethink_nn::precision::Precision;
 
-/// The largest difference allowed, as a share of the largest number of a tensor.
+/// The largest difference allowed of products in float32, as a share of the largest number of a tensor.
 pub const TOLERANCE: f64 = 1e-3;
 
 /// One check.
@@ -34,12 +35,14 @@ pub struct DeviceCheck {
     pub difference: f64,
     /// Where.
     pub place: String,
+    /// The largest difference allowed.
+    pub allowed: f64,
 }
 
 impl DeviceCheck {
-    /// Whether the difference is within [`TOLERANCE`]. A NaN is not.
+    /// Whether the difference is as small as it must be. A NaN is not.
     pub fn passed(&self) -> bool {
-        self.difference <= TOLERANCE
+        self.difference <= self.allowed
     }
 }
 
@@ -118,7 +121,7 @@ pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<
     ];
     let network = build_plan(plan, [28, 28, 3], Init::Glorot, 1)?;
     let many = compare("convolutions of many images", network, [28, 28, 3], CLASSES, (600, 1), place)?;
-    for check in [many, rules(place)?] {
+    for check in [many, rules(place)?, rounded(place)?] {
         say(&check);
         checks.push(check);
     }
@@ -168,6 +171,40 @@ fn rules(place: ToDevice) -> Result<DeviceCheck> {
         check.numbers(&ours.name, &ours.values, &theirs.values);
     }
     check.numbers("scores by the averages", &here.logits(tried.clone())?, &there.logits(tried)?);
+    Ok(check)
+}
+
+/// Scores, and the gradients of a step, with products in bf16: as far from the processor's in float32 as rounding may move
+/// them.
+fn rounded(place: ToDevice) -> Result<DeviceCheck> {
+    /// A hundredth is an output of Winograd's convolution off.
+    const ALLOWED: f64 = 0.03;
+    let every_other = Window { kernel: (3, 3), stride: (2, 2), padding: Padding::Same };
+    let plan = vec![
+        Layer::conv(3, 16),
+        Layer::conv(3, 20),
+        Layer::conv(1, 17),
+        Layer::Conv { window: every_other, outputs: 12, normalised: false },
+        Layer::hidden(11),
+        Layer::scores(CLASSES),
+    ];
+    let mut here = build_plan(plan, [9, 8, 5], Init::Glorot, 1)?;
+    let mut there = place(here.as_ref())?;
+    there.set_rules(Rules { precision: Precision::Bf16, ..Rules::default() });
+    let mut check = DeviceCheck { allowed: ALLOWED, ..DeviceCheck::new("products in bf16") };
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let images: Vec<f32> = (0..6 * 9 * 8 * 5).map(|_| rng.random_range(-1.7..1.7)).collect();
+    check.numbers("scores", &here.logits(images.clone())?, &there.logits(images.clone())?);
+    let positive = positive(here.parameters()?);
+    here.restore(&positive, Vec::new())?;
+    there.restore(&positive, Vec::new())?;
+    let step = |network: &mut dyn Network| {
+        network.gradients(images.clone(), &[0, 1, 2, 3, 4, 5], ForwardContext::training_step(4, 0))
+    };
+    let (ours, theirs) = (step(&mut *here)?, step(&mut *there)?);
+    check.numbers("loss", &[ours.0.loss], &[theirs.0.loss]);
+    let of: Vec<(String, Role)> = here.parameters()?.into_iter().map(|p| p.name).zip(here.roles()).collect();
+    check.gradients("gradient", &of, &ours.1, &theirs.1);
     Ok(check)
 }
 
@@ -376,7 +413,7 @@ fn positive(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
 impl DeviceCheck {
     /// Nothing compared yet.
     fn new(name: &str) -> DeviceCheck {
-        DeviceCheck { name: name.into(), difference: 0.0, place: "nowhere".into() }
+        DeviceCheck { name: name.into(), difference: 0.0, place: "nowhere".into(), allowed: TOLERANCE }
     }
 
     /// A matrix here and there: its diagonal's mean, products with `x`, its inverse, and equation 3 with some l2.

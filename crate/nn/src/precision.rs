@@ -13,8 +13,8 @@ pub enum Precision {
     /// Nothing is rounded: float32, 24 bits of mantissa.
     #[default]
     Float32,
-    /// bfloat16, 8 bits of mantissa and the range of float32: twice as many products a second, on processors that have instructions
-    /// for it (AVX512-BF16). Winograd's transforms are made in float32, and their results rounded: an output of a 3x3 convolution is off
+    /// bfloat16, 8 bits of mantissa and the range of float32: twice as many products a second, on a GPU, and on processors that have
+    /// instructions for it (AVX512-BF16). Winograd's transforms are made in float32, and their results rounded: an output of a 3x3 convolution is off
     /// by about a hundredth of its size, of a 1x1 one by a quarter of that.
     Bf16,
 }
@@ -36,7 +36,7 @@ impl Precision {
         *self == Precision::Float32
     }
 
-    /// Whether this processor can do it.
+    /// Whether this processor can do it. (A GPU can.)
     ///
     /// Errors: [`Error::Missing`] saying what it lacks.
     pub fn check(self) -> Result<()> {

@@ -83,7 +83,7 @@ pub struct RunChoice {
     #[arg(long, value_name = "X")]
     pub norm_memory: Option<f64>,
     /// What products round their factors to: float32 (nothing is rounded), or bf16, twice as many products a second on processors with
-    /// AVX512-BF16 [default: float32]
+    /// AVX512-BF16, and on GPUs [default: float32]
     #[arg(long, value_name = "NAME")]
     pub precision: Option<Precision>,
     /// Initial weights: glorot, fan-in, he or tutorial [default: the recipe's]

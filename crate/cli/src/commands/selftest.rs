@@ -26,7 +26,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
     let place = |network: &dyn Network| exact.place(network);
     let mut say = |check: &DeviceCheck| {
         if json {
-            let DeviceCheck { name, difference, place } = check;
+            let DeviceCheck { name, difference, place, .. } = check;
             println!(
                 "{}",
                 json!({ "check": name, "difference": difference, "place": place, "passed": check.passed() })

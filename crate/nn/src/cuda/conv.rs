@@ -1,9 +1,10 @@
 //! Convolutions as matrix products, each in the way that suits its sizes ([`Way`]).
 
-use crate::cuda::kernels::{self, Factor, POINTS, matrix, product, products, tiles};
+use crate::cuda::kernels::{self, Factor, POINTS, matrix, product, product_in, products, rounded, tiles};
 use crate::cuda::{Backend, Buffer, Done, Fault};
 use crate::ops::Size3;
 use crate::ops::geometry::{Geometry, Window};
+use crate::precision::Precision;
 
 /// Numbers of the matrix that a convolution gathers its inputs in: some stay in the card's second cache, none take
 /// memory without bound.
@@ -62,12 +63,12 @@ fn parts(g: &Geometry, each: usize, room: usize) -> impl Iterator<Item = (usize,
     (0..images).step_by(at_once).map(move |first| (first, at_once.min(images - first)))
 }
 
-/// Images whose inputs are gathered at a time, and memory for them.
-fn gathered<B: Backend>(b: &B, g: &Geometry) -> Result<(Buffer<B>, Parts), Fault<B>> {
+/// Images whose inputs are gathered at a time, and memory for them in `precision`.
+fn gathered<B: Backend>(b: &B, g: &Geometry, precision: Precision) -> Result<(Buffer<B>, Parts), Fault<B>> {
     let each = g.out_pixels() * g.inner();
     let parts: Parts = parts(g, each, GATHERED).collect();
     let most = parts.first().map_or(0, |(_, images)| images * each);
-    Ok((kernels::alloc(b, most)?, parts))
+    Ok((kernels::alloc(b, kernels::stored(precision, most))?, parts))
 }
 
 /// Images that are transformed at a time.
@@ -86,17 +87,20 @@ pub(super) fn forward<B: Backend>(
     let (inner, pixels, o) = (g.inner(), g.out_pixels(), g.outputs);
     let right = || matrix(b, weight, 0, inner, o);
     match of(g) {
-        Way::Pointwise => product(b, (y, 0), matrix(b, x, 0, g.images * pixels, inner), right(), false),
+        Way::Pointwise => {
+            product_in(b, g.precision, (y, 0), matrix(b, x, 0, g.images * pixels, inner), right(), false)
+        }
         Way::Winograd => {
             let weights = kernels::winograd_weights(b, g, weight, false)?;
-            winograd(b, g, x, matrix(b, &weights, 0, g.channels, o), y, false)
+            winograd(b, g, x, matrix(b, &weights, 0, g.channels, o).stored(g.precision), y, false)
         }
         Way::Gathered => {
-            let (mut room, parts) = gathered(b, g)?;
+            let ((mut room, parts), right) =
+                (gathered(b, g, g.precision)?, rounded(b, g.precision, right())?);
             parts.into_iter().try_for_each(|(first, images)| {
                 kernels::im2col(b, g, x, &mut room, (first, images))?;
-                let left = matrix(b, &room, 0, images * pixels, inner);
-                product(b, (y, first * pixels * o), left, right(), false)
+                let left = matrix(b, &room, 0, images * pixels, inner).stored(g.precision);
+                product(b, (y, first * pixels * o), left, right.factor(), false)
             })
         }
     }
@@ -115,7 +119,8 @@ fn winograd<B: Backend>(
         let rows = part.1 * tiles(g);
         let inputs = kernels::winograd_input(b, g, x, part)?;
         let mut made = kernels::alloc(b, POINTS * rows * g.outputs)?;
-        products(b, POINTS, (&mut made, 0), matrix(b, &inputs, 0, rows, g.channels), weights, false)?;
+        let inputs = matrix(b, &inputs, 0, rows, g.channels).stored(g.precision);
+        products(b, POINTS, (&mut made, 0), inputs, weights, false)?;
         kernels::winograd_output(b, g, &made, y, part, add)
     })
 }
@@ -133,7 +138,8 @@ pub(super) fn weight_gradient<B: Backend>(
     match of(g) {
         Way::Pointwise => {
             let rows = g.images * pixels;
-            product(b, (dw, 0), matrix(b, x, 0, rows, inner).t(), matrix(b, dy, 0, rows, o), add)
+            let (left, right) = (matrix(b, x, 0, rows, inner).t(), matrix(b, dy, 0, rows, o));
+            product_in(b, g.precision, (dw, 0), left, right, add)
         }
         Way::Winograd => transformed(g).try_for_each(|part| {
             let inputs = kernels::winograd_input(b, g, x, part)?;
@@ -141,8 +147,8 @@ pub(super) fn weight_gradient<B: Backend>(
             let rows = part.1 * tiles(g);
             let slices = slices(rows, c, o);
             let mut sums = kernels::alloc(b, POINTS * slices * c * o)?;
-            let left = matrix(b, &inputs, 0, rows / slices, c).t();
-            let right = matrix(b, &outputs, 0, rows / slices, o);
+            let left = matrix(b, &inputs, 0, rows / slices, c).t().stored(g.precision);
+            let right = matrix(b, &outputs, 0, rows / slices, o).stored(g.precision);
             products(b, POINTS * slices, (&mut sums, 0), left, right, false)?;
             if slices > 1 {
                 sums = kernels::sum_groups(b, &sums, [POINTS * slices, c * o], slices)?;
@@ -150,12 +156,12 @@ pub(super) fn weight_gradient<B: Backend>(
             kernels::winograd_weight_gradient(b, g, &sums, dw, add || part.0 > 0)
         }),
         Way::Gathered => {
-            let (mut room, parts) = gathered(b, g)?;
+            let (mut room, parts) = gathered(b, g, g.precision)?;
             parts.into_iter().try_for_each(|(first, images)| {
                 kernels::im2col(b, g, x, &mut room, (first, images))?;
-                let left = matrix(b, &room, 0, images * pixels, inner).t();
-                let right = matrix(b, dy, first * pixels * o, images * pixels, o);
-                product(b, (dw, 0), left, right, add || first > 0)
+                let left = matrix(b, &room, 0, images * pixels, inner).t().stored(g.precision);
+                let right = rounded(b, g.precision, matrix(b, dy, first * pixels * o, images * pixels, o))?;
+                product(b, (dw, 0), left, right.factor(), add || first > 0)
             })
         }
     }
@@ -179,16 +185,26 @@ pub(super) fn input_gradient<B: Backend>(
     let (inner, pixels, o) = (g.inner(), g.out_pixels(), g.outputs);
     let right = || matrix(b, weight, 0, inner, o).t();
     match of(g) {
-        Way::Pointwise => product(b, (dx, 0), matrix(b, dy, 0, g.images * pixels, o), right(), add),
+        Way::Pointwise => {
+            product_in(b, g.precision, (dx, 0), matrix(b, dy, 0, g.images * pixels, o), right(), add)
+        }
         Way::Winograd => {
             let weights = kernels::winograd_weights(b, g, weight, true)?;
-            winograd(b, &g.backwards(), dy, matrix(b, &weights, 0, g.channels, o).t(), dx, add)
+            winograd(
+                b,
+                &g.backwards(),
+                dy,
+                matrix(b, &weights, 0, g.channels, o).t().stored(g.precision),
+                dx,
+                add,
+            )
         }
         Way::Gathered => {
-            let (mut room, parts) = gathered(b, g)?;
+            let (mut room, parts) = gathered(b, g, Precision::Float32)?;
+            let right = rounded(b, g.precision, right())?;
             parts.into_iter().try_for_each(|(first, images)| {
-                let left = matrix(b, dy, first * pixels * o, images * pixels, o);
-                product(b, (&mut room, 0), left, right(), false)?;
+                let left = rounded(b, g.precision, matrix(b, dy, first * pixels * o, images * pixels, o))?;
+                product(b, (&mut room, 0), left.factor(), right.factor(), false)?;
                 kernels::col2im(b, g, &room, dx, (first, images), add)
             })
         }

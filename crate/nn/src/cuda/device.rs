@@ -2,6 +2,7 @@
 
 use crate::cuda::solver::Solver;
 use crate::cuda::{Backend, Buffer, Done, Fault, Sgemm, kernels, libraries};
+use crate::precision::Precision;
 use crate::{Error, Result};
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
@@ -9,7 +10,7 @@ use cudarc::driver::{CudaDevice, DevicePtr, DeviceRepr, LaunchAsync, LaunchConfi
 use cudarc::nvrtc::{self, CompileError, CompileOptions};
 use dfdx::prelude::{Cuda, CudaError, Storage};
 use std::ffi::c_void;
-use std::ptr::{from_mut, null_mut};
+use std::ptr::{from_mut, from_ref, null_mut};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The name under which the kernels are loaded.
@@ -245,50 +246,53 @@ unsafe impl Backend for Gpu {
     }
 
     unsafe fn sgemm(&self, p: &Sgemm) -> Done<Gpu> {
+        use cublas::sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
+        use cublas::sys::cublasGemmAlgo_t::CUBLAS_GEMM_DFALT;
         use cublas::sys::cublasOperation_t::{CUBLAS_OP_N, CUBLAS_OP_T};
+        use cublas::sys::cudaDataType_t::{CUDA_R_16BF, CUDA_R_32F};
         let operation = |transposed| if transposed { CUBLAS_OP_T } else { CUBLAS_OP_N };
+        let (handle, [a_apart, b_apart, c_apart]) = (*self.blas.handle(), p.apart);
+        let (op_a, op_b) = (operation(p.transpose_a), operation(p.transpose_b));
+        let (a, b, c) = (p.a as *const f32, p.b as *const f32, p.c as *mut f32);
         self.card.device.bind_to_thread()?;
         // SAFETY: the caller's; alpha and beta are read before the call returns.
         let done = unsafe {
-            if p.batch > 1 {
-                let [a, b, c] = p.apart;
-                cublas::result::sgemm_strided_batched(
-                    *self.blas.handle(),
-                    operation(p.transpose_a),
-                    operation(p.transpose_b),
-                    p.m,
-                    p.n,
-                    p.k,
-                    &1.0,
-                    p.a as *const f32,
-                    p.lda,
-                    a,
-                    p.b as *const f32,
-                    p.ldb,
-                    b,
-                    &p.beta,
-                    p.c as *mut f32,
-                    p.ldc,
-                    c,
-                    p.batch,
-                )
-            } else {
-                cublas::result::sgemm(
-                    *self.blas.handle(),
-                    operation(p.transpose_a),
-                    operation(p.transpose_b),
-                    p.m,
-                    p.n,
-                    p.k,
-                    &1.0,
-                    p.a as *const f32,
-                    p.lda,
-                    p.b as *const f32,
-                    p.ldb,
-                    &p.beta,
-                    p.c as *mut f32,
-                    p.ldc,
-                )
+            match (p.precision, p.batch) {
+                (Precision::Float32, 1) => cublas::result::sgemm(
+                    handle, op_a, op_b, p.m, p.n, p.k, &1.0, a, p.lda, b, p.ldb, &p.beta, c, p.ldc,
+                ),
+                (Precision::Float32, _) => cublas::result::sgemm_strided_batched(
+                    handle, op_a, op_b, p.m, p.n, p.k, &1.0, a, p.lda, a_apart, b, p.ldb, b_apart, &p.beta,
+                    c, p.ldc, c_apart, p.batch,
+                ),
+                (Precision::Bf16, _) => {
+                    let (one, beta) = (from_ref(&1.0f32).cast(), from_ref(&p.beta).cast());
+                    cublas::result::gemm_strided_batched_ex(
+                        handle,
+                        op_a,
+                        op_b,
+                        p.m,
+                        p.n,
+                        p.k,
+                        one,
+                        a.cast(),
+                        CUDA_R_16BF,
+                        p.lda,
+                        a_apart,
+                        b.cast(),
+                        CUDA_R_16BF,
+                        p.ldb,
+                        b_apart,
+                        beta,
+                        c.cast(),
+                        CUDA_R_32F,
+                        p.ldc,
+                        c_apart,
+                        p.batch,
+                        CUBLAS_COMPUTE_32F,
+                        CUBLAS_GEMM_DFALT,
+                    )
+                }
             }
         };
         done.map_err(CudaError::Blas)

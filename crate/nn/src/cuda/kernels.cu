@@ -160,8 +160,38 @@ KERNEL columns(unsigned n, const float *from, unsigned from_all, float *to, unsi
     *at = add ? *at + value : value;
 }
 
+// The bits of a bfloat16, the upper half of a float32's: rounded to the nearest, half way to the even one; a NaN stays one.
+__device__ unsigned short bf16(float value) {
+    union {
+        float number;
+        unsigned bits;
+    } as;
+    as.number = value;
+    if (value != value) return (unsigned short)(as.bits >> 16 | 64);
+    return (unsigned short)((as.bits + 0x7fff + (as.bits >> 16 & 1)) >> 16);
+}
+
+// Number `i` of a product's factor, as it is or `rounded`.
+__device__ void store(float *to, unsigned i, float value, bool rounded) {
+    if (rounded) ((unsigned short *)to)[i] = bf16(value);
+    else to[i] = value;
+}
+
+// The same of four.
+__device__ void store(float4 *to, unsigned i, float4 v, bool rounded) {
+    typedef unsigned long long Four;
+    if (rounded) ((Four *)to)[i] = (Four)bf16(v.w) << 48 | (Four)bf16(v.z) << 32 | (Four)bf16(v.y) << 16 | bf16(v.x);
+    else to[i] = v;
+}
+
+// A product's factor, rounded.
+KERNEL rounded(unsigned n, const float *x, float *to) {
+    EACH
+    store(to, i, x[i], true);
+}
+
 // The inputs under each output pixel of `g.images` images side by side: a row of kernel_h * kernel_w * C a pixel.
-template <typename T> __device__ void gather(unsigned i, const T *x, T *to, Sizes g, T zero) {
+template <typename T> __device__ void gather(unsigned i, const T *x, T *to, Sizes g, T zero, bool rounded) {
     unsigned c = i % g.channels, rest = i / g.channels;
     int kx = rest % g.kernel_w;
     rest /= g.kernel_w;
@@ -172,18 +202,19 @@ template <typename T> __device__ void gather(unsigned i, const T *x, T *to, Size
     int oy = rest % g.out_height, image = rest / g.out_height;
     int y = oy * g.stride_h + ky - g.top, column = ox * g.stride_w + kx - g.left;
     bool inside = y >= 0 && y < g.height && column >= 0 && column < g.width;
-    to[i] = inside ? x[(unsigned)((image * g.height + y) * g.width + column) * g.channels + c] : zero;
+    T value = inside ? x[(unsigned)((image * g.height + y) * g.width + column) * g.channels + c] : zero;
+    store(to, i, value, rounded);
 }
 
-KERNEL im2col(unsigned n, const float *x, float *to, Sizes g) {
+KERNEL im2col(unsigned n, const float *x, float *to, Sizes g, unsigned rounded) {
     EACH
-    gather(i, x, to, g, 0.0f);
+    gather(i, x, to, g, 0.0f, rounded);
 }
 
 // The same four channels at a time: `g.channels` and `n` count fours.
-KERNEL im2col4(unsigned n, const float4 *x, float4 *to, Sizes g) {
+KERNEL im2col4(unsigned n, const float4 *x, float4 *to, Sizes g, unsigned rounded) {
     EACH
-    gather(i, x, to, g, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
+    gather(i, x, to, g, make_float4(0.0f, 0.0f, 0.0f, 0.0f), rounded);
 }
 
 __device__ float sum(float a, float b) { return a + b; }
@@ -332,12 +363,12 @@ __device__ Tile tile_number(unsigned tile, const Sizes &g) {
     return t;
 }
 
-// Number `i` of each of 36 matrices of `n` numbers.
-__device__ void spread(const float (&values)[IN][IN], float *to, unsigned i, unsigned n) {
-    for (int k = 0; k < IN * IN; k++) to[k * n + i] = values[k / IN][k % IN];
+// Number `i` of each of 36 matrices of `n` numbers, factors of products.
+__device__ void spread(const float (&values)[IN][IN], float *to, unsigned i, unsigned n, bool rounded) {
+    for (int k = 0; k < IN * IN; k++) store(to, k * n + i, values[k / IN][k % IN], rounded);
 }
 
-KERNEL winograd_input(unsigned n, const float *x, float *to, Sizes g) {
+KERNEL winograd_input(unsigned n, const float *x, float *to, Sizes g, unsigned rounded) {
     EACH
     unsigned c = i % g.channels;
     Tile t = tile_number(i / g.channels, g);
@@ -349,7 +380,7 @@ KERNEL winograd_input(unsigned n, const float *x, float *to, Sizes g) {
             d[ky][kx] = inside ? x[(unsigned)((t.image * g.height + y) * g.width + column) * g.channels + c] : 0.0f;
         }
     transform<IN, IN, input_1d>(d, v);
-    spread(v, to, i, n);
+    spread(v, to, i, n, rounded);
 }
 
 template <int K> __device__ void output_of(unsigned i, unsigned n, const float *products, float *to, Sizes g, bool add) {
@@ -375,7 +406,8 @@ KERNEL winograd_output(unsigned n, const float *products, float *to, Sizes g, un
     else output_of<5>(i, n, products, to, g, add);
 }
 
-template <int K> __device__ void output_gradient_of(unsigned i, unsigned n, const float *dy, float *to, Sizes g) {
+template <int K>
+__device__ void output_gradient_of(unsigned i, unsigned n, const float *dy, float *to, Sizes g, bool rounded) {
     const int OUT = 7 - K;
     unsigned o = i % g.outputs;
     Tile t = tile_number(i / g.outputs, g);
@@ -388,27 +420,28 @@ template <int K> __device__ void output_gradient_of(unsigned i, unsigned n, cons
             d[ky][kx] = inside ? dy[pixel * g.outputs + o] : 0.0f;
         }
     transform<OUT, IN, output_gradient_1d<K>>(d, v);
-    spread(v, to, i, n);
+    spread(v, to, i, n, rounded);
 }
 
-KERNEL winograd_output_gradient(unsigned n, const float *dy, float *to, Sizes g) {
+KERNEL winograd_output_gradient(unsigned n, const float *dy, float *to, Sizes g, unsigned rounded) {
     EACH
-    if (g.kernel_h == 3) output_gradient_of<3>(i, n, dy, to, g);
-    else output_gradient_of<5>(i, n, dy, to, g);
+    if (g.kernel_h == 3) output_gradient_of<3>(i, n, dy, to, g, rounded);
+    else output_gradient_of<5>(i, n, dy, to, g, rounded);
 }
 
-template <int K> __device__ void weights_of(unsigned i, unsigned n, const float *weights, float *to, bool flipped) {
+template <int K>
+__device__ void weights_of(unsigned i, unsigned n, const float *weights, float *to, bool flipped, bool rounded) {
     float g[K][K], u[IN][IN];
     for (int k = 0; k < K * K; k++) g[k / K][k % K] = weights[(flipped ? K * K - 1 - k : k) * n + i];
     transform<K, IN, weights_1d<K>>(g, u);
-    spread(u, to, i, n);
+    spread(u, to, i, n, rounded);
 }
 
 // Weights (K x K x C x O), with `flipped` those of the convolution that gives the input's gradient, transposed.
-KERNEL winograd_weights(unsigned n, const float *weights, float *to, unsigned kernel, unsigned flipped) {
+KERNEL winograd_weights(unsigned n, const float *weights, float *to, unsigned kernel, unsigned flipped, unsigned rounded) {
     EACH
-    if (kernel == 3) weights_of<3>(i, n, weights, to, flipped);
-    else weights_of<5>(i, n, weights, to, flipped);
+    if (kernel == 3) weights_of<3>(i, n, weights, to, flipped, rounded);
+    else weights_of<5>(i, n, weights, to, flipped, rounded);
 }
 
 template <int K> __device__ void weight_gradient_of(unsigned i, unsigned n, const float *products, float *dw, bool add) {

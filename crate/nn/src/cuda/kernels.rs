@@ -8,6 +8,7 @@ use crate::image::{CROP, Pixels};
 use crate::kernel_methods::patches::Patches;
 use crate::kernel_methods::random_conv::{BIAS, POOL, STRIDE};
 use crate::ops::geometry::Geometry;
+use crate::precision::Precision;
 use dfdx::prelude::Storage;
 use std::ffi::c_void;
 
@@ -15,7 +16,7 @@ use std::ffi::c_void;
 pub const SOURCE: &str = include_str!("kernels.cu");
 
 /// Every function in it.
-pub const NAMES: [&str; 51] = [
+pub const NAMES: [&str; 52] = [
     "view",
     "recolour",
     "along",
@@ -23,6 +24,7 @@ pub const NAMES: [&str; 51] = [
     "whiten",
     "pixels",
     "columns",
+    "rounded",
     "im2col",
     "im2col4",
     "col2im",
@@ -436,7 +438,19 @@ pub(super) fn columns<B: Backend>(
     )
 }
 
-/// The inputs under the output pixels of `images` images from the `first` on: rows of `to`.
+/// Room, in numbers of memory, for so many of a product's factor.
+pub(super) fn stored(precision: Precision, numbers: usize) -> usize {
+    match precision {
+        Precision::Float32 => numbers,
+        Precision::Bf16 => numbers.div_ceil(2),
+    }
+}
+
+fn is_rounded(precision: Precision) -> Arg<'static> {
+    count(usize::from(!precision.is_float32()))
+}
+
+/// The inputs under the output pixels of `images` images from the `first` on: rows of `to`, in the precision of products.
 pub(super) fn im2col<B: Backend>(
     b: &B,
     g: &Geometry,
@@ -449,8 +463,8 @@ pub(super) fn im2col<B: Backend>(
     let (sizes, at_once) = Sizes::by_channels(g, images);
     let name = if at_once == 4 { "im2col4" } else { "im2col" };
     kernel!(
-        b, name, all / at_once; x => (first + images) * size, to => all;
-        from::<B>(x, first * size), into::<B>(to), Arg::Sizes(sizes)
+        b, name, all / at_once; x => (first + images) * size, to => stored(g.precision, all);
+        from::<B>(x, first * size), into::<B>(to), Arg::Sizes(sizes), is_rounded(g.precision)
     )
 }
 
@@ -494,10 +508,10 @@ pub(super) fn winograd_input<B: Backend>(
     (first, images): (usize, usize),
 ) -> Result<Buffer<B>, Fault<B>> {
     let (size, all) = (g.pixels() * g.channels, images * tiles(g) * g.channels);
-    let mut to = alloc(b, POINTS * all)?;
+    let mut to = alloc(b, stored(g.precision, POINTS * all))?;
     kernel!(
-        b, "winograd_input", all; x => (first + images) * size, &to => POINTS * all;
-        from::<B>(x, first * size), into::<B>(&mut to), Arg::Sizes(Sizes::new(g, images))
+        b, "winograd_input", all; x => (first + images) * size, &to => stored(g.precision, POINTS * all);
+        from::<B>(x, first * size), into::<B>(&mut to), Arg::Sizes(Sizes::new(g, images)), is_rounded(g.precision)
     )?;
     Ok(to)
 }
@@ -526,10 +540,10 @@ pub(super) fn winograd_output_gradient<B: Backend>(
     (first, images): (usize, usize),
 ) -> Result<Buffer<B>, Fault<B>> {
     let (size, all) = (g.out_pixels() * g.outputs, images * tiles(g) * g.outputs);
-    let mut to = alloc(b, POINTS * all)?;
+    let mut to = alloc(b, stored(g.precision, POINTS * all))?;
     kernel!(
-        b, "winograd_output_gradient", all; dy => (first + images) * size, &to => POINTS * all;
-        from::<B>(dy, first * size), into::<B>(&mut to), Arg::Sizes(Sizes::new(g, images))
+        b, "winograd_output_gradient", all; dy => (first + images) * size, &to => stored(g.precision, POINTS * all);
+        from::<B>(dy, first * size), into::<B>(&mut to), Arg::Sizes(Sizes::new(g, images)), is_rounded(g.precision)
     )?;
     Ok(to)
 }
@@ -542,10 +556,11 @@ pub(super) fn winograd_weights<B: Backend>(
     flipped: bool,
 ) -> Result<Buffer<B>, Fault<B>> {
     let all = g.channels * g.outputs;
-    let mut to = alloc(b, POINTS * all)?;
+    let mut to = alloc(b, stored(g.precision, POINTS * all))?;
     kernel!(
-        b, "winograd_weights", all; weights => g.inner() * g.outputs, &to => POINTS * all;
-        at::<B>(weights), into::<B>(&mut to), count(g.kernel.0), count(usize::from(flipped))
+        b, "winograd_weights", all;
+        weights => g.inner() * g.outputs, &to => stored(g.precision, POINTS * all);
+        at::<B>(weights), into::<B>(&mut to), count(g.kernel.0), count(usize::from(flipped)), is_rounded(g.precision)
     )?;
     Ok(to)
 }
@@ -986,6 +1001,8 @@ pub(super) struct Factor<'a, B: Backend> {
     rows: usize,
     columns: usize,
     transposed: bool,
+    /// As its numbers are stored.
+    precision: Precision,
 }
 
 impl<B: Backend> Clone for Factor<'_, B> {
@@ -1004,7 +1021,7 @@ pub(super) fn matrix<'a, B: Backend>(
     rows: usize,
     columns: usize,
 ) -> Factor<'a, B> {
-    Factor { buffer, first, rows, columns, transposed: false }
+    Factor { buffer, first, rows, columns, transposed: false, precision: Precision::Float32 }
 }
 
 impl<B: Backend> Factor<'_, B> {
@@ -1013,14 +1030,68 @@ impl<B: Backend> Factor<'_, B> {
         Factor { transposed: !self.transposed, ..self }
     }
 
+    /// The same of numbers that are stored in `precision`.
+    pub fn stored(self, precision: Precision) -> Self {
+        Factor { precision, ..self }
+    }
+
     /// Rows and columns of what is multiplied.
     fn sizes(&self) -> (usize, usize) {
         if self.transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
     }
 
     fn address(&self) -> u64 {
-        address::<B>(self.buffer, self.first)
+        match self.precision {
+            Precision::Float32 => address::<B>(self.buffer, self.first),
+            Precision::Bf16 => B::address(self.buffer) + (self.first * size_of::<u16>()) as u64,
+        }
     }
+}
+
+/// A factor in the precision of products: itself, or a rounded copy.
+pub(super) struct Rounded<'a, B: Backend> {
+    copy: Option<Buffer<B>>,
+    factor: Factor<'a, B>,
+}
+
+impl<B: Backend> Rounded<'_, B> {
+    pub fn factor(&self) -> Factor<'_, B> {
+        match &self.copy {
+            Some(buffer) => Factor { buffer, first: 0, precision: Precision::Bf16, ..self.factor },
+            None => self.factor,
+        }
+    }
+}
+
+/// `factor`, of float32, in `precision`.
+pub(super) fn rounded<'a, B: Backend>(
+    b: &B,
+    precision: Precision,
+    factor: Factor<'a, B>,
+) -> Result<Rounded<'a, B>, Fault<B>> {
+    if precision.is_float32() {
+        return Ok(Rounded { copy: None, factor });
+    }
+    let all = factor.rows * factor.columns;
+    let mut copy = alloc(b, stored(precision, all))?;
+    kernel!(
+        b, "rounded", all; factor.buffer => factor.first + all, &copy => stored(precision, all);
+        from::<B>(factor.buffer, factor.first), into::<B>(&mut copy)
+    )?;
+    Ok(Rounded { copy: Some(copy), factor })
+}
+
+/// [`product`] of factors of float32 that are rounded to `precision` first.
+pub(super) fn product_in<B: Backend>(
+    b: &B,
+    precision: Precision,
+    to: (&mut Buffer<B>, usize),
+    left: Factor<B>,
+    right: Factor<B>,
+    add: bool,
+) -> Done<B> {
+    let (left, right) = (rounded(b, precision, left)?, rounded(b, precision, right)?);
+    product(b, to, left.factor(), right.factor(), add)
 }
 
 /// `to = left * right`, row-major from the number `first` on, or `+=`.
@@ -1046,8 +1117,10 @@ pub(super) fn products<B: Backend>(
     let ((rows, inner), (inner_too, columns)) = (left.sizes(), right.sizes());
     assert_eq!(inner, inner_too, "inner sizes of a product");
     for factor in [&left, &right] {
-        assert!(length(b, factor.buffer) >= factor.first + batch * factor.rows * factor.columns, "a factor");
+        let last = factor.first + batch * factor.rows * factor.columns;
+        assert!(length(b, factor.buffer) >= stored(factor.precision, last), "a factor");
     }
+    assert_eq!(left.precision, right.precision, "precision of a product's factors");
     assert!(length(b, to) >= first + batch * rows * columns, "a product");
     // Column-major, the transpose of everything: to' = right' left'. A row-major matrix is a column-major transpose.
     let product = Sgemm {
@@ -1065,6 +1138,7 @@ pub(super) fn products<B: Backend>(
         ldc: int(columns),
         batch: int(batch),
         apart: [right.rows * right.columns, left.rows * left.columns, rows * columns].map(|n| n as i64),
+        precision: left.precision,
     };
     // SAFETY: lengths have been checked.
     unsafe { b.sgemm(&product) }
@@ -1132,6 +1206,7 @@ impl<B: Backend> Whole<B> {
                 ldc: int(self.rows),
                 batch: 1,
                 apart: [0; 3],
+                precision: Precision::Float32,
             };
             // SAFETY: lengths have been checked: the last number is that of the last column's last row.
             unsafe { b.sgemm(&product) }
@@ -1296,11 +1371,8 @@ pub(super) fn conv_features<B: Backend>(
             b, "patches", images * places * size; &gathered => images * places * size;
             bytes, into::<B>(&mut gathered), count(channels), count(height), count(width), count(patches.side)
         )?;
-        let gathered =
-            Factor { buffer: &gathered, first: 0, rows: images * places, columns: size, transposed: false };
-        let rows_of =
-            Factor { buffer: filters, first: 0, rows: filter_count, columns: size, transposed: true };
-        product(b, (&mut responses, 0), gathered, rows_of, false)?;
+        let gathered = matrix(b, &gathered, 0, images * places, size);
+        product(b, (&mut responses, 0), gathered, matrix(b, filters, 0, filter_count, size).t(), false)?;
         kernel!(
             b, "rectified", images * down * across * filter_count;
             &responses => images * places * filter_count, &to => (first + images) * per_image;

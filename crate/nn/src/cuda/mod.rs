@@ -21,6 +21,7 @@ mod ops;
 mod solver;
 mod weight;
 
+use crate::precision::Precision;
 pub use conv::Way;
 pub use dense::dense;
 use dfdx::prelude::{Gradients, HasErr, Storage, Tensor};
@@ -136,6 +137,8 @@ pub struct Sgemm {
     pub batch: i32,
     /// Numbers from one `a`, `b` and `c` to the next.
     pub apart: [i64; 3],
+    /// Of `a` and `b`; `c`, and all sums, are of single precision.
+    pub precision: Precision,
 }
 
 /// For `map_err`: what a device says when `operation` fails.

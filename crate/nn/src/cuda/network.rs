@@ -505,6 +505,7 @@ impl<B: Backend> Network for Placed<B> {
 
     fn set_rules(&mut self, rules: Rules) {
         self.decay = Decay::on(rules.decay_on, count(&self.plan).1);
+        self.ops.precision = rules.precision;
         self.rules = rules;
     }
 

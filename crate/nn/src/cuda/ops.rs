@@ -1,7 +1,7 @@
 //! The layers' operations on dfdx's tape, on any [`Backend`]. Each is that of [`crate::ops`] under the same name.
 
 use crate::cuda::conv;
-use crate::cuda::kernels::{self, Columns, Lying, matrix};
+use crate::cuda::kernels::{self, Columns, Lying, matrix, product_in};
 use crate::cuda::{Backend, Buffer, Done, Fault, Grads, Key, failed};
 use crate::ops::geometry::{Geometry, Window};
 use crate::ops::linear::InputGradient;
@@ -9,6 +9,7 @@ use crate::ops::lrn::{ALPHA, RADIUS};
 use crate::ops::norm::EPSILON;
 use crate::ops::{ForwardContext, Size3};
 use crate::optim::Rules;
+use crate::precision::Precision;
 use crate::{Error, Result};
 use dfdx::prelude::{Gradients, PutTape, Rank0, Tape, Tensor, ZerosTensor};
 use rand::RngExt;
@@ -99,6 +100,8 @@ type Loss<B, T> = (Tensor<Rank0, f32, <B as Backend>::Store, T>, Buffer<B>);
 #[derive(Clone)]
 pub(super) struct Ops<B: Backend> {
     pub backend: B,
+    /// Of products.
+    pub precision: Precision,
     /// Names for values, the same ones at each step.
     keys: Arc<Mutex<Vec<Key<B>>>>,
 }
@@ -141,7 +144,7 @@ fn give<B: Backend>(gradients: &mut Grads<B>, key: &Key<B>, sums: Buffer<B>) -> 
 
 impl<B: Backend> Ops<B> {
     pub fn new(backend: B) -> Ops<B> {
-        Ops { backend, keys: Arc::default() }
+        Ops { backend, precision: Precision::Float32, keys: Arc::default() }
     }
 
     /// The name number `index`.
@@ -210,7 +213,7 @@ impl<B: Backend> Ops<B> {
     ) -> Result<Value<B, T>> {
         let operation = "convolution";
         let o = shift.length;
-        let g = x.geometry(operation, window, o)?;
+        let g = x.geometry(operation, window, o)?.rounded(self.precision);
         let rows = g.images * g.out_pixels();
         let mut made = self.alloc(operation, rows * o)?;
         let y = self.room(operation, target, x.n, [g.out_height, g.out_width, o])?;
@@ -242,7 +245,7 @@ impl<B: Backend> Ops<B> {
     ) -> Result<Normalised<B, T>> {
         let operation = "convolution with batch normalisation";
         let (b, o) = (&self.backend, shift.length);
-        let g = x.geometry(operation, window, o)?;
+        let g = x.geometry(operation, window, o)?.rounded(self.precision);
         let rows = g.images * g.out_pixels();
         let mut middle = self.alloc(operation, rows * o)?;
         let y = self.room(operation, target, x.n, [g.out_height, g.out_width, o])?;
@@ -286,7 +289,7 @@ impl<B: Backend> Ops<B> {
         let (b, n, i, o) = (&self.backend, x.n, x.size[2], bias.length);
         let mut y = self.alloc(operation, n * o)?;
         let right = matrix(b, &weight.values, 0, o, i).t();
-        kernels::product(b, (&mut y, 0), matrix(b, &x.data, 0, n, i), right, false)
+        product_in(b, self.precision, (&mut y, 0), matrix(b, &x.data, 0, n, i), right, false)
             .and_then(|()| kernels::bias(b, &y, Lying::<B>::new(&y, (o, 0)), &bias.values, [n, o], relu))
             .map_err(failed::<B>(operation))?;
         let y = alone(y, n, [1, 1, o], key).with(x.tape);
@@ -298,10 +301,11 @@ impl<B: Backend> Ops<B> {
             let dy = stopped.as_ref().unwrap_or(dy.alone());
             give::<B>(gradients, &bias_key, kernels::sum_rows(b, dy, n, o)?)?;
             let (dw, there) = slot(b, gradients, &weight_key, o * i)?;
-            kernels::product(b, (dw, 0), matrix(b, dy, 0, n, o).t(), matrix(b, &x, 0, n, i), there)?;
+            let left = matrix(b, dy, 0, n, o);
+            product_in(b, ops.precision, (dw, 0), left.t(), matrix(b, &x, 0, n, i), there)?;
             if input_gradient != InputGradient::Skipped {
                 let (dx, there) = slot(b, gradients, &x_key, n * i)?;
-                kernels::product(b, (dx, 0), matrix(b, dy, 0, n, o), matrix(b, &weight, 0, o, i), there)?;
+                product_in(b, ops.precision, (dx, 0), left, matrix(b, &weight, 0, o, i), there)?;
             }
             Ok(())
         }))

@@ -50,7 +50,7 @@ pub struct Rules {
     pub label_smoothing: f32,
     /// The share of the weights' moving average that is kept at a step, 0 to below 1; `None` without one.
     pub average: Option<f32>,
-    /// What products round their factors to, on the processor.
+    /// What products round their factors to.
     pub precision: Precision,
 }
 

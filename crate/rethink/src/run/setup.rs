@@ -70,12 +70,9 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     let (plan, input) = plan(config, data)?;
     let (device, precision) = (Device::current()?, config.hyper.precision);
-    if device != Device::Cpu && !precision.is_float32() {
-        let problem =
-            format!("products in {precision} are for processors; a GPU's coarser products are cuda:N-tf32's");
-        return Err(Error::argument("training run", problem));
+    if device == Device::Cpu {
+        precision.check()?;
     }
-    precision.check()?;
     let network = models::build_plan(plan, input, config.hyper.init, config.seeds.init)?;
     let mut network = device.take(network)?;
     network.set_rules(config.hyper.rules());
