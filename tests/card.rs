@@ -43,7 +43,7 @@ fn without_a_driver_the_error_says_so() {
     assert!(error.contains("nvidia-smi"), "{error}");
 }
 
-/// The program's command line, as a GPU machine is visited with it: without a driver it goes as far as that.
+/// The program's command line: what measures a card goes, without a driver, as far as that.
 #[test]
 fn without_a_driver_the_program_says_so() {
     if !asked("no-driver") {

@@ -460,9 +460,8 @@ impl<B: Backend> Ops<B> {
             .map_err(failed::<B>("concatenation of channels"))?;
             copied.push((part.key, own, columns));
         }
-        let y = Value { data: whole, part: None, n, size, key, tape };
+        let mut y = Value { data: whole, part: None, n, size, key, tape };
         let (b, key, length) = (self.backend.clone(), y.key.clone(), y.len());
-        let mut y = y;
         y.tape.add_backward_op(move |gradients| {
             let dy = take(&b, gradients, &key, length)?;
             for (key, own, columns) in &copied {
@@ -559,13 +558,13 @@ impl<B: Backend, T: Tape<f32, B::Store>> Value<B, T> {
             let (columns, length) = (self.columns(), self.len());
             let together = self.part.as_ref().map(|part| part.gradient.clone());
             self.tape.add_backward_op(move |gradients| {
-                let own = match &together {
-                    Some(_) => None,
-                    None => Some(take(&b, gradients, &key, length)?),
+                let y = Lying::<B>::new(&data, columns);
+                let Some(together) = together else {
+                    let dy = take(&b, gradients, &key, length)?;
+                    return back(y, Lying::<B>::new(&dy, columns), gradients);
                 };
-                let shared = together.as_ref().and_then(|gradient| gradient.get());
-                let dy = own.as_ref().or(shared).expect("the gradient of all branches, which comes before");
-                back(Lying::<B>::new(&data, columns), Lying::<B>::new(dy, columns), gradients)
+                let dy = together.get().expect("the gradient of all branches, which comes before");
+                back(y, Lying::<B>::new(dy, columns), gradients)
             });
         }
         self
