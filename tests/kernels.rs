@@ -75,6 +75,19 @@ fn the_factor_times_its_transpose_is_the_matrix() {
 }
 
 #[test]
+fn an_equation_of_any_size_is_solved() {
+    for n in [1, 15, 63, 64, 65, TILE - 1, TILE, TILE + 1, 2 * TILE] {
+        let (triangle, _) = matrix(n, 8);
+        let mut factor = Cholesky::of(triangle.clone());
+        factor.factorise(|_| ()).unwrap();
+        let x: Vec<f64> = formula(n, 53, 1.0).into_iter().map(f64::from).collect();
+        let back = factor.solve(&triangle.apply(&x, 1), 1);
+        let far = back.iter().zip(&x).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(far < 1e-3, "{n}: {far}");
+    }
+}
+
+#[test]
 fn a_leading_part_is_factorised_as_the_whole_begins() {
     let (triangle, _) = matrix(TILE + 50, 20);
     let part = triangle.leading(TILE + 3);

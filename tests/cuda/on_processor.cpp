@@ -47,8 +47,8 @@ template <class... A> static void each(void (*kernel)(A...), unsigned threads, v
 
 // All else is hidden: a kernel may have the name of a function of the system.
 extern "C" __attribute__((visibility("default"))) int start(const char *name, unsigned threads, void **arguments) {
-    TRY(view) TRY(recolour) TRY(along) TRY(contrast) TRY(whiten) TRY(pixels) TRY(columns) TRY(im2col) TRY(im2col4) TRY(col2im) TRY(col2im4) TRY(sum_rows) TRY(bias)
-    TRY(relu_back) TRY(times) TRY(scaled) TRY(moments) TRY(batch_channels) TRY(running_channels) TRY(normalise)
+    TRY(view) TRY(recolour) TRY(along) TRY(contrast) TRY(whiten) TRY(pixels) TRY(columns) TRY(im2col) TRY(im2col4)
+    TRY(col2im) TRY(col2im4) TRY(sum_rows) TRY(bias) TRY(relu_back) TRY(times) TRY(scaled) TRY(moments) TRY(batch_channels) TRY(running_channels) TRY(normalise)
     TRY(normalise_sums) TRY(normalise_back) TRY(follow) TRY(max_pool) TRY(pool_back) TRY(mean_pool) TRY(global_mean)
     TRY(global_mean_back) TRY(lrn) TRY(lrn_spread) TRY(lrn_back) TRY(cross_entropy) TRY(weigh) TRY(sgd) TRY(rms_prop) TRY(average)
     TRY(gaussian) TRY(mirror) TRY(raised) TRY(plus) TRY(diagonal) TRY(apply) TRY(whole) TRY(patches) TRY(rectified)

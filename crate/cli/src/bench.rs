@@ -38,7 +38,7 @@ pub struct Rate {
     pub model: ModelKind,
     /// Ours, median over the turns.
     pub ours: f64,
-    /// Ours with products in bf16, where the processor has them.
+    /// Ours with products in bf16, where the processor or the card has them.
     pub ours_bf16: Option<f64>,
     /// PyTorch's in the same arithmetic at its best, median over the turns.
     pub peer: Option<Best>,
@@ -339,10 +339,11 @@ pub fn measure(
             let (peer, _) = peer.as_mut().filter(|_| twin)?;
             peer.fastest(model, variants, steps, say).map(|variant| (variant.to_string(), Vec::new()))
         };
-        let (mut best, mut best_half) = (chosen(&whole), chosen(&halves));
+        // Once for a card: it is the same with TensorFloat-32.
+        let half_variants = if matches!(device, Device::Cuda { tf32: true, .. }) { &[] } else { &halves[..] };
+        let (mut best, mut best_half) = (chosen(&whole), chosen(half_variants));
         let has_half = match device {
             Device::Cpu => Precision::Bf16.check().is_ok(),
-            // Once for a card: it is the same with TensorFloat-32.
             Device::Cuda { tf32, .. } => !tf32,
         };
         let (mut ours, mut ours_half, mut memories) = (Vec::new(), Vec::new(), Vec::new());

@@ -29,6 +29,7 @@ unsafe impl GlobalAlloc for LargePages {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Advice parts a mapping, and Linux before 6.17 does not move one in parts: growing may be a copy.
         // SAFETY: the caller's promise.
         advised(unsafe { System.realloc(block, layout, size) }, size)
     }

@@ -32,7 +32,7 @@ pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resu
     let beside = |n: usize| if peer.is_some() { 2 * square(n) } else { 0 };
     let dense = Device::current()?.dense()?;
     let own = |n: usize| if dense.is_some() { 0 } else { triangle::bytes(n) };
-    check_memory(n, |n| own(n) + 4 * (2 * n * DIMENSIONS) as u64 + beside(n), free_memory())?;
+    check_memory(n, |n| own(n) + 4 * (3 * n * DIMENSIONS) as u64 + beside(n), free_memory())?;
     let script = include_str!("kernels_peer.py");
     let remedy = "name a Python with NumPy and SciPy, such as one made by `python3 -m venv DIR && DIR/bin/pip install scipy`";
     let mut peer = peer.map(|python| Peer::start(python, script, &[n.to_string()], remedy)).transpose()?;

@@ -82,8 +82,8 @@ pub struct RunChoice {
     /// Share of batch normalisation's running statistics that is kept at a step, 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X")]
     pub norm_memory: Option<f64>,
-    /// What products round their factors to: float32 (nothing is rounded), or bf16, twice as many products a second on processors with
-    /// AVX512-BF16, and on GPUs [default: float32]
+    /// What products round their factors to: float32 (nothing is rounded), or bf16, on GPUs, and on processors with AVX512-BF16, where it is
+    /// twice as many products a second [default: float32]
     #[arg(long, value_name = "NAME")]
     pub precision: Option<Precision>,
     /// Initial weights: glorot, fan-in, he or tutorial [default: the recipe's]

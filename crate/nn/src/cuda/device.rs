@@ -1,4 +1,4 @@
-//! A GPU: dfdx's `Cuda` for memory, cuBLAS for products, this project's kernels compiled for the card by NVRTC.
+//! A GPU: the driver's pool for memory, in dfdx's buffers, cuBLAS for products, this project's kernels compiled for the card by NVRTC.
 
 use crate::cuda::solver::Solver;
 use crate::cuda::{Backend, Buffer, Done, Fault, Sgemm, kernels, libraries};
@@ -211,6 +211,7 @@ unsafe impl Backend for Gpu {
     }
 
     fn alloc(&self, length: usize) -> std::result::Result<Buffer<Gpu>, Fault<Gpu>> {
+        // dfdx's buffer cannot be made around memory: an empty one is, and gets it.
         let mut buffer = Storage::<f32>::try_alloc_len(&self.card.store, 0)?;
         // SAFETY: any bits are a number; who asks for memory without zeros writes it before it is read.
         *buffer = unsafe { self.card.device.alloc(length) }?;

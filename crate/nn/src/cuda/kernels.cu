@@ -13,6 +13,12 @@ struct Sizes {
 };
 
 #define KERNEL extern "C" __global__ void
+// What all threads only read need not be copied by each, on cards that can read it where it is (compute capability 7.0).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 700
+#define ARGUMENT const
+#else
+#define ARGUMENT const __grid_constant__
+#endif
 #define EACH                                               \
     unsigned i = blockIdx.x * blockDim.x + threadIdx.x;    \
     if (i >= n) return;
@@ -784,7 +790,7 @@ __device__ unsigned tensor_of(unsigned i, const Tensors &all) {
     unsigned at = i - all.first[t];
 
 // Weights, velocities, gradients. SGD with momentum and weight decay: v = (g + wd * w) + mu * v; w -= lr * v.
-KERNEL sgd(unsigned n, const __grid_constant__ Tensors all, float rate, float momentum) {
+KERNEL sgd(unsigned n, ARGUMENT Tensors all, float rate, float momentum) {
     EACH_OF_ALL
     float *w = all.memory[0][t] + at, *v = all.memory[1][t] + at;
     float velocity = (all.memory[2][t][at] + all.decay[t] * *w) + momentum * *v;
@@ -794,7 +800,7 @@ KERNEL sgd(unsigned n, const __grid_constant__ Tensors all, float rate, float mo
 
 // Weights, velocities, gradients, mean squares. TensorFlow's RMSProp: s += (1 - kept) * (g^2 - s);
 // v = mu * v + lr * g / sqrt(s + epsilon); w -= v, with g + wd * w for g.
-KERNEL rms_prop(unsigned n, const __grid_constant__ Tensors all, float rate, float momentum, float kept, float epsilon) {
+KERNEL rms_prop(unsigned n, ARGUMENT Tensors all, float rate, float momentum, float kept, float epsilon) {
     EACH_OF_ALL
     float *w = all.memory[0][t] + at, *v = all.memory[1][t] + at, *s = all.memory[3][t] + at;
     float own = all.memory[2][t][at] + all.decay[t] * *w;
@@ -806,14 +812,14 @@ KERNEL rms_prop(unsigned n, const __grid_constant__ Tensors all, float rate, flo
 }
 
 // Averages, weights: an average moves towards the weights, a -= (1 - kept) * (a - w).
-KERNEL average(unsigned n, const __grid_constant__ Tensors all, float kept) {
+KERNEL average(unsigned n, ARGUMENT Tensors all, float kept) {
     EACH_OF_ALL
     float *a = all.memory[0][t] + at;
     *a -= (1.0f - kept) * (*a - all.memory[1][t][at]);
 }
 
 // Running statistics, a batch's: running moves towards now.
-KERNEL follow(unsigned n, const __grid_constant__ Tensors all, float kept) {
+KERNEL follow(unsigned n, ARGUMENT Tensors all, float kept) {
     EACH_OF_ALL
     float *running = all.memory[0][t] + at;
     *running = kept * *running + (1.0f - kept) * all.memory[1][t][at];

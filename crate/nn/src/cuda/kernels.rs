@@ -406,8 +406,14 @@ impl<'a, B: Backend> Lying<'a, B> {
         Lying { buffer, apart, first }
     }
 
-    /// Numbers of the whole matrix.
-    fn length(&self, rows: usize) -> usize {
+    /// Numbers of the whole matrix of `rows` rows, of which `columns` columns are meant.
+    fn length(&self, rows: usize, columns: usize) -> usize {
+        assert!(
+            self.first + columns <= self.apart,
+            "{columns} columns from {} of {}",
+            self.first,
+            self.apart
+        );
         rows * self.apart
     }
 
@@ -433,7 +439,7 @@ pub(super) fn columns<B: Backend>(
 ) -> Done<B> {
     assert!(x.first + width <= x.apart && to.first + width <= to.apart);
     kernel!(
-        b, "columns", rows * width; x.buffer => x.length(rows), to.buffer => to.length(rows);
+        b, "columns", rows * width; x.buffer => x.length(rows, width), to.buffer => to.length(rows, width);
         x.arg(), count(x.apart), to.arg(), count(to.apart), count(width), count(usize::from(add))
     )
 }
@@ -623,7 +629,7 @@ pub(super) fn bias<B: Backend>(
     relu: bool,
 ) -> Done<B> {
     kernel!(
-        b, "bias", rows * columns; x => rows * columns, y.buffer => y.length(rows), bias => columns;
+        b, "bias", rows * columns; x => rows * columns, y.buffer => y.length(rows, columns), bias => columns;
         at::<B>(x), y.arg(), at::<B>(bias), count(columns), count(y.apart), count(usize::from(relu))
     )
 }
@@ -639,7 +645,7 @@ pub(super) fn relu_back<B: Backend>(
     let mut dx = alloc(b, all)?;
     assert_eq!(y.apart, dy.apart, "relu_back: rows");
     kernel!(
-        b, "relu_back", all; y.buffer => y.length(rows), dy.buffer => dy.length(rows), &dx => all;
+        b, "relu_back", all; y.buffer => y.length(rows, columns), dy.buffer => dy.length(rows, columns), &dx => all;
         y.arg(), dy.arg(), into::<B>(&mut dx), count(columns), count(y.apart)
     )?;
     Ok(dx)
@@ -732,7 +738,7 @@ pub(super) fn normalise<B: Backend>(
 ) -> Done<B> {
     let all = rows * columns;
     kernel!(
-        b, "normalise", all; x => all, y.buffer => y.length(rows), channels => 3 * columns;
+        b, "normalise", all; x => all, y.buffer => y.length(rows, columns), channels => 3 * columns;
         at::<B>(x), y.arg(), at::<B>(channels), count(columns), count(y.apart)
     )
 }
@@ -751,7 +757,7 @@ pub(super) fn normalise_back<B: Backend>(
     let mut sums = alloc(b, parts * 2 * columns)?;
     kernel!(
         b, "normalise_sums", parts * columns;
-        x => all, dy.buffer => dy.length(rows), channels => 3 * columns, &sums => parts * 2 * columns;
+        x => all, dy.buffer => dy.length(rows, columns), channels => 3 * columns, &sums => parts * 2 * columns;
         at::<B>(x), dy.arg(), at::<B>(channels), into::<B>(&mut sums), count(rows), count(columns), count(dy.apart),
         count(GROUP)
     )?;
@@ -760,7 +766,7 @@ pub(super) fn normalise_back<B: Backend>(
     let mut dx = alloc(b, all)?;
     kernel!(
         b, "normalise_back", all;
-        x => all, dy.buffer => dy.length(rows), channels => 3 * columns, &sums => 2 * columns, &dx => all;
+        x => all, dy.buffer => dy.length(rows, columns), channels => 3 * columns, &sums => 2 * columns, &dx => all;
         at::<B>(x), dy.arg(), at::<B>(channels), at::<B>(&sums), into::<B>(&mut dx), count(columns), count(dy.apart),
         Arg::Real(share)
     )?;
@@ -778,7 +784,7 @@ pub(super) fn max_pool<B: Backend>(
     let rows = g.images * g.out_pixels();
     let all = rows * g.channels;
     kernel!(
-        b, "max_pool", all; x => g.images * g.pixels() * g.channels, y.buffer => y.length(rows), which => all;
+        b, "max_pool", all; x => g.images * g.pixels() * g.channels, y.buffer => y.length(rows, g.channels), which => all;
         at::<B>(x), y.arg(), into::<B>(which), Arg::Sizes(Sizes::new(g, g.images)), count(y.apart)
     )
 }
@@ -787,7 +793,7 @@ pub(super) fn max_pool<B: Backend>(
 pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: Lying<B>) -> Done<B> {
     let rows = g.images * g.out_pixels();
     kernel!(
-        b, "mean_pool", rows * g.channels; x => g.images * g.pixels() * g.channels, y.buffer => y.length(rows);
+        b, "mean_pool", rows * g.channels; x => g.images * g.pixels() * g.channels, y.buffer => y.length(rows, g.channels);
         at::<B>(x), y.arg(), Arg::Sizes(Sizes::new(g, g.images)), count(y.apart)
     )
 }
@@ -810,7 +816,7 @@ pub(super) fn pool_back<B: Backend>(
         None => Arg::Address(0),
     };
     kernel!(
-        b, "pool_back", all; dy.buffer => dy.length(rows), dx => all;
+        b, "pool_back", all; dy.buffer => dy.length(rows, g.channels), dx => all;
         dy.arg(), which, into::<B>(dx), Arg::Sizes(Sizes::new(g, g.images)), count(dy.apart), count(usize::from(add))
     )
 }
@@ -1251,7 +1257,8 @@ impl<B: Backend> Whole<B> {
     /// A copy, with `add` added to the diagonal.
     pub fn raised(&self, b: &B, add: f32) -> Result<Whole<B>, Fault<B>> {
         self.check(b);
-        let mut to = Whole::new(b, self.rows, self.columns)?;
+        let (rows, columns) = (self.rows, self.columns);
+        let mut to = Whole { values: alloc(b, rows * columns)?, rows, columns };
         panels(self.rows, self.columns).try_for_each(|(first, width)| {
             kernel!(
                 b, "raised", self.rows * width;;

@@ -1,4 +1,4 @@
-//! Networks and kernel equations on a GPU: dfdx's `Cuda` device holds the memory, its tape the gradients; the layers'
+//! Networks and kernel equations on a GPU: dfdx's buffers hold the memory, its tape the gradients; the layers'
 //! operations are this project's own ([`kernels`]), its matrix products cuBLAS's.
 //!
 //! Everything here but `device` is written against [`Backend`], the few things that a device must be able to do, and

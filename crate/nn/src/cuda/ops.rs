@@ -80,9 +80,9 @@ impl<B: Backend, T> Value<B, T> {
         let [height, width, channels] = self.size;
         let g = Geometry::new(operation, (self.n, height, width, channels), window, outputs)?;
         // The kernels count in 32 bits, and cuBLAS in 31.
-        let most =
-            (g.pixels() * channels).max(g.out_pixels() * outputs.max(channels)).max(g.inner() * outputs);
-        if self.n.saturating_mul(most) > i32::MAX as usize || g.out_pixels() * g.inner() > i32::MAX as usize {
+        let of_image = (g.pixels() * channels).max(g.out_pixels() * outputs.max(channels));
+        let most = self.n.saturating_mul(of_image).max(g.inner() * outputs).max(g.out_pixels() * g.inner());
+        if most > i32::MAX as usize {
             let problem =
                 format!("{} images of {height}x{width}x{channels} are too many numbers at once", self.n);
             return Err(Error::argument(operation, problem));

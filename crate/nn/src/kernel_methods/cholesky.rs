@@ -75,7 +75,7 @@ impl Cholesky {
     /// Tile column `j`, all before it being done; the row of the tile that is not positive, where there is one.
     fn factorise_column(&mut self, j: usize) -> std::result::Result<(), usize> {
         let height = self.height;
-        // Rows behind the last one of the matrix are the identity's, and stay so.
+        // Rows behind the last one of the matrix are the identity's, and stay so; up to a strip's end they go along.
         let used = self.triangle.n().div_ceil(STRIP) * STRIP;
         let (done, column) = self.triangle.split_at_column(j);
         let of_row = |i: usize| (0..j).map(move |k| done.tile(i, k));

@@ -215,8 +215,8 @@ impl Triangle {
     /// When there are fewer: a defect of the caller.
     pub fn leading(&self, n: usize) -> Triangle {
         assert!(n <= self.n, "the first {n} of {} rows", self.n);
-        let mut part = Triangle { n, tiles: Vec::new() };
-        let t = part.tile_rows();
+        let t = tile_rows(n);
+        let mut part = Triangle { n, tiles: Vec::with_capacity(t * (t + 1) / 2 * AREA) };
         for j in 0..t {
             let from = self.start(j) * AREA;
             part.tiles.extend_from_slice(&self.tiles[from..from + (t - j) * AREA]);

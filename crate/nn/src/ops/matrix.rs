@@ -68,8 +68,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Elements that have to be readable behind the last row of a right operand that is not packed: whole vectors are read, two of
-/// AVX-512.
+/// Elements that have to be readable behind the last row of a right operand that is not packed and whose columns do not fill panels: whole
+/// vectors are read, two of AVX-512.
 pub const SLACK: usize = 32;
 
 /// Memory that several threads write, each at places of its own.

@@ -265,8 +265,8 @@ pub fn measure_on(
 /// Bytes of a Gaussian kernel's equation with `n` points of `d` features and `m` for testing: half the matrix, and
 /// the points.
 pub fn gaussian_bytes(n: usize, m: usize, d: usize) -> u64 {
-    // Packed columns for the factor, and the vectors of the solution.
-    let working = n * TILE + n * 10 * 8 * 8;
+    // The points a second time, as products want them, and the vectors of the solution.
+    let working = n * d + n * 10 * 8 * 8;
     triangle::bytes(n) + 4 * (n * d + m * d + working) as u64
 }
 
