@@ -339,13 +339,13 @@ pub fn measure(
             let (peer, _) = peer.as_mut().filter(|_| twin)?;
             peer.fastest(model, variants, steps, say).map(|variant| (variant.to_string(), Vec::new()))
         };
-        // Once for a card: it is the same with TensorFloat-32.
-        let half_variants = if matches!(device, Device::Cuda { tf32: true, .. }) { &[] } else { &halves[..] };
-        let (mut best, mut best_half) = (chosen(&whole), chosen(half_variants));
         let has_half = match device {
             Device::Cpu => Precision::Bf16.check().is_ok(),
+            // Once for a card: it is the same with TensorFloat-32.
             Device::Cuda { tf32, .. } => !tf32,
         };
+        let half_variants = if device == Device::Cpu || has_half { &halves[..] } else { &[] };
+        let (mut best, mut best_half) = (chosen(&whole), chosen(half_variants));
         let (mut ours, mut ours_half, mut memories) = (Vec::new(), Vec::new(), Vec::new());
         let mut ours_memory = None;
         // In bf16 afterwards: a change of the variant builds the model anew.

@@ -437,7 +437,6 @@ pub(super) fn columns<B: Backend>(
     [rows, width]: [usize; 2],
     add: bool,
 ) -> Done<B> {
-    assert!(x.first + width <= x.apart && to.first + width <= to.apart);
     kernel!(
         b, "columns", rows * width; x.buffer => x.length(rows, width), to.buffer => to.length(rows, width);
         x.arg(), count(x.apart), to.arg(), count(to.apart), count(width), count(usize::from(add))
