@@ -147,6 +147,11 @@ fn wide_convolutions_equal_the_plain_sums() {
         ("Winograd's way, 5x5", (15, 18, 33, 35), (5, 5), (1, 1), Same),
         ("Winograd's way, 5x5, smaller than a tile", (1, 3, 32, 32), (5, 5), (1, 1), Same),
         ("Winograd's way, 5x5 valid", (9, 12, 40, 34), (5, 5), (1, 1), Valid),
+        ("Winograd's way, 1x7", (5, 18, 64, 70), (1, 7), (1, 1), Same),
+        ("Winograd's way, 7x1", (17, 6, 66, 64), (7, 1), (1, 1), Same),
+        ("Winograd's way, 1x7, smaller than a tile", (2, 3, 64, 65), (1, 7), (1, 1), Same),
+        ("Winograd's way, 7x1 valid", (14, 5, 64, 64), (7, 1), (1, 1), Valid),
+        ("Winograd's way, 1x7, several blocks", (17, 17, 64, 64), (1, 7), (1, 1), Same),
         ("Alexnet's second layer", (14, 14, 64, 64), (5, 5), (1, 1), Same),
         ("1x1", (4, 15, 40, 48), (1, 1), (1, 1), Same),
     ] {
@@ -164,9 +169,11 @@ fn wide_convolutions_equal_the_plain_sums() {
         let (shape, y, dx, dw) = given(InputGradient::Needed);
         let dy = formula(y.len(), 4447, 1.0);
         let [plain_y, plain_dx, plain_dw] = plain_convolution(&x, &layer, (shape.1, shape.2), &dy);
-        assert_close(&y, &plain_y, name);
-        assert_close(&dx, &plain_dx, name);
-        // Winograd's way, rounding errors of a weight's gradient are up to 3e-6 in the mean, and some elements' eight times that.
+        // Winograd's way, rounding errors of a weight's gradient are up to 3e-6 in the mean, and some elements' eight times that. So are
+        // all errors of a line's, with its ten points.
+        let bound = if kernel.0 * kernel.1 == 7 && c >= 64 { 4e-5 } else { 2e-5 };
+        assert_within(&y, &plain_y, bound, name);
+        assert_within(&dx, &plain_dx, bound, name);
         assert_within(&dw, &plain_dw, 4e-5, name);
         let (_, _, first_dx, first_dw) = given(InputGradient::First);
         assert!(dx == first_dx && dw == first_dw, "{name}: the first gradient is another one");

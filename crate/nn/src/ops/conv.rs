@@ -10,7 +10,7 @@ use crate::ops::geometry::{Geometry, Order};
 pub use crate::ops::geometry::{Padding, Window};
 use crate::ops::lanes;
 use crate::ops::linear::InputGradient;
-use crate::ops::memory::{Scratch, give_back, lent};
+use crate::ops::memory::{LINE, Scratch, give_back, lent};
 use crate::ops::pairs::Pairs;
 use crate::ops::{DynSize, Image, add_to, elements, take_gradient, winograd};
 use crate::precision::Precision;
@@ -165,6 +165,27 @@ fn weight_gradient_by_pixels(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]
     }
 }
 
+/// Weights (`kh x kw x C x O`) for the convolution that makes the input's gradient: the transpose of the opposite pixel's matrix.
+fn flipped(g: &Geometry, weights: &[f32]) -> Scratch {
+    /// Rows of weights turned together, so that a whole cache line is written.
+    const ROWS: usize = LINE;
+    let (c, o) = (g.channels, g.outputs);
+    let mut flipped = Scratch::new(weights.len());
+    let last = g.kernel.0 * g.kernel.1 - 1;
+    threads::each_chunk(flipped.as_mut(), c * o, |at, to| {
+        let from = &weights[(last - at) * c * o..][..c * o];
+        for (first, rows) in from.chunks(ROWS * o).enumerate() {
+            let many = rows.len() / o;
+            for (j, to) in to.chunks_exact_mut(c).enumerate() {
+                for (i, to) in to[first * ROWS..][..many].iter_mut().enumerate() {
+                    *to = rows[i * o + j];
+                }
+            }
+        }
+    });
+    flipped
+}
+
 /// `dx` becomes the gradient of the input, or has it added.
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32], add: bool) {
     let (inner, o, c) = (g.inner(), g.outputs, g.channels);
@@ -177,16 +198,7 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut
         return weights.product(dx, Matrix::new(dy, rows, o), add);
     }
     if g.stride == (1, 1) && g.top < g.kernel.0 && g.left < g.kernel.1 {
-        let mut flipped = vec![0.0; weights.len()];
-        for (at, to) in flipped.chunks_exact_mut(o * c).rev().enumerate() {
-            // The transpose of the opposite pixel's matrix.
-            for (i, from) in weights[at * c * o..][..c * o].chunks_exact(o).enumerate() {
-                for (j, value) in from.iter().enumerate() {
-                    to[j * c + i] = *value;
-                }
-            }
-        }
-        return forward(&g.backwards(), dy, &flipped, dx, add);
+        return forward(&g.backwards(), dy, flipped(g, weights).as_ref(), dx, add);
     }
     // Windows that overlap only partly: what each would give, added where it came from.
     let weights = Packed::with(g.precision, Matrix::new(weights, inner, o).t());

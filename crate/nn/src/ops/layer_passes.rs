@@ -39,13 +39,11 @@ impl Product {
     pub fn kind(&self) -> &'static str {
         match self {
             Product::Conv { .. } => match self.geometry(1) {
-                Ok(g) if winograd::suits(&g) => {
-                    if g.kernel == (3, 3) {
-                        "Winograd 3x3"
-                    } else {
-                        "Winograd 5x5"
-                    }
-                }
+                Ok(g) if winograd::suits(&g) => match g.kernel {
+                    (3, 3) => "Winograd 3x3",
+                    (5, 5) => "Winograd 5x5",
+                    _ => "Winograd 1x7, 7x1",
+                },
                 Ok(g) if g.pointwise() => "1x1",
                 _ => "gathered",
             },
@@ -54,7 +52,8 @@ impl Product {
     }
 
     /// Multiplications and additions of one of its passes over `images` images, as it is computed: Winograd's way, there are 36
-    /// products for 16 pixels of a 3x3 kernel, where the plain sums have 144, and for 4 of a 5x5 one, where they have 100.
+    /// products for 16 pixels of a 3x3 kernel, where the plain sums have 144, and for 4 of a 5x5 one, where they have 100; and 10 for 4 of
+    /// a 1x7 or 7x1 one, where they have 28.
     pub fn work(&self, images: usize) -> f64 {
         let products = match (self, self.geometry(images)) {
             (Product::Conv { .. }, Ok(g)) if winograd::suits(&g) => winograd::products(&g) * g.outputs,
