@@ -1,29 +1,176 @@
-//! The system's allocator with large pages for large blocks.
+//! The system's allocator with large pages for large blocks, and without clearing what need not be cleared.
 //!
 //! A step of training and a kernel equation run through hundreds of megabytes. With pages of 4 KiB the processor looks up an address for
 //! every 64 cache lines, and the system clears and enters each page by itself; with those of 2 MiB, which Linux gives to who asks, a
 //! product out of the caches runs at 222 GFLOP/s instead of 208, and a step of Inception V3 takes a seventh less
 //! (crate/notes/speed.md). The program allocates by it; a notebook's kernel asks the C library for the same by its environment.
+//!
+//! Very large blocks are kept when they are freed, as the C library gives them back to the system, which would clear them for the
+//! next step of training. And dfdx makes a gradient of zeros for every tensor, which is then replaced unread ([`keep_zeros`]).
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// Bytes from which on a block is advised to be in large pages: half of one, as neighbours fill the rest.
 const LARGE: usize = 1 << 20;
+/// Bytes of more than which the C library maps a block by itself, whatever it is told.
+const VERY_LARGE: usize = 32 << 20;
 /// What blocks are cut to: whole pages of any size that processors have by default.
 const PAGE: usize = 1 << 16;
+/// Most blocks of a kind that are kept, and most bytes of them.
+const MOST: usize = 64;
+const MOST_BYTES: usize = 160 << 20;
+/// Zeros are handed out to who asks for so much less: nearly all are given up again at once, so that a single block serves many.
+const MANY_TIMES: usize = 16;
+/// The alignment of whatever the C library allocates.
+const ALIGNMENT: usize = 16;
 
 /// [`System`], whose blocks of a megabyte and more are in large pages where the system has some.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LargePages;
 
-// SAFETY: all is the system allocator's; advice leaves contents and addresses as they are.
+/// Addresses and sizes of blocks in nobody's use, the oldest first.
+struct Blocks {
+    blocks: [(usize, usize); MOST],
+    count: usize,
+}
+
+impl Blocks {
+    const fn none() -> Blocks {
+        Blocks { blocks: [(0, 0); MOST], count: 0 }
+    }
+
+    /// The smallest of at least `size` bytes, up to `most`.
+    fn take(&mut self, size: usize, most: usize) -> Option<*mut u8> {
+        let suits =
+            |(at, &(_, own)): (usize, &(usize, usize))| (size..=most).contains(&own).then_some((own, at));
+        let (_, at) = self.blocks[..self.count].iter().enumerate().filter_map(suits).min()?;
+        self.blocks[at..self.count].rotate_left(1);
+        self.count -= 1;
+        Some(std::ptr::with_exposed_provenance_mut(self.blocks[self.count].0))
+    }
+
+    /// Adds one. `false` where it has no room.
+    fn put(&mut self, block: *mut u8, size: usize) -> bool {
+        let bytes: usize = self.blocks[..self.count].iter().map(|(_, own)| own).sum();
+        let has_room = self.count < MOST && bytes + size <= MOST_BYTES;
+        if has_room {
+            self.blocks[self.count] = (block.expose_provenance(), size);
+            self.count += 1;
+        }
+        has_room
+    }
+
+    /// The oldest.
+    fn oldest(&mut self) -> Option<(*mut u8, usize)> {
+        let last = self.count.checked_sub(1)?;
+        self.blocks[..self.count].rotate_left(1);
+        self.count = last;
+        let (block, size) = self.blocks[last];
+        Some((std::ptr::with_exposed_provenance_mut(block), size))
+    }
+}
+
+/// Freed blocks of more than [`VERY_LARGE`] bytes.
+static FREED: Mutex<Blocks> = Mutex::new(Blocks::none());
+/// Blocks of zeros.
+static ZEROS: Mutex<Blocks> = Mutex::new(Blocks::none());
+/// Whether this is the allocator of the program.
+static IN_USE: AtomicBool = AtomicBool::new(false);
+
+fn lock(blocks: &Mutex<Blocks>) -> MutexGuard<'_, Blocks> {
+    blocks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Gives up zeros that nobody has written to, for who asks for as many next. Clearing them once more would cost as much as many an
+/// operation, and is one thread's work.
+pub(crate) fn keep_zeros(zeros: Vec<f32>) {
+    debug_assert!(zeros.iter().all(|v| *v == 0.0), "no zeros");
+    let size = size_of_val(zeros.as_slice());
+    if size < LARGE || zeros.capacity() != zeros.len() || !IN_USE.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut zeros = std::mem::ManuallyDrop::new(zeros);
+    let block = zeros.as_mut_ptr().cast();
+    keep(&ZEROS, block, usable_size(block, size));
+}
+
+/// Bytes of a block that was allocated for `size` bytes, or is a larger one.
+fn usable_size(block: *mut u8, size: usize) -> usize {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn malloc_usable_size(block: *mut u8) -> usize;
+        }
+        // What the library has added at the end need not be zeros.
+        const ADDED: usize = 64;
+        // SAFETY: a block of the C library's, from `System`.
+        size.max(unsafe { malloc_usable_size(block) }.saturating_sub(ADDED))
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    {
+        let _ = block;
+        size
+    }
+}
+
+/// Keeps a block, in the place of older ones where there is no room.
+fn keep(kept: &Mutex<Blocks>, block: *mut u8, size: usize) {
+    if size > MOST_BYTES {
+        return give_up(block, size);
+    }
+    loop {
+        let mut blocks = lock(kept);
+        if blocks.put(block, size) {
+            return;
+        }
+        let oldest = blocks.oldest();
+        drop(blocks);
+        if let Some((block, size)) = oldest {
+            give_up(block, size);
+        }
+    }
+}
+
+/// Gives back to the system what is kept.
+pub(crate) fn release() {
+    for kept in [&FREED, &ZEROS] {
+        let next = || lock(kept).oldest();
+        while let Some((block, size)) = next() {
+            give_up(block, size);
+        }
+    }
+}
+
+fn give_up(block: *mut u8, size: usize) {
+    if let Ok(layout) = Layout::from_size_align(size, ALIGNMENT) {
+        // SAFETY: what is kept came from `System`, of this size and no larger an alignment, and is in nobody's use.
+        unsafe { System.dealloc(block, layout) };
+    }
+}
+
+// SAFETY: all is the system allocator's; advice leaves contents and addresses as they are. What is kept is handed out again for the
+// size that it was allocated with.
 unsafe impl GlobalAlloc for LargePages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > VERY_LARGE
+            && layout.align() <= ALIGNMENT
+            && let Some(block) = lock(&FREED).take(layout.size(), layout.size())
+        {
+            return block;
+        }
         // SAFETY: the caller's promise.
         advised(unsafe { System.alloc(layout) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LARGE && layout.align() <= ALIGNMENT {
+            IN_USE.store(true, Ordering::Relaxed);
+            if let Some(block) = lock(&ZEROS).take(layout.size(), MANY_TIMES * layout.size()) {
+                return block;
+            }
+        }
         // SAFETY: the caller's promise.
         advised(unsafe { System.alloc_zeroed(layout) }, layout.size())
     }
@@ -35,6 +182,9 @@ unsafe impl GlobalAlloc for LargePages {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if layout.size() > VERY_LARGE && layout.align() <= ALIGNMENT {
+            return keep(&FREED, block, layout.size());
+        }
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(block, layout) }
     }

@@ -1,7 +1,8 @@
 //! Side by side: the channels of several images of one size.
 
-use crate::ops::memory::give_back;
-use crate::ops::{Image, elements, take_gradient};
+use crate::ops::linear::InputGradient;
+use crate::ops::memory::{give_back, lent};
+use crate::ops::{Image, address, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, Tape, TensorFromVec};
 
@@ -9,7 +10,8 @@ use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, Tape, TensorFromVec};
 const PIXELS: usize = 128;
 
 /// `n x H x W x (C1 + C2 + ...)` from parts of `n x H x W x C1`, `C2`, ...; `tape` is the one that the
-/// parts were made on.
+/// parts were made on. In the backward pass the parts' gradients are this operation's first of all: whatever else uses a part comes
+/// before it on the tape.
 ///
 /// Errors: [`Error::Shape`] where the parts differ in more than their channels, [`Error::Argument`] without any;
 /// [`Error::Tensor`] when memory is short.
@@ -30,7 +32,7 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: &[Image], mut tape: T) -> Result<Image<T
         .iter()
         .map(|p| p.clone().try_contiguous().map_err(Error::tensor(operation)))
         .collect::<Result<_>>()?;
-    let mut out = vec![0.0; n * h * w * all];
+    let mut out = lent(n * h * w * all);
     let sources: Vec<&[f32]> = parts.iter().map(|p| elements(p).unwrap_or_default()).collect();
     threads::each_chunk(&mut out, PIXELS * all, |part, out| {
         for (pixel, out) in out.chunks_exact_mut(all).enumerate() {
@@ -44,16 +46,29 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: &[Image], mut tape: T) -> Result<Image<T
     });
     let y = device.try_tensor_from_vec(out, (n, h, w, all)).map_err(Error::tensor(operation))?;
     if T::OWNS_TAPE {
+        // A part that is there twice has two gradients.
+        let order: Vec<InputGradient> = (0..parts.len())
+            .map(|i| {
+                let again = parts[..i].iter().any(|other| address(other) == address(&parts[i]));
+                if again { InputGradient::Needed } else { InputGradient::First }
+            })
+            .collect();
         let (ghosts, y_ghost) = (parts.iter().map(|p| p.ghost()).collect::<Vec<_>>(), y.ghost());
         tape.add_backward_op(move |gradients| {
             let dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
             let mut first = 0;
-            for (ghost, width) in ghosts.iter().zip(widths) {
-                threads::each_chunk(gradients.get_or_alloc_mut(ghost)?, PIXELS * width, |part, dx| {
-                    for (pixel, dx) in dx.chunks_exact_mut(width).enumerate() {
-                        let from = &dy[(part * PIXELS + pixel) * all + first..][..width];
-                        dx.iter_mut().zip(from).for_each(|(d, v)| *d += v);
-                    }
+            for ((ghost, width), order) in ghosts.iter().zip(widths).zip(order) {
+                order.give(gradients.get_or_alloc_mut(ghost)?, |dx, add| {
+                    threads::each_chunk(dx, PIXELS * width, |part, dx| {
+                        for (pixel, dx) in dx.chunks_exact_mut(width).enumerate() {
+                            let from = &dy[(part * PIXELS + pixel) * all + first..][..width];
+                            if add {
+                                dx.iter_mut().zip(from).for_each(|(d, v)| *d += v);
+                            } else {
+                                dx.copy_from_slice(from);
+                            }
+                        }
+                    });
                 });
                 first += width;
             }

@@ -90,7 +90,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     if winograd::suits(g) {
         return winograd::weight_gradient(g, x, dy, dw);
     }
-    if !g.precision.is_float32() && inner * o <= SUMS {
+    if inner * o <= SUMS {
         return weight_gradient_by_pixels(g, x, dy, dw);
     }
     let all = g.images * g.out_pixels();
@@ -118,21 +118,29 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
                 // `first` is even, as `rows` is.
                 let right = Right::rows(&rounded.rows()[first / 2 * o..], many.div_ceil(2), o).of_pairs();
                 product_alone(dw, o, left.t(), rows, right, true);
-            } else if dy.len() >= (first + many) * o + SLACK {
-                let right = Right::rows(&dy[first * o..], many, o);
-                product_alone(dw, o, left.t(), rows, right, true);
             } else {
-                let right = Packed::alone(Matrix::new(&dy[first * o..][..many * o], many, o));
-                right.product_rows(dw, left.t(), rows, true);
+                add_products(dw, left, &dy[first * o..], o);
             }
         }
     });
 }
 
+/// Adds `left' right` to `sums`; `right` has as many rows of `o` elements as `left`, or more.
+fn add_products(sums: &mut [f32], left: Matrix, right: &[f32], o: usize) {
+    let (many, rows) = (left.rows, 0..left.cols);
+    if right.len() >= many * o + SLACK {
+        product_alone(sums, o, left.t(), rows, Right::rows(right, many, o), true);
+    } else {
+        let right = Packed::alone(Matrix::new(&right[..many * o], many, o));
+        right.product_rows(sums, left.t(), rows, true);
+    }
+}
+
 /// Weights up to which [`weight_gradient_by_pixels`] has room for the sums of all its parts.
 const SUMS: usize = 64 * 1024;
 
-/// [`weight_gradient`] in bf16: input and gradient are rounded once, some pixels of all channels at a time, in the cache.
+/// [`weight_gradient`] of few weights: each thread has pixels of its own, as in most operations, so that they come from its own caches;
+/// in bf16, input and gradient are rounded once, some pixels of all channels at a time.
 fn weight_gradient_by_pixels(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     // So many whatever the threads: each has sums of its own, which are added in order.
     const PARTS: usize = 16;
@@ -153,8 +161,13 @@ fn weight_gradient_by_pixels(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]
                 g.gather(x, first..first + many, 0..inner, to);
                 to
             };
-            let left = Pairs::of_right(Matrix::new(inputs, many, inner), 1);
-            let right = Pairs::of_right(Matrix::new(&dy[first * o..][..many * o], many, o), 1);
+            let (left, right) = (Matrix::new(inputs, many, inner), &dy[first * o..]);
+            if g.precision.is_float32() {
+                add_products(sums, left, right, o);
+                continue;
+            }
+            let left = Pairs::of_right(left, 1);
+            let right = Pairs::of_right(Matrix::new(&right[..many * o], many, o), 1);
             let left = left.matrix().t().of_pairs();
             let right = Right::rows(right.rows(), many.div_ceil(2), o).of_pairs();
             product_alone(sums, o, left, 0..inner, right, true);

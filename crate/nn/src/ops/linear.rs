@@ -1,5 +1,6 @@
 //! A fully connected layer, with the ReLU that follows it, as one operation on the tape.
 
+use crate::large_pages::keep_zeros;
 use crate::ops::activation::{self, Activation};
 use crate::ops::factored::{Factors, offer};
 use crate::ops::gemm::{Matrix, product_in};
@@ -66,10 +67,10 @@ impl InputGradient {
     /// Has `made` write the gradient of an operation's input, or add it to what is there (its second argument).
     pub(super) fn give(self, gradient: &mut Vec<f32>, made: impl FnOnce(&mut [f32], bool)) {
         if self == InputGradient::First {
-            // What is there are zeros that nobody has looked at yet, so that the system has not made their pages.
+            // What is there are zeros that nobody has looked at yet.
             let mut own = lent(gradient.len());
             made(&mut own, false);
-            *gradient = own;
+            keep_zeros(std::mem::replace(gradient, own));
         } else {
             made(gradient, true);
         }

@@ -4,6 +4,8 @@
 //! A step of training needs the same lengths as the step before. What an operation alone uses is a [`Scratch`]. What goes on to another
 //! one, as a gradient does, is a vector that is [`lent`] and given back by whoever uses it last.
 
+use crate::large_pages;
+use std::alloc::Layout;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
@@ -47,6 +49,7 @@ impl Kept {
 /// Gives the memory that is kept between operations back to the system.
 pub(super) fn release() {
     *kept() = None;
+    large_pages::release();
     allocator::release();
 }
 
@@ -85,12 +88,52 @@ mod allocator {
     pub(super) fn release() {}
 }
 
+/// `length` numbers, whatever they are. The system need not clear memory that is written before it is read: of blocks that were used
+/// before, one thread would do so.
+fn unwritten(length: usize) -> Vec<f32> {
+    /// Numbers from which on it matters.
+    const MANY: usize = 16 * 1024;
+    if length >= MANY
+        && let Ok(layout) = Layout::array::<f32>(length)
+    {
+        // SAFETY: of more than no bytes.
+        let memory = unsafe { std::alloc::alloc(layout) };
+        if memory.is_null() {
+            std::alloc::handle_alloc_error(layout);
+        }
+        if is_whatever_it_is(memory) {
+            // SAFETY: allocated for so many numbers, which any bits are.
+            return unsafe { Vec::from_raw_parts(memory.cast(), length, length) };
+        }
+        // SAFETY: just allocated so.
+        unsafe { std::alloc::dealloc(memory, layout) };
+    }
+    vec![0.0; length]
+}
+
+/// To the compiler, fresh memory has no value, not even an unknown one, until it is written. So here are instructions of which it
+/// has to assume that they have written it; there are none. `false` where there is no such way.
+#[inline(never)]
+fn is_whatever_it_is(memory: *mut u8) -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    {
+        // SAFETY: does nothing.
+        unsafe { std::arch::asm!("/* {0} */", in(reg) memory, options(nostack, preserves_flags)) };
+        true
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let _ = memory;
+        false
+    }
+}
+
 /// `length` numbers, whatever they are: to be written before they are read, and given back ([`give_back`]).
 pub(super) fn lent(length: usize) -> Vec<f32> {
     let mut guard = kept();
     let kept = guard.get_or_insert_with(Kept::new);
     // Not a much longer one, of a larger batch's: what it is longer by is cleared when it comes back.
-    let mut memory = take(&mut kept.lent, length, 2 * length).unwrap_or_else(|| vec![0.0; length]);
+    let mut memory = take(&mut kept.lent, length, 2 * length).unwrap_or_else(|| unwritten(length));
     let out = kept.out.entry(memory.capacity()).or_default();
     *out = (*out + 1).min(MOST_OUT);
     memory.truncate(length);
@@ -120,7 +163,7 @@ impl Scratch {
     /// What was in it is still there.
     pub(super) fn new(length: usize) -> Scratch {
         let fitting = take(&mut kept().get_or_insert_with(Kept::new).scratch, length + LINE, usize::MAX);
-        let memory = fitting.unwrap_or_else(|| vec![0.0; length + LINE]);
+        let memory = fitting.unwrap_or_else(|| unwritten(length + LINE));
         let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
         Scratch { memory, skip, length }
     }

@@ -13,6 +13,7 @@ mod line;
 mod square;
 
 use crate::instructions::{arch, bf16};
+use crate::ops::add_to;
 use crate::ops::gemm::{Matrix, Right, SLACK, product_alone};
 use crate::ops::geometry::Geometry;
 use crate::ops::matrix::Shared;
@@ -34,6 +35,8 @@ const MOST_OUT: usize = 16;
 const TILES: usize = 28;
 /// The same for the gradient of the weights, whose sums are read and written each time.
 const TILES_OF_GRADIENT: usize = 56;
+/// Weights of a point up to which each half of a batch has sums of its own.
+const SUMS_OF_HALVES: usize = 10_000;
 /// The same of filters along a line, which have fewer points: those of an image of 17x17.
 const TILES_OF_LINES: usize = 85;
 
@@ -271,20 +274,24 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
 
 fn weight_gradient_of<F: Filter, const FORM: Form>(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (c, o) = (g.channels, g.outputs);
+    let size = F::POINTS * c * o;
     let many = if F::POINTS < MOST_POINTS { TILES_OF_LINES } else { TILES_OF_GRADIENT };
-    let blocks = Tiles::blocks(g, F::OUT, many);
-    let most = blocks.clone().next().map_or(0, |tiles| rows(FORM, tiles.count()));
-    let mut transformed = Scratch::new(F::POINTS * c * o);
-    // Each thread has some input channels to itself, so that nothing is summed up across threads. What that
-    // costs is the output's transform, which every thread makes.
-    let parts = threads::count().min(c.div_ceil(16));
+    let blocks: Vec<Tiles> = Tiles::blocks(g, F::OUT, many).collect();
+    let most = blocks.first().map_or(0, |tiles| rows(FORM, tiles.count()));
+    // Each half of the batch has sums of its own, and in it each thread some input channels to itself, so that the order of a sum does
+    // not depend on the number of threads. What further threads cost is the output's transform, which every one of a half makes.
+    let halves = if c * o <= SUMS_OF_HALVES { 2 } else { 1 };
+    let groups = threads::count().div_ceil(halves).min(c.div_ceil(16));
+    let mut transformed = Scratch::new(halves * size);
     let places = Shared(transformed.as_mut().as_mut_ptr());
-    threads::each(parts, |part| {
-        let channels = part * c / parts..(part + 1) * c / parts;
+    threads::each(halves * groups, |part| {
+        let (half, group) = (part / groups, part % groups);
+        let channels = group * c / groups..(group + 1) * c / groups;
         let many = channels.len();
         let mut v = Scratch::new(F::POINTS * most * many);
         let mut q = Scratch::new(F::POINTS * most * o + SLACK);
-        for (block, tiles) in blocks.clone().enumerate() {
+        let own = &blocks[half * blocks.len() / halves..(half + 1) * blocks.len() / halves];
+        for (block, &tiles) in own.iter().enumerate() {
             let count = rows(FORM, tiles.count());
             let to = &mut v.as_mut()[..F::POINTS * count * many];
             dispatch(FORM, Input::<F, FORM>::new(tiles, x, channels.clone(), to));
@@ -294,16 +301,27 @@ fn weight_gradient_of<F: Filter, const FORM: Form>(g: &Geometry, x: &[f32], dy: 
                 let left = Matrix::new(&v.as_ref()[point * count * many..][..count * many], count, many).t();
                 let right = Right::rows(&q.as_ref()[point * count * o..], count, o);
                 let (left, right) = formed(FORM, left, right);
-                // SAFETY: these channels of this point are inside `transformed` and this thread's own.
+                // SAFETY: these channels of this point are inside the half's sums and this thread's own.
                 let sum = unsafe {
-                    let at = places.at((point * c + channels.start) * o);
+                    let at = places.at(half * size + (point * c + channels.start) * o);
                     std::slice::from_raw_parts_mut(at, many * o)
                 };
                 product_alone(sum, o, left, 0..many, right, block > 0);
             }
         }
+        if own.is_empty() {
+            // SAFETY: as above.
+            (0..F::POINTS).for_each(|point| unsafe {
+                let at = places.at(half * size + (point * c + channels.start) * o);
+                std::slice::from_raw_parts_mut(at, many * o).fill(0.0);
+            });
+        }
     });
-    F::weight_gradient(transformed.as_ref(), c, o, dw);
+    let (sums, others) = transformed.as_mut().split_at_mut(size);
+    if halves > 1 {
+        add_to(sums, others);
+    }
+    F::weight_gradient(sums, c, o, dw);
 }
 
 /// Has some channels of some pixels brought into the cache.
