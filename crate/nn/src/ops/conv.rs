@@ -90,10 +90,10 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     if winograd::suits(g) {
         return winograd::weight_gradient(g, x, dy, dw);
     }
-    if inner * o <= SUMS {
+    let all = g.images * g.out_pixels();
+    if inner * o <= SUMS && (all >= FEW_PIXELS || !g.precision.is_float32()) {
         return weight_gradient_by_pixels(g, x, dy, dw);
     }
-    let all = g.images * g.out_pixels();
     // Each thread has some of the inputs to itself, so that nothing is summed up across threads.
     // Where there are few, as many for each.
     let threads = threads::count();
@@ -138,12 +138,14 @@ fn add_products(sums: &mut [f32], left: Matrix, right: &[f32], o: usize) {
 
 /// Weights up to which [`weight_gradient_by_pixels`] has room for the sums of all its parts.
 const SUMS: usize = 64 * 1024;
+/// Its parts, so many whatever the threads: each has sums of its own, which are added in order.
+const PARTS: usize = 16;
+/// Output pixels of a batch below which that costs more than it saves, where nothing is rounded.
+const FEW_PIXELS: usize = 1024 * PARTS;
 
 /// [`weight_gradient`] of few weights: each thread has pixels of its own, as in most operations, so that they come from its own caches;
 /// in bf16, input and gradient are rounded once, some pixels of all channels at a time.
 fn weight_gradient_by_pixels(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    // So many whatever the threads: each has sums of its own, which are added in order.
-    const PARTS: usize = 16;
     let (inner, o, all) = (g.inner(), g.outputs, g.images * g.out_pixels());
     let rows = (GATHERED / (inner + o) / 2 * 2).clamp(2, 384);
     let size = inner * o;
