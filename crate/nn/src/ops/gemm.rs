@@ -377,8 +377,9 @@ impl Block<'_> {
                     Left { from, row_stride, col_stride }
                 };
                 if self.fetch {
-                    let lines = data[row * row_stride..(row + height) * row_stride].iter().step_by(LINE);
-                    std::hint::black_box(lines.sum::<f32>());
+                    let lines = |row: usize| data[row * row_stride + first..][..steps].iter().step_by(LINE);
+                    let sum: f32 = (row..row + height).flat_map(lines).sum();
+                    std::hint::black_box(sum);
                 }
                 for panel in self.panels.clone() {
                     let right = (from_panels[panel * panel_stride + first * step..].as_ptr(), step);
@@ -540,12 +541,15 @@ fn pack(from: Matrix, cols: Range<usize>, steps: Range<usize>, width: usize, to:
     if from.col_stride == 1 {
         for (to, step) in to.chunks_exact_mut(width).zip(steps) {
             let row = &from.data[step * from.row_stride + cols.start..][..count];
-            // As below, where a panel is whole.
-            if let (Some(row), Some(to)) = (row.as_array::<MOST_COLS>(), to.as_mut_array::<MOST_COLS>()) {
-                *to = *row;
-            } else {
-                to[..count].copy_from_slice(row);
-                to[count..].fill(0.0);
+            // As below: lines of a size that the compiler knows.
+            let (lines, rest) = row.as_chunks::<LINE>();
+            for (to, line) in to.as_chunks_mut::<LINE>().0.iter_mut().zip(lines) {
+                *to = *line;
+            }
+            if count < width {
+                let to = &mut to[count - rest.len()..];
+                to[..rest.len()].copy_from_slice(rest);
+                to[rest.len()..].fill(0.0);
             }
         }
         return;
