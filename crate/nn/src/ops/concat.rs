@@ -1,6 +1,6 @@
 //! Side by side: the channels of several images of one size.
 
-use crate::ops::memory::give_back;
+use crate::ops::memory::{give_back, lent};
 use crate::ops::{Image, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, Tape, TensorFromVec};
@@ -30,7 +30,7 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: &[Image], mut tape: T) -> Result<Image<T
         .iter()
         .map(|p| p.clone().try_contiguous().map_err(Error::tensor(operation)))
         .collect::<Result<_>>()?;
-    let mut out = vec![0.0; n * h * w * all];
+    let mut out = lent(n * h * w * all);
     let sources: Vec<&[f32]> = parts.iter().map(|p| elements(p).unwrap_or_default()).collect();
     threads::each_chunk(&mut out, PIXELS * all, |part, out| {
         for (pixel, out) in out.chunks_exact_mut(all).enumerate() {

@@ -2,7 +2,7 @@
 
 use crate::instructions::arch;
 use crate::ops::geometry::{Geometry, Window};
-use crate::ops::memory::give_back;
+use crate::ops::memory::{give_back, lent};
 use crate::ops::simd::{load, store};
 use crate::ops::{Image, Rows, elements, take_gradient};
 use crate::{Error, Result, threads};
@@ -30,7 +30,7 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
     let c = g.channels;
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let xs = elements(&x).unwrap_or_default();
-    let mut out = vec![0.0; g.images * g.out_pixels() * c];
+    let mut out = lent(g.images * g.out_pixels() * c);
     let arch = arch();
     threads::each_chunk(&mut out, g.out_pixels() * c, |image, out| {
         let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
