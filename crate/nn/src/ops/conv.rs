@@ -3,16 +3,16 @@
 //! 3x3 and 5x5 kernels of stride 1 go Winograd's way; 1x1 kernels are one product as they lie; all others gather
 //! the pixels under the window, some hundred at a time so that they stay in the cache, and multiply. The
 //! gradient of the input of a convolution of stride 1 is a convolution with the flipped weights.
+//! Images in lanes have ways of their own.
 
 use crate::ops::activation::{self, Activation};
 use crate::ops::gemm::{Matrix, Packed, Right, SLACK, product_alone};
 use crate::ops::geometry::{Geometry, Order};
 pub use crate::ops::geometry::{Padding, Window};
-use crate::ops::lanes;
 use crate::ops::linear::InputGradient;
 use crate::ops::memory::{LINE, Scratch, give_back, lent};
 use crate::ops::pairs::Pairs;
-use crate::ops::{DynSize, Image, add_to, elements, take_gradient, winograd};
+use crate::ops::{DynSize, Image, add_to, elements, lanes, lanes_winograd, take_gradient, winograd};
 use crate::precision::Precision;
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
@@ -34,6 +34,9 @@ fn at_once(inner: usize) -> usize {
 /// (`kh x kw x C x O`), or has it added.
 pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool) {
     let (inner, o) = (g.inner(), g.outputs);
+    if lanes_winograd::suits(g) {
+        return lanes_winograd::forward(g, x, weights, out, add);
+    }
     if g.lanes {
         return lanes::forward(g, x, weights, out, add);
     }
@@ -84,6 +87,9 @@ fn by_rows(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32], add: bool)
 /// Adds the gradient of the weights to `dw`.
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (inner, o) = (g.inner(), g.outputs);
+    if lanes_winograd::suits(g) {
+        return lanes_winograd::weight_gradient(g, x, dy, dw);
+    }
     if g.lanes {
         return lanes::weight_gradient(g, x, dy, dw);
     }
@@ -204,6 +210,9 @@ fn flipped(g: &Geometry, weights: &[f32]) -> Scratch {
 /// `dx` becomes the gradient of the input, or has it added.
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32], add: bool) {
     let (inner, o, c) = (g.inner(), g.outputs, g.channels);
+    if lanes_winograd::suits(g) {
+        return lanes_winograd::input_gradient(g, dy, weights, dx, add);
+    }
     if g.lanes {
         return lanes::input_gradient(g, dy, weights, dx, add);
     }

@@ -83,12 +83,12 @@ pub fn by_image<T: Tape<f32, Cpu>>(x: Rows<T>, order: Order) -> Result<Rows<T>> 
 
 /// A stretch of the sum that makes a pixel: `steps` inputs that lie one after the other, and their weights.
 #[derive(Clone, Copy)]
-struct Run {
+pub(super) struct Run {
     /// Where the inputs start, in lanes.
-    x: usize,
+    pub x: usize,
     /// The first row of weights.
-    row: usize,
-    steps: usize,
+    pub row: usize,
+    pub steps: usize,
 }
 
 /// Adds a run, to the last one where it goes on there.
@@ -103,7 +103,7 @@ fn push(runs: &mut Vec<Run>, run: Run) {
 
 /// The positions of a window of `kernel` pixels whose `first + position` is within `0..size`, `first` counted from the
 /// `padding` before the edge.
-fn inside(first: usize, padding: usize, kernel: usize, size: usize) -> Range<usize> {
+pub(super) fn inside(first: usize, padding: usize, kernel: usize, size: usize) -> Range<usize> {
     let start = padding.saturating_sub(first).min(kernel);
     start..(size + padding).saturating_sub(first).clamp(start, kernel)
 }
@@ -180,13 +180,13 @@ fn pixels(
 }
 
 /// One pixel of sixteen images: all outputs.
-struct Pixel<'a> {
-    runs: &'a [Run],
-    x: &'a [f32],
-    weights: &'a [f32],
-    outputs: usize,
-    out: &'a mut [f32],
-    add: bool,
+pub(super) struct Pixel<'a> {
+    pub runs: &'a [Run],
+    pub x: &'a [f32],
+    pub weights: &'a [f32],
+    pub outputs: usize,
+    pub out: &'a mut [f32],
+    pub add: bool,
 }
 
 impl WithSimd for Pixel<'_> {
@@ -282,7 +282,8 @@ unsafe fn tile<S: Simd, const M: usize, const V: usize>(
     }
 }
 
-/// Inputs and outputs whose products' sums stay in registers together.
+/// Inputs and outputs whose products' sums stay in registers together. More are slower, though there are registers for them: along 64
+/// pixels, what these seven read stays in the first cache.
 const TILE: (usize, usize) = (3, 4);
 /// Pixels, at least, between two visits to the sums.
 const PIXELS: usize = 64;
@@ -310,17 +311,35 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
         let mut sums = Scratch::new(to.len() * LANES);
         sums.as_mut().fill(0.0);
         arch.dispatch(Products { g, x, dy, positions, sums: sums.as_mut() });
-        for (to, lanes) in to.iter_mut().zip(sums.as_ref().chunks_exact(LANES)) {
-            // By halves, as a vector would.
-            let half = |n: usize, v: [f32; LANES]| {
-                std::array::from_fn::<f32, LANES, _>(|i| if i < n { v[i] + v[i + n] } else { 0.0 })
-            };
-            let lanes = std::array::from_fn(|i| lanes[i]);
-            *to = half(1, half(2, half(4, half(8, lanes))))[0];
-        }
+        fold(sums.as_ref(), to);
     });
     for part in parts.as_ref().chunks_exact(size) {
         add_to(dw, part);
+    }
+}
+
+/// The sum of all lanes of each number.
+pub(super) fn fold(sums: &[f32], to: &mut [f32]) {
+    arch().dispatch(Fold { sums, to });
+}
+
+struct Fold<'a> {
+    sums: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl WithSimd for Fold<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (to, v) in self.to.iter_mut().zip(self.sums.chunks_exact(LANES)) {
+            // By halves, as a vector would.
+            let low = [v[0] + v[8], v[1] + v[9], v[2] + v[10], v[3] + v[11]];
+            let high = [v[4] + v[12], v[5] + v[13], v[6] + v[14], v[7] + v[15]];
+            let v = [low[0] + high[0], low[1] + high[1], low[2] + high[2], low[3] + high[3]];
+            *to = (v[0] + v[2]) + (v[1] + v[3]);
+        }
     }
 }
 
@@ -341,20 +360,10 @@ impl WithSimd for Products<'_> {
         let Products { g, x, dy, positions, sums } = self;
         let (c, o) = (g.channels, g.outputs);
         let rows = PIXELS.div_ceil(g.out_width);
-        let (down, across) = (c.div_ceil(TILE.0), o.div_ceil(TILE.1));
         for band in (0..g.out_height).step_by(rows) {
             let band = band..(band + rows).min(g.out_height);
             for (number, position) in positions.clone().enumerate() {
                 let (ky, kx) = (position / g.kernel.1, position % g.kernel.1);
-                // Output pixels whose input at this position is inside the image.
-                let under = |k: usize, padding: usize, stride: usize, size: usize, outputs: Range<usize>| {
-                    let first = padding.saturating_sub(k).div_ceil(stride).max(outputs.start);
-                    first
-                        ..(size + padding)
-                            .saturating_sub(k)
-                            .div_ceil(stride)
-                            .clamp(first, outputs.end.max(first))
-                };
                 let ys = under(ky, g.top, g.stride.0, g.height, band.clone());
                 let xs = under(kx, g.left, g.stride.1, g.width, 0..g.out_width);
                 if ys.is_empty() || xs.is_empty() {
@@ -362,51 +371,79 @@ impl WithSimd for Products<'_> {
                 }
                 let pixel =
                     (ys.start * g.stride.0 + ky - g.top) * g.width + xs.start * g.stride.1 + kx - g.left;
-                let mut first_c = 0;
-                for i in 0..down {
-                    let height = (c - first_c).div_ceil(down - i);
-                    let mut first_o = 0;
-                    for j in 0..across {
-                        let width = (o - first_o).div_ceil(across - j);
-                        let walk = Walk {
-                            x: (pixel * c + first_c) * LANES,
-                            x_step: g.stride.1 * c * LANES,
-                            x_row: g.stride.0 * g.width * c * LANES,
-                            dy: ((ys.start * g.out_width + xs.start) * o + first_o) * LANES,
-                            dy_step: o * LANES,
-                            dy_row: g.out_width * o * LANES,
-                            rows: ys.len(),
-                            columns: xs.len(),
-                        };
-                        let to = &mut sums[((number * c + first_c) * o + first_o) * LANES..];
-                        macro_rules! of_size { ($(($a:literal, $b:literal))*) => { match (height, width) {
-                            $(($a, $b) => products::<S, $a, $b>(s, walk, x, dy, to, o),)*
-                            _ => unreachable!("at most {TILE:?} inputs and outputs"),
-                        } } }
-                        of_size!((1, 1)(1, 2)(1, 3)(1, 4)(2, 1)(2, 2)(2, 3)(2, 4)(3, 1)(3, 2)(3, 3)(3, 4));
-                        first_o += width;
-                    }
-                    first_c += height;
-                }
+                let walk = Walk {
+                    x: pixel * c,
+                    x_step: g.stride.1 * c,
+                    x_row: g.stride.0 * g.width * c,
+                    dy: (ys.start * g.out_width + xs.start) * o,
+                    dy_step: o,
+                    dy_row: g.out_width * o,
+                    rows: ys.len(),
+                    columns: xs.len(),
+                };
+                let sums = &mut sums[number * c * o * LANES..];
+                all_products(s, walk, (x, c), (dy, o), sums, o);
             }
         }
     }
 }
 
-/// A way over the pixels of input and gradient: where it starts, and how far it is to the next column and row.
-#[derive(Clone, Copy)]
-struct Walk {
-    x: usize,
-    x_step: usize,
-    x_row: usize,
-    dy: usize,
-    dy_step: usize,
-    dy_row: usize,
-    rows: usize,
-    columns: usize,
+/// Output pixels of `outputs` whose input at position `k` of the window is inside an image of `size` pixels, along one axis.
+pub(super) fn under(
+    k: usize,
+    padding: usize,
+    stride: usize,
+    size: usize,
+    outputs: Range<usize>,
+) -> Range<usize> {
+    let first = padding.saturating_sub(k).div_ceil(stride).max(outputs.start);
+    first..(size + padding).saturating_sub(k).div_ceil(stride).clamp(first, outputs.end.max(first))
 }
 
-/// Adds the products of `A` inputs and `B` gradients along `walk` to `A` rows of `outputs` sums.
+/// Adds the products of all `c` inputs and `o` gradients along `walk` to `c` rows of sums, which are `apart`.
+#[inline(always)]
+pub(super) fn all_products<S: Simd>(
+    s: S,
+    walk: Walk,
+    (x, c): (&[f32], usize),
+    (dy, o): (&[f32], usize),
+    sums: &mut [f32],
+    apart: usize,
+) {
+    let (down, across) = (c.div_ceil(TILE.0), o.div_ceil(TILE.1));
+    let mut first_c = 0;
+    for i in 0..down {
+        let height = (c - first_c).div_ceil(down - i);
+        let mut first_o = 0;
+        for j in 0..across {
+            let width = (o - first_o).div_ceil(across - j);
+            let walk = Walk { x: walk.x + first_c, dy: walk.dy + first_o, ..walk };
+            let to = &mut sums[(first_c * apart + first_o) * LANES..];
+            macro_rules! of_size { ($(($a:literal, $b:literal))*) => { match (height, width) {
+                $(($a, $b) => products::<S, $a, $b>(s, walk, x, dy, to, apart),)*
+                _ => unreachable!("at most {TILE:?} inputs and outputs"),
+            } } }
+            of_size!((1, 1)(1, 2)(1, 3)(1, 4)(2, 1)(2, 2)(2, 3)(2, 4)(3, 1)(3, 2)(3, 3)(3, 4));
+            first_o += width;
+        }
+        first_c += height;
+    }
+}
+
+/// A way over the pixels of input and gradient: where it starts, and how far it is to the next column and row, in lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Walk {
+    pub x: usize,
+    pub x_step: usize,
+    pub x_row: usize,
+    pub dy: usize,
+    pub dy_step: usize,
+    pub dy_row: usize,
+    pub rows: usize,
+    pub columns: usize,
+}
+
+/// Adds the products of `A` inputs and `B` gradients along `walk` to `A` rows of sums, which are `apart`.
 #[inline(always)]
 fn products<S: Simd, const A: usize, const B: usize>(
     s: S,
@@ -414,35 +451,42 @@ fn products<S: Simd, const A: usize, const B: usize>(
     x: &[f32],
     dy: &[f32],
     sums: &mut [f32],
-    outputs: usize,
+    apart: usize,
 ) {
     let end = |first: usize, step: usize, row: usize, many: usize| {
-        first + (walk.columns - 1) * step + (walk.rows - 1) * row + many * LANES
+        (first + (walk.columns - 1) * step + (walk.rows - 1) * row + many) * LANES
     };
     assert!(end(walk.x, walk.x_step, walk.x_row, A) <= x.len());
     assert!(end(walk.dy, walk.dy_step, walk.dy_row, B) <= dy.len());
     for lane in (0..LANES).step_by(S::F32_LANES) {
-        let at = |a: usize, b: usize| (a * outputs + b) * LANES + lane;
-        let mut sum: [[S::f32s; B]; A] =
-            std::array::from_fn(|a| std::array::from_fn(|b| load(s, sums, at(a, b))));
+        let at = |a: usize, b: usize| (a * apart + b) * LANES + lane;
+        // Loops and no `from_fn`, which would be called.
+        let mut sum = [[s.splat_f32s(0.0); B]; A];
+        for (a, sum) in sum.iter_mut().enumerate() {
+            for (b, sum) in sum.iter_mut().enumerate() {
+                *sum = load(s, sums, at(a, b));
+            }
+        }
         for row in 0..walk.rows {
-            let mut x = x.as_ptr().wrapping_add(walk.x + row * walk.x_row + lane);
-            let mut dy = dy.as_ptr().wrapping_add(walk.dy + row * walk.dy_row + lane);
+            let mut x = x.as_ptr().wrapping_add((walk.x + row * walk.x_row) * LANES + lane);
+            let mut dy = dy.as_ptr().wrapping_add((walk.dy + row * walk.dy_row) * LANES + lane);
             for _ in 0..walk.columns {
                 // SAFETY: the last column of the last row is inside both, as was just compared.
                 unsafe {
                     // The inputs stay in registers, one gradient at a time comes to them.
-                    let x: [S::f32s; A] =
-                        std::array::from_fn(|a| x.add(a * LANES).cast::<S::f32s>().read_unaligned());
+                    let mut inputs = [s.splat_f32s(0.0); A];
+                    for (a, input) in inputs.iter_mut().enumerate() {
+                        *input = x.add(a * LANES).cast::<S::f32s>().read_unaligned();
+                    }
                     for b in 0..B {
                         let dy = dy.add(b * LANES).cast::<S::f32s>().read_unaligned();
-                        for (sum, x) in sum.iter_mut().zip(x) {
+                        for (sum, x) in sum.iter_mut().zip(inputs) {
                             sum[b] = s.mul_add_f32s(x, dy, sum[b]);
                         }
                     }
                 }
-                x = x.wrapping_add(walk.x_step);
-                dy = dy.wrapping_add(walk.dy_step);
+                x = x.wrapping_add(walk.x_step * LANES);
+                dy = dy.wrapping_add(walk.dy_step * LANES);
             }
         }
         for (a, sum) in sum.into_iter().enumerate() {

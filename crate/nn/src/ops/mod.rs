@@ -13,6 +13,7 @@ pub mod factored;
 pub mod gemm;
 pub mod geometry;
 pub mod lanes;
+mod lanes_winograd;
 pub mod layer_passes;
 pub mod linear;
 pub mod lrn;

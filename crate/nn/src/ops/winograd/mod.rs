@@ -10,7 +10,7 @@
 //! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", sections 4.1 and 4.3.
 
 mod line;
-mod square;
+pub(super) mod square;
 
 use crate::instructions::{arch, bf16};
 use crate::ops::add_to;

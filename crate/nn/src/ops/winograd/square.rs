@@ -221,7 +221,7 @@ const P4: f32 = P2 * P2;
 const Q4: f32 = Q2 * Q2;
 
 #[inline(always)]
-fn input_1d<S: Simd>(s: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
+pub(in crate::ops) fn input_1d<S: Simd>(s: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
     let k = |v: f32| s.splat_f32s(v);
     let (even_p, odd_p) = (s.mul_add_f32s(k(-Q2), d[2], d[4]), s.mul_add_f32s(k(-Q2), d[1], d[3]));
     let (even_q, odd_q) = (s.mul_add_f32s(k(-P2), d[2], d[4]), s.mul_add_f32s(k(-P2), d[1], d[3]));
@@ -237,7 +237,7 @@ fn input_1d<S: Simd>(s: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
 
 /// The first `OUT` count.
 #[inline(always)]
-fn output_1d<S: Simd, const OUT: usize>(s: S, m: [S::f32s; 6]) -> [S::f32s; MOST] {
+pub(in crate::ops) fn output_1d<S: Simd, const OUT: usize>(s: S, m: [S::f32s; 6]) -> [S::f32s; MOST] {
     let k = |v: f32| s.splat_f32s(v);
     let (even_p, odd_p) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
     let (even_q, odd_q) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
@@ -255,7 +255,10 @@ fn output_1d<S: Simd, const OUT: usize>(s: S, m: [S::f32s; 6]) -> [S::f32s; MOST
 
 /// Of the first `OUT`.
 #[inline(always)]
-fn output_gradient_1d<S: Simd, const OUT: usize>(s: S, y: [S::f32s; MOST]) -> [S::f32s; 6] {
+pub(in crate::ops) fn output_gradient_1d<S: Simd, const OUT: usize>(
+    s: S,
+    y: [S::f32s; MOST],
+) -> [S::f32s; 6] {
     let k = |v: f32| s.splat_f32s(v);
     if const { OUT == 2 } {
         return [
@@ -287,7 +290,7 @@ const AT_P: f32 = 2.0 * P2 * (P2 - Q2);
 const AT_Q: f32 = 2.0 * Q2 * (Q2 - P2);
 
 #[inline(always)]
-fn weights_1d<const K: usize>(g: [f32; K]) -> [f32; 6] {
+pub(in crate::ops) fn weights_1d<const K: usize>(g: [f32; K]) -> [f32; 6] {
     let (mut even_p, mut odd_p) = (g[0] + P2 * g[2], P * g[1]);
     let (mut even_q, mut odd_q) = (g[0] + Q2 * g[2], Q * g[1]);
     if const { K == 5 } {
@@ -299,7 +302,7 @@ fn weights_1d<const K: usize>(g: [f32; K]) -> [f32; 6] {
 }
 
 #[inline(always)]
-fn weight_gradient_1d<const K: usize>(u: [f32; 6]) -> [f32; K] {
+pub(in crate::ops) fn weight_gradient_1d<const K: usize>(u: [f32; 6]) -> [f32; K] {
     let (even_p, odd_p) = ((u[1] + u[2]) / AT_P, (u[1] - u[2]) / AT_P);
     let (even_q, odd_q) = ((u[3] + u[4]) / AT_Q, (u[3] - u[4]) / AT_Q);
     let mut g = [0.0; K];
