@@ -87,6 +87,30 @@ fn an_equation_of_any_size_is_solved() {
     }
 }
 
+/// Of so many tiles that pairs of them are multiplied with seven products: even and odd numbers of tile rows, a last one of which two
+/// strips are used, and several spans of steps.
+#[test]
+fn many_tiles_are_factorised_by_seven_products_of_eight() {
+    for n in [11 * TILE, 14 * TILE - 150] {
+        let (triangle, _) = matrix(n, 300);
+        let factor = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut factor = Cholesky::of(triangle.clone());
+            pool.install(|| factor.factorise(|_| ())).unwrap();
+            factor
+        };
+        let (one, three) = (factor(1), factor(3));
+        for i in (0..n).rev().step_by(61) {
+            for j in (0..=i).rev().step_by(53) {
+                let product = |k: usize| f64::from(one.get(i, k)) * f64::from(one.get(j, k));
+                let far = (0..=j).map(product).sum::<f64>() - f64::from(triangle.get(i, j));
+                assert!(far.abs() < 1e-3, "{n}: {i}, {j}: {far}");
+                assert_eq!(one.get(i, j).to_bits(), three.get(i, j).to_bits(), "{n}: {i}, {j}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_leading_part_is_factorised_as_the_whole_begins() {
     let (triangle, _) = matrix(TILE + 50, 20);

@@ -5,8 +5,9 @@ use crate::{Error, Result};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::device::Device;
+use rethink_nn::kernel_methods::cholesky;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
-use rethink_nn::kernel_methods::triangle::{self, check_memory, free_memory};
+use rethink_nn::kernel_methods::triangle::{check_memory, free_memory};
 use std::path::Path;
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resu
     let square = |n: usize| 4 * (n as u64).pow(2);
     let beside = |n: usize| if peer.is_some() { 2 * square(n) } else { 0 };
     let dense = Device::current()?.dense()?;
-    let own = |n: usize| if dense.is_some() { 0 } else { triangle::bytes(n) };
+    let own = |n: usize| if dense.is_some() { 0 } else { cholesky::bytes(n) };
     check_memory(n, |n| own(n) + 4 * (3 * n * DIMENSIONS) as u64 + beside(n), free_memory())?;
     let script = include_str!("kernels_peer.py");
     let remedy = "name a Python with NumPy and SciPy, such as one made by `python3 -m venv DIR && DIR/bin/pip install scipy`";

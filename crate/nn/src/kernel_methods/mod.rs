@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`triangle`] | half a symmetric matrix in tiles |
 //! | [`cholesky`] | its Cholesky factor in place |
+//! | `strassen` | the products of most of its updates, by fewer multiplications |
 //! | [`gaussian`] | the Gaussian kernel on any features |
 //! | [`patches`], [`gabor`], [`random_conv`] | what is done to the images before the kernel |
 //! | [`on_features`] | the Gaussian kernel on features too many to keep, of their inner products |
@@ -20,4 +21,5 @@ pub mod on_features;
 pub mod patches;
 pub mod random_conv;
 pub mod solve;
+mod strassen;
 pub mod triangle;

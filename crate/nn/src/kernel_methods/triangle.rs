@@ -90,11 +90,11 @@ impl Triangle {
         Tiles { rows: self.tile_rows(), tiles: &self.tiles }.tile(i, j)
     }
 
-    /// The tile columns before `j`, and column `j` from the diagonal down.
+    /// The tile columns before `j`, and the others in turn, each from the diagonal down.
     pub(super) fn split_at_column(&mut self, j: usize) -> (Tiles<'_>, &mut [f32]) {
         let rows = self.tile_rows();
         let (before, from) = self.tiles.split_at_mut(start(rows, j) * AREA);
-        (Tiles { rows, tiles: before }, &mut from[..(rows - j) * AREA])
+        (Tiles { rows, tiles: before }, from)
     }
 
     /// The element in row `i` and column `j`, whichever triangle that is in.

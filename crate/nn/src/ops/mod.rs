@@ -21,6 +21,7 @@ mod matrix;
 mod memory;
 pub mod norm;
 mod pairs;
+pub(crate) mod panels;
 pub mod pool;
 mod simd;
 mod winograd;

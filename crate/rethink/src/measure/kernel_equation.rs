@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use rethink_nn::device::Device;
 use rethink_nn::interrupt;
 use rethink_nn::kernel_methods::choice::{self, Chosen, Free};
+use rethink_nn::kernel_methods::cholesky;
 use rethink_nn::kernel_methods::dense::{Dense, Products};
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::gaussian::{Gaussian, to_kernel_tile};
@@ -267,7 +268,7 @@ pub fn measure_on(
 pub fn gaussian_bytes(n: usize, m: usize, d: usize) -> u64 {
     // The points a second time, as products want them, and the vectors of the solution.
     let working = n * d + n * 10 * 8 * 8;
-    triangle::bytes(n) + 4 * (n * d + m * d + working) as u64
+    cholesky::bytes(n) + 4 * (n * d + m * d + working) as u64
 }
 
 fn gaussian(problem: &Problem, what: &KernelEquation, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
@@ -467,7 +468,7 @@ impl Cross {
 /// Bytes of the conv-net's equation by its dual: the matrix and its factor, half of each, the test images' kernel
 /// values, and the features of some filters.
 pub fn dual_bytes(n: usize, m: usize, at_once: usize) -> u64 {
-    2 * triangle::bytes(n) + 4 * (m * n + (n + m) * at_once + n * TILE + n + 2 * m) as u64
+    triangle::bytes(n) + cholesky::bytes(n) + 4 * (m * n + (n + m) * at_once + n * TILE + n + 2 * m) as u64
 }
 
 /// The conv-net's ridge regression, on centred features and a constant one: by features where they are fewer than
@@ -487,7 +488,9 @@ fn linear(
     let per_filter = dimensions / conv.filters.max(1);
     if primal {
         let needed = |n: usize| {
-            2 * triangle::bytes(dimensions.min(n))
+            let rows = dimensions.min(n);
+            triangle::bytes(rows)
+                + cholesky::bytes(rows)
                 + 4 * ((2 * n + m) * dimensions + n.min(CHOSEN_ON) * n / 2) as u64
         };
         check_memory(n, needed, free_memory())?;
