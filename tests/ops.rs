@@ -422,9 +422,16 @@ fn dropout_keeps_its_share_and_the_mean() {
 #[test]
 fn products_of_odd_shapes_are_exact_in_order() {
     // Sums of small whole numbers: any order of addition gives the same.
-    for (m, k, n) in
-        [(1, 1, 1), (13, 7, 5), (14, 384, 32), (15, 385, 33), (70, 401, 97), (257, 3, 260), (3, 900, 2)]
-    {
+    for (m, k, n) in [
+        (1, 1, 1),
+        (1, 40, 10),
+        (13, 7, 5),
+        (14, 384, 32),
+        (15, 385, 33),
+        (70, 401, 97),
+        (257, 3, 260),
+        (3, 900, 2),
+    ] {
         let left: Vec<f32> = (0..m * k).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
         let right: Vec<f32> = (0..k * n).map(|i| (i * 5 % 13) as f32 - 6.0).collect();
         let turn = |from: &[f32], rows: usize, cols: usize| -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Convolution of images stored pixel by pixel (`N x H x W x C`), as matrix products.
 //!
-//! 3x3 and 5x5 kernels of stride 1 go Winograd's way; 1x1 kernels are one product as they lie; all others gather
+//! 3x3, 5x5, 1x7 and 7x1 kernels of stride 1 go Winograd's way; 1x1 kernels are one product as they lie; all others gather
 //! the pixels under the window, some hundred at a time so that they stay in the cache, and multiply. The
 //! gradient of the input of a convolution of stride 1 is a convolution with the flipped weights.
 //! Images in lanes have ways of their own.

@@ -546,8 +546,8 @@ fn pack(from: Matrix, cols: Range<usize>, steps: Range<usize>, width: usize, to:
             for (to, line) in to.as_chunks_mut::<LINE>().0.iter_mut().zip(lines) {
                 *to = *line;
             }
-            if count < width {
-                let to = &mut to[count - rest.len()..];
+            let to = &mut to[count - rest.len()..];
+            if !to.is_empty() {
                 to[..rest.len()].copy_from_slice(rest);
                 to[rest.len()..].fill(0.0);
             }
