@@ -6,7 +6,7 @@
 //! (crate/notes/speed.md). The program allocates by it; a notebook's kernel asks the C library for the same by its environment.
 //!
 //! Very large blocks are kept when they are freed, as the C library gives them back to the system, which would clear them for the
-//! next step of training. And dfdx makes a gradient of zeros for every tensor, which is then replaced unread ([`keep_zeros`]).
+//! next step of training. And dfdx makes a gradient of zeros for every tensor, which is then replaced unread (`keep_zeros`).
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, Ordering};
