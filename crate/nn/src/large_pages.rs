@@ -46,9 +46,19 @@ impl Blocks {
         let suits =
             |(at, &(_, own)): (usize, &(usize, usize))| (size..=most).contains(&own).then_some((own, at));
         let (_, at) = self.blocks[..self.count].iter().enumerate().filter_map(suits).min()?;
+        Some(self.remove(at).0)
+    }
+
+    /// The oldest.
+    fn take_oldest(&mut self) -> Option<(*mut u8, usize)> {
+        (self.count > 0).then(|| self.remove(0))
+    }
+
+    fn remove(&mut self, at: usize) -> (*mut u8, usize) {
         self.blocks[at..self.count].rotate_left(1);
         self.count -= 1;
-        Some(std::ptr::with_exposed_provenance_mut(self.blocks[self.count].0))
+        let (block, size) = self.blocks[self.count];
+        (std::ptr::with_exposed_provenance_mut(block), size)
     }
 
     /// Adds one. `false` where it has no room.
@@ -60,15 +70,6 @@ impl Blocks {
             self.count += 1;
         }
         has_room
-    }
-
-    /// The oldest.
-    fn oldest(&mut self) -> Option<(*mut u8, usize)> {
-        let last = self.count.checked_sub(1)?;
-        self.blocks[..self.count].rotate_left(1);
-        self.count = last;
-        let (block, size) = self.blocks[last];
-        Some((std::ptr::with_exposed_provenance_mut(block), size))
     }
 }
 
@@ -115,6 +116,11 @@ fn usable_size(block: *mut u8, size: usize) -> usize {
     }
 }
 
+/// Whether a block is kept when it is freed.
+fn is_kept(layout: Layout) -> bool {
+    layout.size() > VERY_LARGE && layout.align() <= ALIGNMENT
+}
+
 /// Keeps a block, in the place of older ones where there is no room.
 fn keep(kept: &Mutex<Blocks>, block: *mut u8, size: usize) {
     if size > MOST_BYTES {
@@ -125,7 +131,7 @@ fn keep(kept: &Mutex<Blocks>, block: *mut u8, size: usize) {
         if blocks.put(block, size) {
             return;
         }
-        let oldest = blocks.oldest();
+        let oldest = blocks.take_oldest();
         drop(blocks);
         if let Some((block, size)) = oldest {
             give_up(block, size);
@@ -136,7 +142,7 @@ fn keep(kept: &Mutex<Blocks>, block: *mut u8, size: usize) {
 /// Gives back to the system what is kept.
 pub(crate) fn release() {
     for kept in [&FREED, &ZEROS] {
-        let next = || lock(kept).oldest();
+        let next = || lock(kept).take_oldest();
         while let Some((block, size)) = next() {
             give_up(block, size);
         }
@@ -154,8 +160,7 @@ fn give_up(block: *mut u8, size: usize) {
 // size that it was allocated with.
 unsafe impl GlobalAlloc for LargePages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > VERY_LARGE
-            && layout.align() <= ALIGNMENT
+        if is_kept(layout)
             && let Some(block) = lock(&FREED).take(layout.size(), layout.size())
         {
             return block;
@@ -182,7 +187,7 @@ unsafe impl GlobalAlloc for LargePages {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if layout.size() > VERY_LARGE && layout.align() <= ALIGNMENT {
+        if is_kept(layout) {
             return keep(&FREED, block, layout.size());
         }
         // SAFETY: the caller's promise.

@@ -18,6 +18,7 @@
 
 use crate::instructions::arch;
 use crate::kernel_methods::triangle::{AREA, TILE};
+use crate::ops::memory::{LINE, Scratch, before_line};
 use crate::ops::panels;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -29,8 +30,6 @@ const PRODUCTS: usize = 7;
 const SPAN: usize = 2;
 /// Rows whose operands are made at a time: they stay in the second cache.
 const ROWS: usize = 64;
-/// Numbers of a cache line.
-const LINE: usize = 16;
 
 /// Rows of two by two tiles in panels, the tiles row by row: `[A11, A12, A21, A22]`.
 pub(super) type Four<'a> = [&'a [f32]; 4];
@@ -63,7 +62,7 @@ impl Columns {
     /// Room for at most `pairs` pairs of tiles in panels of `height` rows.
     pub(super) fn new(pairs: usize, height: usize) -> Columns {
         let memory = vec![0.0; bytes(pairs) / size_of::<f32>() + LINE];
-        let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        let skip = before_line(&memory);
         Columns { memory, skip, pairs: 0, height }
     }
 
@@ -92,20 +91,20 @@ impl Columns {
         let area = TILE * self.height;
         let panels = to[0].len() / area;
         let at_once = ROWS / self.height;
-        let mut sums = vec![0.0; ROWS * TILE * PRODUCTS];
-        let mut memory = vec![0.0; ROWS * TILE * PRODUCTS * SPAN + LINE];
-        let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        let mut sums = Scratch::new(ROWS * TILE * PRODUCTS);
+        let mut lefts = Scratch::new(ROWS * TILE * PRODUCTS * SPAN);
+        let sums = sums.as_mut();
         for span in 0..self.pairs.div_ceil(SPAN) {
             let pairs = span_of(span, self.pairs);
             let operand = pairs.len() * area;
             for first in (0..panels).step_by(at_once) {
-                let lefts = &mut memory[skip..][..at_once * PRODUCTS * operand];
+                let lefts = &mut lefts.as_mut()[..at_once * PRODUCTS * operand];
                 for (panel, to) in lefts.chunks_exact_mut(PRODUCTS * operand).enumerate() {
                     let fours = pairs.clone().map(|pair| at_panel(four(pair), first + panel, self.height));
                     operands(Side::Left, fours, self.height, to);
                 }
                 sums.fill(0.0);
-                self.add_products(&mut sums, lefts, span, first + at_once < panels);
+                self.add_products(sums, lefts, span, first + at_once < panels);
                 let places =
                     to.each_mut().map(|tile| tile[first * area..][..at_once * area].chunks_exact_mut(area));
                 let [c11, c12, c21, c22] = places;

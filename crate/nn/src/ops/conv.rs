@@ -172,13 +172,13 @@ fn weight_gradient_by_pixels(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]
             let (left, right) = (Matrix::new(inputs, many, inner), &dy[first * o..]);
             if g.precision.is_float32() {
                 add_products(sums, left, right, o);
-                continue;
+            } else {
+                let left = Pairs::of_right(left, 1);
+                let right = Pairs::of_right(Matrix::new(&right[..many * o], many, o), 1);
+                let left = left.matrix().t().of_pairs();
+                let right = Right::rows(right.rows(), many.div_ceil(2), o).of_pairs();
+                product_alone(sums, o, left, 0..inner, right, true);
             }
-            let left = Pairs::of_right(left, 1);
-            let right = Pairs::of_right(Matrix::new(&right[..many * o], many, o), 1);
-            let left = left.matrix().t().of_pairs();
-            let right = Right::rows(right.rows(), many.div_ceil(2), o).of_pairs();
-            product_alone(sums, o, left, 0..inner, right, true);
         }
     });
     for part in sums.as_ref().chunks_exact(size) {
@@ -210,10 +210,7 @@ fn flipped(g: &Geometry, weights: &[f32]) -> Scratch {
 /// `dx` becomes the gradient of the input, or has it added.
 pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32], add: bool) {
     let (inner, o, c) = (g.inner(), g.outputs, g.channels);
-    if lanes_winograd::suits(g) {
-        return lanes_winograd::input_gradient(g, dy, weights, dx, add);
-    }
-    if g.lanes {
+    if g.lanes && !lanes_winograd::suits(g) {
         return lanes::input_gradient(g, dy, weights, dx, add);
     }
     if g.pointwise() {

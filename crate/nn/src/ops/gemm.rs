@@ -12,7 +12,7 @@
 use crate::instructions::{arch, bf16};
 use crate::ops::matrix::Shared;
 pub use crate::ops::matrix::{Matrix, SLACK};
-use crate::ops::memory::{LINE, Scratch};
+use crate::ops::memory::{LINE, Scratch, fetch};
 use crate::ops::pairs::{self, Pairs};
 use crate::precision::Precision;
 use crate::threads;
@@ -377,9 +377,7 @@ impl Block<'_> {
                     Left { from, row_stride, col_stride }
                 };
                 if self.fetch {
-                    let lines = |row: usize| data[row * row_stride + first..][..steps].iter().step_by(LINE);
-                    let sum: f32 = (row..row + height).flat_map(lines).sum();
-                    std::hint::black_box(sum);
+                    fetch((row..row + height).map(|row| &data[row * row_stride + first..][..steps]));
                 }
                 for panel in self.panels.clone() {
                     let right = (from_panels[panel * panel_stride + first * step..].as_ptr(), step);

@@ -320,27 +320,18 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
 
 /// The sum of all lanes of each number.
 pub(super) fn fold(sums: &[f32], to: &mut [f32]) {
-    arch().dispatch(Fold { sums, to });
-}
-
-struct Fold<'a> {
-    sums: &'a [f32],
-    to: &'a mut [f32],
-}
-
-impl WithSimd for Fold<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for (to, v) in self.to.iter_mut().zip(self.sums.chunks_exact(LANES)) {
-            // By halves, as a vector would.
-            let low = [v[0] + v[8], v[1] + v[9], v[2] + v[10], v[3] + v[11]];
-            let high = [v[4] + v[12], v[5] + v[13], v[6] + v[14], v[7] + v[15]];
-            let v = [low[0] + high[0], low[1] + high[1], low[2] + high[2], low[3] + high[3]];
-            *to = (v[0] + v[2]) + (v[1] + v[3]);
-        }
-    }
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            for (to, v) in to.iter_mut().zip(sums.chunks_exact(LANES)) {
+                // By halves, as a vector would.
+                let low = [v[0] + v[8], v[1] + v[9], v[2] + v[10], v[3] + v[11]];
+                let high = [v[4] + v[12], v[5] + v[13], v[6] + v[14], v[7] + v[15]];
+                let v = [low[0] + high[0], low[1] + high[1], low[2] + high[2], low[3] + high[3]];
+                *to = (v[0] + v[2]) + (v[1] + v[3]);
+            }
+        },
+    );
 }
 
 /// Products of inputs and gradients of sixteen images, summed over the pixels in every lane: `positions x C x O x 16`.

@@ -51,18 +51,6 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weights: &[f32], out: &mut [f32],
     });
 }
 
-/// `dx` becomes the gradient of the input, or has it added: the convolution of the output's with the flipped weights.
-pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weights: &[f32], dx: &mut [f32], add: bool) {
-    let (c, o) = (g.channels, g.outputs);
-    let mut flipped = vec![0.0; weights.len()];
-    for (to, from) in flipped.chunks_exact_mut(o * c).rev().zip(weights.chunks_exact(c * o)) {
-        for (i, from) in from.chunks_exact(o).enumerate() {
-            to[i..].iter_mut().step_by(c).zip(from).for_each(|(to, from)| *to = *from);
-        }
-    }
-    forward(&g.backwards(), dy, &flipped, dx, add);
-}
-
 /// `6 x 3 x C x O`: every row of the window's weights.
 fn transformed(weights: &[f32], c: usize, o: usize) -> Vec<f32> {
     let mut to = vec![0.0; IN * KERNEL * c * o];

@@ -5,12 +5,11 @@
 //! one, as a gradient does, is a vector that is [`lent`] and given back by whoever uses it last.
 
 use crate::large_pages;
-use std::alloc::Layout;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 /// Elements of a cache line, at whose start vectors are best read.
-pub(super) const LINE: usize = 16;
+pub(crate) const LINE: usize = 16;
 
 /// Vectors of one capacity that are waited for: what has become a tensor does not come back, however many steps there are.
 const MOST_OUT: usize = 64;
@@ -90,42 +89,34 @@ mod allocator {
 
 /// `length` numbers, whatever they are. The system need not clear memory that is written before it is read: of blocks that were used
 /// before, one thread would do so.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn unwritten(length: usize) -> Vec<f32> {
-    /// Numbers from which on it matters.
-    const MANY: usize = 16 * 1024;
-    if length >= MANY
-        && let Ok(layout) = Layout::array::<f32>(length)
-    {
-        // SAFETY: of more than no bytes.
-        let memory = unsafe { std::alloc::alloc(layout) };
-        if memory.is_null() {
-            std::alloc::handle_alloc_error(layout);
-        }
-        if is_whatever_it_is(memory) {
-            // SAFETY: allocated for so many numbers, which any bits are.
-            return unsafe { Vec::from_raw_parts(memory.cast(), length, length) };
-        }
-        // SAFETY: just allocated so.
-        unsafe { std::alloc::dealloc(memory, layout) };
+    let mut memory = Vec::with_capacity(length);
+    // SAFETY: there is room for so many. To the compiler, fresh memory has no value, not even an unknown one, until it is written; so
+    // here are instructions of which it has to assume that they have written it. There are none, and any bits are a number.
+    unsafe {
+        std::arch::asm!("/* {0} */", in(reg) memory.as_mut_ptr(), options(nostack, preserves_flags));
+        memory.set_len(length);
     }
+    memory
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn unwritten(length: usize) -> Vec<f32> {
     vec![0.0; length]
 }
 
-/// To the compiler, fresh memory has no value, not even an unknown one, until it is written. So here are instructions of which it
-/// has to assume that they have written it; there are none. `false` where there is no such way.
-#[inline(never)]
-fn is_whatever_it_is(memory: *mut u8) -> bool {
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    {
-        // SAFETY: does nothing.
-        unsafe { std::arch::asm!("/* {0} */", in(reg) memory, options(nostack, preserves_flags)) };
-        true
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        let _ = memory;
-        false
-    }
+/// Has `pieces` brought into the cache: read in order, they come faster than when whoever uses them goes along many at once.
+#[inline(always)]
+pub(super) fn fetch<'a>(pieces: impl Iterator<Item = &'a [f32]>) {
+    let mut sum = 0.0;
+    pieces.for_each(|piece| piece.iter().step_by(LINE).for_each(|v| sum += v));
+    std::hint::black_box(sum);
+}
+
+/// Numbers before the first that starts a cache line, of memory of [`LINE`] or more.
+pub(crate) fn before_line(memory: &[f32]) -> usize {
+    memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE)
 }
 
 /// `length` numbers, whatever they are: to be written before they are read, and given back ([`give_back`]).
@@ -153,7 +144,7 @@ pub(super) fn give_back(mut memory: Vec<f32>) {
 }
 
 /// Memory for one operation, from the start of a cache line on.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     memory: Vec<f32>,
     skip: usize,
     length: usize,
@@ -161,10 +152,10 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// What was in it is still there.
-    pub(super) fn new(length: usize) -> Scratch {
+    pub(crate) fn new(length: usize) -> Scratch {
         let fitting = take(&mut kept().get_or_insert_with(Kept::new).scratch, length + LINE, usize::MAX);
         let memory = fitting.unwrap_or_else(|| unwritten(length + LINE));
-        let skip = memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        let skip = before_line(&memory);
         Scratch { memory, skip, length }
     }
 }

@@ -18,7 +18,7 @@ pub mod layer_passes;
 pub mod linear;
 pub mod lrn;
 mod matrix;
-mod memory;
+pub(crate) mod memory;
 pub mod norm;
 mod pairs;
 pub(crate) mod panels;

@@ -5,10 +5,9 @@
 
 use crate::instructions::arch;
 use crate::ops::gemm::panel_width;
+use crate::ops::memory::LINE;
 use pulp::{Simd, WithSimd};
 
-/// Numbers of a cache line.
-const LINE: usize = 16;
 /// Steps between two requests for what comes next.
 const GROUP: usize = 4;
 

@@ -17,8 +17,8 @@ use crate::ops::add_to;
 use crate::ops::gemm::{Matrix, Right, SLACK, product_alone};
 use crate::ops::geometry::Geometry;
 use crate::ops::matrix::Shared;
-use crate::ops::memory::{LINE, Scratch};
-use crate::ops::simd::store_at;
+use crate::ops::memory::{Scratch, fetch};
+use crate::ops::simd::{load_at, store_at};
 use crate::precision::Precision;
 use crate::threads;
 use line::Line;
@@ -31,14 +31,8 @@ use std::ops::Range;
 const MOST_POINTS: usize = 36;
 /// Most pixels of output of a tile.
 const MOST_OUT: usize = 16;
-/// Tiles that a thread takes at a time, about: two rows of the products' tiles, and little enough for the second cache.
-const TILES: usize = 28;
-/// The same for the gradient of the weights, whose sums are read and written each time.
-const TILES_OF_GRADIENT: usize = 56;
 /// Weights of a point up to which each half of a batch has sums of its own.
 const SUMS_OF_HALVES: usize = 10_000;
-/// The same of filters along a line, which have fewer points: those of an image of 17x17.
-const TILES_OF_LINES: usize = 85;
 
 /// A minimal filtering algorithm: its tiles, and its transforms of a vector of channels at a time.
 trait Filter {
@@ -48,6 +42,10 @@ trait Filter {
     const IN: (usize, usize);
     /// Height and width of a tile of output.
     const OUT: (usize, usize);
+    /// Tiles that a thread takes at a time, about: little enough for the second cache.
+    const TILES: usize;
+    /// The same for the gradient of the weights, whose sums are read and written each time.
+    const TILES_OF_GRADIENT: usize;
 
     /// Transforms a vector of channels of a tile of input, from `c` on of `many`.
     ///
@@ -240,8 +238,7 @@ fn forward_of<F: Filter, const FORM: Form>(
     let mut transformed = Scratch::new(F::POINTS * steps * o + SLACK);
     F::weights::<FORM>(weights, c, o, transformed.as_mut());
     let weights = transformed.as_ref();
-    let many = if F::POINTS < MOST_POINTS { TILES_OF_LINES } else { TILES };
-    let blocks: Vec<Tiles> = Tiles::blocks(g, F::OUT, many).collect();
+    let blocks: Vec<Tiles> = Tiles::blocks(g, F::OUT, F::TILES).collect();
     let places = Shared(out.as_mut_ptr());
     assert!(out.len() >= g.images * g.out_pixels() * o);
     threads::each(blocks.len(), |block| {
@@ -275,12 +272,12 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
 fn weight_gradient_of<F: Filter, const FORM: Form>(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (c, o) = (g.channels, g.outputs);
     let size = F::POINTS * c * o;
-    let many = if F::POINTS < MOST_POINTS { TILES_OF_LINES } else { TILES_OF_GRADIENT };
-    let blocks: Vec<Tiles> = Tiles::blocks(g, F::OUT, many).collect();
-    let most = blocks.first().map_or(0, |tiles| rows(FORM, tiles.count()));
+    let blocks: Vec<Tiles> = Tiles::blocks(g, F::OUT, F::TILES_OF_GRADIENT).collect();
+    let Some(first) = blocks.first() else { return };
+    let most = rows(FORM, first.count());
     // Each half of the batch has sums of its own, and in it each thread some input channels to itself, so that the order of a sum does
     // not depend on the number of threads. What further threads cost is the output's transform, which every one of a half makes.
-    let halves = if c * o <= SUMS_OF_HALVES { 2 } else { 1 };
+    let halves = if c * o <= SUMS_OF_HALVES { 2.min(blocks.len()) } else { 1 };
     let groups = threads::count().div_ceil(halves).min(c.div_ceil(16));
     let mut transformed = Scratch::new(halves * size);
     let places = Shared(transformed.as_mut().as_mut_ptr());
@@ -309,13 +306,6 @@ fn weight_gradient_of<F: Filter, const FORM: Form>(g: &Geometry, x: &[f32], dy: 
                 product_alone(sum, o, left, 0..many, right, block > 0);
             }
         }
-        if own.is_empty() {
-            // SAFETY: as above.
-            (0..F::POINTS).for_each(|point| unsafe {
-                let at = places.at(half * size + (point * c + channels.start) * o);
-                std::slice::from_raw_parts_mut(at, many * o).fill(0.0);
-            });
-        }
     });
     let (sums, others) = transformed.as_mut().split_at_mut(size);
     if halves > 1 {
@@ -326,16 +316,25 @@ fn weight_gradient_of<F: Filter, const FORM: Form>(g: &Geometry, x: &[f32], dy: 
 
 /// Has some channels of some pixels brought into the cache.
 #[inline(always)]
-fn fetch(x: &[f32], pixels: Range<usize>, of: usize, channels: &Range<usize>) {
-    let mut sum = 0.0;
+fn fetch_pixels(x: &[f32], pixels: Range<usize>, of: usize, channels: &Range<usize>) {
     if channels.len() == of {
-        x[pixels.start * of..pixels.end * of].iter().step_by(LINE).for_each(|v| sum += v);
+        fetch(std::iter::once(&x[pixels.start * of..pixels.end * of]));
     } else {
-        for pixel in pixels {
-            x[pixel * of..][channels.clone()].iter().step_by(LINE).for_each(|v| sum += v);
-        }
+        fetch(pixels.map(|pixel| &x[pixel * of..][channels.clone()]));
     }
-    std::hint::black_box(sum);
+}
+
+/// Writes a vector, or its first `count` elements, to `at`, or adds it to what is there.
+///
+/// # Safety
+/// So many elements can be read and written there.
+#[inline(always)]
+unsafe fn put<S: Simd, const WHOLE: bool>(s: S, at: *mut f32, count: usize, value: S::f32s, add: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let value = if add { s.add_f32s(value, load_at::<S, WHOLE>(s, at, count)) } else { value };
+        store_at::<S, WHOLE>(s, at, count, value);
+    }
 }
 
 /// Where a vector of channels of each transformed number goes: a place for every point, which are `apart`, each with `count` more
@@ -416,7 +415,7 @@ impl<F: Filter, const FORM: Form> WithSimd for Input<'_, F, FORM> {
                 // The rows under these tiles. Read in order, they come faster than tile by tile.
                 let lines = |y: usize| image * g.height + y.saturating_sub(g.top).min(g.height);
                 let lines = lines(ty * high) * g.width..lines(ty * high + F::IN.0) * g.width;
-                fetch(x, lines, g.channels, &channels);
+                fetch_pixels(x, lines, g.channels, &channels);
             }
             let mut from = [outside.as_ptr(); MOST_POINTS];
             for (i, from) in from[..F::POINTS].iter_mut().enumerate() {
@@ -465,7 +464,7 @@ impl<F: Filter, const FORM: Form> WithSimd for OutputGradient<'_, F, FORM> {
             if tx == 0 {
                 let lines = |y: usize| image * g.out_height + y.min(g.out_height);
                 let lines = lines(ty * high) * g.out_width..lines((ty + 1) * high) * g.out_width;
-                fetch(dy, lines, o, &(0..o));
+                fetch_pixels(dy, lines, o, &(0..o));
             }
             let mut from = [outside.as_ptr(); MOST_OUT];
             for (i, from) in from[..high * wide].iter_mut().enumerate() {

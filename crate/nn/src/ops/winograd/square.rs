@@ -6,10 +6,10 @@
 
 #![expect(clippy::needless_range_loop, reason = "indices run along columns of small matrices, not rows")]
 
-use super::{Filter, Form, MOST_OUT, MOST_POINTS, PLAIN, Places, elements};
+use super::{Filter, Form, MOST_OUT, MOST_POINTS, PLAIN, Places, elements, put};
 use crate::instructions::{arch, bf16};
 use crate::ops::matrix::Shared;
-use crate::ops::simd::{load_at, store_at};
+use crate::ops::simd::load_at;
 use crate::threads;
 use pulp::Simd;
 
@@ -26,6 +26,9 @@ pub(super) struct Square<const OUT: usize, const K: usize>;
 impl<const OUT: usize, const K: usize> Filter for Square<OUT, K> {
     const IN: (usize, usize) = (IN, IN);
     const OUT: (usize, usize) = (OUT, OUT);
+    // Two rows of the products' tiles.
+    const TILES: usize = 28;
+    const TILES_OF_GRADIENT: usize = 56;
 
     #[inline(always)]
     unsafe fn input<S: Simd, const FORM: Form, const WHOLE: bool>(
@@ -37,16 +40,16 @@ impl<const OUT: usize, const K: usize> Filter for Square<OUT, K> {
     ) {
         // Macros and not closures, which would be called, and be compiled without the vector instructions.
         macro_rules! column {
-        ($($at:expr),*) => {
-            // SAFETY: the caller's promise.
-            input_1d(s, [$(unsafe { load_at::<S, WHOLE>(s, from[$at].add(c), many - c) }),*])
-        };
-    }
+            ($($at:expr),*) => {
+                // SAFETY: the caller's promise.
+                input_1d(s, [$(unsafe { load_at::<S, WHOLE>(s, from[$at].add(c), many - c) }),*])
+            };
+        }
         macro_rules! columns {
-        ($($j:literal)*) => {
-            [$(column!($j, IN + $j, 2 * IN + $j, 3 * IN + $j, 4 * IN + $j, 5 * IN + $j)),*]
-        };
-    }
+            ($($j:literal)*) => {
+                [$(column!($j, IN + $j, 2 * IN + $j, 3 * IN + $j, 4 * IN + $j, 5 * IN + $j)),*]
+            };
+        }
         let columns = columns!(0 1 2 3 4 5);
         for i in 0..IN {
             let row =
@@ -78,10 +81,10 @@ impl<const OUT: usize, const K: usize> Filter for Square<OUT, K> {
             };
         }
         macro_rules! columns {
-        ($($j:literal)*) => {
-            [$(output_gradient_1d::<S, OUT>(s, [pixel!(0, $j), pixel!(1, $j), pixel!(2, $j), pixel!(3, $j)])),*]
-        };
-    }
+            ($($j:literal)*) => {
+                [$(output_gradient_1d::<S, OUT>(s, [pixel!(0, $j), pixel!(1, $j), pixel!(2, $j), pixel!(3, $j)])),*]
+            };
+        }
         let columns = columns!(0 1 2 3);
         for i in 0..IN {
             let row = [columns[0][i], columns[1][i], columns[2][i], columns[3][i]];
@@ -104,16 +107,16 @@ impl<const OUT: usize, const K: usize> Filter for Square<OUT, K> {
         add: bool,
     ) {
         macro_rules! column {
-        ($($at:expr),*) => {
-            // SAFETY: the caller's promise.
-            output_1d::<S, OUT>(s, [$(unsafe { load_at::<S, WHOLE>(s, from.add($at * apart + c), many - c) }),*])
-        };
-    }
+            ($($at:expr),*) => {
+                // SAFETY: the caller's promise.
+                output_1d::<S, OUT>(s, [$(unsafe { load_at::<S, WHOLE>(s, from.add($at * apart + c), many - c) }),*])
+            };
+        }
         macro_rules! columns {
-        ($($j:literal)*) => {
-            [$(column!($j, IN + $j, 2 * IN + $j, 3 * IN + $j, 4 * IN + $j, 5 * IN + $j)),*]
-        };
-    }
+            ($($j:literal)*) => {
+                [$(column!($j, IN + $j, 2 * IN + $j, 3 * IN + $j, 4 * IN + $j, 5 * IN + $j)),*]
+            };
+        }
         let columns = columns!(0 1 2 3 4 5);
         for i in 0..OUT {
             let of =
@@ -123,15 +126,7 @@ impl<const OUT: usize, const K: usize> Filter for Square<OUT, K> {
                 for (j, value) in values.into_iter().enumerate().take(OUT) {
                     if j < wide {
                         // SAFETY: the caller's promise.
-                        unsafe {
-                            let to = to.add(i * row + j * pixel + c);
-                            let value = if add {
-                                s.add_f32s(value, load_at::<S, WHOLE>(s, to, many - c))
-                            } else {
-                                value
-                            };
-                            store_at::<S, WHOLE>(s, to, many - c, value);
-                        }
+                        unsafe { put::<S, WHOLE>(s, to.add(i * row + j * pixel + c), many - c, value, add) };
                     }
                 }
             }
