@@ -67,6 +67,31 @@ fn products_in_bf16_are_repeated_to_the_bit_on_any_number_of_threads() {
     assert_ne!(rounded[0], digest("2", &[]), "float32 gives other numbers");
 }
 
+/// Buffers are not cleared where all of them is written: here the C library fills them with bytes that no number of a
+/// training is made of.
+#[test]
+#[cfg(target_env = "gnu")]
+fn memory_that_nothing_was_written_to_is_not_read() {
+    for model in [
+        &["inception", "--width", "0.125"][..],
+        &["inception", "--width", "0.5"],
+        &["alexnet", "--width", "0.25"],
+    ] {
+        let digests = ["0", "165"].map(|byte| {
+            let out = tempfile::tempdir().unwrap();
+            let mut command = Command::new(rethink_bin());
+            command.env_remove("RETHINK_DATA").env("MALLOC_PERTURB_", byte);
+            command.args([
+                "run", "--data", "shapes10", "--scale", "smoke", "--epochs", "1", "--train", "100", "--json",
+            ]);
+            command.arg("--out").arg(out.path()).arg("--model").args(model);
+            lines(&command.output().unwrap()).remove(0)["record"]["digest"].clone()
+        });
+        assert!(digests[0].as_str().is_some_and(|d| d.len() == 64));
+        assert_eq!(digests[0], digests[1], "{model:?}");
+    }
+}
+
 #[test]
 fn runs_are_listed_compared_and_not_repeated() {
     let out = tempfile::tempdir().unwrap();
