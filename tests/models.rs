@@ -205,6 +205,23 @@ fn steps_are_the_same_on_any_number_of_threads() {
     }
 }
 
+/// Many images are scored few at a time: bit for bit as each by itself, whether the network is narrow or not.
+#[test]
+fn scores_do_not_depend_on_the_images_beside() {
+    for (model, width) in
+        [(ModelKind::Inception, 0.125), (ModelKind::Alexnet, 0.25), (ModelKind::Mlp1x512, 0.25)]
+    {
+        let network = model.build_for([28, 28, 3], 10, width, model.init(), 3).unwrap();
+        let images = formula(133 * 2352, 6007, 1.7);
+        let all = network.logits(images.clone()).unwrap();
+        assert_eq!(all.len(), 1330);
+        for at in [0, 15, 63, 64, 128, 132] {
+            let one = network.logits(images[at * 2352..(at + 1) * 2352].to_vec()).unwrap();
+            assert_eq!(one, all[at * 10..(at + 1) * 10], "{model}, image {at}");
+        }
+    }
+}
+
 /// He et al. 2015: a convolution's weights within sqrt(6 / inputs) and nearly as far as that, no bias.
 #[test]
 fn hes_weights_keep_to_their_inputs() {

@@ -14,6 +14,8 @@ use std::sync::{Mutex, MutexGuard};
 
 /// Bytes from which on a block is advised to be in large pages: half of one, as neighbours fill the rest.
 const LARGE: usize = 1 << 20;
+/// Bytes from which on zeros are kept: fewer are cleared as fast as a kept block is found.
+const CLEARED: usize = 1 << 16;
 /// Bytes of more than which the C library maps a block by itself, whatever it is told.
 const VERY_LARGE: usize = 32 << 20;
 /// What blocks are cut to: whole pages of any size that processors have by default.
@@ -89,7 +91,7 @@ fn lock(blocks: &Mutex<Blocks>) -> MutexGuard<'_, Blocks> {
 pub(crate) fn keep_zeros(zeros: Vec<f32>) {
     debug_assert!(zeros.iter().all(|v| *v == 0.0), "no zeros");
     let size = size_of_val(zeros.as_slice());
-    if size < LARGE || zeros.capacity() != zeros.len() || !IN_USE.load(Ordering::Relaxed) {
+    if size < CLEARED || zeros.capacity() != zeros.len() || !IN_USE.load(Ordering::Relaxed) {
         return;
     }
     let mut zeros = std::mem::ManuallyDrop::new(zeros);
@@ -170,7 +172,7 @@ unsafe impl GlobalAlloc for LargePages {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LARGE && layout.align() <= ALIGNMENT {
+        if layout.size() >= CLEARED && layout.align() <= ALIGNMENT {
             IN_USE.store(true, Ordering::Relaxed);
             if let Some(block) = lock(&ZEROS).take(layout.size(), MANY_TIMES * layout.size()) {
                 return block;

@@ -545,6 +545,7 @@ impl<'a, B: Backend> Layers<'a, B> {
 impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
     type Batch = Value<B, T>;
     type Shared = Value<B, ()>;
+    type Part = Value<B, ()>;
     type Scores = Value<B, ()>;
 
     fn training(&self) -> bool {
@@ -626,6 +627,10 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
 
     fn end(&mut self, index: usize) {
         self.part = self.together.last().map(|together| together.part(index));
+    }
+
+    fn part(&mut self, x: Value<B, T>) -> Result<(Value<B, ()>, T)> {
+        self.split(x)
     }
 
     fn concat(&mut self, parts: Vec<Value<B, ()>>, tape: T) -> Result<Value<B, T>> {

@@ -17,10 +17,11 @@ pub(crate) mod walk;
 use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
 use crate::ops::activation::Activation;
+use crate::ops::geometry::LANES;
 use crate::ops::norm::follow;
 use crate::ops::{ForwardContext, Rows, elements, elements_mut, factored};
 use crate::optim::{Decay, Descent, Memory, Rules, SgdStep, Tensors};
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 pub use custom::CustomModel;
 pub use description::{Description, Family, Layers};
 use dfdx::losses::cross_entropy_with_logits_loss;
@@ -409,6 +410,13 @@ pub trait Network: Send + Sync {
     fn plan(&self) -> (&[Layer], [usize; 3]);
 }
 
+/// Numbers of images that are scored together: so few that what one layer makes is in the caches still for the next one. Scores do not
+/// depend on it.
+const SCORED: usize = 64 * 28 * 28 * 3;
+const SCORED_BY_THREAD: usize = SCORED / 2;
+/// Images, where they are small.
+const MOST_SCORED: usize = 256;
+
 struct CpuNetwork {
     model: Planned,
     classes: usize,
@@ -548,8 +556,20 @@ impl Network for CpuNetwork {
     }
 
     fn logits(&self, images: Vec<f32>) -> Result<Vec<f32>> {
-        let (scores, _) = self.model.forward(self.batch(images)?, &mut ForwardContext::evaluation())?;
-        Ok(scores.as_vec())
+        let scores = |images: Vec<f32>| -> Result<Vec<f32>> {
+            let (scores, _) = self.model.forward(self.batch(images)?, &mut ForwardContext::evaluation())?;
+            Ok(scores.as_vec())
+        };
+        let size: usize = self.model.input().iter().product();
+        let at_once = (SCORED.max(SCORED_BY_THREAD * threads::count()) / size).clamp(LANES, MOST_SCORED);
+        if images.len() <= at_once * size {
+            return scores(images);
+        }
+        let mut of_all = Vec::new();
+        for images in images.chunks(at_once * size) {
+            of_all.extend(scores(images.to_vec())?);
+        }
+        Ok(of_all)
     }
 
     fn parameter_count(&self) -> usize {

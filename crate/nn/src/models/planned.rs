@@ -3,9 +3,9 @@
 use crate::models::plan::{Layer, costs};
 use crate::models::walk::{self, LayerOps, Passed};
 use crate::ops::activation::Activation;
-use crate::ops::concat::concat;
+use crate::ops::concat::{Part, Unwritten, concat};
 use crate::ops::conv::{Conv2d, Window, conv2d};
-use crate::ops::conv_norm::conv_norm;
+use crate::ops::conv_norm::unwritten;
 use crate::ops::dropout::dropout;
 use crate::ops::lanes::{Order, arrange, by_image};
 use crate::ops::linear::{InputGradient, Linear, linear};
@@ -299,6 +299,8 @@ fn each_in_lanes(layers: &[Layer], mut from: Size3, work: &mut usize, weighted: 
 
 enum Value<T> {
     Image(Image<T>),
+    /// Images that the next layer has written, or the concatenation.
+    Unwritten(Unwritten, T),
     Rows(Rows<T>),
 }
 
@@ -306,6 +308,7 @@ impl<T: Tape<f32, Cpu>> Value<T> {
     fn image(self) -> Result<Image<T>> {
         match self {
             Value::Image(image) => Ok(image),
+            Value::Unwritten(part, tape) => concat(vec![Part::Unwritten(part)], tape),
             Value::Rows(rows) => {
                 let (n, size) = *rows.shape();
                 rows.try_reshape_like(&(n, 1, 1, size)).map_err(Error::tensor("rows to pixels"))
@@ -316,7 +319,8 @@ impl<T: Tape<f32, Cpu>> Value<T> {
     fn rows(self, order: Order) -> Result<Rows<T>> {
         match self {
             Value::Rows(rows) => Ok(rows),
-            Value::Image(image) => {
+            Value::Image(_) | Value::Unwritten(..) => {
+                let image = self.image()?;
                 let (n, height, width, channels) = *image.shape();
                 let shape = (n, height * width * channels);
                 let rows = image.try_reshape_like(&shape).map_err(Error::tensor("pixels to rows"))?;
@@ -335,6 +339,7 @@ struct Ops<'a> {
 impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
     type Batch = Value<T>;
     type Shared = Image;
+    type Part = Part;
     type Scores = Rows;
 
     fn training(&self) -> bool {
@@ -351,11 +356,12 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
     ) -> Result<Value<T>> {
         let ConvModule { conv, norm } = self.network.convs.get(index).ok_or_else(walk::short)?;
         let x = x.image()?;
-        Ok(Value::Image(if normalised {
-            conv_norm(conv, norm, x, input_gradient, self.pass)?
-        } else {
-            conv2d(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, self.pass.order())?
-        }))
+        if normalised {
+            let (made, tape) = unwritten(conv, norm, x, input_gradient, self.pass)?;
+            return Ok(Value::Unwritten(made, tape));
+        }
+        let order = self.pass.order();
+        conv2d(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, order).map(Value::Image)
     }
 
     fn linear(
@@ -387,8 +393,8 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
 
     fn dropout(&mut self, x: Value<T>, keep_probability: f32) -> Result<Value<T>> {
         match x {
-            Value::Image(x) => dropout(x, keep_probability, self.pass).map(Value::Image),
             Value::Rows(x) => dropout(x, keep_probability, self.pass).map(Value::Rows),
+            x => dropout(x.image()?, keep_probability, self.pass).map(Value::Image),
         }
     }
 
@@ -400,8 +406,16 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
         Value::Image(x.clone().put_tape(tape))
     }
 
-    fn concat(&mut self, parts: Vec<Image>, tape: T) -> Result<Value<T>> {
-        concat(&parts, tape).map(Value::Image)
+    fn part(&mut self, x: Value<T>) -> Result<(Part, T)> {
+        if let Value::Unwritten(part, tape) = x {
+            return Ok((Part::Unwritten(part), tape));
+        }
+        let (image, tape) = x.image()?.split_tape();
+        Ok((Part::Image(image), tape))
+    }
+
+    fn concat(&mut self, parts: Vec<Part>, tape: T) -> Result<Value<T>> {
+        concat(parts, tape).map(Value::Image)
     }
 
     fn scores(&mut self, x: Value<T>) -> Result<(Rows, T)> {

@@ -13,6 +13,8 @@ pub(crate) trait LayerOps<T> {
     type Batch;
     /// A batch without a tape, which several branches see.
     type Shared;
+    /// What a branch gives to the concatenation.
+    type Part;
     /// A batch's scores without a tape.
     type Scores;
 
@@ -51,8 +53,10 @@ pub(crate) trait LayerOps<T> {
     /// The next layer is a convolution or a pooling, and the last of branch `index`: what it gives may be put where the
     /// concatenation wants it.
     fn end(&mut self, _index: usize) {}
+    /// What a branch has made, apart from its tape.
+    fn part(&mut self, x: Self::Batch) -> Result<(Self::Part, T)>;
     /// The channels of all `parts` side by side.
-    fn concat(&mut self, parts: Vec<Self::Shared>, tape: T) -> Result<Self::Batch>;
+    fn concat(&mut self, parts: Vec<Self::Part>, tape: T) -> Result<Self::Batch>;
     /// A row of scores an image, apart from the tape.
     fn scores(&mut self, x: Self::Batch) -> Result<(Self::Scores, T)>;
 }
@@ -152,7 +156,7 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
             self.shared = shared || passed_on || index + 1 < branches.len();
             let input = self.ops.join(&x, tape);
             let made = self.branch(index, branch, input)?;
-            let (part, rest) = self.ops.split(made)?;
+            let (part, rest) = self.ops.part(made)?;
             parts.push(part);
             tape = rest;
         }

@@ -1,13 +1,80 @@
 //! Side by side: the channels of several images of one size.
+//!
+//! What a convolution with batch normalisation gives is written here for the first time, and its gradient is read among the other
+//! parts': neither is copied.
 
+use crate::ops::columns::{Columns, ColumnsMut, Place};
 use crate::ops::linear::InputGradient;
-use crate::ops::memory::{give_back, lent};
+use crate::ops::memory::{give_back_last, lent};
+use crate::ops::norm::Channels;
 use crate::ops::{Image, address, elements, take_gradient};
 use crate::{Error, Result, threads};
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, Tape, TensorFromVec};
+use std::sync::Arc;
 
 /// Pixels that a thread takes at a time.
 const PIXELS: usize = 128;
+
+/// Images that are still to be normalised: a concatenation does so where it wants them, and says where their gradient lies.
+pub struct Unwritten {
+    pub(super) shape: (usize, usize, usize, usize),
+    pub(super) device: Cpu,
+    /// What is normalised.
+    pub(super) middle: Arc<Vec<f32>>,
+    pub(super) by: Arc<Channels>,
+    pub(super) gradient: Place,
+}
+
+/// What a concatenation is made of.
+pub enum Part {
+    /// Images as they are.
+    Image(Image),
+    /// Those of a convolution with batch normalisation.
+    Unwritten(Unwritten),
+}
+
+impl Part {
+    fn shape(&self) -> (usize, usize, usize, usize) {
+        match self {
+            Part::Image(image) => *image.shape(),
+            Part::Unwritten(part) => part.shape,
+        }
+    }
+
+    fn device(&self) -> Cpu {
+        match self {
+            Part::Image(image) => image.device().clone(),
+            Part::Unwritten(part) => part.device.clone(),
+        }
+    }
+
+    /// It is written, and nothing else is wanted of it.
+    fn done(self) {
+        if let Part::Unwritten(part) = self {
+            give_back_last(part.middle);
+        }
+    }
+
+    /// The rows from `row` on, into the columns of `to`.
+    fn write(&self, row: usize, to: ColumnsMut) {
+        match self {
+            Part::Image(image) => {
+                let width = image.shape().3;
+                let from = elements(image).unwrap_or_default()[row * width..].chunks_exact(width);
+                for (to, from) in to.rows.chunks_exact_mut(to.width).map(|r| &mut r[to.first..]).zip(from) {
+                    to[..width].copy_from_slice(from);
+                }
+            }
+            Part::Unwritten(part) => part.by.apply_to(&part.middle[row * part.shape.3..], to),
+        }
+    }
+}
+
+/// Who takes a part's gradient.
+enum Taker<Ghost> {
+    Image(Ghost, InputGradient),
+    Unwritten(Place),
+}
 
 /// `n x H x W x (C1 + C2 + ...)` from parts of `n x H x W x C1`, `C2`, ...; `tape` is the one that the
 /// parts were made on. In the backward pass the parts' gradients are this operation's first of all: whatever else uses a part comes
@@ -15,66 +82,68 @@ const PIXELS: usize = 128;
 ///
 /// Errors: [`Error::Shape`] where the parts differ in more than their channels, [`Error::Argument`] without any;
 /// [`Error::Tensor`] when memory is short.
-pub fn concat<T: Tape<f32, Cpu>>(parts: &[Image], mut tape: T) -> Result<Image<T>> {
+pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<T>> {
     let operation = "concatenation of channels";
     let Some(first) = parts.first() else { return Err(Error::argument(operation, "no parts")) };
-    let (n, h, w, _) = *first.shape();
-    for part in parts {
-        let (a, b, c, _) = *part.shape();
+    let (n, h, w, _) = first.shape();
+    for part in &parts {
+        let (a, b, c, _) = part.shape();
         if (a, b, c) != (n, h, w) {
             return Err(Error::Shape { operation, expected: vec![n, h, w], got: vec![a, b, c] });
         }
     }
-    let device = first.device().clone();
+    let device = first.device();
+    let whole = |part| match part {
+        Part::Image(image) => image.try_contiguous().map(Part::Image).map_err(Error::tensor(operation)),
+        part => Ok(part),
+    };
+    let parts: Vec<Part> = parts.into_iter().map(whole).collect::<Result<_>>()?;
     let widths: Vec<usize> = parts.iter().map(|p| p.shape().3).collect();
     let all: usize = widths.iter().sum();
-    let parts: Vec<Image> = parts
-        .iter()
-        .map(|p| p.clone().try_contiguous().map_err(Error::tensor(operation)))
-        .collect::<Result<_>>()?;
     let mut out = lent(n * h * w * all);
-    let sources: Vec<&[f32]> = parts.iter().map(|p| elements(p).unwrap_or_default()).collect();
-    threads::each_chunk(&mut out, PIXELS * all, |part, out| {
-        for (pixel, out) in out.chunks_exact_mut(all).enumerate() {
-            let (pixel, mut rest) = (part * PIXELS + pixel, out);
-            for (source, &width) in sources.iter().zip(&widths) {
-                let (to, after) = rest.split_at_mut(width);
-                to.copy_from_slice(&source[pixel * width..][..width]);
-                rest = after;
-            }
+    threads::each_chunk(&mut out, PIXELS * all, |chunk, out| {
+        let mut first = 0;
+        for (part, width) in parts.iter().zip(&widths) {
+            part.write(chunk * PIXELS, ColumnsMut { rows: out, first, width: all });
+            first += width;
         }
     });
     let y = device.try_tensor_from_vec(out, (n, h, w, all)).map_err(Error::tensor(operation))?;
     if T::OWNS_TAPE {
-        // A part that is there twice has two gradients.
-        let order: Vec<InputGradient> = (0..parts.len())
-            .map(|i| {
-                let again = parts[..i].iter().any(|other| address(other) == address(&parts[i]));
-                if again { InputGradient::Needed } else { InputGradient::First }
-            })
-            .collect();
-        let (ghosts, y_ghost) = (parts.iter().map(|p| p.ghost()).collect::<Vec<_>>(), y.ghost());
+        let taker = |(i, part): (usize, &Part)| match part {
+            Part::Image(image) => {
+                // A part that is there twice has two gradients.
+                let same = |other: &Part| matches!(other, Part::Image(o) if address(o) == address(image));
+                let again = parts[..i].iter().any(same);
+                let order = if again { InputGradient::Needed } else { InputGradient::First };
+                Taker::Image(image.ghost(), order)
+            }
+            Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone()),
+        };
+        let takers: Vec<_> = parts.iter().enumerate().map(taker).collect();
+        let y_ghost = y.ghost();
         tape.add_backward_op(move |gradients| {
-            let dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
+            let rows = Arc::new(take_gradient(gradients.get_or_alloc_mut(&y_ghost)?));
             let mut first = 0;
-            for ((ghost, width), order) in ghosts.iter().zip(widths).zip(order) {
-                order.give(gradients.get_or_alloc_mut(ghost)?, |dx, add| {
-                    threads::each_chunk(dx, PIXELS * width, |part, dx| {
-                        for (pixel, dx) in dx.chunks_exact_mut(width).enumerate() {
-                            let from = &dy[(part * PIXELS + pixel) * all + first..][..width];
-                            if add {
-                                dx.iter_mut().zip(from).for_each(|(d, v)| *d += v);
-                            } else {
-                                dx.copy_from_slice(from);
-                            }
-                        }
-                    });
-                });
+            for (taker, width) in takers.into_iter().zip(widths) {
+                let from = Columns { rows: rows.clone(), first, width: all };
+                match taker {
+                    Taker::Unwritten(place) => place.put(from),
+                    Taker::Image(ghost, order) => {
+                        let from = from.view();
+                        order.give(gradients.get_or_alloc_mut(&ghost)?, |dx, add| {
+                            threads::each_chunk(dx, PIXELS * width, |chunk, dx| {
+                                from.give(chunk * PIXELS, width, dx, add);
+                            });
+                        });
+                    }
+                }
                 first += width;
             }
-            give_back(dy);
+            give_back_last(rows);
             Ok(())
         });
     }
+    parts.into_iter().for_each(Part::done);
     Ok(y.put_tape(tape))
 }

@@ -1,17 +1,19 @@
 //! Convolution, batch normalisation and ReLU (the paper's "Conv module", figure 3) as one operation.
 //!
-//! Between the three, nothing goes on the tape: the gradient of the normalisation is made in place of
-//! the gradient that comes in, and goes straight into the convolution's.
+//! Between the three, nothing goes on the tape: the gradient of the normalisation goes straight into the convolution's.
 
 use crate::ops::activation::Activation;
+use crate::ops::columns::{Columns, Place};
+use crate::ops::concat::{Part, Unwritten, concat};
 use crate::ops::conv::{self, Conv2d};
 use crate::ops::geometry::Geometry;
 use crate::ops::linear::InputGradient;
-use crate::ops::memory::{give_back, lent};
+use crate::ops::memory::{give_back, give_back_last, lent};
 use crate::ops::norm::{BatchNorm, Channels};
-use crate::ops::{DynSize, ForwardContext, Image, add_to, elements, take_gradient};
+use crate::ops::{DynSize, ForwardContext, Image, add_to, elements};
 use crate::{Error, Result};
-use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, Tape, TensorFromVec};
+use dfdx::prelude::{Cpu, HasShape, ReshapeTo, SplitTape, Tape};
+use std::sync::Arc;
 
 /// [`conv::conv2d`], then [`crate::ops::norm::batch_norm`] with a ReLU: `n x H x W x C` to `n x H' x W' x O`,
 /// or as the pass has them in order.
@@ -24,6 +26,20 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
     input_gradient: InputGradient,
     pass: &mut ForwardContext,
 ) -> Result<Image<T>> {
+    let (part, tape) = unwritten(conv, norm, x, input_gradient, pass)?;
+    concat(vec![Part::Unwritten(part)], tape)
+}
+
+/// [`conv_norm`] before its result is written, and the tape.
+///
+/// Errors: as for [`conv_norm`].
+pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
+    conv: &Conv2d<f32, Cpu>,
+    norm: &BatchNorm<f32, Cpu>,
+    x: Image<T>,
+    input_gradient: InputGradient,
+    pass: &mut ForwardContext,
+) -> Result<(Unwritten, T)> {
     let operation = "convolution with batch normalisation";
     let shape = *x.shape();
     let (_, _, DynSize(inputs), DynSize(outputs)) = *conv.weight.shape();
@@ -40,15 +56,29 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
         conv::forward(&g, x, weight, &mut middle, false);
     }
     let made = Channels::new(norm, None, &middle, Activation::Relu, pass);
-    let shape = (g.images, g.out_height, g.out_width, width);
-    let y = x.device().try_tensor_from_vec(made.apply(&middle), shape).map_err(Error::tensor(operation))?;
+    let part = Unwritten {
+        shape: (g.images, g.out_height, g.out_width, width),
+        device: x.device().clone(),
+        middle: Arc::new(middle),
+        by: Arc::new(made),
+        gradient: Place::default(),
+    };
     if T::OWNS_TAPE {
-        let (x_ghost, w_ghost, y_ghost) = (x.ghost(), weight.ghost(), y.ghost());
-        let shift_ghost = norm.shift.ghost();
+        let (x_ghost, w_ghost, shift_ghost) = (x.ghost(), weight.ghost(), norm.shift.ghost());
+        let Unwritten { middle, by, gradient, .. } = &part;
+        let (middle, by, gradient) = (middle.clone(), by.clone(), gradient.clone());
         tape.add_backward_op(move |gradients| {
-            let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
-            let (shift, _) = made.gradient(&middle, &mut dy);
-            give_back(middle);
+            // Without one, nobody asks.
+            let Some(columns) = gradient.take() else { return Ok(()) };
+            let (mut dy, from) = match columns.whole(width) {
+                Ok(dy) => (dy, None),
+                Err(columns) => (lent(middle.len()), Some(columns)),
+            };
+            let (shift, _) = by.gradient(&middle, from.as_ref().map(Columns::view), &mut dy);
+            if let Some(columns) = from {
+                columns.done();
+            }
+            give_back_last(middle);
             add_to(gradients.get_or_alloc_mut(&shift_ghost)?, &shift);
             if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
                 conv::weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);
@@ -61,8 +91,6 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
             give_back(dy);
             Ok(())
         });
-    } else {
-        give_back(middle);
     }
-    Ok(y.put_tape(tape))
+    Ok((part, tape))
 }

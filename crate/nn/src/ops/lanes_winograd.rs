@@ -10,8 +10,8 @@ use crate::ops::add_to;
 use crate::ops::geometry::{Geometry, LANES};
 use crate::ops::lanes::{Pixel, Run, Walk, all_products, fold, inside, under};
 use crate::ops::matrix::Shared;
-use crate::ops::memory::Scratch;
-use crate::ops::simd::{load, store};
+use crate::ops::memory::{LINE, Scratch, prefetch};
+use crate::ops::simd::{load_at, store_at};
 use crate::ops::winograd::square::{input_1d, output_1d, output_gradient_1d, weight_gradient_1d, weights_1d};
 use crate::threads;
 use pulp::{Simd, WithSimd};
@@ -86,12 +86,20 @@ impl WithSimd for Band<'_> {
         let lines = lines(g, &rows);
         let mut v = Scratch::new(IN * lines.len() * c * LANES);
         let mut m = Scratch::new(IN * o * LANES);
+        let input = Padded::new(x, g.width, c, 0..c);
         for tile in 0..g.out_width.div_ceil(OUT) {
-            let input = Input { g, x, lines: lines.clone(), channels: 0..c };
-            input.transform(s, tile, v.as_mut(), lines.len() * c * LANES);
+            let column = (tile * OUT).wrapping_sub(g.left);
+            for (number, y) in lines.clone().enumerate() {
+                let to = &mut v.as_mut()[number * c * LANES..];
+                transform_input(s, input.pixels(y, column), to, lines.len() * c * LANES);
+            }
             for (y, out) in rows.clone().zip(out.chunks_exact_mut(g.out_width * o * LANES)) {
                 let down = inside(y, g.top, KERNEL, g.height);
                 let line = (y + down.start).saturating_sub(g.top + lines.start);
+                let wide = OUT.min(g.out_width - tile * OUT);
+                let out = &mut out[tile * OUT * o * LANES..][..wide * o * LANES];
+                // What is written comes into the cache too: it does while the products are summed.
+                ask(out);
                 for (point, m) in m.as_mut().chunks_exact_mut(o * LANES).enumerate() {
                     let run = Run {
                         x: (point * lines.len() + line) * c,
@@ -101,8 +109,7 @@ impl WithSimd for Band<'_> {
                     Pixel { runs: &[run], x: v.as_ref(), weights, outputs: o, out: m, add: false }
                         .with_simd(s);
                 }
-                let wide = OUT.min(g.out_width - tile * OUT);
-                output(s, m.as_ref(), o, &mut out[tile * OUT * o * LANES..][..wide * o * LANES], add);
+                output(s, m.as_ref(), o, out, add);
             }
         }
     }
@@ -114,43 +121,113 @@ fn lines(g: &Geometry, rows: &Range<usize>) -> Range<usize> {
     at(rows.start)..at(rows.end + KERNEL - 1)
 }
 
-/// What is transformed of sixteen images.
-struct Input<'a> {
-    g: &'a Geometry,
+/// Pixels of sixteen images, and zeros beside them.
+struct Padded<'a> {
     x: &'a [f32],
-    lines: Range<usize>,
-    channels: Range<usize>,
+    width: usize,
+    channels: usize,
+    /// The channels that are read.
+    of: Range<usize>,
+    outside: Vec<f32>,
 }
 
-impl Input<'_> {
-    /// The pixels under a column of tiles: six times `lines x channels` vectors, which are `apart`.
+impl<'a> Padded<'a> {
+    fn new(x: &'a [f32], width: usize, channels: usize, of: Range<usize>) -> Padded<'a> {
+        let outside = vec![0.0; of.len() * LANES];
+        Padded { x, width, channels, of, outside }
+    }
+
+    /// What is left of the image has wrapped round: it is too large.
     #[inline(always)]
-    fn transform<S: Simd>(&self, s: S, tile: usize, to: &mut [f32], apart: usize) {
-        let Input { g, x, lines, channels } = self;
-        let width = channels.len() * LANES;
-        let outside = vec![0.0; width];
-        for (number, y) in lines.clone().enumerate() {
-            let from: [&[f32]; IN] = std::array::from_fn(|i| {
-                // Unsigned: what is left of the image wraps round and is too large.
-                let column = (tile * OUT + i).wrapping_sub(g.left);
-                if column < g.width {
-                    &x[((y * g.width + column) * g.channels + channels.start) * LANES..][..width]
-                } else {
-                    &outside
-                }
-            });
-            for k in (0..width).step_by(S::F32_LANES) {
-                let d = [
-                    load(s, from[0], k),
-                    load(s, from[1], k),
-                    load(s, from[2], k),
-                    load(s, from[3], k),
-                    load(s, from[4], k),
-                    load(s, from[5], k),
-                ];
-                for (point, value) in input_1d(s, d).into_iter().enumerate() {
-                    store(s, to, point * apart + number * width + k, value);
-                }
+    fn pixel(&self, y: usize, column: usize) -> &[f32] {
+        if column < self.width {
+            let at = (y * self.width + column) * self.channels + self.of.start;
+            &self.x[at * LANES..][..self.outside.len()]
+        } else {
+            &self.outside
+        }
+    }
+
+    #[inline(always)]
+    fn pixels<const N: usize>(&self, y: usize, column: usize) -> [&[f32]; N] {
+        std::array::from_fn(
+            #[inline(always)]
+            |i| self.pixel(y, column.wrapping_add(i)),
+        )
+    }
+
+    /// Asks for the pixels that a tile has and its neighbour has not.
+    #[inline(always)]
+    fn ask(&self, y: usize, column: usize) {
+        for i in 0..OUT {
+            ask(self.pixel(y, column.wrapping_add(i)));
+        }
+    }
+}
+
+/// Asks for memory that is soon read or written.
+#[inline(always)]
+fn ask(memory: &[f32]) {
+    for line in memory.iter().step_by(LINE) {
+        prefetch(line);
+    }
+}
+
+/// The pixels of a line under a tile become six times as many vectors as they have channels, `apart` from each other.
+#[inline(always)]
+fn transform_input<S: Simd>(s: S, from: [&[f32]; IN], to: &mut [f32], apart: usize) {
+    each_vector::<S, IN, IN, IN>(
+        s,
+        from,
+        to,
+        apart,
+        false,
+        #[inline(always)]
+        |d| input_1d(s, d),
+    );
+}
+
+/// The same of the output's gradient in a tile.
+#[inline(always)]
+fn transform_gradient<S: Simd>(s: S, from: [&[f32]; OUT], to: &mut [f32], apart: usize) {
+    each_vector::<S, OUT, IN, IN>(
+        s,
+        from,
+        to,
+        apart,
+        false,
+        #[inline(always)]
+        |d| output_gradient_1d::<S, OUT>(s, d),
+    );
+}
+
+/// Makes `ROWS` rows of `to`, which are `apart`, of those of `from`, as `transform` makes numbers of numbers; or adds them.
+#[inline(always)]
+fn each_vector<S: Simd, const FROM: usize, const MADE: usize, const ROWS: usize>(
+    s: S,
+    from: [&[f32]; FROM],
+    to: &mut [f32],
+    apart: usize,
+    add: bool,
+    transform: impl Fn([S::f32s; FROM]) -> [S::f32s; MADE],
+) {
+    let width = from[0].len();
+    // Once, before the loop: there it would be a branch for every vector that is read or written.
+    assert!(width.is_multiple_of(S::F32_LANES) && from.iter().all(|row| row.len() == width));
+    assert!(ROWS <= MADE && (ROWS - 1) * apart + width <= to.len());
+    let (from, to) = (from.map(<[f32]>::as_ptr), to.as_mut_ptr());
+    for k in (0..width).step_by(S::F32_LANES) {
+        // SAFETY: whole vectors make up a row, and the rows are inside `from` and `to`, as was just compared.
+        unsafe {
+            let mut values = [s.splat_f32s(0.0); FROM];
+            for (value, from) in values.iter_mut().zip(from) {
+                *value = load_at::<S, true>(s, from.add(k), S::F32_LANES);
+            }
+            for (row, value) in transform(values).into_iter().enumerate().take(ROWS) {
+                let to = to.add(row * apart + k);
+                let value =
+                    if add { s.add_f32s(value, load_at::<S, true>(s, to, S::F32_LANES)) } else { value };
+                store_at::<S, true>(s, to, S::F32_LANES, value);
             }
         }
     }
@@ -223,17 +300,28 @@ impl WithSimd for Gradient<'_> {
         let (c, o, tiles) = (channels.len(), g.outputs, g.out_width.div_ceil(OUT));
         let mut v = Scratch::new(IN * tiles * (ROWS + KERNEL - 1) * c * LANES);
         let mut q = Scratch::new(IN * tiles * ROWS * o * LANES);
+        let input = Padded::new(x, g.width, g.channels, channels);
+        let gradient = Padded::new(dy, g.out_width, o, 0..o);
         for first in (0..g.out_height).step_by(ROWS) {
             let rows = first..(first + ROWS).min(g.out_height);
             let lines = lines(g, &rows);
             // Numbers of a tile of a point.
             let (of_v, of_q) = (lines.len() * c, rows.len() * o);
-            let input = Input { g, x, lines: lines.clone(), channels: channels.clone() };
-            for tile in 0..tiles {
-                let to = &mut v.as_mut()[tile * of_v * LANES..];
-                input.transform(s, tile, to, tiles * of_v * LANES);
-                let to = &mut q.as_mut()[tile * of_q * LANES..];
-                output_gradient(s, g, dy, rows.clone(), tile, to, tiles * of_q * LANES);
+            // Line by line, as they lie in memory, and asked for in time: it was long ago that they were written.
+            for (number, y) in lines.clone().enumerate() {
+                for tile in 0..tiles {
+                    let column = (tile * OUT).wrapping_sub(g.left);
+                    input.ask(y, column.wrapping_add(IN));
+                    let to = &mut v.as_mut()[(tile * of_v + number * c) * LANES..];
+                    transform_input(s, input.pixels(y, column), to, tiles * of_v * LANES);
+                }
+            }
+            for (number, y) in rows.clone().enumerate() {
+                for tile in 0..tiles {
+                    gradient.ask(y, (tile + 1) * OUT);
+                    let to = &mut q.as_mut()[(tile * of_q + number * o) * LANES..];
+                    transform_gradient(s, gradient.pixels(y, tile * OUT), to, tiles * of_q * LANES);
+                }
             }
             for point in 0..IN {
                 for ky in 0..KERNEL {
@@ -259,49 +347,22 @@ impl WithSimd for Gradient<'_> {
     }
 }
 
-/// Transforms `rows` of the output's gradient in a column of tiles: six times `rows x O` vectors, which are `apart`.
-#[inline(always)]
-fn output_gradient<S: Simd>(
-    s: S,
-    g: &Geometry,
-    dy: &[f32],
-    rows: Range<usize>,
-    tile: usize,
-    to: &mut [f32],
-    apart: usize,
-) {
-    let width = g.outputs * LANES;
-    let outside = vec![0.0; width];
-    for (number, y) in rows.enumerate() {
-        let from: [&[f32]; OUT] = std::array::from_fn(|i| {
-            let column = tile * OUT + i;
-            if column < g.out_width { &dy[(y * g.out_width + column) * width..][..width] } else { &outside }
-        });
-        for k in (0..width).step_by(S::F32_LANES) {
-            let d = [load(s, from[0], k), load(s, from[1], k), load(s, from[2], k), load(s, from[3], k)];
-            for (point, value) in output_gradient_1d::<S, OUT>(s, d).into_iter().enumerate() {
-                store(s, to, point * apart + number * width + k, value);
-            }
-        }
-    }
-}
-
 /// From `6 x O` vectors to the pixels of a tile.
 #[inline(always)]
 fn output<S: Simd>(s: S, m: &[f32], outputs: usize, out: &mut [f32], add: bool) {
     let width = outputs * LANES;
-    for k in (0..width).step_by(S::F32_LANES) {
-        let m = [
-            load(s, m, k),
-            load(s, m, width + k),
-            load(s, m, 2 * width + k),
-            load(s, m, 3 * width + k),
-            load(s, m, 4 * width + k),
-            load(s, m, 5 * width + k),
-        ];
-        for (pixel, value) in out.chunks_exact_mut(width).zip(output_1d::<S, OUT>(s, m)) {
-            let value = if add { s.add_f32s(value, load(s, pixel, k)) } else { value };
-            store(s, pixel, k, value);
-        }
-    }
+    let from: [&[f32]; IN] = std::array::from_fn(|point| &m[point * width..][..width]);
+    macro_rules! of_pixels { ($($pixels:literal)*) => { match out.len() / width {
+        $($pixels => each_vector::<S, IN, OUT, $pixels>(
+            s,
+            from,
+            out,
+            width,
+            add,
+            #[inline(always)]
+            |m| output_1d::<S, OUT>(s, m),
+        ),)*
+        _ => unreachable!("at most {OUT} pixels"),
+    } } }
+    of_pixels!(1 2 3 4);
 }

@@ -6,7 +6,7 @@
 
 use crate::large_pages;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Elements of a cache line, at whose start vectors are best read.
 pub(crate) const LINE: usize = 16;
@@ -114,6 +114,18 @@ pub(super) fn fetch<'a>(pieces: impl Iterator<Item = &'a [f32]>) {
     std::hint::black_box(sum);
 }
 
+/// Asks for a cache line; any address will do.
+#[inline(always)]
+pub(super) fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program sees, and never fails.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Numbers before the first that starts a cache line, of memory of [`LINE`] or more.
 pub(crate) fn before_line(memory: &[f32]) -> usize {
     memory.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE)
@@ -140,6 +152,13 @@ pub(super) fn give_back(mut memory: Vec<f32>) {
         *out -= 1;
         memory.resize(memory.capacity(), 0.0);
         kept.lent.push(memory);
+    }
+}
+
+/// [`give_back`] of what several had, when nobody else has it any more.
+pub(super) fn give_back_last(memory: Arc<Vec<f32>>) {
+    if let Ok(memory) = Arc::try_unwrap(memory) {
+        give_back(memory);
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod batch;
+mod columns;
 pub mod concat;
 pub mod conv;
 pub mod conv_norm;

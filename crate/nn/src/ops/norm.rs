@@ -5,6 +5,7 @@
 use crate::instructions::arch;
 use crate::ops::activation::{Activation, ROWS, total};
 use crate::ops::batch::BatchPart;
+use crate::ops::columns::{ColumnsMut, ColumnsView};
 use crate::ops::geometry::{LANES, Order};
 use crate::ops::memory::{give_back, lent};
 use crate::ops::simd::{load, store};
@@ -154,14 +155,23 @@ impl Channels {
         let mut y = lent(x.len());
         let arch = arch();
         threads::each_chunk(&mut y, ROWS * c, |i, y| {
-            let x = &x[i * ROWS * c..][..y.len()];
-            arch.dispatch(Apply { of: self, x, y });
+            arch.dispatch(Apply {
+                of: self,
+                x: &x[i * ROWS * c..],
+                to: ColumnsMut { rows: y, first: 0, width: c },
+            });
         });
         y
     }
 
-    /// Turns the gradient of the result into the gradient of `x`, in place. Returns the gradients of shift and scale.
-    pub fn gradient(&self, x: &[f32], dy: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
+    /// Some rows of [`Channels::apply`], into the columns of `to`; `x` may have more.
+    pub fn apply_to(&self, x: &[f32], to: ColumnsMut) {
+        arch().dispatch(Apply { of: self, x, to });
+    }
+
+    /// Turns the gradient of the result into the gradient of `x`, in place; where it lies elsewhere, `from`, it is read there. Returns the
+    /// gradients of shift and scale.
+    pub fn gradient(&self, x: &[f32], from: Option<ColumnsView>, dy: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
         let c = self.a.len();
         let mut rows = rows(x.len(), c, self.order);
         let arch = arch();
@@ -170,6 +180,9 @@ impl Channels {
             // Past the ReLU on the way: both sums are of what comes through.
             let sums = crate::ops::matrix::Shared(parts.as_mut_ptr());
             threads::each_chunk(dy, ROWS * c, |i, dy| {
+                if let Some(from) = from {
+                    from.give(i * ROWS, c, dy, false);
+                }
                 let x = &x[i * ROWS * c..][..dy.len()];
                 // SAFETY: every part has two sums a channel of its own, inside `parts`.
                 let sums = unsafe { std::slice::from_raw_parts_mut(sums.at(i * 2 * c), 2 * c) };
@@ -208,7 +221,7 @@ impl Channels {
 struct Apply<'a> {
     of: &'a Channels,
     x: &'a [f32],
-    y: &'a mut [f32],
+    to: ColumnsMut<'a>,
 }
 
 impl WithSimd for Apply<'_> {
@@ -216,9 +229,10 @@ impl WithSimd for Apply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Apply { of, x, y } = self;
+        let Apply { of, x, to } = self;
         let (c, zero) = (of.a.len(), s.splat_f32s(0.0));
-        for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+        for (row, x) in to.rows.chunks_exact_mut(to.width).zip(x.chunks_exact(c)) {
+            let y = &mut row[to.first..to.first + c];
             for k in (0..c).step_by(S::F32_LANES) {
                 let value = of.value(s, load(s, x, k), k);
                 // Not `max`: that would turn a NaN, the mark of divergence, into a zero.
@@ -379,7 +393,7 @@ pub fn batch_norm<T: Tape<f32, Cpu>>(
         let scale_ghost = scale.map(|s| s.ghost());
         tape.add_backward_op(move |gradients| {
             let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
-            let (shift, scale) = made.gradient(elements(&x).unwrap_or_default(), &mut dy);
+            let (shift, scale) = made.gradient(elements(&x).unwrap_or_default(), None, &mut dy);
             crate::ops::add_to(gradients.get_or_alloc_mut(&shift_ghost)?, &shift);
             if let Some(ghost) = &scale_ghost {
                 crate::ops::add_to(gradients.get_or_alloc_mut(ghost)?, &scale);

@@ -5,7 +5,7 @@
 
 use crate::instructions::arch;
 use crate::ops::gemm::panel_width;
-use crate::ops::memory::LINE;
+use crate::ops::memory::{LINE, prefetch};
 use pulp::{Simd, WithSimd};
 
 /// Steps between two requests for what comes next.
@@ -129,16 +129,4 @@ unsafe fn rows<S: Simd, const M: usize>(
             }
         }
     }
-}
-
-/// Asks for a cache line; any address will do.
-#[inline(always)]
-fn prefetch(at: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing that the program sees, and never fails.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
