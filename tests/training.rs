@@ -718,6 +718,15 @@ fn a_run_that_went_on_contains_the_run_that_stops() {
     assert_eq!(before, std::fs::read(store.path(&going.key())).unwrap());
     let left = |suffix: &str| store.folder().join(format!("{}.{suffix}", stopping.key())).exists();
     assert!(!left("partial") && !left("lock"));
+    // A process that was killed at the very end has left its lock, with or without its folder.
+    for folder_too in [false, true] {
+        std::fs::write(store.folder().join(format!("{}.lock", stopping.key())), "").unwrap();
+        if folder_too {
+            std::fs::create_dir(store.folder().join(format!("{}.partial", stopping.key()))).unwrap();
+        }
+        assert_eq!(made(&store, &stopping, &data).0.record, run.record);
+        assert!(!left("partial") && !left("lock"));
+    }
 
     // A run that stops later contains those that stop sooner, and one without an end those that are cut off.
     let (_, two) = going_and_stopping(&data, 2);

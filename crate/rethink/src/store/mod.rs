@@ -350,12 +350,7 @@ impl Store {
         let partial = self.partial(&key);
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(Box::new(run.record.clone())));
-            // Left by a process that was killed between the run's last two steps, if nobody holds it.
-            if partial.exists()
-                && let Some(lock) = Lock::try_take(&self.lock(&key))?
-            {
-                lock.end(|| remove_folder_if_there(&partial))?;
-            }
+            self.clear_left(&key, partial.exists(), || remove_folder_if_there(&partial));
             return Ok(run);
         }
         let lock = Lock::take(&self.lock(&key), &mut || on_event(Event::Waiting))?;
@@ -523,13 +518,7 @@ impl Store {
         let path = self.folder.join(format!("{key}.unfinished"));
         let mut unfinished = PartialMeasurement::new(path, key.clone(), checkpoint_every()?);
         if let Some(measured) = self.get_measured(measurement)? {
-            // Left by a process that was killed between the measurement's last two steps, if nobody holds it. A folder may
-            // be read-only.
-            if unfinished.is_there()
-                && let Some(lock) = Lock::try_take(&self.lock(&key))?
-            {
-                lock.end(|| unfinished.remove())?;
-            }
+            self.clear_left(&key, unfinished.is_there(), || unfinished.remove());
             return Ok((measured, false));
         }
         let lock = Lock::take(&self.lock(&key), &mut || say("another process is measuring it, waiting"))
@@ -554,6 +543,17 @@ impl Store {
             self.publish(&self.folder, &self.measured_path(&key), &bytes, || self.get_measured(measurement))?;
         lock.end(|| unfinished.remove())?;
         Ok(there.map_or((Measured { record, frame }, true), |there| (there, false)))
+    }
+
+    /// Clears what a process left that was killed between the last steps of a run or measurement, if nobody holds it: its folder or file,
+    /// where that `is_there`, and its lock. What cannot be removed stays: a folder may be read-only, and the result is there.
+    fn clear_left(&self, key: &str, is_there: bool, remove: impl FnOnce() -> Result<()>) {
+        let lock = self.lock(key);
+        if (is_there || lock.exists())
+            && let Ok(Some(lock)) = Lock::try_take(&lock)
+        {
+            let _ = lock.end(remove);
+        }
     }
 
     fn publish_run(&self, run: Run) -> Result<Run> {
