@@ -410,11 +410,10 @@ pub trait Network: Send + Sync {
     fn plan(&self) -> (&[Layer], [usize; 3]);
 }
 
-/// Numbers of images that are scored together: so few that what one layer makes is in the caches still for the next one. Scores do not
-/// depend on it.
-const SCORED: usize = 64 * 28 * 28 * 3;
-const SCORED_BY_THREAD: usize = SCORED / 2;
-/// Images, where they are small.
+/// Numbers of images that are scored together, for each thread: so few that what one layer makes is in the caches still for the next
+/// one. Scores do not depend on it.
+const SCORED: usize = 32 * 28 * 28 * 3;
+/// Images that are scored together at most.
 const MOST_SCORED: usize = 256;
 
 struct CpuNetwork {
@@ -561,7 +560,7 @@ impl Network for CpuNetwork {
             Ok(scores.as_vec())
         };
         let size: usize = self.model.input().iter().product();
-        let at_once = (SCORED.max(SCORED_BY_THREAD * threads::count()) / size).clamp(LANES, MOST_SCORED);
+        let at_once = (SCORED * threads::count().max(2) / size).clamp(LANES, MOST_SCORED);
         if images.len() <= at_once * size {
             return scores(images);
         }

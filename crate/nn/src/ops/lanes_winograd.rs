@@ -201,7 +201,8 @@ fn transform_gradient<S: Simd>(s: S, from: [&[f32]; OUT], to: &mut [f32], apart:
     );
 }
 
-/// Makes `ROWS` rows of `to`, which are `apart`, of those of `from`, as `transform` makes numbers of numbers; or adds them.
+/// Makes `ROWS` rows of `to`, which are `apart`, of those of `from`, as `transform` makes numbers of numbers; or adds them. `transform` is
+/// an inlined closure: a function handed over by its name is called, without the processor's vectors, and training takes 2.7 times as long.
 #[inline(always)]
 fn each_vector<S: Simd, const FROM: usize, const MADE: usize, const ROWS: usize>(
     s: S,

@@ -153,13 +153,8 @@ impl Channels {
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let c = self.a.len();
         let mut y = lent(x.len());
-        let arch = arch();
         threads::each_chunk(&mut y, ROWS * c, |i, y| {
-            arch.dispatch(Apply {
-                of: self,
-                x: &x[i * ROWS * c..],
-                to: ColumnsMut { rows: y, first: 0, width: c },
-            });
+            self.apply_to(&x[i * ROWS * c..], ColumnsMut { rows: y, first: 0, width: c });
         });
         y
     }
