@@ -50,10 +50,12 @@ pub fn product_in(precision: Precision, out: &mut [f32], left: Matrix, right: Ma
 const INNER: usize = 384;
 /// Columns of the widest panel: two vectors of AVX-512.
 const MOST_COLS: usize = SLACK;
-/// Elements a step of a packed tile of the left operand: the rows of the tallest tile, and two unused.
+/// Elements a step of a packed tile of the left operand, with 32 registers and with fewer: the rows of the tallest tile, and two that are
+/// not used.
 const HEIGHT: usize = 16;
+const LOW_HEIGHT: usize = 8;
 /// Panels from which on it pays to pack the left operand.
-const PACKED_FROM: usize = 8;
+const PACKED_FROM: usize = 24;
 /// Multiply-adds below which a second thread is not worth its call.
 const ALONE: usize = 1 << 17;
 
@@ -254,6 +256,22 @@ pub fn panel_width() -> usize {
     2 * arch().dispatch(Lanes)
 }
 
+/// Rows of the tallest tile: rows of a result are best made so many, or a multiple, at a time.
+pub fn tile_rows() -> usize {
+    arch().dispatch(TileRows)
+}
+
+struct TileRows;
+
+impl WithSimd for TileRows {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        most_rows::<S>(false)
+    }
+}
+
 /// Rows `rows` of `left * right`, to `out` (or added to it), on this thread. `out` has rows of `out_stride`
 /// elements, the first of which are written.
 ///
@@ -369,9 +387,13 @@ impl Block<'_> {
                         unsafe { pairs::pack_left::<S>(self.left, row..row + height, steps, packed, INNER) };
                     Left { from: packed.as_ptr(), row_stride, col_stride }
                 } else if packs {
-                    let to = &mut packed[..steps * HEIGHT];
-                    pack(self.left.t(), row..row + height, first..first + steps, HEIGHT, to);
-                    Left { from: to.as_ptr(), row_stride: 1, col_stride: HEIGHT }
+                    let (rows, steps) = (row..row + height, first..first + steps);
+                    let col_stride = if const { S::REGISTER_COUNT >= 32 } {
+                        pack_left::<HEIGHT>(self.left, rows, steps, packed)
+                    } else {
+                        pack_left::<LOW_HEIGHT>(self.left, rows, steps, packed)
+                    };
+                    Left { from: packed.as_ptr(), row_stride: 1, col_stride }
                 } else {
                     let from = data[row * row_stride + first * col_stride..].as_ptr();
                     Left { from, row_stride, col_stride }
@@ -587,6 +609,40 @@ fn pack(from: Matrix, cols: Range<usize>, steps: Range<usize>, width: usize, to:
             to[count..].fill(0.0);
         }
     }
+}
+
+/// Rows `rows` of the left operand, at most `H`, step by step: `H` elements a step, whatever they are after the last row. Returns `H`.
+#[inline(always)]
+fn pack_left<const H: usize>(from: Matrix, rows: Range<usize>, steps: Range<usize>, to: &mut [f32]) -> usize {
+    let to = &mut to.as_chunks_mut::<H>().0[..steps.len()];
+    let Matrix { data, row_stride, col_stride, .. } = from;
+    if row_stride == 1 {
+        for (to, step) in to.iter_mut().zip(steps) {
+            let from = &data[step * col_stride + rows.start..];
+            match from.first_chunk::<H>() {
+                Some(whole) => *to = *whole,
+                None => to[..rows.len()].copy_from_slice(&from[..rows.len()]),
+            }
+        }
+        return H;
+    }
+    const SIDE: usize = 16;
+    for (to, first) in to.chunks_mut(SIDE).zip(steps.step_by(SIDE)) {
+        let mut square = [[0.0f32; SIDE]; H];
+        for (line, row) in square.iter_mut().zip(rows.clone()) {
+            let from = &data[row * row_stride + first * col_stride..][..to.len()];
+            match from.as_array::<SIDE>() {
+                Some(whole) => *line = *whole,
+                None => line[..from.len()].copy_from_slice(from),
+            }
+        }
+        for (step, to) in to.iter_mut().enumerate() {
+            for (to, line) in to.iter_mut().zip(&square) {
+                *to = line[step];
+            }
+        }
+    }
+    H
 }
 
 /// `to` becomes the transpose of `from`, whose rows have `cols` elements.

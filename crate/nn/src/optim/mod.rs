@@ -17,6 +17,7 @@ mod choice;
 
 use crate::ops::elements_mut;
 use crate::ops::factored::Collected;
+use crate::ops::gemm::tile_rows;
 use crate::ops::norm::follow;
 use crate::precision::Precision;
 use crate::threads;
@@ -441,7 +442,7 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         };
         let rows = shape.concrete()[0];
         let cols = weights.len() / rows;
-        let at_once = (CHUNK / cols).clamp(1, rows);
+        let at_once = (CHUNK / cols).next_multiple_of(tile_rows()).clamp(1, rows);
         let made = factors.ready();
         let pieces = own.pieces(weights, at_once * cols).into_par_iter();
         threads::each_item(pieces.enumerate(), |(i, piece)| {
