@@ -225,6 +225,11 @@ fn images_in_lanes_give_what_pixels_give() {
         // More sixteens, and rows, than are taken together.
         (70, (15, 17, 5, 9), (3, 3), (1, 1), Same),
         (17, (2, 3, 1, 2), (3, 3), (1, 1), Same),
+        (19, (9, 8, 3, 13), (5, 5), (1, 1), Same),
+        (35, (14, 11, 7, 6), (5, 5), (1, 1), Same),
+        (16, (8, 7, 18, 20), (5, 5), (1, 1), Valid),
+        (70, (15, 17, 4, 5), (5, 5), (1, 1), Same),
+        (17, (2, 3, 1, 2), (5, 5), (1, 1), Same),
         (18, (14, 12, 5, 7), (3, 3), (2, 2), Same),
         (5, (7, 9, 5, 7), (3, 3), (2, 2), Same),
         (17, (10, 9, 5, 7), (3, 3), (2, 2), Valid),
@@ -272,6 +277,19 @@ fn images_in_lanes_give_what_pixels_give() {
             let block = ours.1.len() / images.div_ceil(LANES);
             assert!(ours.1[ours.1.len() - block..].chunks_exact(LANES).all(empty), "{name}: empty lanes");
         }
+    }
+    for (images, channels) in [(16, 30), (19, 3)] {
+        let x = image(images, 3, 4, channels, 68.0);
+        let run = |x: &Image, order: Order| {
+            let y = local_response_norm(x.leaky_trace(), order).unwrap();
+            let made = elements(&y).unwrap().to_vec();
+            let blocks = y.shape().0;
+            let rows = y.reshape_like(&(blocks, made.len() / blocks));
+            (made, gradient(&backward(lanes::by_image(rows, order).unwrap()), x))
+        };
+        let (theirs, ours) = (run(&x, Order::Pixels), run(&in_lanes(&x), Order::Lanes { images }));
+        assert_eq!(by_image(&ours.0, images), theirs.0, "response norm, {channels} channels: y");
+        assert_eq!(by_image(&ours.1, images), theirs.1, "response norm, {channels} channels: dx");
     }
     let one = Cpu::default().tensor_from_vec(vec![0.0; 32], (1, 32));
     assert!(lanes::by_image(one, Order::Lanes { images: 17 }).is_err());
@@ -357,7 +375,7 @@ fn pooling_and_response_norm_equal_pytorch() {
     check(&fixtures["mean of all"], "y", elements(&y).unwrap(), "mean of all");
     check(&fixtures["mean of all"], "dx", &gradient(&backward(y), &x), "mean of all");
     let x = image(2, 3, 4, 30, 68.0);
-    let y = local_response_norm(x.leaky_trace()).unwrap();
+    let y = local_response_norm(x.leaky_trace(), Order::Pixels).unwrap();
     check(&fixtures["lrn"], "y", elements(&y).unwrap(), "lrn");
     check(&fixtures["lrn"], "dx", &gradient(&backward(y), &x), "lrn");
 }

@@ -265,8 +265,8 @@ fn make(
     Ok(())
 }
 
-/// Input channels of a multiply-add, on average, up to which a network is computed in lanes: of more, Winograd's way is
-/// faster (crate/notes/speed.md).
+/// Input channels of a multiply-add, on average, up to which a network is computed in lanes: of more, Winograd's way along both axes is
+/// faster (crate/notes/speed.md). A 5x5 window's count twice: along rows alone, fewer of its products are saved.
 const NARROW: usize = 60;
 
 /// Whether a network is computed in lanes ([`crate::ops::lanes`]): its convolutions have few channels, and no layer sees
@@ -282,15 +282,15 @@ fn each_in_lanes(layers: &[Layer], mut from: Size3, work: &mut usize, weighted: 
         let Ok(to) = layer.output(from) else { return false };
         let inside = std::mem::replace(&mut from, to);
         match layer {
-            Layer::Conv { .. } => {
+            Layer::Conv { window, .. } => {
                 let Ok((_, own)) = costs(layer, inside) else { return false };
                 *work += own;
-                *weighted += own * inside[2];
+                *weighted += own * inside[2] * if window.kernel == (5, 5) { 2 } else { 1 };
                 true
             }
-            Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool | Layer::Linear { .. } => true,
+            Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool | Layer::LocalResponseNorm => true,
+            Layer::Linear { .. } => true,
             Layer::Dropout(_) => inside[..2] == [1, 1],
-            Layer::LocalResponseNorm => false,
             Layer::Branches(branches) => branches.iter().all(|b| each_in_lanes(b, inside, work, weighted)),
             Layer::Auxiliary(layers) => each_in_lanes(layers, inside, work, weighted),
         }
@@ -388,7 +388,7 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
     }
 
     fn local_response_norm(&mut self, x: Value<T>) -> Result<Value<T>> {
-        local_response_norm(x.image()?).map(Value::Image)
+        local_response_norm(x.image()?, self.pass.order()).map(Value::Image)
     }
 
     fn dropout(&mut self, x: Value<T>, keep_probability: f32) -> Result<Value<T>> {
