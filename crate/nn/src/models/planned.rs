@@ -4,8 +4,8 @@ use crate::models::plan::{Layer, costs};
 use crate::models::walk::{self, LayerOps, Passed};
 use crate::ops::activation::Activation;
 use crate::ops::concat::{Part, Unwritten, concat};
-use crate::ops::conv::{Conv2d, Window, conv2d};
-use crate::ops::conv_norm::unwritten;
+use crate::ops::conv::{self, Conv2d, Window};
+use crate::ops::conv_norm;
 use crate::ops::dropout::dropout;
 use crate::ops::lanes::{Order, arrange, by_image};
 use crate::ops::linear::{InputGradient, Linear, linear};
@@ -356,12 +356,13 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
     ) -> Result<Value<T>> {
         let ConvModule { conv, norm } = self.network.convs.get(index).ok_or_else(walk::short)?;
         let x = x.image()?;
-        if normalised {
-            let (made, tape) = unwritten(conv, norm, x, input_gradient, self.pass)?;
-            return Ok(Value::Unwritten(made, tape));
-        }
-        let order = self.pass.order();
-        conv2d(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, order).map(Value::Image)
+        let (made, tape) = if normalised {
+            conv_norm::unwritten(conv, norm, x, input_gradient, self.pass)?
+        } else {
+            let order = self.pass.order();
+            conv::unwritten(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, order)?
+        };
+        Ok(Value::Unwritten(made, tape))
     }
 
     fn linear(

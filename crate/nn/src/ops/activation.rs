@@ -1,7 +1,9 @@
 //! What follows a layer's sums: a bias a channel, and the rectifier.
 
 use crate::instructions::arch;
+use crate::ops::columns::{ColumnsMut, ColumnsView};
 use crate::threads;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// What follows the sum.
@@ -32,45 +34,64 @@ pub(super) fn finish(rows: &mut [f32], width: usize, bias: Option<&[f32]>, activ
             #[inline(always)]
             || {
                 for row in rows.chunks_exact_mut(width) {
-                    for (y, b) in row.iter_mut().zip(bias) {
-                        let value = *y + b;
-                        // Not `max`: that would turn a NaN, the mark of divergence, into a zero.
-                        *y = if activation == Activation::Relu && value < 0.0 { 0.0 } else { value };
+                    row.iter_mut().zip(bias).for_each(|(y, b)| *y = finished(*y, *b, activation));
+                }
+            },
+        );
+    });
+}
+
+/// The same of the rows `from`, of as many numbers as there are biases, into the columns of `to`.
+pub(super) fn finish_to(from: &[f32], to: ColumnsMut, bias: &[f32], activation: Activation) {
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            let ColumnsMut { rows, first, width } = to;
+            for (row, from) in rows.chunks_exact_mut(width).zip(from.chunks_exact(bias.len())) {
+                let to = row[first..].iter_mut();
+                to.zip(from).zip(bias).for_each(|((y, x), b)| *y = finished(*x, *b, activation));
+            }
+        },
+    );
+}
+
+#[inline(always)]
+fn finished(sum: f32, bias: f32, activation: Activation) -> f32 {
+    let value = sum + bias;
+    // Not `max`: that would turn a NaN, the mark of divergence, into a zero.
+    if activation == Activation::Relu && value < 0.0 { 0.0 } else { value }
+}
+
+/// Turns the gradient of the result, `rows x width`, into that of the sums, in place, or reads it at `from`, where it lies elsewhere; it is
+/// stopped where the rectifier's `result`, if there is one, is zero. Returns the sum of every column: the gradient of the bias.
+pub(super) fn gradient(
+    dy: &mut [f32],
+    width: usize,
+    from: Option<ColumnsView>,
+    result: Option<ColumnsView>,
+) -> Vec<f32> {
+    let size = (ROWS * width).max(1);
+    let mut parts = vec![0.0f32; dy.len().div_ceil(size) * width];
+    let arch = arch();
+    let pieces = dy.par_chunks_mut(size).zip(parts.par_chunks_mut(width.max(1)));
+    threads::each_item(pieces.enumerate(), |(i, (dy, sums))| {
+        if let Some(from) = from {
+            from.give(i * ROWS, width, dy, false);
+        }
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                let Some(result) = result else {
+                    for row in dy.chunks_exact(width) {
+                        sums.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
                     }
-                }
-            },
-        );
-    });
-}
-
-/// Stops the gradient where the result of the rectifier is zero.
-pub(super) fn stop(gradient: &mut [f32], result: &[f32]) {
-    const CHUNK: usize = 8 * 1024;
-    let arch = arch();
-    threads::each_chunk(gradient, CHUNK, |i, gradient| {
-        let result = &result[i * CHUNK..][..gradient.len()];
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for (d, y) in gradient.iter_mut().zip(result) {
-                    *d = if *y <= 0.0 { 0.0 } else { *d };
-                }
-            },
-        );
-    });
-}
-
-/// The sum of every column of `rows x width`.
-pub(super) fn column_sums(rows: &[f32], width: usize) -> Vec<f32> {
-    let mut parts = vec![0.0f32; rows.len().div_ceil((ROWS * width).max(1)) * width];
-    let arch = arch();
-    threads::each_chunk(&mut parts, width, |i, sums| {
-        let rows = &rows[i * ROWS * width..rows.len().min((i + 1) * ROWS * width)];
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for row in rows.chunks_exact(width) {
-                    sums.iter_mut().zip(row).for_each(|(s, v)| *s += v);
+                    return;
+                };
+                for (row, result) in dy.chunks_exact_mut(width).zip(result.rows(i * ROWS, width)) {
+                    for ((d, y), sum) in row.iter_mut().zip(result).zip(sums.iter_mut()) {
+                        *d = if *y <= 0.0 { 0.0 } else { *d };
+                        *sum += *d;
+                    }
                 }
             },
         );

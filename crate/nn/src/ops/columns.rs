@@ -1,6 +1,7 @@
 //! Columns of rows: where a part lies in what several parts are together.
 
 use crate::ops::memory::give_back_last;
+use crate::ops::{Image, elements};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Some columns of rows that are `width` long, from column `first` on.
@@ -11,12 +12,21 @@ pub(super) struct ColumnsView<'a> {
     width: usize,
 }
 
-impl ColumnsView<'_> {
+impl<'a> ColumnsView<'a> {
+    /// All columns of `rows`.
+    pub fn all(rows: &'a [f32], width: usize) -> ColumnsView<'a> {
+        ColumnsView { rows, first: 0, width }
+    }
+
+    /// The columns of each row from `row` on, `columns` of them.
+    pub fn rows(self, row: usize, columns: usize) -> impl Iterator<Item = &'a [f32]> {
+        let rows = self.rows[row * self.width..].chunks_exact(self.width);
+        rows.map(move |row| &row[self.first..][..columns])
+    }
+
     /// Copies `columns` numbers of each row from `row` on, as many rows as `to` has, or adds them.
     pub fn give(self, row: usize, columns: usize, to: &mut [f32], add: bool) {
-        let rows = self.rows[row * self.width..].chunks_exact(self.width);
-        for (to, row) in to.chunks_exact_mut(columns).zip(rows) {
-            let from = &row[self.first..][..columns];
+        for (to, from) in to.chunks_exact_mut(columns).zip(self.rows(row, columns)) {
             if add {
                 to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             } else {
@@ -54,22 +64,33 @@ impl Columns {
         ColumnsView { rows: &self.rows, first: self.first, width: self.width }
     }
 
+    /// The same columns of other rows.
+    pub fn of<'a>(&self, image: &'a Image) -> ColumnsView<'a> {
+        ColumnsView { rows: elements(image).unwrap_or_default(), first: self.first, width: self.width }
+    }
+
     /// Nothing more is wanted of them.
     pub fn done(self) {
         give_back_last(self.rows);
     }
 }
 
-/// Where a part is told which columns of the gradient are its own.
+/// The columns of the gradient that are a part's own, and what they are the gradient of, where the part wants it.
+pub(super) struct Given {
+    pub columns: Columns,
+    pub result: Option<Image>,
+}
+
+/// Where a part is told them.
 #[derive(Clone, Default)]
-pub(super) struct Place(Arc<Mutex<Option<Columns>>>);
+pub(super) struct Place(Arc<Mutex<Option<Given>>>);
 
 impl Place {
-    pub fn put(&self, columns: Columns) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(columns);
+    pub fn put(&self, given: Given) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
     }
 
-    pub fn take(&self) -> Option<Columns> {
+    pub fn take(&self) -> Option<Given> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

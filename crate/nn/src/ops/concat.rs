@@ -1,9 +1,10 @@
 //! Side by side: the channels of several images of one size.
 //!
-//! What a convolution with batch normalisation gives is written here for the first time, and its gradient is read among the other
-//! parts': neither is copied.
+//! What a convolution gives is normalised, or has its bias and is rectified, on the way to its place here, and its gradient is read among
+//! the other parts': neither is copied.
 
-use crate::ops::columns::{Columns, ColumnsMut, Place};
+use crate::ops::activation::{self, Activation};
+use crate::ops::columns::{Columns, ColumnsMut, Given, Place};
 use crate::ops::linear::InputGradient;
 use crate::ops::memory::{give_back_last, lent};
 use crate::ops::norm::Channels;
@@ -15,21 +16,43 @@ use std::sync::Arc;
 /// Pixels that a thread takes at a time.
 const PIXELS: usize = 128;
 
-/// Images that are still to be normalised: a concatenation does so where it wants them, and says where their gradient lies.
+/// A convolution's sums, and what is to follow them: a concatenation does that where it wants the result, and says where its gradient lies.
 pub struct Unwritten {
     pub(super) shape: (usize, usize, usize, usize),
     pub(super) device: Cpu,
-    /// What is normalised.
-    pub(super) middle: Arc<Vec<f32>>,
-    pub(super) by: Arc<Channels>,
+    pub(super) sums: Arc<Vec<f32>>,
+    pub(super) after: Arc<After>,
     pub(super) gradient: Place,
+}
+
+/// What follows a convolution's sums.
+pub(super) enum After {
+    /// Batch normalisation and its rectifier.
+    Norm(Channels),
+    /// A bias for every number of a pixel, and the activation.
+    Bias(Vec<f32>, Activation),
+}
+
+impl After {
+    /// The rows `sums`, into the columns of `to`.
+    fn write(&self, sums: &[f32], to: ColumnsMut) {
+        match self {
+            After::Norm(channels) => channels.apply_to(sums, to),
+            After::Bias(bias, activation) => activation::finish_to(sums, to, bias, *activation),
+        }
+    }
+
+    /// Whether the gradient depends on the result.
+    fn wants_result(&self) -> bool {
+        matches!(self, After::Bias(_, Activation::Relu))
+    }
 }
 
 /// What a concatenation is made of.
 pub enum Part {
     /// Images as they are.
     Image(Image),
-    /// Those of a convolution with batch normalisation.
+    /// Those of a convolution.
     Unwritten(Unwritten),
 }
 
@@ -51,7 +74,7 @@ impl Part {
     /// It is written, and nothing else is wanted of it.
     fn done(self) {
         if let Part::Unwritten(part) = self {
-            give_back_last(part.middle);
+            give_back_last(part.sums);
         }
     }
 
@@ -65,15 +88,42 @@ impl Part {
                     to[..width].copy_from_slice(from);
                 }
             }
-            Part::Unwritten(part) => part.by.apply_to(&part.middle[row * part.shape.3..], to),
+            Part::Unwritten(part) => part.after.write(&part.sums[row * part.shape.3..], to),
         }
     }
+
+    fn wants_result(&self) -> bool {
+        matches!(self, Part::Unwritten(part) if part.after.wants_result())
+    }
+}
+
+/// The parts' rows side by side, `all` numbers each.
+fn written(parts: &mut [Part], widths: &[usize], rows: usize, all: usize) -> Vec<f32> {
+    if let [Part::Unwritten(part)] = parts
+        && let After::Bias(bias, activation) = &*part.after
+        && let Some(sums) = Arc::get_mut(&mut part.sums)
+    {
+        // Nobody wants the sums any more: the result takes their place.
+        let mut out = std::mem::take(sums);
+        activation::finish(&mut out, all, Some(bias), *activation);
+        return out;
+    }
+    let mut out = lent(rows * all);
+    threads::each_chunk(&mut out, PIXELS * all, |chunk, out| {
+        let mut first = 0;
+        for (part, width) in parts.iter().zip(widths) {
+            part.write(chunk * PIXELS, ColumnsMut { rows: out, first, width: all });
+            first += width;
+        }
+    });
+    out
 }
 
 /// Who takes a part's gradient.
 enum Taker<Ghost> {
     Image(Ghost, InputGradient),
-    Unwritten(Place),
+    /// And whether it wants the result.
+    Unwritten(Place, bool),
 }
 
 /// `n x H x W x (C1 + C2 + ...)` from parts of `n x H x W x C1`, `C2`, ...; `tape` is the one that the
@@ -97,17 +147,10 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
         Part::Image(image) => image.try_contiguous().map(Part::Image).map_err(Error::tensor(operation)),
         part => Ok(part),
     };
-    let parts: Vec<Part> = parts.into_iter().map(whole).collect::<Result<_>>()?;
+    let mut parts: Vec<Part> = parts.into_iter().map(whole).collect::<Result<_>>()?;
     let widths: Vec<usize> = parts.iter().map(|p| p.shape().3).collect();
     let all: usize = widths.iter().sum();
-    let mut out = lent(n * h * w * all);
-    threads::each_chunk(&mut out, PIXELS * all, |chunk, out| {
-        let mut first = 0;
-        for (part, width) in parts.iter().zip(&widths) {
-            part.write(chunk * PIXELS, ColumnsMut { rows: out, first, width: all });
-            first += width;
-        }
-    });
+    let out = written(&mut parts, &widths, n * h * w, all);
     let y = device.try_tensor_from_vec(out, (n, h, w, all)).map_err(Error::tensor(operation))?;
     if T::OWNS_TAPE {
         let taker = |(i, part): (usize, &Part)| match part {
@@ -118,17 +161,21 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
                 let order = if again { InputGradient::Needed } else { InputGradient::First };
                 Taker::Image(image.ghost(), order)
             }
-            Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone()),
+            Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone(), part.after.wants_result()),
         };
         let takers: Vec<_> = parts.iter().enumerate().map(taker).collect();
         let y_ghost = y.ghost();
+        let y_kept = parts.iter().any(Part::wants_result).then(|| y.clone());
         tape.add_backward_op(move |gradients| {
             let rows = Arc::new(take_gradient(gradients.get_or_alloc_mut(&y_ghost)?));
             let mut first = 0;
             for (taker, width) in takers.into_iter().zip(widths) {
                 let from = Columns { rows: rows.clone(), first, width: all };
                 match taker {
-                    Taker::Unwritten(place) => place.put(from),
+                    Taker::Unwritten(place, wants_result) => {
+                        let result = y_kept.clone().filter(|_| wants_result);
+                        place.put(Given { columns: from, result });
+                    }
                     Taker::Image(ghost, order) => {
                         let from = from.view();
                         order.give(gradients.get_or_alloc_mut(&ghost)?, |dx, add| {

@@ -6,18 +6,20 @@
 //! Images in lanes have ways of their own.
 
 use crate::ops::activation::{self, Activation};
+use crate::ops::columns::{Columns, Given, Place};
+use crate::ops::concat::{After, Part, Unwritten, concat};
 use crate::ops::gemm::{Matrix, Packed, Right, SLACK, product_alone};
 use crate::ops::geometry::{Geometry, Order};
 pub use crate::ops::geometry::{Padding, Window};
 use crate::ops::linear::InputGradient;
-use crate::ops::memory::{LINE, Scratch, give_back, lent};
+use crate::ops::memory::{LINE, Scratch, give_back, give_back_last, lent};
 use crate::ops::pairs::Pairs;
-use crate::ops::{DynSize, Image, add_to, elements, lanes, lanes_winograd, take_gradient, winograd};
+use crate::ops::{DynSize, Image, add_to, elements, lanes, lanes_winograd, winograd};
 use crate::precision::Precision;
 use crate::{Error, Result, threads};
 use dfdx::nn::tensor_collection::*;
-use dfdx::prelude::TensorFromVec;
-use dfdx::prelude::{Cpu, Device, Dtype, HasShape, PutTape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
+use dfdx::prelude::{Cpu, Device, Dtype, HasShape, ReshapeTo, SplitTape, Storage, Tape, Tensor};
+use std::sync::Arc;
 
 /// Elements gathered at a time: they stay in the second cache.
 const GATHERED: usize = 64 * 1024;
@@ -279,6 +281,11 @@ impl<E: Dtype, D: Device<E>> Conv2d<E, D> {
         let shape = (DynSize(height), DynSize(width), DynSize(inputs), DynSize(outputs));
         Ok(Conv2d { weight: device.try_zeros_like(&shape)?, window, precision: Precision::Float32 })
     }
+
+    /// Channels of what comes out.
+    pub(super) fn outputs(&self) -> usize {
+        self.weight.shape().3.0
+    }
 }
 
 impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for Conv2d<E, D> {
@@ -312,36 +319,87 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
     input_gradient: InputGradient,
     order: Order,
 ) -> Result<Image<T>> {
+    let (part, tape) = unwritten(layer, bias, x, activation, input_gradient, order)?;
+    concat(vec![Part::Unwritten(part)], tape)
+}
+
+/// [`conv2d`] before its result is written, and the tape.
+///
+/// Errors: as for [`conv2d`].
+pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
+    layer: &Conv2d<f32, Cpu>,
+    bias: Option<&Tensor<(DynSize,), f32, Cpu>>,
+    x: Image<T>,
+    activation: Activation,
+    input_gradient: InputGradient,
+    order: Order,
+) -> Result<(Unwritten, T)> {
+    let outputs = layer.outputs();
+    if let Some(shape) = bias.map(|b| b.shape().0.0).filter(|channels| *channels != outputs) {
+        return Err(Error::Shape { operation: "bias", expected: vec![outputs], got: vec![shape] });
+    }
+    let values = bias.and_then(elements).map_or_else(|| vec![0.0; outputs], <[f32]>::to_vec);
+    let after = After::Bias(order.spread(&values), activation);
+    followed(layer, x, input_gradient, order, bias, |_| after)
+}
+
+/// The convolution of `x` with `after` of its sums to follow; `shift` is what has the sum of the gradient over a channel's pixels for its own.
+///
+/// Errors: as for [`conv2d`].
+pub(super) fn followed<T: Tape<f32, Cpu>>(
+    layer: &Conv2d<f32, Cpu>,
+    x: Image<T>,
+    input_gradient: InputGradient,
+    order: Order,
+    shift: Option<&Tensor<(DynSize,), f32, Cpu>>,
+    after: impl FnOnce(&[f32]) -> After,
+) -> Result<(Unwritten, T)> {
     let operation = "convolution";
     let shape = *x.shape();
     let (_, _, DynSize(inputs), DynSize(outputs)) = *layer.weight.shape();
-    if shape.3 != inputs * order.lanes() || bias.is_some_and(|b| b.shape().0.0 != outputs) {
+    if shape.3 != inputs * order.lanes() {
         return Err(Error::Shape { operation, expected: vec![inputs, outputs], got: vec![shape.3] });
     }
     let g = Geometry::new(operation, shape, layer.window, outputs)?.ordered(order).rounded(layer.precision);
     let width = outputs * order.lanes();
     let (x, mut tape) = x.try_contiguous().map_err(Error::tensor(operation))?.split_tape();
     let weight = layer.weight.clone();
-    let mut out = lent(g.images * g.out_pixels() * width);
+    let mut sums = lent(g.images * g.out_pixels() * width);
     if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
-        forward(&g, x, weight, &mut out, false);
+        forward(&g, x, weight, &mut sums, false);
     }
-    let spread = bias.and_then(elements).map(|b| order.spread(b));
-    activation::finish(&mut out, width, spread.as_deref(), activation);
-    let shape = (g.images, g.out_height, g.out_width, width);
-    let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
+    let part = Unwritten {
+        shape: (g.images, g.out_height, g.out_width, width),
+        device: x.device().clone(),
+        after: Arc::new(after(&sums)),
+        sums: Arc::new(sums),
+        gradient: Place::default(),
+    };
     if T::OWNS_TAPE {
-        let (x_ghost, w_ghost, y_ghost) = (x.ghost(), weight.ghost(), y.ghost());
-        let b_ghost = bias.map(|b| b.ghost());
-        let y_kept = (activation == Activation::Relu).then(|| y.clone());
+        let (x_ghost, w_ghost, shift_ghost) = (x.ghost(), weight.ghost(), shift.map(|s| s.ghost()));
+        let (size, after, place) = (part.sums.len(), part.after.clone(), part.gradient.clone());
+        let sums = matches!(*after, After::Norm(_)).then(|| part.sums.clone());
         tape.add_backward_op(move |gradients| {
-            let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
-            if let Some(y) = y_kept.as_ref().and_then(elements) {
-                activation::stop(&mut dy, y);
+            // Without one, nobody asks.
+            let Some(Given { columns, result }) = place.take() else { return Ok(()) };
+            let result = result.as_ref().map(|result| columns.of(result));
+            let (mut dy, from) = match columns.whole(width) {
+                Ok(dy) => (dy, None),
+                Err(columns) => (lent(size), Some(columns)),
+            };
+            let view = from.as_ref().map(Columns::view);
+            let shift = match (&*after, &sums) {
+                (After::Norm(channels), Some(sums)) => channels.gradient(sums, view, &mut dy).0,
+                _ => order.fold(&activation::gradient(&mut dy, width, view, result)),
+            };
+            if let Some(columns) = from {
+                columns.done();
             }
-            if let Some(ghost) = &b_ghost {
-                let sums = order.fold(&activation::column_sums(&dy, width));
-                add_to(gradients.get_or_alloc_mut(ghost)?, &sums);
+            if let Some(sums) = sums {
+                give_back_last(sums);
+            }
+            if let Some(ghost) = &shift_ghost {
+                add_to(gradients.get_or_alloc_mut(ghost)?, &shift);
             }
             if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
                 weight_gradient(&g, x, &dy, gradients.get_or_alloc_mut(&w_ghost)?);
@@ -355,5 +413,5 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
             Ok(())
         });
     }
-    Ok(y.put_tape(tape))
+    Ok((part, tape))
 }

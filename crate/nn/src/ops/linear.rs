@@ -2,6 +2,7 @@
 
 use crate::large_pages::keep_zeros;
 use crate::ops::activation::{self, Activation};
+use crate::ops::columns::ColumnsView;
 use crate::ops::factored::{Factors, offer};
 use crate::ops::gemm::{Matrix, product_in};
 use crate::ops::memory::lent;
@@ -107,10 +108,9 @@ pub fn linear<T: Tape<f32, Cpu>>(
         let y_kept = (activation == Activation::Relu).then(|| y.clone());
         tape.add_backward_op(move |gradients| {
             let mut dy = take_gradient(gradients.get_or_alloc_mut(&y_ghost)?);
-            if let Some(ys) = y_kept.as_ref().and_then(elements) {
-                activation::stop(&mut dy, ys);
-            }
-            add_to(gradients.get_or_alloc_mut(&b_ghost)?, &activation::column_sums(&dy, o));
+            let result = y_kept.as_ref().and_then(elements).map(|ys| ColumnsView::all(ys, o));
+            let bias = activation::gradient(&mut dy, o, None, result);
+            add_to(gradients.get_or_alloc_mut(&b_ghost)?, &bias);
             if let Some(ws) = elements(&weight).filter(|_| input_gradient != InputGradient::Skipped) {
                 input_gradient.give(gradients.get_or_alloc_mut(&x_ghost)?, |dx, add| {
                     product_in(precision, dx, Matrix::new(&dy, n, o), Matrix::new(ws, o, i), add);

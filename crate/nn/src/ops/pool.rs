@@ -34,20 +34,7 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
     let arch = arch();
     threads::each_chunk(&mut out, g.out_pixels() * c, |image, out| {
         let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for (row, out) in out.chunks_exact_mut(c).enumerate() {
-                    out.fill(f32::NEG_INFINITY);
-                    for pixel in under(&g, row) {
-                        for (o, v) in out.iter_mut().zip(&x[pixel * c..][..c]) {
-                            // A NaN is larger than all.
-                            *o = if *v <= *o || o.is_nan() { *o } else { *v };
-                        }
-                    }
-                }
-            },
-        );
+        arch.dispatch(Largest { g: &g, x, out });
     });
     let shape = (g.images, g.out_height, g.out_width, c);
     let y = x.device().try_tensor_from_vec(out, shape).map_err(Error::tensor(operation))?;
@@ -60,19 +47,7 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
             threads::each_chunk(dx, g.pixels() * c, |image, dx| {
                 let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
                 let rows = image * g.out_pixels() * c..(image + 1) * g.out_pixels() * c;
-                let rows = ys[rows.clone()].chunks_exact(c).zip(dy[rows].chunks_exact(c));
-                let mut open = vec![0.0; c];
-                for (row, (y, dy)) in rows.enumerate() {
-                    open.copy_from_slice(dy);
-                    for pixel in under(&g, row) {
-                        arch.dispatch(Give {
-                            x: &x[pixel * c..][..c],
-                            y,
-                            dx: &mut dx[pixel * c..][..c],
-                            open: &mut open,
-                        });
-                    }
-                }
+                arch.dispatch(Give { g: &g, x, y: &ys[rows.clone()], dy: &dy[rows], dx });
             });
             give_back(dy);
             Ok(())
@@ -81,12 +56,46 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
     Ok(y.put_tape(tape))
 }
 
-/// What is left of a window's gradient goes to the pixel `x` where that is the largest, `y`.
+/// The largest pixels of an image.
+struct Largest<'a> {
+    g: &'a Geometry,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Largest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Largest { g, x, out } = self;
+        let c = g.channels;
+        let mut pixels = Vec::with_capacity(g.kernel.0 * g.kernel.1);
+        for (row, out) in out.chunks_exact_mut(c).enumerate() {
+            pixels.clear();
+            pixels.extend(under(g, row).map(|pixel| &x[pixel * c..][..c]));
+            for k in (0..c).step_by(S::F32_LANES) {
+                let mut top = s.splat_f32s(f32::NEG_INFINITY);
+                for pixel in &pixels {
+                    let v = load(s, pixel, k);
+                    // A NaN is larger than all.
+                    let is_number = s.equal_f32s(top, top);
+                    let larger = s.not_m32s(s.less_than_or_equal_f32s(v, top));
+                    top = s.select_f32s(s.and_m32s(is_number, larger), v, top);
+                }
+                store(s, out, k, top);
+            }
+        }
+    }
+}
+
+/// What windows have of an image's gradient goes to the pixels that are the largest under them: of each, the first.
 struct Give<'a> {
+    g: &'a Geometry,
     x: &'a [f32],
     y: &'a [f32],
+    dy: &'a [f32],
     dx: &'a mut [f32],
-    open: &'a mut [f32],
 }
 
 impl WithSimd for Give<'_> {
@@ -94,14 +103,22 @@ impl WithSimd for Give<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Give { x, y, dx, open } = self;
-        let zero = s.splat_f32s(0.0);
-        for k in (0..x.len()).step_by(S::F32_LANES) {
-            let wins = s.equal_f32s(load(s, x, k), load(s, y, k));
-            let left = load(s, open, k);
-            let sum = s.add_f32s(load(s, dx, k), s.select_f32s(wins, left, zero));
-            store(s, dx, k, sum);
-            store(s, open, k, s.select_f32s(wins, zero, left));
+        let Give { g, x, y, dy, dx } = self;
+        let (c, zero) = (g.channels, s.splat_f32s(0.0));
+        let mut starts = Vec::with_capacity(g.kernel.0 * g.kernel.1);
+        for (row, (y, dy)) in y.chunks_exact(c).zip(dy.chunks_exact(c)).enumerate() {
+            starts.clear();
+            starts.extend(under(g, row).map(|pixel| pixel * c));
+            for k in (0..c).step_by(S::F32_LANES) {
+                let (y, mut left) = (load(s, y, k), load(s, dy, k));
+                for &start in &starts {
+                    let wins = s.equal_f32s(load(s, &x[start..][..c], k), y);
+                    let dx = &mut dx[start..][..c];
+                    let sum = s.add_f32s(load(s, dx, k), s.select_f32s(wins, left, zero));
+                    store(s, dx, k, sum);
+                    left = s.select_f32s(wins, zero, left);
+                }
+            }
         }
     }
 }
