@@ -224,6 +224,45 @@ fn a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed() {
     assert_eq!(resumed["record"]["digest"], expected["record"]["digest"]);
 }
 
+/// Ctrl-C, and what Slurm, Docker and a shutdown send: the program ends by that signal, as a shell's loop wants it, and with a checkpoint of the
+/// step that it had come to.
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_interrupted_or_terminated_keeps_its_last_step() {
+    use std::os::unix::process::ExitStatusExt;
+    let arguments = ["--corruption", "random-labels", "--keep-going", "--epochs", "12", "--batch-size", "2"];
+    let whole = tempfile::tempdir().unwrap();
+    let expected = run(whole.path(), "1", &arguments);
+    let out = tempfile::tempdir().unwrap();
+    let mut all =
+        vec!["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"];
+    all.extend(["--out", out.path().to_str().unwrap()]);
+    all.extend(arguments);
+    let partial = || {
+        let entries = std::fs::read_dir(out.path().join("runs")).ok()?.flatten().map(|entry| entry.path());
+        entries.into_iter().find(|path| path.extension().is_some_and(|x| x == "partial"))
+    };
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        let mut child =
+            Command::new(rethink_bin()).args(&all).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        // Two lines of the log are a step or more after the beginning.
+        let rows = || Some(std::fs::read_to_string(partial()?.join("log.csv")).ok()?.lines().count());
+        let before = rows().unwrap_or(1);
+        while rows().is_none_or(|rows| rows < before + 2) && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.signal(), Some(number), "SIG{name}: {said}");
+        assert!(said.contains("The same command, called again, goes on from here"), "SIG{name}: {said}");
+        let checkpoint = std::fs::read(partial().unwrap().join("checkpoint.safetensors")).unwrap();
+        assert!(text(&checkpoint).contains("within"), "SIG{name}: not within an epoch");
+    }
+    assert_eq!(run(out.path(), "1", &arguments)["record"]["digest"], expected["record"]["digest"]);
+}
+
 #[test]
 fn measurements_are_listed_beside_runs() {
     let out = tempfile::tempdir().unwrap();

@@ -20,6 +20,7 @@ pub mod manuscript;
 pub mod mathml;
 pub mod products;
 pub mod selftest;
+pub mod signals;
 pub mod slurm;
 pub mod watch;
 

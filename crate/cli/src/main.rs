@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use rethink_cli::commands::command::Command;
+use rethink_cli::signals;
 use rethink_nn::large_pages::LargePages;
 use std::process::ExitCode;
 
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
+            if matches!(error, rethink::Error::Interrupted { .. }) {
+                signals::end_as_heard();
+            }
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@ use crate::commands::notebooks::Notebooks;
 use crate::commands::runs::{self, RunChoice};
 use crate::commands::{Out, Set, What, any_of};
 use crate::slurm::{self, Slurm};
-use crate::{Error, Result, jupyter, watch};
+use crate::{Error, Result, jupyter, signals, watch};
 use clap::{Parser, Subcommand, ValueEnum};
 use rethink::study::Study;
 use rethink_nn::device::Device;
@@ -327,7 +327,10 @@ impl Command {
             Action::Reproduce { only, filters, set, what } => {
                 super::reproduce::reproduce(&only, &Study { filters, ..set.study(what.study()?, &only)? })
             }
-            Action::Run { choice, json, what } => runs::run(&what.study()?, &choice, json),
+            Action::Run { choice, json, what } => {
+                signals::hear();
+                runs::run(&what.study()?, &choice, json)
+            }
             Action::Sweep { executor: Executor::Here, slurm, .. } if slurm != Slurm::default() => {
                 Err(Error::argument("sweep", "options of Slurm are for `--executor slurm`"))
             }
@@ -340,9 +343,11 @@ impl Command {
                 if executor == Executor::Slurm {
                     slurm::sweep(&study, &recipe, &slurm, &mut |line| eprintln!("{line}"))?;
                 }
+                signals::hear();
                 runs::sweep(&study, &recipe, json)
             }
             Action::SweepItem { manifest, index } => {
+                signals::hear();
                 slurm::item(&manifest, index, &mut |line| eprintln!("{line}"))
             }
             Action::List { out, json } => runs::list(&out.out, json),

@@ -8,7 +8,7 @@
 //! the last one, the longer the more threads there are and the more else runs on them; runs side by side wait for nobody
 //! (`crate/notes/speed.md`). No number depends on it.
 
-use crate::live::Call;
+use crate::live::{Call, is_attached};
 use crate::run::config::RunConfig;
 use crate::run::row::{LogRow, StopReason};
 use crate::store::origin::family;
@@ -342,8 +342,9 @@ impl<'a> Progress<'a> {
         }
         if !stopped.is_empty() {
             let (done, of) = (runs.len() - unfinished, configs.len());
+            let same = if is_attached() { "cell, run" } else { "command, called" };
             let what = format!(
-                "{}; {done} of {of} runs are finished. The same cell, run again, goes on from here",
+                "{}; {done} of {of} runs are finished. The same {same} again, goes on from here",
                 stopped.join("; ")
             );
             return Ok((runs, Some(what)));
