@@ -31,6 +31,14 @@ fn run(out: &Path, threads: &str, more: &[&str]) -> Value {
     lines(&rethink(&arguments)).remove(0)
 }
 
+/// [`run`] on one thread as a program that a test stops.
+fn to_be_stopped(out: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(rethink_bin());
+    command.args(["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"]);
+    command.arg("--out").arg(out).args(more);
+    command
+}
+
 #[test]
 fn the_same_run_twice_and_on_one_and_two_threads_gives_identical_frames() {
     let digests: Vec<Value> = ["1", "2", "2"]
@@ -196,12 +204,8 @@ fn a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed() {
     let whole = tempfile::tempdir().unwrap();
     let expected = run(whole.path(), "1", &arguments);
     let out = tempfile::tempdir().unwrap();
-    let mut all =
-        vec!["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"];
-    all.extend(["--out", out.path().to_str().unwrap()]);
-    all.extend(arguments);
     let mut child =
-        Command::new(rethink_bin()).args(&all).stderr(std::process::Stdio::null()).spawn().unwrap();
+        to_be_stopped(out.path(), &arguments).stderr(std::process::Stdio::null()).spawn().unwrap();
     // Until it has begun to log; then `kill -9`.
     let runs = out.path().join("runs");
     let logged = || {
@@ -234,17 +238,13 @@ fn a_run_that_is_interrupted_or_terminated_keeps_its_last_step() {
     let whole = tempfile::tempdir().unwrap();
     let expected = run(whole.path(), "1", &arguments);
     let out = tempfile::tempdir().unwrap();
-    let mut all =
-        vec!["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"];
-    all.extend(["--out", out.path().to_str().unwrap()]);
-    all.extend(arguments);
     let partial = || {
         let entries = std::fs::read_dir(out.path().join("runs")).ok()?.flatten().map(|entry| entry.path());
         entries.into_iter().find(|path| path.extension().is_some_and(|x| x == "partial"))
     };
     for (name, number) in [("INT", 2), ("TERM", 15)] {
         let mut child =
-            Command::new(rethink_bin()).args(&all).stderr(std::process::Stdio::piped()).spawn().unwrap();
+            to_be_stopped(out.path(), &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
         // Two lines of the log are a step or more after the beginning.
         let rows = || Some(std::fs::read_to_string(partial()?.join("log.csv")).ok()?.lines().count());
         let before = rows().unwrap_or(1);

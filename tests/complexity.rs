@@ -3,13 +3,13 @@
 use polars::prelude::DataFrame;
 use rethink::data::corruption::Corruption;
 use rethink::data::{self, Dataset};
+use rethink::lock::Lock;
 use rethink::measure::complexity::Class;
 use rethink::measure::partial::PartialMeasurement;
 use rethink::measure::rademacher::vc_bound;
 use rethink::measure::{Measurement, Quantity, digest};
 use rethink::paper::{self, Product};
 use rethink::run::config::Scale;
-use rethink::run::lock::Lock;
 use rethink::store::Store;
 use rethink::study::Study;
 use rethink_nn::models::ModelKind;

@@ -2,9 +2,9 @@
 
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
+use rethink::lock::Lock;
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
-use rethink::run::lock::Lock;
 use rethink::run::train::train;
 use rethink::store::Store;
 use rethink_nn::models::ModelKind;

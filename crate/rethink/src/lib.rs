@@ -24,6 +24,7 @@ pub mod claims;
 pub mod data;
 pub mod error;
 pub mod live;
+pub mod lock;
 pub mod measure;
 pub mod overrides;
 pub mod paper;

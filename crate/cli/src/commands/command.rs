@@ -328,8 +328,9 @@ impl Command {
                 super::reproduce::reproduce(&only, &Study { filters, ..set.study(what.study()?, &only)? })
             }
             Action::Run { choice, json, what } => {
+                let study = what.study()?;
                 signals::hear();
-                runs::run(&what.study()?, &choice, json)
+                runs::run(&study, &choice, json)
             }
             Action::Sweep { executor: Executor::Here, slurm, .. } if slurm != Slurm::default() => {
                 Err(Error::argument("sweep", "options of Slurm are for `--executor slurm`"))

@@ -7,6 +7,7 @@
 use crate::data::format::{Archive, Format};
 use crate::data::origin::{origin_line, sums};
 use crate::data::{SUMS_FILE, sha256_hex};
+use crate::lock::Lock;
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use md5::{Digest, Md5};
@@ -136,15 +137,13 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
         return Ok(target);
     }
     fs::create_dir_all(&work).map_err(Error::io("create the folder", &work))?;
-    let lock_path = work.join(LOCK);
-    let lock = File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
-    if lock.try_lock().is_err() {
+    let Some(_lock) = Lock::try_take(&work.join(LOCK))? else {
         return Err(Error::Program {
             program: "rethink data fetch".into(),
             problem: format!("another process is downloading {} into {}", remote.name, root.display()),
             remedy: "wait until it has ended".into(),
         });
-    }
+    };
 
     for file in &remote.files {
         download(&remote.base, file, &work, patience)?;

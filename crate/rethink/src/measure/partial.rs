@@ -1,7 +1,7 @@
 //! What a killed measurement leaves: the sums of a matrix that takes hours, or the trained networks' numbers, in one file
 //! beside the store's runs, from which the next attempt goes on bit for bit.
 
-use crate::run::lock::Lock;
+use crate::lock::Lock;
 use crate::run::strict;
 use crate::{Error, Result};
 use rethink_nn::interrupt;

@@ -25,7 +25,6 @@ pub mod comparison;
 pub mod config;
 pub mod history;
 pub mod loader;
-pub mod lock;
 pub mod provenance;
 pub mod row;
 pub mod setup;

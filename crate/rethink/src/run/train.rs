@@ -9,11 +9,11 @@
 
 use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
+use crate::lock::Lock;
 use crate::run::checkpoint::{Checkpoint, Position, Within};
 use crate::run::config::RunConfig;
 use crate::run::history::{self, History, Sitting};
 use crate::run::loader::{Accuracy, DataLoader};
-use crate::run::lock::Lock;
 use crate::run::provenance::Provenance;
 use crate::run::row::{LogRow, StopReason};
 use crate::run::setup::{DataSizes, check_parallelism, network, sizes};

@@ -1,4 +1,4 @@
-//! Locks of a store's runs and measurements. One process at a time holds a lock file. While it does, somebody may delete the folder
+//! Locks of a store's runs and measurements, and of downloads. One process at a time holds a lock file. While it does, somebody may delete the folder
 //! and another process make it again, with a lock file of its own: the first then holds a file that is no longer there, which
 //! [`Lock::stands`] finds out.
 
@@ -107,6 +107,13 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    /// Closing the file is not enough: a child process that another thread is about to start has it too, until it becomes its own program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 fn open(path: &Path) -> Result<File> {
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
@@ -124,4 +131,22 @@ fn is_same(held: &fs::Metadata, there: &fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_same(_held: &fs::Metadata, _there: &fs::Metadata) -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn a_lock_is_given_up_even_where_a_child_process_still_has_its_file() {
+        let path = std::env::temp_dir().join(format!("rethink-lock-{}/lock", std::process::id()));
+        let lock = Lock::try_take(&path).unwrap().expect("nobody has it");
+        assert!(Lock::try_take(&path).unwrap().is_none(), "one at a time");
+        // What a fork does to open files.
+        let of_a_child = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(Lock::try_take(&path).unwrap().is_some());
+        drop(of_a_child);
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
 }
