@@ -234,7 +234,9 @@ fn a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed() {
 #[test]
 fn a_run_that_is_interrupted_or_terminated_keeps_its_last_step() {
     use std::os::unix::process::ExitStatusExt;
-    let arguments = ["--corruption", "random-labels", "--keep-going", "--epochs", "12", "--batch-size", "2"];
+    // Long epochs, and more of them than pass before a signal comes.
+    let mut arguments = vec!["--corruption", "random-labels", "--keep-going", "--epochs", "60"];
+    arguments.extend(["--train", "1000", "--batch-size", "8", "--learning-rate", "0.001"]);
     let whole = tempfile::tempdir().unwrap();
     let expected = run(whole.path(), "1", &arguments);
     let out = tempfile::tempdir().unwrap();
