@@ -4,7 +4,7 @@ use rethink_nn::precision::Precision;
 use rethink_tests::rethink_bin;
 use rethink_tests::skips::{Need, skip};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn rethink(arguments: &[&str]) -> Output {
@@ -37,6 +37,12 @@ fn to_be_stopped(out: &Path, more: &[&str]) -> Command {
     command.args(["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"]);
     command.arg("--out").arg(out).args(more);
     command
+}
+
+/// The folder of the run that has begun.
+fn partial(out: &Path) -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(out.join("runs")).ok()?.flatten().map(|entry| entry.path());
+    entries.find(|path| path.extension().is_some_and(|x| x == "partial"))
 }
 
 #[test]
@@ -207,14 +213,7 @@ fn a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed() {
     let mut child =
         to_be_stopped(out.path(), &arguments).stderr(std::process::Stdio::null()).spawn().unwrap();
     // Until it has begun to log; then `kill -9`.
-    let runs = out.path().join("runs");
-    let logged = || {
-        let partial = std::fs::read_dir(&runs)
-            .ok()?
-            .flatten()
-            .find(|e| e.path().extension().is_some_and(|x| x == "partial"))?;
-        std::fs::metadata(partial.path().join("log.csv")).ok()
-    };
+    let logged = || std::fs::metadata(partial(out.path())?.join("log.csv")).ok();
     while logged().is_none() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -240,15 +239,12 @@ fn a_run_that_is_interrupted_or_terminated_keeps_its_last_step() {
     let whole = tempfile::tempdir().unwrap();
     let expected = run(whole.path(), "1", &arguments);
     let out = tempfile::tempdir().unwrap();
-    let partial = || {
-        let entries = std::fs::read_dir(out.path().join("runs")).ok()?.flatten().map(|entry| entry.path());
-        entries.into_iter().find(|path| path.extension().is_some_and(|x| x == "partial"))
-    };
     for (name, number) in [("INT", 2), ("TERM", 15)] {
         let mut child =
             to_be_stopped(out.path(), &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
         // Two lines of the log are a step or more after the beginning.
-        let rows = || Some(std::fs::read_to_string(partial()?.join("log.csv")).ok()?.lines().count());
+        let rows =
+            || Some(std::fs::read_to_string(partial(out.path())?.join("log.csv")).ok()?.lines().count());
         let before = rows().unwrap_or(1);
         while rows().is_none_or(|rows| rows < before + 2) && child.try_wait().unwrap().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -259,7 +255,7 @@ fn a_run_that_is_interrupted_or_terminated_keeps_its_last_step() {
         let said = text(&output.stderr);
         assert_eq!(output.status.signal(), Some(number), "SIG{name}: {said}");
         assert!(said.contains("The same command, called again, goes on from here"), "SIG{name}: {said}");
-        let checkpoint = std::fs::read(partial().unwrap().join("checkpoint.safetensors")).unwrap();
+        let checkpoint = std::fs::read(partial(out.path()).unwrap().join("checkpoint.safetensors")).unwrap();
         assert!(text(&checkpoint).contains("within"), "SIG{name}: not within an epoch");
     }
     assert_eq!(run(out.path(), "1", &arguments)["record"]["digest"], expected["record"]["digest"]);

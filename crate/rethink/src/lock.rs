@@ -1,6 +1,6 @@
-//! Locks of a store's runs and measurements, and of downloads. One process at a time holds a lock file. While it does, somebody may delete the folder
-//! and another process make it again, with a lock file of its own: the first then holds a file that is no longer there, which
-//! [`Lock::stands`] finds out.
+//! Locks of a store's runs and measurements, and of downloads. One process at a time holds a lock file. While it does, somebody may
+//! delete the folder and another process make it again, with a lock file of its own: the first then holds a file that is no longer
+//! there, which [`Lock::stands`] finds out.
 
 use crate::{Error, Result};
 use rethink_nn::interrupt;

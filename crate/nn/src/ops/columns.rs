@@ -75,7 +75,7 @@ impl Columns {
     }
 }
 
-/// The columns of the gradient that are a part's own, and what they are the gradient of, where the part wants it.
+/// The columns of the gradient that are a part's own, and what they are the gradient of, where one of the parts wants it.
 pub(super) struct Given {
     pub columns: Columns,
     pub result: Option<Image>,

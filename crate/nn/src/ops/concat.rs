@@ -43,7 +43,7 @@ impl After {
     }
 
     /// Whether the gradient depends on the result.
-    fn wants_result(&self) -> bool {
+    pub(super) fn wants_result(&self) -> bool {
         matches!(self, After::Bias(_, Activation::Relu))
     }
 }
@@ -122,8 +122,7 @@ fn written(parts: &mut [Part], widths: &[usize], rows: usize, all: usize) -> Vec
 /// Who takes a part's gradient.
 enum Taker<Ghost> {
     Image(Ghost, InputGradient),
-    /// And whether it wants the result.
-    Unwritten(Place, bool),
+    Unwritten(Place),
 }
 
 /// `n x H x W x (C1 + C2 + ...)` from parts of `n x H x W x C1`, `C2`, ...; `tape` is the one that the
@@ -161,7 +160,7 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
                 let order = if again { InputGradient::Needed } else { InputGradient::First };
                 Taker::Image(image.ghost(), order)
             }
-            Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone(), part.after.wants_result()),
+            Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone()),
         };
         let takers: Vec<_> = parts.iter().enumerate().map(taker).collect();
         let y_ghost = y.ghost();
@@ -172,10 +171,7 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
             for (taker, width) in takers.into_iter().zip(widths) {
                 let from = Columns { rows: rows.clone(), first, width: all };
                 match taker {
-                    Taker::Unwritten(place, wants_result) => {
-                        let result = y_kept.clone().filter(|_| wants_result);
-                        place.put(Given { columns: from, result });
-                    }
+                    Taker::Unwritten(place) => place.put(Given { columns: from, result: y_kept.clone() }),
                     Taker::Image(ghost, order) => {
                         let from = from.view();
                         order.give(gradients.get_or_alloc_mut(&ghost)?, |dx, add| {

@@ -382,7 +382,7 @@ pub(super) fn followed<T: Tape<f32, Cpu>>(
         tape.add_backward_op(move |gradients| {
             // Without one, nobody asks.
             let Some(Given { columns, result }) = place.take() else { return Ok(()) };
-            let result = result.as_ref().map(|result| columns.of(result));
+            let result = result.as_ref().filter(|_| after.wants_result()).map(|result| columns.of(result));
             let (mut dy, from) = match columns.whole(width) {
                 Ok(dy) => (dy, None),
                 Err(columns) => (lent(size), Some(columns)),

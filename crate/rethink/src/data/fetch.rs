@@ -136,7 +136,6 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
         clear(&work);
         return Ok(target);
     }
-    fs::create_dir_all(&work).map_err(Error::io("create the folder", &work))?;
     let Some(_lock) = Lock::try_take(&work.join(LOCK))? else {
         return Err(Error::Program {
             program: "rethink data fetch".into(),
