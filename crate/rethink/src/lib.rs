@@ -12,6 +12,7 @@
 //! | [`study`], [`overrides`] | what a notebook holds: data, scale, store, output folder; other values of what the paper's items choose | |
 //! | [`show`], [`prelude`] | what a cell shows of frames, runs and several figures; what it imports | |
 //! | [`live`] | a cell and its page while it runs: interrupts, progress | |
+//! | [`lock`] | one process at a time at a run or a download | |
 //! | [`error`] | the error enum | |
 //!
 //! Below it are [`nn`] (networks, optimisers, devices, kernel solvers) and [`plot`] (figures and tables); the program

@@ -13,7 +13,6 @@
 //! | [`history`] | where the parts of a run were trained |
 //! | [`watch`] | how far training is, for whoever looks on |
 //! | [`row`] | a row of a run's frame, and how a run ends |
-//! | [`lock`] | one process at a time at a run |
 //! | [`provenance`] | what is recorded beside the numbers: code, host, versions |
 //! | [`tensorboard`] | curves while a run goes |
 //! | `streams` | a run's streams of random numbers |
