@@ -9,7 +9,8 @@ use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a::config_at;
 use rethink::run::config::{Scale, Seeds};
-use rethink::store::Store;
+use rethink::store::{Run, Store};
+use rethink::study::Study;
 use rethink_cli::commands::command::Command;
 use rethink_cli::selftest;
 use rethink_nn::device::Device;
@@ -143,21 +144,82 @@ fn a_run_on_a_card_is_kept_as_one() {
 }
 
 /// What the emulated libraries have been asked to do so far (cuda/driver.cpp): kernels, matrix products, memory filled, memory
-/// given out; the most memory held, MiB.
-fn counted() -> [c_int; 5] {
-    let folders = std::env::var_os("RETHINK_CUDA_LIBRARIES").expect("the emulated libraries' folder");
-    let folder = std::env::split_paths(&folders).next().expect("a folder");
+/// given out; the most memory held, MiB; how often cuBLAS was opened. `None` on a card.
+fn counted() -> Option<[c_int; 6]> {
+    let folders = std::env::var_os("RETHINK_CUDA_LIBRARIES")?;
+    let folder = std::env::split_paths(&folders).next()?;
     let of = |file: &str, work: c_int| {
         // SAFETY: the library is loaded already; the function has this type.
         unsafe {
-            let library = libloading::Library::new(folder.join(file)).unwrap();
+            let library = libloading::Library::new(folder.join(file)).ok()?;
             let count: libloading::Symbol<unsafe extern "C" fn(c_int) -> c_int> =
-                library.get(b"emulated_count\0").unwrap();
-            count(work)
+                library.get(b"emulated_count\0").ok()?;
+            Some(count(work))
         }
     };
     let (driver, blas) = ("libcuda.so.1", "libcublas.so.13");
-    [of(driver, 0), of(blas, 1), of(driver, 2), of(driver, 3), of(driver, 4)]
+    Some([of(driver, 0)?, of(blas, 1)?, of(driver, 2)?, of(driver, 3)?, of(driver, 4)?, of(blas, 5)?])
+}
+
+/// What one thread has begun is done when another goes on: each has a queue of its own.
+#[test]
+fn a_network_may_go_from_thread_to_thread() {
+    if !asked("card") {
+        return;
+    }
+    let network = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 1).unwrap();
+    let mut network = CARD.take(network).unwrap();
+    let step = SgdStep { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+    let images = vec![0.5; 4 * 28 * 28 * 3];
+    let (_, gradients) =
+        network.gradients(images.clone(), &[0, 1, 2, 3], ForwardContext::training_step(0, 0)).unwrap();
+    // Nothing is read from the card at the end of this.
+    network.apply(&gradients, step).unwrap();
+    let before = network.parameters().unwrap();
+    network.apply(&gradients, step).unwrap();
+    let (there, back) = std::thread::spawn(move || {
+        let there = network.parameters().unwrap();
+        network.apply(&gradients, step).unwrap();
+        (there, network)
+    })
+    .join()
+    .unwrap();
+    assert_ne!(there[0].values, before[0].values);
+    assert_ne!(back.parameters().unwrap()[0].values, there[0].values);
+}
+
+/// Two at a time: each on a queue of its own, with the bits that it has alone.
+#[test]
+fn runs_side_by_side_on_a_card_are_those_trained_alone() {
+    if !asked("card") {
+        return;
+    }
+    CARD.choose().unwrap();
+    let data = shapes10::generate(300, 100, 1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = |model, repeat| {
+        let mut config =
+            config_at(&data, Scale::Smoke, model, Corruption::RandomLabels, Seeds::repeat(repeat));
+        config.data = data.id(300, 100);
+        config.hyper.epochs = 2;
+        config
+    };
+    let configs = [ModelKind::Mlp1x512, ModelKind::Alexnet]
+        .map(|model| [0, 1, 2].map(|repeat| config(model, repeat)))
+        .concat();
+    let alone = Store::new(folder.path().join("alone"));
+    let digest = |run: &Run| run.record.digest.clone();
+    let trained_alone =
+        configs.iter().map(|config| digest(&alone.run(config, &data, Scale::Smoke, &mut |_| {}).unwrap()));
+    let trained_alone: Vec<String> = trained_alone.collect();
+    let opened = || counted().map(|counted| counted[5]);
+    let before = opened();
+    let like = Study::new(Some("shapes10"), Scale::Smoke, folder.path()).unwrap();
+    let study = Study::of(data.clone(), &like);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let runs = pool.install(|| study.train_all(&configs, &mut |line| println!("{line}"))).unwrap();
+    assert_eq!(runs.iter().map(digest).collect::<Vec<_>>(), trained_alone);
+    assert!(opened() > before || before.is_none(), "no two at a time: {before:?}");
 }
 
 /// The second step of 128 images, or of 8 photographs: in the first, memory is made that lasts.
@@ -184,9 +246,9 @@ fn a_training_step_is_few_launches() {
             network.train_step(vec![0.5; batch * side * side * 3], &vec![0; batch], step, pass).unwrap();
         };
         train(0);
-        let before = counted();
+        let before = counted().expect("the emulated libraries");
         train(1);
-        let after = counted();
+        let after = counted().expect("the emulated libraries");
         let [kernels, products, fills, allocations] = std::array::from_fn(|i| after[i] - before[i]);
         println!(
             "{model:?}: {kernels} kernels, {products} products, {fills} fills, {allocations} allocations"

@@ -91,6 +91,8 @@ unsafe impl Backend for Emulated {
         &TURN
     }
 
+    fn finish(&self) {}
+
     /// Full of NaNs: a number that is read before it is written is seen.
     fn alloc(&self, length: usize) -> Result<Buffer<Emulated>, CpuError> {
         let mut buffer = Storage::<f32>::try_alloc_len(&self.store, length)?;

@@ -127,6 +127,22 @@ impl Device {
         }
     }
 
+    /// A GPU's free memory, bytes; `None` where it is not known, and on the processor.
+    ///
+    /// Errors: those of [`Device::open`].
+    pub fn free_memory(self) -> Result<Option<u64>> {
+        match self {
+            Device::Cpu => Ok(None),
+            #[cfg(feature = "cuda")]
+            Device::Cuda { card, tf32 } => {
+                use crate::cuda::Backend;
+                Ok(crate::cuda::device::Gpu::open(card, tf32)?.free_memory())
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda { .. } => Err(without_cuda(self)),
+        }
+    }
+
     /// The same without any rounding of products' factors.
     pub fn exact(self) -> Device {
         match self {

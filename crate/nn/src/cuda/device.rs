@@ -18,23 +18,36 @@ const MODULE: &str = "rethink";
 /// Threads of a block.
 const BLOCK: u32 = 256;
 
-/// A card that has been opened, with one way to multiply.
+/// The queue of work of the thread that calls: every network is trained by one thread at a time, and several keep a card busy that
+/// one leaves waiting. Elsewhere than on Linux all share one queue ([`libraries`]).
+#[cfg(target_os = "linux")]
+const QUEUE: usize = 2; // CU_STREAM_PER_THREAD
+#[cfg(not(target_os = "linux"))]
+const QUEUE: usize = 0;
+
+/// A card that has been opened, and libraries of its own that work on it.
 #[derive(Clone)]
 pub struct Gpu {
     card: Card,
-    blas: Arc<CudaBlas>,
-    arithmetic: &'static str,
+    seat: Arc<Seat>,
 }
 
-/// What both ways to multiply share.
+/// cuBLAS and cuSOLVER: each has memory to work in, so that who works at the same time needs another one.
+struct Seat {
+    blas: CudaBlas,
+    tf32: bool,
+    solver: OnceLock<Solver>,
+    turn: &'static Mutex<()>,
+}
+
+/// What all work on a card shares.
 #[derive(Clone)]
 struct Card {
     store: Cuda,
     device: Arc<CudaDevice>,
     memory: Pool,
     name: String,
-    turn: &'static Mutex<()>,
-    solver: Arc<OnceLock<Solver>>,
+    seats: &'static Mutex<Vec<Arc<Seat>>>,
 }
 
 /// The driver's pool, out of which memory is given in the order of the work.
@@ -79,31 +92,23 @@ unsafe impl DeviceRepr for Argument {
 }
 
 impl Gpu {
-    /// The card number `card`, whose matrix products may round their factors to TensorFloat-32 with `tf32`. Opened once.
+    /// The card number `card`, whose matrix products may round their factors to TensorFloat-32 with `tf32`, for one network or equation: the
+    /// next call's works at the same time as long as this one is there. A card is opened once.
     ///
     /// Errors: [`Error::Missing`] without a driver or its libraries, or with some that do not fit each other;
     /// [`Error::Argument`] for a card that is not there; [`Error::Tensor`] for what the driver says.
     pub fn open(card: usize, tf32: bool) -> Result<Gpu> {
         static CARDS: Mutex<Vec<(usize, Card)>> = Mutex::new(Vec::new());
-        static OPEN: Mutex<Vec<((usize, bool), Gpu)>> = Mutex::new(Vec::new());
-        let once = |open: &mut Vec<((usize, bool), Gpu)>| {
-            if let Some((_, gpu)) = open.iter().find(|(of, _)| *of == (card, tf32)) {
-                return Ok(gpu.clone());
+        let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match cards.iter().find(|(number, _)| *number == card) {
+            Some((_, opened)) => opened.clone(),
+            None => {
+                let opened = Card::open(card)?;
+                cards.push((card, opened.clone()));
+                opened
             }
-            let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
-            let opened = match cards.iter().find(|(number, _)| *number == card) {
-                Some((_, opened)) => opened.clone(),
-                None => {
-                    let opened = Card::open(card)?;
-                    cards.push((card, opened.clone()));
-                    opened
-                }
-            };
-            let gpu = opened.multiplying(tf32)?;
-            open.push(((card, tf32), gpu.clone()));
-            Ok(gpu)
         };
-        once(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner))
+        opened.seat(tf32)
     }
 }
 
@@ -163,28 +168,48 @@ impl Card {
             .map_err(Error::tensor(OPENING))?;
         let name = name.split(|byte| *byte == 0).next().map(String::from_utf8_lossy).unwrap_or_default();
         let name = format!("{name}, compute capability {major}.{minor}");
-        Ok(Card { store, device, memory, name, turn: Box::leak(Box::default()), solver: Arc::default() })
+        Ok(Card { store, device, memory, name, seats: Box::leak(Box::default()) })
     }
 
-    /// cuSOLVER, opened once.
-    fn solver(&self) -> Result<&Solver> {
-        if self.solver.get().is_none() {
-            // Of two that are opened at once, one stays.
-            let _ = self.solver.set(Solver::open(&self.device)?);
-        }
-        Ok(self.solver.get().expect("it has just been opened"))
+    /// With libraries that nobody works with, which are kept for good.
+    fn seat(self, tf32: bool) -> Result<Gpu> {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = seats.iter().find(|seat| seat.tf32 == tf32 && Arc::strong_count(seat) == 1);
+        let seat = match free {
+            Some(seat) => seat.clone(),
+            None => {
+                let seat = Arc::new(Seat::open(&self.device, tf32)?);
+                seats.push(seat.clone());
+                seat
+            }
+        };
+        drop(seats);
+        Ok(Gpu { card: self, seat })
     }
+}
 
-    fn multiplying(self, tf32: bool) -> Result<Gpu> {
-        let blas = CudaBlas::new(self.device.clone()).map_err(Error::tensor(OPENING))?;
+impl Seat {
+    fn open(device: &Arc<CudaDevice>, tf32: bool) -> Result<Seat> {
+        let blas = CudaBlas::new(device.clone()).map_err(Error::tensor(OPENING))?;
+        // SAFETY: the handle has just been made, and the queue is there as long as a thread.
+        unsafe { cublas::result::set_stream(*blas.handle(), QUEUE as *mut _) }
+            .map_err(Error::tensor(OPENING))?;
         if tf32 {
             let mode = cublas::sys::cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH;
-            // SAFETY: the handle has just been made.
+            // SAFETY: as above.
             unsafe { cublas::sys::cublasSetMathMode(*blas.handle(), mode).result() }
                 .map_err(Error::tensor(OPENING))?;
         }
-        let arithmetic = if tf32 { "TensorFloat-32 products" } else { "float32" };
-        Ok(Gpu { card: self, blas: Arc::new(blas), arithmetic })
+        Ok(Seat { blas, tf32, solver: OnceLock::new(), turn: Box::leak(Box::default()) })
+    }
+
+    /// cuSOLVER, opened once.
+    fn solver(&self, device: &CudaDevice) -> Result<&Solver> {
+        if self.solver.get().is_none() {
+            // Of two that are opened at once, one stays.
+            let _ = self.solver.set(Solver::open(device, QUEUE as *mut c_void)?);
+        }
+        Ok(self.solver.get().expect("it has just been opened"))
     }
 }
 
@@ -193,6 +218,10 @@ impl Card {
 unsafe impl Send for Gpu {}
 // SAFETY: as for `Gpu`.
 unsafe impl Send for Card {}
+// SAFETY: as for `Gpu`; who works with it holds its turn.
+unsafe impl Send for Seat {}
+// SAFETY: as above.
+unsafe impl Sync for Seat {}
 
 // SAFETY: as for `Send`.
 unsafe impl Backend for Gpu {
@@ -203,11 +232,17 @@ unsafe impl Backend for Gpu {
     }
 
     fn describe(&self) -> String {
-        format!("{}, {}", self.card.name, self.arithmetic)
+        let arithmetic = if self.seat.tf32 { "TensorFloat-32 products" } else { "float32" };
+        format!("{}, {arithmetic}", self.card.name)
     }
 
     fn turn(&self) -> &'static Mutex<()> {
-        self.card.turn
+        self.seat.turn
+    }
+
+    fn finish(&self) {
+        // What has failed says so when it is read.
+        let _ = self.card.device.synchronize();
     }
 
     fn alloc(&self, length: usize) -> std::result::Result<Buffer<Gpu>, Fault<Gpu>> {
@@ -252,7 +287,7 @@ unsafe impl Backend for Gpu {
         use cublas::sys::cublasOperation_t::{CUBLAS_OP_N, CUBLAS_OP_T};
         use cublas::sys::cudaDataType_t::{CUDA_R_16BF, CUDA_R_32F};
         let operation = |transposed| if transposed { CUBLAS_OP_T } else { CUBLAS_OP_N };
-        let (handle, [a_apart, b_apart, c_apart]) = (*self.blas.handle(), p.apart);
+        let (handle, [a_apart, b_apart, c_apart]) = (*self.seat.blas.handle(), p.apart);
         let (op_a, op_b) = (operation(p.transpose_a), operation(p.transpose_b));
         let (a, b, c) = (p.a as *const f32, p.b as *const f32, p.c as *mut f32);
         self.card.device.bind_to_thread()?;
@@ -307,11 +342,11 @@ unsafe impl Backend for Gpu {
 
     unsafe fn cholesky(&self, n: usize, matrix: u64) -> Result<Option<usize>> {
         // SAFETY: the caller's.
-        unsafe { self.card.solver()?.cholesky(&self.card.device, n, matrix) }
+        unsafe { self.seat.solver(&self.card.device)?.cholesky(&self.card.device, n, matrix) }
     }
 
     unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> Result<()> {
         // SAFETY: the caller's.
-        unsafe { self.card.solver()?.solve(&self.card.device, (n, factor), (columns, b)) }
+        unsafe { self.seat.solver(&self.card.device)?.solve(&self.card.device, (n, factor), (columns, b)) }
     }
 }

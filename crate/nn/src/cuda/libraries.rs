@@ -2,7 +2,8 @@
 //! a driver, and says so where one is needed.
 //!
 //! cudarc declares the libraries' functions and has the linker find them. Here are functions of the same names that jump
-//! to where [`load`] has found the real ones.
+//! to where [`load`] has found the real ones. Of the driver's functions that take a queue of work they are those for which the
+//! default is a queue of the calling thread's own (`_ptsz`, `_ptds`: what a C program gets with `--default-stream per-thread`).
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ mod forwarded {
     }
 
     macro_rules! forward {
-        ($(static $library:ident = $what:literal, $remedy:literal, [$($file:literal),*], $beside:literal: $($name:ident)*;)*) => {
+        ($(static $library:ident = $what:literal, $remedy:literal, [$($file:literal),*], $beside:literal: $($name:ident $(($own:ident))?)*;)*) => {
             #[allow(non_upper_case_globals)]
             mod addresses {
                 use super::*;
@@ -57,7 +58,7 @@ mod forwarded {
                     beside: $beside,
                     functions: &[$((
                         // A name of a function has no zero in it.
-                        match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                        match CStr::from_bytes_with_nul(concat!(stringify!($name), $(stringify!($own),)? "\0").as_bytes()) {
                             Ok(name) => name,
                             Err(_) => c"",
                         },
@@ -75,15 +76,17 @@ mod forwarded {
             ["libcuda.so.1"], "":
             cuCtxGetCurrent cuCtxSetCurrent cuDestroyExternalMemory cuDeviceGet cuDeviceGetAttribute cuDeviceGetCount
             cuDeviceGetDefaultMemPool cuDeviceGetName cuDevicePrimaryCtxRelease_v2 cuDevicePrimaryCtxRetain
-            cuDeviceTotalMem_v2 cuEventCreate cuEventDestroy_v2 cuEventElapsedTime cuEventRecord cuExternalMemoryGetMappedBuffer cuGetErrorName
-            cuGetErrorString cuImportExternalMemory cuInit cuLaunchKernel cuMemAllocAsync cuMemAlloc_v2 cuMemFreeAsync
-            cuMemFree_v2 cuMemGetInfo_v2 cuMemPoolSetAttribute cuMemPoolTrimTo cuMemcpyDtoDAsync_v2
-            cuMemcpyDtoD_v2 cuMemcpyDtoHAsync_v2 cuMemcpyDtoH_v2 cuMemcpyHtoDAsync_v2 cuMemcpyHtoD_v2 cuMemsetD8Async cuMemsetD8_v2 cuModuleGetFunction cuModuleLoad
-            cuModuleLoadData cuModuleUnload cuOccupancyAvailableDynamicSMemPerBlock
-            cuOccupancyMaxActiveBlocksPerMultiprocessor cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags
-            cuOccupancyMaxActiveClusters cuOccupancyMaxPotentialBlockSize cuOccupancyMaxPotentialBlockSizeWithFlags
+            cuDeviceTotalMem_v2 cuEventCreate cuEventDestroy_v2 cuEventElapsedTime cuEventRecord(_ptsz)
+            cuExternalMemoryGetMappedBuffer cuGetErrorName cuGetErrorString cuImportExternalMemory cuInit
+            cuLaunchKernel(_ptsz) cuMemAllocAsync(_ptsz) cuMemAlloc_v2 cuMemFreeAsync(_ptsz) cuMemFree_v2
+            cuMemGetInfo_v2 cuMemPoolSetAttribute cuMemPoolTrimTo cuMemcpyDtoDAsync_v2(_ptsz) cuMemcpyDtoD_v2(_ptds)
+            cuMemcpyDtoHAsync_v2(_ptsz) cuMemcpyDtoH_v2(_ptds) cuMemcpyHtoDAsync_v2(_ptsz) cuMemcpyHtoD_v2(_ptds)
+            cuMemsetD8Async(_ptsz) cuMemsetD8_v2(_ptds) cuModuleGetFunction cuModuleLoad cuModuleLoadData
+            cuModuleUnload cuOccupancyAvailableDynamicSMemPerBlock cuOccupancyMaxActiveBlocksPerMultiprocessor
+            cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags cuOccupancyMaxActiveClusters
+            cuOccupancyMaxPotentialBlockSize cuOccupancyMaxPotentialBlockSizeWithFlags
             cuOccupancyMaxPotentialClusterSize cuProfilerStart cuProfilerStop cuStreamCreate cuStreamDestroy_v2
-            cuStreamSynchronize cuStreamWaitEvent;
+            cuStreamSynchronize(_ptsz) cuStreamWaitEvent(_ptsz);
         static CUBLAS = "cuBLAS", "it comes with the CUDA toolkit and with PyTorch; RETHINK_CUDA_LIBRARIES names its folder",
             ["libcublas.so.13", "libcublas.so.12"], "libcublasLt.so.":
             cublasCreate_v2 cublasDestroy_v2 cublasDgemmStridedBatched cublasDgemm_v2 cublasDgemv_v2 cublasGemmEx

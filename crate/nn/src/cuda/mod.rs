@@ -44,7 +44,7 @@ type Grads<B> = Gradients<f32, <B as Backend>::Store>;
 ///
 /// # Safety
 /// Backend, store and buffers may be used from every thread, and from several at once where each waits for its
-/// [`Backend::turn`]; buffers may be dropped at any time.
+/// [`Backend::turn`] and lets its work [finish](Backend::finish) in it; buffers may be dropped by any thread then.
 pub unsafe trait Backend: Clone + 'static {
     /// dfdx's device: memory and tape.
     type Store: dfdx::tensor_ops::Device<f32>;
@@ -55,8 +55,11 @@ pub unsafe trait Backend: Clone + 'static {
     /// The card and how it multiplies, for a run's record.
     fn describe(&self) -> String;
 
-    /// Held by whoever works on the device.
+    /// Held by whoever works with this one and its clones.
     fn turn(&self) -> &'static Mutex<()>;
+
+    /// Waits for what this thread has begun on the device.
+    fn finish(&self);
 
     /// New memory of so many numbers, at least one: what is in it is nobody's. (dfdx's own way fills it with zeros, which takes as
     /// long as many a kernel.)
@@ -146,7 +149,21 @@ fn failed<B: Backend>(operation: &'static str) -> impl FnOnce(Fault<B>) -> crate
     crate::Error::tensor(operation)
 }
 
-/// Waits until nobody else works on the device.
-fn turn<B: Backend>(backend: &B) -> MutexGuard<'static, ()> {
-    backend.turn().lock().unwrap_or_else(PoisonError::into_inner)
+/// While it is there nobody else works with the same [`Backend`]; at its end all work is done, so that the next turn may be
+/// another thread's.
+struct Turn<B: Backend> {
+    backend: B,
+    _held: MutexGuard<'static, ()>,
+}
+
+impl<B: Backend> Drop for Turn<B> {
+    fn drop(&mut self) {
+        self.backend.finish();
+    }
+}
+
+/// Waits until nobody else works with the backend.
+fn turn<B: Backend>(backend: &B) -> Turn<B> {
+    let held = backend.turn().lock().unwrap_or_else(PoisonError::into_inner);
+    Turn { backend: backend.clone(), _held: held }
 }

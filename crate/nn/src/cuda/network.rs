@@ -3,7 +3,7 @@
 use crate::cuda::kernels::{self, Kept, Piece};
 use crate::cuda::ops::{Ops, Part, Target, Together, Value, take};
 use crate::cuda::weight::Weight;
-use crate::cuda::{Backend, Buffer, Fault, Grads, Key, failed, turn};
+use crate::cuda::{Backend, Buffer, Fault, Grads, Key, Turn, failed, turn};
 use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
 use crate::models::plan::{AUXILIARY, Layer, count, output};
@@ -17,7 +17,7 @@ use crate::optim::Optimizer;
 use crate::optim::{Decay, Memory, Rules, SgdStep};
 use crate::{Error, Result};
 use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 struct Placed<B: Backend> {
     ops: Ops<B>,
@@ -106,8 +106,8 @@ struct Stepped<B: Backend> {
 }
 
 impl<B: Backend> Placed<B> {
-    /// Waits until nobody else works on the device.
-    fn turn(&self) -> MutexGuard<'static, ()> {
+    /// Waits until nobody else works with this network.
+    fn turn(&self) -> Turn<B> {
         turn(self.backend())
     }
 

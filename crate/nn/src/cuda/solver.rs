@@ -89,7 +89,7 @@ impl Solver {
     /// Opens it for `device`.
     ///
     /// Errors: [`Error::Missing`] without the library; [`Error::Tensor`] for what it says.
-    pub fn open(device: &CudaDevice) -> Result<Solver> {
+    pub fn open(device: &CudaDevice, queue: *mut c_void) -> Result<Solver> {
         let what = "cuSOLVER";
         let remedy =
             "it comes with the CUDA toolkit and with PyTorch; RETHINK_CUDA_LIBRARIES names its folder";
@@ -116,7 +116,7 @@ impl Solver {
         unsafe {
             done(create(&mut handle), "cusolverDnCreate")?;
             done(defaults_of(&mut defaults), "cusolverDnCreateParams")?;
-            done(set_stream(handle, device.cu_stream().cast()), "cusolverDnSetStream")?;
+            done(set_stream(handle, queue), "cusolverDnSetStream")?;
         }
         Ok(Solver { handle, defaults, size, factorise, solve })
     }

@@ -6,7 +6,8 @@
 //!
 //! A step of an eighth of Inception's width is a hundred operations of some 0.05 ms. On several threads, all wait at the end of each for
 //! the last one, the longer the more threads there are and the more else runs on them; runs side by side wait for nobody
-//! (`crate/notes/speed.md`). No number depends on it.
+//! (`crate/notes/speed.md`). A step on a GPU is hundreds of operations, many too small for the whole card, and the card waits while the next ones are
+//! begun (`crate/notes/gpu.md`). No number depends on it.
 
 use crate::live::{Call, is_attached};
 use crate::run::config::RunConfig;
@@ -28,21 +29,52 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
-/// Multiply-adds of a step's forward pass that keep one thread busy.
-const STEP_OF_A_THREAD: f64 = 1e9;
-/// Bytes of images that runs side by side hold together, at most.
-const IMAGES: usize = 1 << 30;
+/// What runs side by side share.
+struct Capacity {
+    /// Multiply-adds of the forward passes of a step each that keep all of it busy.
+    step: f64,
+    /// As many stand for a run of a smaller step.
+    least: f64,
+    /// Bytes that the runs may hold together.
+    memory: usize,
+    /// Bytes that a run holds beside its images, a multiply-add of a step.
+    of_step: f64,
+}
+
+impl Capacity {
+    fn of_processor(threads: usize) -> Capacity {
+        let of_a_thread = 1e9;
+        Capacity { step: threads as f64 * of_a_thread, least: of_a_thread, memory: 1 << 30, of_step: 0.0 }
+    }
+
+    /// Of a GPU with so much free memory, and a thread for each run. Three small Inceptions, or eight small MLPs: by the times of
+    /// a step's kernels, not by a measurement of several runs. The memory of a step is that of `crate/notes/gpu.md` and a half more.
+    fn of_card(free: Option<u64>, threads: usize) -> Capacity {
+        let (step, most) = (8e10, threads.clamp(1, 8) as f64);
+        let half = free.map_or(usize::MAX, |free| usize::try_from(free / 2).unwrap_or(usize::MAX));
+        Capacity { step, least: step / most, memory: half.min(4 << 30), of_step: 0.03 }
+    }
+
+    fn of(device: Device) -> Result<Capacity> {
+        let threads = rayon::current_num_threads();
+        Ok(match device {
+            Device::Cpu => Capacity::of_processor(threads),
+            Device::Cuda { .. } => Capacity::of_card(device.free_memory()?, threads),
+        })
+    }
+}
+
 /// Between two lines of a run's progress.
 const LINES: u64 = 5;
 
-/// How many runs of `configs` are trained at a time on so many threads; the threads are divided among them.
-fn lanes(configs: &[&RunConfig], threads: usize) -> usize {
+/// How many runs of `configs` are trained at a time; a processor's threads are divided among them.
+fn lanes(configs: &[&RunConfig], on: &Capacity) -> usize {
     let busy = |c: &&RunConfig| work(c).map_or(f64::INFINITY, |work| work * c.hyper.batch_size as f64);
-    let each = configs.iter().map(busy).fold(0.0, f64::max) / STEP_OF_A_THREAD;
+    let each = configs.iter().map(busy).fold(0.0, f64::max);
     let images = |c: &&RunConfig| (c.data.train + c.data.test) * 3 * c.input * c.input * size_of::<f32>();
-    let held = configs.iter().map(images).max().unwrap_or(0).max(1);
-    let fitting = (threads as f64 / each.max(1.0)) as usize;
-    fitting.min(IMAGES / held).clamp(1, configs.len().max(1))
+    let held = configs.iter().map(images).max().unwrap_or(0) as f64 + each * on.of_step;
+    let fitting = (on.step / each.max(on.least)).min(on.memory as f64 / held.max(1.0)) as usize;
+    fitting.clamp(1, configs.len().max(1))
 }
 
 impl Study {
@@ -118,9 +150,8 @@ impl Study {
         let store = self.store();
         store.warn_of_others()?;
         let missing: Vec<&RunConfig> = configs.iter().filter(|c| !store.path(&c.key()).exists()).collect();
-        let threads = rayon::current_num_threads();
-        let on_card = Device::current()? != Device::Cpu;
-        let lanes = if on_card { 1 } else { lanes(&missing, threads) };
+        // A device is not opened for runs that are there.
+        let lanes = if missing.is_empty() { 1 } else { lanes(&missing, &Capacity::of(Device::current()?)?) };
         let chains =
             if lanes == 1 { (0..configs.len()).map(|at| vec![at]).collect() } else { chains(configs) };
         let mut progress = Progress::new(self, configs, lanes, say);
@@ -129,7 +160,7 @@ impl Study {
         if lanes == 1 {
             lane.work(&mut |index, of| progress.hear(index, of));
         } else {
-            side_by_side(&lane, (lanes, threads), &mut progress)?;
+            side_by_side(&lane, (lanes, rayon::current_num_threads()), &mut progress)?;
         }
         progress.results()
     }
@@ -365,7 +396,7 @@ impl<'a> Progress<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{chains, lanes};
+    use super::{Capacity, chains, lanes};
     use crate::data::corruption::Corruption;
     use crate::data::shapes10;
     use crate::run::appendix_a::config_at;
@@ -380,12 +411,30 @@ mod tests {
     fn narrow_networks_train_side_by_side_and_wide_ones_do_not() {
         let narrow = [0, 1, 2].map(|repeat| config(Scale::Small, ModelKind::Inception, repeat));
         let wide = [0, 1].map(|repeat| config(Scale::Paper, ModelKind::Inception, repeat));
-        let of = |configs: &[RunConfig], threads| lanes(&configs.iter().collect::<Vec<_>>(), threads);
+        let of = |configs: &[RunConfig], threads| {
+            lanes(&configs.iter().collect::<Vec<_>>(), &Capacity::of_processor(threads))
+        };
         assert_eq!([1, 2, 16].map(|threads| of(&narrow, threads)), [1, 2, 3], "no more than there are runs");
         assert_eq!([1, 2, 16].map(|threads| of(&wide, threads)), [1, 1, 1]);
         // The widest decides.
         assert_eq!(of(&[narrow[0].clone(), wide[0].clone()], 2), 1);
         assert_eq!(of(&[], 2), 1);
+    }
+
+    #[test]
+    fn a_card_trains_several_networks_that_it_has_room_for() {
+        let of = |model, free, threads| {
+            let configs = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|repeat| config(Scale::Paper, model, repeat));
+            lanes(&configs.iter().collect::<Vec<_>>(), &Capacity::of_card(free, threads))
+        };
+        let free = Some(80 << 30);
+        assert_eq!(of(ModelKind::Inception, free, 16), 3);
+        assert_eq!(of(ModelKind::InceptionV3, free, 16), 1);
+        assert_eq!(of(ModelKind::Mlp1x512, free, 16), 8);
+        assert_eq!(of(ModelKind::Mlp1x512, free, 2), 2, "each needs a thread");
+        assert_eq!(of(ModelKind::Inception, Some(4 << 30), 16), 2);
+        assert_eq!(of(ModelKind::Inception, Some(1 << 30), 16), 1);
+        assert_eq!(of(ModelKind::Mlp1x512, None, 16), 8);
     }
 
     #[test]
