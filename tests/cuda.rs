@@ -3,11 +3,11 @@
 
 use polars::prelude::DataFrame;
 use rethink::data::shapes10;
-use rethink::measure::kernel_equation::{KernelEquation, Preprocessing, Width, measure_on};
+use rethink::measure::kernel_equation::{KernelEquation, OnConv, Preprocessing, Width, measure_on};
 use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_cli::selftest::{self, DeviceCheck, TOLERANCE};
 use rethink_nn::cuda::{Way, dense, kernels, place};
-use rethink_nn::kernel_methods::dense::{Dense, Products};
+use rethink_nn::kernel_methods::dense::{Dense, Features, Products};
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
 use rethink_nn::kernel_methods::random_conv::{Filters, RandomConv};
@@ -135,7 +135,7 @@ fn every_network_trains_as_on_the_processor() {
 fn the_kernel_equation_is_the_processors() {
     let Some((backend, _folder)) = emulated("the_kernel_equation_is_the_processors") else { return };
     let checks = selftest::equations(&*dense(backend), &mut |check| println!("{check:?}")).unwrap();
-    assert_close(&checks, 3, TOLERANCE / 10.0);
+    assert_close(&checks, 4, TOLERANCE / 10.0);
 }
 
 #[test]
@@ -144,8 +144,17 @@ fn a_row_of_table_3_is_the_processors() {
     let data = shapes10::generate(500, 300, 1).unwrap();
     let dense = dense(backend);
     let conv = |filters| Preprocessing::RandomConv(RandomConv { filters });
-    for preprocessing in [Preprocessing::None, Preprocessing::Gabor(Gabor::default()), conv(40), conv(3)] {
+    for (preprocessing, on_features, standardised) in [
+        (Preprocessing::None, OnConv::Linear, false),
+        (Preprocessing::Gabor(Gabor::default()), OnConv::Linear, false),
+        (conv(40), OnConv::Linear, false),
+        (conv(40), OnConv::Linear, true),
+        (conv(3), OnConv::Linear, false),
+        (conv(40), OnConv::Gaussian, true),
+        (conv(3), OnConv::Gaussian, false),
+    ] {
         let what = KernelEquation::new(preprocessing, Width::HeldOut, (true, true));
+        let what = KernelEquation { on_features, standardised, ..what };
         let frame = |dense: Option<&dyn Dense>| {
             measure_on(dense, &what, &data, &data.id(500, 300), 4, None, &mut |_| ()).unwrap()
         };
@@ -167,11 +176,9 @@ fn a_row_of_table_3_is_the_processors() {
             }
             assert!(at(&there, "residual") < 1e-6, "{what:?}: {}", at(&there, "residual"));
         }
-        // With fewer features than images, it is the processor that solves.
-        assert_eq!(
-            what.on_device(data.shape, 500),
-            !matches!(what.preprocessing, Preprocessing::RandomConv(RandomConv { filters: 3 }))
-        );
+        // With fewer features than images, it is the processor that solves the linear one.
+        let few = matches!(what.preprocessing, Preprocessing::RandomConv(RandomConv { filters: 3 }));
+        assert_eq!(what.on_device(data.shape, 500), !few || on_features == OnConv::Gaussian);
     }
 }
 
@@ -198,13 +205,14 @@ impl Dense for Wrong {
     fn conv(
         &self,
         filters: &Filters,
+        features: Features,
         train: &[u8],
         test: &[u8],
         say: &mut dyn FnMut(&str),
     ) -> rethink_nn::Result<Box<dyn Products>> {
         let mut train = train.to_vec();
         train[..3 * 32 * 32].fill(0);
-        self.0.conv(filters, &train, test, say)
+        self.0.conv(filters, features, &train, test, say)
     }
 }
 
@@ -212,7 +220,7 @@ impl Dense for Wrong {
 fn another_kernel_equation_is_seen() {
     let Some((backend, _folder)) = emulated("another_kernel_equation_is_seen") else { return };
     let checks = selftest::equations(&Wrong(dense(backend)), &mut |check| println!("{check:?}")).unwrap();
-    assert_eq!(checks.iter().map(|check| check.passed()).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(checks.iter().map(|check| check.passed()).collect::<Vec<_>>(), [false, false, false, true]);
 }
 
 #[test]

@@ -6,11 +6,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::shapes10;
-use rethink::measure::kernel_equation::dual;
+use rethink::measure::kernel_equation::{Dual, dual};
 use rethink_nn::image::AugmentedImage;
 use rethink_nn::image::Pixels;
-use rethink_nn::kernel_methods::dense::{Dense, Products};
+use rethink_nn::kernel_methods::dense::{Dense, Features, Products};
 use rethink_nn::kernel_methods::gaussian::Gaussian;
+use rethink_nn::kernel_methods::on_features::mean_squared_distance;
 use rethink_nn::kernel_methods::random_conv::RandomConv;
 use rethink_nn::kernel_methods::solve::{Kernel, solve};
 use rethink_nn::models::Init;
@@ -277,7 +278,6 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&DeviceCheck)) -> Result
     let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
     let (points, others) = (single(&numbers(n * d)), single(&numbers(m * d)));
     let x = numbers(n * COLUMNS);
-    let quiet = &mut |_: &str| ();
     let mut checks = Vec::new();
 
     let kernel = Gaussian::new(points, d, 0.1);
@@ -291,8 +291,12 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&DeviceCheck)) -> Result
 
     let data = shapes10::generate(n, m, 7)?;
     let filters = RandomConv { filters: 130 }.draw(&data.train.images, data.shape, n, 8)?;
-    let (here, _) = dual(&data, &data.id(n, m), &filters, None, quiet)?;
-    let there = dense.conv(&filters, &data.train.images, &data.test.images, quiet)?;
+    let both = |features: Features| -> Result<(Dual, Box<dyn Products>)> {
+        let (here, _) = dual(&data, &data.id(n, m), &filters, features, None, &mut |_| ())?;
+        let (train, test) = (&data.train.images, &data.test.images);
+        Ok((here, dense.conv(&filters, features, train, test, &mut |_| ())?))
+    };
+    let (here, there) = both(Features { standardised: false, gaussian: false })?;
     let mut check = DeviceCheck::new("kernel equation, random conv-net");
     for part in [n, n / 2] {
         let (ours, theirs) = (here.leading(part)?, there.leading(part)?);
@@ -301,6 +305,17 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&DeviceCheck)) -> Result
     check.equation(here.kernel(), there.kernel(), &x, COLUMNS)?;
     let (ours, theirs) = (here.predict(&x, COLUMNS)?, there.predict(&x, COLUMNS)?);
     check.numbers("outputs on test images", &single(&ours), &single(&theirs));
+    say(&check);
+    checks.push(check);
+
+    let (here, there) = both(Features { standardised: true, gaussian: true })?;
+    let mut check = DeviceCheck::new("kernel equation, Gaussian kernel of standardised features");
+    check.numbers("inner products", here.leading(n)?.numbers(), there.leading(n)?.numbers());
+    let gamma = 1.0 / mean_squared_distance(n, here.kernel().mean_diagonal());
+    check.equation(&*here.gaussian(gamma)?, &*there.gaussian(gamma)?, &x, COLUMNS)?;
+    let ours = single(&here.predict_gaussian(&x, COLUMNS, gamma)?);
+    let theirs = single(&there.predict_gaussian(&x, COLUMNS, gamma)?);
+    check.numbers("outputs on test images", &ours, &theirs);
     say(&check);
     checks.push(check);
 

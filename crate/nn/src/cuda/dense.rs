@@ -4,8 +4,9 @@
 use crate::cuda::kernels::{self, Bank, Kept, Points, Whole};
 use crate::cuda::{Backend, Buffer, Fault, failed, turn};
 use crate::image::Pixels;
+use crate::interrupt;
 use crate::kernel_methods::cholesky::NotPositive;
-use crate::kernel_methods::dense::{Dense, Products};
+use crate::kernel_methods::dense::{Dense, Features, Products};
 use crate::kernel_methods::gaussian::Gaussian;
 use crate::kernel_methods::random_conv::Filters;
 use crate::kernel_methods::random_conv::{FILTERS_AT_ONCE, batches};
@@ -44,7 +45,7 @@ impl<B: Backend> Dense for On<B> {
             let points = place(b, kernel.points())?;
             let mut matrix = Whole::new(b, n, n)?;
             matrix.add_products(b, &points.values, &points.values, d, true)?;
-            matrix.make_gaussian(b, &points, &points, kernel.gamma as f32, true)?;
+            matrix.make_gaussian(b, &points.squares, &points.squares, kernel.gamma as f32, true)?;
             matrix.mirror(b)?;
             Ok(matrix)
         };
@@ -70,7 +71,7 @@ impl<B: Backend> Dense for On<B> {
                 let others = place(b, (&centred, &squares))?;
                 let mut values = Whole::new(b, others.count, points.count)?;
                 values.add_products(b, &others.values, &points.values, d, false)?;
-                values.make_gaussian(b, &others, &points, kernel.gamma as f32, false)?;
+                values.make_gaussian(b, &others.squares, &points.squares, kernel.gamma as f32, false)?;
                 outputs.extend(values.apply(b, weights, columns)?);
             }
             Ok(outputs)
@@ -81,6 +82,7 @@ impl<B: Backend> Dense for On<B> {
     fn conv(
         &self,
         filters: &Filters,
+        features: Features,
         train: &[u8],
         test: &[u8],
         say: &mut dyn FnMut(&str),
@@ -90,8 +92,14 @@ impl<B: Backend> Dense for On<B> {
         let shape = filters.patches().shape;
         let image: usize = shape.iter().product();
         let (n, m) = (train.len() / image, test.len() / image);
-        let features = FILTERS_AT_ONCE.min(filters.count()) * filters.per_filter();
-        check(b, n, |n| 4 * (m * n + (n + m) * features) as u64 + ((n + m) * image) as u64)?;
+        let at_once = FILTERS_AT_ONCE.min(filters.count()) * filters.per_filter();
+        // The Gaussian kernel is one more matrix and test images' values, standardised features have squares beside them.
+        let beside = |n: usize| {
+            let kernel = if features.gaussian { n * n + m * n } else { 0 };
+            let squares = if features.standardised { n * at_once } else { 0 };
+            4 * (m * n + (n + m) * at_once + kernel + squares) as u64 + ((n + m) * image) as u64
+        };
+        check(b, n, beside)?;
         let started = Instant::now();
         let mut said = Instant::now();
         let keep = |images: &[u8]| {
@@ -100,11 +108,15 @@ impl<B: Backend> Dense for On<B> {
         let (train, test) = (keep(train)?, keep(test)?);
         let mut matrix = Whole::new(b, n, n).map_err(failed::<B>(OPERATION))?;
         let mut cross = Whole::new(b, m, n).map_err(failed::<B>(OPERATION))?;
+        let mut test_squares = vec![0.0; m];
         let size = filters.patches().size();
         for range in batches(filters.count(), FILTERS_AT_ONCE) {
             let (end, rows) = (range.end, &filters.rows()[range.start * size..range.end * size]);
-            add_filters(b, filters, rows, (&train, &test), (&mut matrix, &mut cross))
+            let (images, products) = ((&train, &test), (&mut matrix, &mut cross));
+            let squares = add_filters(b, filters, rows, features.standardised, images, products)
                 .map_err(failed::<B>(OPERATION))?;
+            test_squares.iter_mut().zip(squares).for_each(|(to, own)| *to += own);
+            interrupt::check("sum the kernel matrix over filters")?;
             if said.elapsed().as_secs() >= 10 {
                 said = Instant::now();
                 let left = started.elapsed().as_secs_f64() * (filters.count() - end) as f64 / end as f64;
@@ -112,16 +124,18 @@ impl<B: Backend> Dense for On<B> {
             }
         }
         let mut finish = || {
-            let mean = mean_diagonal(b, &matrix)?;
-            // The square of the constant feature, as long as the others together: what stands for an intercept.
-            let constant = (mean.sqrt() as f32).powi(2);
-            matrix.plus(b, constant)?;
-            cross.plus(b, constant)?;
+            if !features.gaussian {
+                // The square of the constant feature.
+                let constant = (mean_diagonal(b, &matrix)?.sqrt() as f32).powi(2);
+                matrix.plus(b, constant)?;
+                cross.plus(b, constant)?;
+            }
             matrix.mirror(b)?;
-            mean_diagonal(b, &matrix)
+            let test = kernels::upload(b, &test_squares)?;
+            Ok((mean_diagonal(b, &matrix)?, [kernels::upload(b, &matrix.diagonal(b)?)?, test]))
         };
-        let mean = finish().map_err(failed::<B>(OPERATION))?;
-        Ok(Box::new(Images { kernel: Symmetric { backend: b.clone(), matrix, mean }, cross }))
+        let (mean, squares) = finish().map_err(failed::<B>(OPERATION))?;
+        Ok(Box::new(Images { kernel: Symmetric { backend: b.clone(), matrix, mean }, cross, squares }))
     }
 }
 
@@ -137,14 +151,15 @@ fn mean_diagonal<B: Backend>(b: &B, matrix: &Whole<B>) -> std::result::Result<f6
 }
 
 /// Adds the inner products of the features of some filters (`count x patch`): of training images on and below the
-/// diagonal, and of test with training images.
+/// diagonal, and of test with training images. Of the latter, returns the squared lengths.
 fn add_filters<B: Backend>(
     b: &B,
     filters: &Filters,
     rows: &[f32],
+    standardised: bool,
     (train, test): (&Kept<B>, &Kept<B>),
     (matrix, cross): (&mut Whole<B>, &mut Whole<B>),
-) -> crate::cuda::Done<B> {
+) -> std::result::Result<Vec<f32>, Fault<B>> {
     let patches = filters.patches();
     let count = rows.len() / patches.size();
     let rows = kernels::upload(b, rows)?;
@@ -155,8 +170,19 @@ fn add_filters<B: Backend>(
     let sums = kernels::sum_rows(b, &of_train, train.images, d)?;
     kernels::centre(b, &mut of_train, &sums, [train.images, d, train.images])?;
     kernels::centre(b, &mut of_test, &sums, [test.images, d, train.images])?;
+    if standardised {
+        let all = train.images * d;
+        let mut squares = kernels::alloc(b, all)?;
+        kernels::times(b, &of_train, &of_train, &mut squares, all, false)?;
+        let squares = kernels::sum_rows(b, &squares, train.images, d)?;
+        kernels::standardise(b, &mut of_train, (&sums, &squares), [train.images, d, train.images])?;
+        kernels::standardise(b, &mut of_test, (&sums, &squares), [test.images, d, train.images])?;
+    }
     matrix.add_products(b, &of_train, &of_train, d, true)?;
-    cross.add_products(b, &of_test, &of_train, d, false)
+    cross.add_products(b, &of_test, &of_train, d, false)?;
+    let mut squares = b.download(&kernels::squared_lengths(b, &of_test, test.images, d)?)?;
+    squares.truncate(test.images);
+    Ok(squares)
 }
 
 /// A symmetric matrix on the device.
@@ -229,6 +255,8 @@ struct Images<B: Backend> {
     kernel: Symmetric<B>,
     /// Of test images (rows) with training images.
     cross: Whole<B>,
+    /// Squared lengths of the features, of training and of test images.
+    squares: [Buffer<B>; 2],
 }
 
 impl<B: Backend> Products for Images<B> {
@@ -247,5 +275,31 @@ impl<B: Backend> Products for Images<B> {
         let b = &self.kernel.backend;
         let _turn = turn(b);
         self.cross.apply(b, weights, columns).map_err(failed::<B>(OPERATION))
+    }
+
+    fn gaussian(&self, gamma: f64) -> Result<Box<dyn Kernel + '_>> {
+        let b = &self.kernel.backend;
+        let _turn = turn(b);
+        let [squares, _] = &self.squares;
+        let make = || {
+            let mut matrix = self.kernel.matrix.raised(b, 0.0)?;
+            matrix.make_gaussian(b, squares, squares, gamma as f32, true)?;
+            matrix.mirror(b)?;
+            Ok(matrix)
+        };
+        let matrix = make().map_err(failed::<B>(OPERATION))?;
+        Ok(Box::new(Symmetric { backend: b.clone(), matrix, mean: 1.0 }))
+    }
+
+    fn predict_gaussian(&self, weights: &[f64], columns: usize, gamma: f64) -> Result<Vec<f64>> {
+        let b = &self.kernel.backend;
+        let _turn = turn(b);
+        let [train, test] = &self.squares;
+        let make = || {
+            let mut values = self.cross.raised(b, 0.0)?;
+            values.make_gaussian(b, test, train, gamma as f32, false)?;
+            values.apply(b, weights, columns)
+        };
+        make().map_err(failed::<B>(OPERATION))
     }
 }

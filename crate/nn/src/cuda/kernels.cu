@@ -930,3 +930,10 @@ KERNEL centred(unsigned n, float *x, const float *sums, unsigned columns, unsign
     EACH
     x[i] -= sums[i % columns] / (float)count;
 }
+
+// Such columns over their deviations, from the sums of their squares; one that varies by no more than its mean is rounded becomes 0.
+KERNEL standardised(unsigned n, float *x, const float *sums, const float *squares, unsigned columns, unsigned count) {
+    EACH
+    float mean = sums[i % columns] / (float)count, variance = squares[i % columns] / (float)count;
+    x[i] = variance > 1e-10f * mean * mean ? x[i] / sqrtf(variance) : 0.0f;
+}

@@ -16,7 +16,7 @@ use std::ffi::c_void;
 pub const SOURCE: &str = include_str!("kernels.cu");
 
 /// Every function in it.
-pub const NAMES: [&str; 52] = [
+pub const NAMES: [&str; 53] = [
     "view",
     "recolour",
     "along",
@@ -69,6 +69,7 @@ pub const NAMES: [&str; 52] = [
     "patches",
     "rectified",
     "centred",
+    "standardised",
 ];
 
 /// Rows that one thread sums up.
@@ -1218,24 +1219,24 @@ impl<B: Backend> Whole<B> {
         })
     }
 
-    /// Inner products of `left`'s points with `right`'s become values of the Gaussian kernel.
+    /// Inner products of points become values of the Gaussian kernel, from the squares of their lengths: the rows' and the
+    /// columns'.
     pub fn make_gaussian(
         &mut self,
         b: &B,
-        left: &Points<B>,
-        right: &Points<B>,
+        left: &Buffer<B>,
+        right: &Buffer<B>,
         gamma: f32,
         same: bool,
     ) -> Done<B> {
         self.check(b);
-        assert!(left.count == self.rows && right.count == self.columns, "points");
         panels(self.rows, self.columns).try_for_each(|(first, width)| {
             let top = if same { first } else { 0 };
             let rows = self.rows - top;
             kernel!(
-                b, "gaussian", rows * width; &left.squares => left.count, &right.squares => right.count;
-                from::<B>(&self.values, first * self.rows + top), from::<B>(&left.squares, top),
-                from::<B>(&right.squares, first), count(rows), count(self.rows), Arg::Real(gamma),
+                b, "gaussian", rows * width; left => self.rows, right => self.columns;
+                from::<B>(&self.values, first * self.rows + top), from::<B>(left, top),
+                from::<B>(right, first), count(rows), count(self.rows), Arg::Real(gamma),
                 count(usize::from(same))
             )
         })
@@ -1398,4 +1399,31 @@ pub(super) fn centre<B: Backend>(
 ) -> Done<B> {
     let all = rows * columns;
     kernel!(b, "centred", all; x => all, sums => columns; into::<B>(x), at::<B>(sums), count(columns), count(of))
+}
+
+/// Divides each column of `x` by its deviation, which `squares` over `of` rows give: sums of those of a column whose mean, which `sums`
+/// give, has been taken away.
+pub(super) fn standardise<B: Backend>(
+    b: &B,
+    x: &mut Buffer<B>,
+    (sums, squares): (&Buffer<B>, &Buffer<B>),
+    [rows, columns, of]: [usize; 3],
+) -> Done<B> {
+    let all = rows * columns;
+    kernel!(
+        b, "standardised", all; x => all, sums => columns, squares => columns;
+        into::<B>(x), at::<B>(sums), at::<B>(squares), count(columns), count(of)
+    )
+}
+
+/// The squared length of each of `rows` rows of `x`.
+pub(super) fn squared_lengths<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    rows: usize,
+    columns: usize,
+) -> Result<Buffer<B>, Fault<B>> {
+    // Of differences from a mean of 0.
+    let none = zeros(b, rows)?;
+    along(b, x, Some(&none), rows, columns)
 }

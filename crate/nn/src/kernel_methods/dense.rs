@@ -20,16 +20,27 @@ pub trait Dense {
     fn predict(&self, kernel: &Gaussian, others: &[f32], weights: &[f64], columns: usize)
     -> Result<Vec<f64>>;
 
-    /// The inner products of the conv-net's centred features and the constant one, of `train` and `test` images (bytes).
+    /// The inner products of the conv-net's `features`, of `train` and `test` images (bytes).
     ///
-    /// Errors: as for [`Dense::gaussian`].
+    /// Errors: as for [`Dense::gaussian`]; [`crate::Error::Interrupted`].
     fn conv(
         &self,
         filters: &Filters,
+        features: Features,
         train: &[u8],
         test: &[u8],
         say: &mut dyn FnMut(&str),
     ) -> Result<Box<dyn Products>>;
+}
+
+/// What is made of the conv-net's features. Their means over the training images are always taken away.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// Each is divided by its deviation over the training images (of n, not n - 1); one that never varies is 0.
+    pub standardised: bool,
+    /// They are for the Gaussian kernel. For the linear one there is one more, constant and as long as the others together: what
+    /// stands for an intercept.
+    pub gaussian: bool,
 }
 
 /// Inner products of features: of training images with each other, and with test images.
@@ -46,4 +57,14 @@ pub trait Products {
     ///
     /// Errors: [`crate::Error::Tensor`] for what a device says.
     fn predict(&self, weights: &[f64], columns: usize) -> Result<Vec<f64>>;
+
+    /// The Gaussian kernel of the training images' features, which are for it ([`Features::gaussian`]).
+    ///
+    /// Errors: [`crate::Error::Tensor`] for what a device says.
+    fn gaussian(&self, gamma: f64) -> Result<Box<dyn Kernel + '_>>;
+
+    /// Outputs on the test images, for `weights` of `n x columns` of that kernel.
+    ///
+    /// Errors: [`crate::Error::Tensor`] for what a device says.
+    fn predict_gaussian(&self, weights: &[f64], columns: usize, gamma: f64) -> Result<Vec<f64>>;
 }

@@ -70,8 +70,7 @@ pub fn squares(products: &Triangle) -> Vec<f32> {
     (0..products.n()).map(|i| products.get(i, i)).collect()
 }
 
-/// The mean squared distance between two of the points of centred features.
-pub fn mean_squared_distance(products: &Triangle) -> f64 {
-    let n = products.n() as f64;
-    2.0 * products.mean_diagonal() * n / (n - 1.0).max(1.0)
+/// The mean squared distance between two of `n` points of centred features, from their mean squared length.
+pub fn mean_squared_distance(n: usize, squared_length: f64) -> f64 {
+    2.0 * squared_length * n as f64 / (n as f64 - 1.0).max(1.0)
 }

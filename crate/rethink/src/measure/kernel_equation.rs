@@ -11,7 +11,7 @@ use rethink_nn::device::Device;
 use rethink_nn::interrupt;
 use rethink_nn::kernel_methods::choice::{self, Chosen, Free};
 use rethink_nn::kernel_methods::cholesky;
-use rethink_nn::kernel_methods::dense::{Dense, Products};
+use rethink_nn::kernel_methods::dense::{Dense, Features, Products};
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::gaussian::{Gaussian, to_kernel_tile};
 use rethink_nn::kernel_methods::on_features::{OnFeatures, mean_squared_distance, squares};
@@ -163,16 +163,19 @@ impl KernelEquation {
 
 impl KernelEquation {
     /// Whether a GPU that is chosen is used, with `train` images of `shape`. Where the conv-net has fewer features than
-    /// there are images, the equation is small enough for the processor. The Gaussian kernel of its features, and standardised
-    /// ones, are the processor's alone.
+    /// there are images, its linear equation is small enough for the processor.
     pub fn on_device(&self, shape: [usize; 3], train: usize) -> bool {
         match self.preprocessing {
-            Preprocessing::RandomConv(_) if self.on_features == OnConv::Gaussian || self.standardised => {
-                false
+            Preprocessing::RandomConv(conv) if self.on_features == OnConv::Linear => {
+                !by_features(conv, shape, train)
             }
-            Preprocessing::RandomConv(conv) => !by_features(conv, shape, train),
             _ => true,
         }
+    }
+
+    /// What is made of the conv-net's features.
+    fn features(&self) -> Features {
+        Features { standardised: self.standardised, gaussian: self.on_features == OnConv::Gaussian }
     }
 }
 
@@ -347,30 +350,36 @@ fn gaussian_on_features(
     unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Row>> {
-    let Problem { data, id, targets, classes, .. } = problem;
+    let Problem { dense, data, id, targets, classes } = problem;
     let dimensions = conv.dimensions(data.shape);
     let (n, m) = (id.train, id.test);
     let at_once = FILTERS_AT_ONCE.min(conv.filters) * (dimensions / conv.filters.max(1));
-    check_memory(n, |n| dual_bytes(n, m, at_once), free_memory())?;
+    let bytes = |n: usize| match dense {
+        // What choices are made on is here.
+        Some(_) => 2 * triangle::bytes(n_chosen_on(n)) + cholesky::bytes(n_chosen_on(n)),
+        None => dual_bytes(n, m, at_once),
+    };
+    check_memory(n, bytes, free_memory())?;
     if let Width::Gamma(gamma) = what.width
         && !(gamma > 0.0 && gamma.is_finite())
     {
         return Err(Error::argument(OPERATION, format!("gamma {gamma}, above 0 is needed")));
     }
     let filters = conv.draw(&data.train.images, data.shape, n, seed)?;
-    let (dual, seconds) = products(data, id, &filters, what.standardised, unfinished, say)?;
+    let (products, seconds) = products(problem, id, &filters, what.features(), unfinished, say)?;
     let leading = match what.choice {
         Choice::Inside if n_chosen_on(n) < n => chosen_on(problem, what, &filters)?,
-        _ => dual.matrix.leading(n_chosen_on(n)),
+        _ => products.leading(n_chosen_on(n))?,
     };
     let wanted = [(what.plain, false), (what.ridge, true)];
     let mut chosen = Vec::new();
     for (_, with_l2) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
-        let base = base_gamma(what.width, mean_squared_distance(&leading));
+        let base = base_gamma(what.width, mean_squared_distance(leading.n(), leading.mean_diagonal()));
         let held_out = HeldOut { what, with_l2, base: Some(base), mean: 1.0, targets, classes: *classes };
         let mut settings = held_out.choose(say, |gamma| Ok(OnFeatures::new(&leading, gamma).matrix(0.0)))?;
         // The same power of 2, over the mean squared distance of all filters' features.
-        let whole = base_gamma(what.width, mean_squared_distance(&dual.matrix)) / base;
+        let distance = mean_squared_distance(n, products.kernel().mean_diagonal());
+        let whole = base_gamma(what.width, distance) / base;
         settings.gamma *= whole;
         settings.ends[0] = (settings.ends[0].0 * whole, settings.ends[0].1 * whole);
         chosen.push(settings);
@@ -380,9 +389,10 @@ fn gaussian_on_features(
     let mut chosen = chosen.into_iter();
     rows(what, say, |_, say| {
         let settings = chosen.next().expect("as many as rows");
-        let kernel = OnFeatures::new(&dual.matrix, settings.gamma);
-        let solution = solve(&kernel, targets, *classes, settings.ridge, say)?;
-        let outputs = dual.predict_gaussian(&solution.weights, *classes, settings.gamma);
+        let kernel = products.gaussian(settings.gamma)?;
+        let solution = solve(&*kernel, targets, *classes, settings.ridge, say)?;
+        drop(kernel);
+        let outputs = products.predict_gaussian(&solution.weights, *classes, settings.gamma)?;
         Ok(Row {
             dimensions,
             filters: conv.filters,
@@ -401,12 +411,34 @@ fn gaussian_on_features(
 
 /// The inner products of features of the images that choices are made on, by as many filters an image as the whole has.
 fn chosen_on(problem: &Problem, what: &KernelEquation, filters: &Filters) -> Result<Triangle> {
-    let Problem { data, id, .. } = problem;
+    let id = problem.id;
     let leading = n_chosen_on(id.train);
     let count = (filters.count() * leading).div_ceil(id.train);
-    let id = DataId { train: leading, test: 1, ..(*id).clone() };
-    let (dual, _) = products(data, &id, &filters.first(count), what.standardised, None, &mut |_| ())?;
-    Ok(dual.matrix)
+    let id = DataId { train: leading, test: 1, ..id.clone() };
+    // The features alone.
+    let features = Features { gaussian: true, ..what.features() };
+    let (products, _) = products(problem, &id, &filters.first(count), features, None, &mut |_| ())?;
+    Ok(products.leading(leading)?)
+}
+
+/// The inner products of `features` of the images of `id`, on the device where there is one, and the seconds that they took.
+fn products(
+    problem: &Problem,
+    id: &DataId,
+    filters: &Filters,
+    features: Features,
+    unfinished: Option<&mut PartialMeasurement>,
+    say: &mut dyn FnMut(&str),
+) -> Result<(Box<dyn Products>, f64)> {
+    let Problem { dense, data, .. } = problem;
+    let Some(dense) = dense else {
+        let (dual, seconds) = dual(data, id, filters, features, unfinished, say)?;
+        return Ok((Box::new(dual), seconds));
+    };
+    let (started, image) = (Instant::now(), data.shape.iter().product::<usize>());
+    let (train, test) = (&data.train.images[..id.train * image], &data.test.images[..id.test * image]);
+    let products = dense.conv(filters, features, train, test, say)?;
+    Ok((products, started.elapsed().as_secs_f64()))
 }
 
 /// Kernel values between `m` test and `n` training points: for each tile row of training points, `m` rows of as many
@@ -494,27 +526,14 @@ fn linear(
                 + 4 * ((2 * n + m) * dimensions + n.min(CHOSEN_ON) * n / 2) as u64
         };
         check_memory(n, needed, free_memory())?;
-    } else if dense.is_none() || what.standardised {
+    } else if dense.is_none() {
         check_memory(n, |n| dual_bytes(n, m, FILTERS_AT_ONCE * per_filter), free_memory())?;
     }
     let filters = conv.draw(&data.train.images, data.shape, n, seed)?;
     if primal {
         return primal_rows(problem, what, &filters, dimensions, say);
     }
-    let started = Instant::now();
-    let (products, seconds): (Box<dyn Products>, f64) = match dense {
-        Some(dense) if !what.standardised => {
-            let image: usize = data.shape.iter().product();
-            let (train, test) = (&data.train.images[..n * image], &data.test.images[..m * image]);
-            let products = dense.conv(&filters, train, test, say)?;
-            (products, started.elapsed().as_secs_f64())
-        }
-        _ => {
-            let (mut dual, seconds) = products(data, id, &filters, what.standardised, unfinished, say)?;
-            dual.add_constant();
-            (Box::new(dual), seconds)
-        }
-    };
+    let (products, seconds) = products(problem, id, &filters, what.features(), unfinished, say)?;
     let mean = products.kernel().mean_diagonal();
     rows(what, say, |with_l2, say| {
         let settings = linear_settings(problem, what, with_l2, say, || match what.choice {
@@ -589,14 +608,6 @@ impl Dual {
         self.cross.add(&vec![constant; m], &vec![constant; n], 1);
     }
 
-    /// Outputs of the Gaussian kernel's solution on the test images.
-    fn predict_gaussian(&self, weights: &[f64], columns: usize, gamma: f64) -> Vec<f64> {
-        let squares = squares(&self.matrix);
-        self.cross.predict_by(weights, columns, |i, j, row| {
-            let (left, right) = (&self.test_squares[i..=i], &squares[j * TILE..][..row.len()]);
-            to_kernel_tile(row, right.len(), gamma as f32, left, right);
-        })
-    }
 }
 
 impl Products for Dual {
@@ -611,31 +622,28 @@ impl Products for Dual {
     fn predict(&self, weights: &[f64], columns: usize) -> rethink_nn::Result<Vec<f64>> {
         Ok(self.cross.predict(weights, columns))
     }
+
+    fn gaussian(&self, gamma: f64) -> rethink_nn::Result<Box<dyn Kernel + '_>> {
+        Ok(Box::new(OnFeatures::new(&self.matrix, gamma)))
+    }
+
+    fn predict_gaussian(&self, weights: &[f64], columns: usize, gamma: f64) -> rethink_nn::Result<Vec<f64>> {
+        let squares = squares(&self.matrix);
+        Ok(self.cross.predict_by(weights, columns, |i, j, row| {
+            let (left, right) = (&self.test_squares[i..=i], &squares[j * TILE..][..row.len()]);
+            to_kernel_tile(row, right.len(), gamma as f32, left, right);
+        }))
+    }
 }
 
-/// The inner products of the features and the constant one, and the seconds that they took, earlier attempts included.
+/// The inner products of `features`, and the seconds that they took, earlier attempts included.
 ///
 /// Errors: those of [`PartialMeasurement::read_parts`] and [`PartialMeasurement::keep_parts`].
 pub fn dual(
     data: &Dataset,
     id: &DataId,
     filters: &Filters,
-    unfinished: Option<&mut PartialMeasurement>,
-    say: &mut dyn FnMut(&str),
-) -> Result<(Dual, f64)> {
-    let (mut dual, seconds) = products(data, id, filters, false, unfinished, say)?;
-    dual.add_constant();
-    Ok((dual, seconds))
-}
-
-/// The inner products of the features alone.
-///
-/// Errors: those of [`PartialMeasurement::read_parts`] and [`PartialMeasurement::keep_parts`].
-fn products(
-    data: &Dataset,
-    id: &DataId,
-    filters: &Filters,
-    standardised: bool,
+    features: Features,
     mut unfinished: Option<&mut PartialMeasurement>,
     say: &mut dyn FnMut(&str),
 ) -> Result<(Dual, f64)> {
@@ -654,7 +662,7 @@ fn products(
         }
     }
     for range in batches(filters.count(), FILTERS_AT_ONCE).skip_while(|range| range.end <= before) {
-        let (train, test, d) = block(data, id, filters, range.clone(), standardised);
+        let (train, test, d) = block(data, id, filters, range.clone(), features.standardised);
         matrix.add_gram(&train, d);
         cross.add(&test, &train, d);
         for (to, row) in test_squares.iter_mut().zip(test.chunks_exact(d)) {
@@ -677,7 +685,11 @@ fn products(
             say(&format!("{} of {} filters, {left:.0} s left", range.end, filters.count()));
         }
     }
-    Ok((Dual { matrix, cross, test_squares }, earlier + started.elapsed().as_secs_f64()))
+    let mut dual = Dual { matrix, cross, test_squares };
+    if !features.gaussian {
+        dual.add_constant();
+    }
+    Ok((dual, earlier + started.elapsed().as_secs_f64()))
 }
 
 /// A row for each of the solutions that are asked for.
