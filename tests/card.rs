@@ -131,6 +131,11 @@ fn a_run_on_a_card_is_kept_as_one() {
     assert!(record.test_accuracy.unwrap() < 0.25, "{record:?}");
     assert!(record.provenance.device.starts_with("cuda:0: "), "{}", record.provenance.device);
     assert!(record.provenance.device.ends_with(", float32"), "{}", record.provenance.device);
+    config.hyper.precision = Precision::Bf16;
+    config.hyper.epochs = 1;
+    let rounded = Store::new(folder.path()).run(&config, &data, Scale::Smoke, &mut |_| {}).unwrap();
+    let device = &rounded.record.provenance.device;
+    assert!(device.ends_with(", bf16 products"), "{device}");
 
     let conv = Preprocessing::RandomConv(RandomConv { filters: 30 });
     let what = KernelEquation::new(conv, Width::HeldOut, (true, false));

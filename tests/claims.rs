@@ -19,6 +19,7 @@ use rethink::run::train::TrainedRun;
 use rethink::store::{Run, finish};
 use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
+use rethink_nn::precision::Precision;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
@@ -221,7 +222,7 @@ fn measured(name: &str, train: usize, what: serde_json::Value, columns: Vec<Colu
         scale: Scale::Paper,
         seconds: 1.0,
         digest: String::new(),
-        provenance: Provenance::on(Device::Cpu).unwrap(),
+        provenance: Provenance::on(Device::Cpu, Precision::Float32).unwrap(),
     };
     Measured { record, frame }
 }

@@ -6,6 +6,7 @@
 
 use crate::kernel_methods::dense::Dense;
 use crate::models::Network;
+use crate::precision::Precision;
 use crate::{Error, Result};
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -89,19 +90,30 @@ impl Device {
     /// Errors: [`Error::Missing`] where the program was built without CUDA, and without a driver;
     /// [`Error::Argument`] for a card that is not there; [`Error::Tensor`] for what the driver says.
     pub fn open(self) -> Result<()> {
-        self.describe().map(drop)
+        self.card().map(drop)
     }
 
-    /// As a run's record names it: the card and its arithmetic too.
+    /// As a run's record names it: of a card its name too, and how it multiplies for networks whose products are in `precision`.
     ///
     /// Errors: those of [`Device::open`].
-    pub fn describe(self) -> Result<String> {
+    pub fn describe(self, precision: Precision) -> Result<String> {
+        let arithmetic = match (self, precision) {
+            (Device::Cpu, _) => return Ok(self.to_string()),
+            (_, Precision::Bf16) => "bf16 products",
+            (Device::Cuda { tf32: true, .. }, _) => "TensorFloat-32 products",
+            (Device::Cuda { tf32: false, .. }, _) => "float32",
+        };
+        Ok(format!("{self}: {}, {arithmetic}", self.card()?))
+    }
+
+    /// A GPU's name.
+    fn card(self) -> Result<String> {
         match self {
             Device::Cpu => Ok(self.to_string()),
             #[cfg(feature = "cuda")]
             Device::Cuda { card, tf32 } => {
                 use crate::cuda::Backend;
-                Ok(format!("{self}: {}", crate::cuda::device::Gpu::open(card, tf32)?.describe()))
+                Ok(crate::cuda::device::Gpu::open(card, tf32)?.describe())
             }
             #[cfg(not(feature = "cuda"))]
             Device::Cuda { .. } => Err(without_cuda(self)),

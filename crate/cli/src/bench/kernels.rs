@@ -8,6 +8,7 @@ use rethink_nn::device::Device;
 use rethink_nn::kernel_methods::cholesky;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
 use rethink_nn::kernel_methods::triangle::{check_memory, free_memory};
+use rethink_nn::precision::Precision;
 use std::path::Path;
 use std::time::Instant;
 
@@ -38,7 +39,7 @@ pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resu
     let remedy = "name a Python with NumPy and SciPy, such as one made by `python3 -m venv DIR && DIR/bin/pip install scipy`";
     let mut peer = peer.map(|python| Peer::start(python, script, &[n.to_string()], remedy)).transpose()?;
     let place = match &dense {
-        Some(_) => Device::current()?.exact().describe()?,
+        Some(_) => Device::current()?.exact().describe(Precision::Float32)?,
         None => format!("{} threads", rayon::current_num_threads()),
     };
     say(&match &peer {

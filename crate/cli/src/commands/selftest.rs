@@ -5,6 +5,7 @@ use crate::selftest::{self, DeviceCheck};
 use crate::{Error, Result};
 use rethink_nn::device::Device;
 use rethink_nn::models::{ModelKind, Network};
+use rethink_nn::precision::Precision;
 use serde_json::json;
 use std::path::Path;
 
@@ -19,7 +20,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
         let problem = "compares a GPU with the processor: name one, as `--device cuda:0`";
         return Err(Error::argument("selftest", problem));
     };
-    eprintln!("{}", device.describe()?);
+    eprintln!("{}", device.describe(Precision::Float32)?);
     // Networks are compared in the processor's arithmetic: TensorFloat-32 has three digits.
     let arithmetic = [false, true].map(|tf32| Device::Cuda { card, tf32 });
     let exact = arithmetic[0];

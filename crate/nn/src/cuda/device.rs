@@ -232,8 +232,7 @@ unsafe impl Backend for Gpu {
     }
 
     fn describe(&self) -> String {
-        let arithmetic = if self.seat.tf32 { "TensorFloat-32 products" } else { "float32" };
-        format!("{}, {arithmetic}", self.card.name)
+        self.card.name.clone()
     }
 
     fn turn(&self) -> &'static Mutex<()> {

@@ -52,7 +52,7 @@ pub unsafe trait Backend: Clone + 'static {
     /// dfdx's device.
     fn store(&self) -> &Self::Store;
 
-    /// The card and how it multiplies, for a run's record.
+    /// The card, for a run's record.
     fn describe(&self) -> String;
 
     /// Held by whoever works with this one and its clones.

@@ -607,7 +607,6 @@ impl Dual {
         self.matrix.add_gram(&vec![constant; n], 1);
         self.cross.add(&vec![constant; m], &vec![constant; n], 1);
     }
-
 }
 
 impl Products for Dual {

@@ -4,6 +4,7 @@ use crate::Result;
 use rethink_nn::device::Device;
 use rethink_nn::distributed::Processes;
 use rethink_nn::instructions;
+use rethink_nn::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -50,11 +51,11 @@ impl Provenance {
         }
     }
 
-    /// The provenance of what this program computes on `device`.
+    /// The provenance of what this program computes on `device`, with products of networks in `precision`.
     ///
     /// Errors: those of [`Device::describe`].
-    pub fn on(device: Device) -> Result<Provenance> {
-        Ok(Provenance { device: device.describe()?, ..Provenance::here() })
+    pub fn on(device: Device, precision: Precision) -> Result<Provenance> {
+        Ok(Provenance { device: device.describe(precision)?, ..Provenance::here() })
     }
 }
 

@@ -29,6 +29,7 @@ use rethink_nn::distributed::{Parallelism, ProcessGroup};
 use rethink_nn::interrupt;
 use rethink_nn::models::{Network, Parameter};
 use rethink_nn::optim::{Memory, SgdStep};
+use rethink_nn::precision::Precision;
 use rethink_nn::threads;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -289,6 +290,8 @@ struct Keeper<'a> {
     saved: Instant,
     events_folder: Option<PathBuf>,
     events: Option<Events>,
+    /// Of products, for the record.
+    precision: Precision,
 }
 
 impl<'a> Keeper<'a> {
@@ -301,6 +304,7 @@ impl<'a> Keeper<'a> {
             saved: Instant::now(),
             events_folder: progress.events.clone(),
             events: None,
+            precision: config.hyper.precision,
         }
     }
 
@@ -338,7 +342,7 @@ impl<'a> Keeper<'a> {
                 at.history.extend(history::read(folder, at.epoch)?.unwrap_or_default());
             }
             at.history = at.history.until(at.epoch);
-            let provenance = Some(Provenance::on(Device::current()?)?);
+            let provenance = Some(Provenance::on(Device::current()?, self.precision)?);
             at.history.sittings.push(Sitting { first: at.epoch + 1, last: at.epoch, provenance });
             if self.kept {
                 // Epochs after the checkpoint are removed from the log: this sitting trains them again.

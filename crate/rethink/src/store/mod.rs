@@ -40,6 +40,7 @@ use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
 use rethink_nn::device::Device;
+use rethink_nn::precision::Precision;
 use rethink_nn::text::hex;
 use rethink_plot::files;
 use rethink_plot::frames::{column, find};
@@ -536,7 +537,7 @@ impl Store {
             scale,
             seconds: unfinished.earlier + started.elapsed().as_secs_f64(),
             digest: frame_digest(&frame)?,
-            provenance: Provenance::on(measurement.device(data)?)?,
+            provenance: Provenance::on(measurement.device(data)?, Precision::Float32)?,
         };
         let bytes = sealed(&frame, json(&record))?;
         let there =
@@ -698,7 +699,7 @@ pub fn finish(config: &RunConfig, scale: Scale, trained: &TrainedRun) -> Result<
             digest: digest(&trained.rows),
             provenance: match trained.history.latest() {
                 Some(provenance) => provenance.clone(),
-                None => Provenance::on(Device::current()?)?,
+                None => Provenance::on(Device::current()?, config.hyper.precision)?,
             },
             sittings: trained.history.sittings.clone(),
             origin: trained.history.origin.clone(),
