@@ -50,7 +50,15 @@ fn without_a_driver_the_program_says_so() {
     if !asked("no-driver") {
         return;
     }
-    for line in ["selftest --checks-only", "bench --only inception,alexnet"] {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().display();
+    for line in [
+        "selftest --checks-only".to_string(),
+        "bench --only inception,alexnet".into(),
+        format!("sweep fig1a --data shapes10 --scale paper --out {out}"),
+        format!("sweep table3 --data shapes10 --scale paper --filters 32000 --out {out}"),
+        format!("sweep table2 --data shapes10 --scale paper --out {out}"),
+    ] {
         let words = "rethink --device cuda:0".split(' ').chain(line.split(' '));
         let error = Command::parse_from(words).perform().unwrap_err().to_string();
         assert!(error.contains("NVIDIA's driver is not there: libcuda.so.1"), "{line}: {error}");

@@ -601,7 +601,7 @@ fn a_measurement_is_made_once_and_recorded() {
     let first = study.measure_all(all, &mut |line| said.push(line.to_string())).unwrap();
     let second = study.measure_all(all, &mut |line| said.push(line.to_string())).unwrap();
     assert_eq!(first[0].record, second[0].record);
-    assert!(said.last().unwrap().contains("1 of 1 measurements were in the store"), "{said:?}");
+    assert!(said.last().unwrap().contains("1 of 1 measurement was in the store"), "{said:?}");
     let record = &first[0].record;
     assert_eq!(record.measurement.data.fingerprint, study.data.fingerprint);
     assert!(record.provenance.crates.contains_key("faer") && record.digest.len() == 64);

@@ -551,7 +551,7 @@ fn a_changed_number_fails_the_check_until_it_is_accepted() {
 
     write("2.3125");
     let (good, said) = of("check", &[]);
-    assert!(!good && said.contains("1 of 1 notebooks are not as stored"), "{said}");
+    assert!(!good && said.contains("1 of 1 notebook is not as stored"), "{said}");
     for part in
         ["expected  loss 2.3025, smoke", "got       loss 2.3125, smoke", "fig.csv, line 2, column loss"]
     {

@@ -22,7 +22,7 @@ fn a_long_frame_shows_its_ends() {
     assert_eq!((short.rows.len(), short.title.as_str()), (17, "17 rows, 2 columns"));
     assert_eq!(short.align, [Align::Right, Align::Left]);
     let long = table(&frame(1_000)).unwrap();
-    assert_eq!(long.title, "1000 rows, 2 columns");
+    assert_eq!(long.title, "1,000 rows, 2 columns");
     let names: Vec<&str> = long.rows.iter().map(|row| row[1].as_str()).collect();
     assert_eq!(names[..2], ["row 0", "row 1"]);
     assert_eq!(names[7..10], ["row 7", "\u{2026}", "row 992"]);

@@ -16,6 +16,7 @@ use rethink_nn::models::{ModelKind, Network, pytorch};
 use rethink_nn::ops::{ForwardContext, layer_passes};
 use rethink_nn::optim::{Rules, SgdStep};
 use rethink_nn::precision::Precision;
+use rethink_nn::text::counted;
 use rethink_nn::{instructions, ops, threads};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -323,7 +324,8 @@ pub fn measure(
         )
     });
     say(&format!(
-        "rethink, {place}{instructions}, {threads} threads{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}{reach}"
+        "rethink, {place}{instructions}, {}{beside}; batch {BATCH} ({BATCH_V3} of 299x299), {arithmetic}{reach}",
+        counted(threads, "thread")
     ));
     let mut rates = Vec::new();
     for &model in models {

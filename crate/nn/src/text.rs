@@ -5,6 +5,11 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// How many things of a name, which has an s where there is not one: `1 run`, `12,345 runs`.
+pub fn counted(n: usize, name: &str) -> String {
+    format!("{} {name}{}", thousands(n), if n == 1 { "" } else { "s" })
+}
+
 /// `12345` as `12,345`.
 pub fn thousands(n: usize) -> String {
     let digits = n.to_string();

@@ -11,7 +11,7 @@ use crate::run::config::RunConfig;
 use crate::store::Run;
 use crate::{Error, Result};
 use polars::prelude::{AnyValue, DataFrame};
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use rethink_plot::tables::{Align, Table};
 use rethink_plot::{self, Drawing, export};
 use std::fmt::Write;
@@ -149,7 +149,7 @@ fn plain(product: &Product) -> String {
 
 /// An experiment: what distinguishes its runs, and what they have in common.
 pub fn experiment(configs: &[RunConfig]) -> Table {
-    let title = format!("{} runs", configs.len());
+    let title = counted(configs.len(), "run");
     let columns = [
         ("model", Align::Left),
         ("width", Align::Right),
@@ -190,7 +190,7 @@ pub fn plan(plan: &[Measurement]) -> Table {
         ("test images", Align::Right),
         ("seed", Align::Right),
     ];
-    let mut table = Table::new("plan", &format!("{} measurements", plan.len()), &columns);
+    let mut table = Table::new("plan", &counted(plan.len(), "measurement"), &columns);
     let row = |measurement: &Measurement| {
         let data = &measurement.data;
         vec![
@@ -209,7 +209,7 @@ pub fn plan(plan: &[Measurement]) -> Table {
 /// What has been measured, and how many rows each has.
 pub fn measured(measured: &[Measured]) -> Table {
     let columns = [("measurement", Align::Left), ("data", Align::Left), ("rows", Align::Right)];
-    let mut table = Table::new("measured", &format!("{} measurements", measured.len()), &columns);
+    let mut table = Table::new("measured", &counted(measured.len(), "measurement"), &columns);
     let row = |measured: &Measured| {
         let measurement = &measured.record.measurement;
         vec![measurement.describe(), measurement.data.title.clone(), measured.frame.height().to_string()]
@@ -269,7 +269,7 @@ pub fn results(runs: &[Run]) -> Table {
             percent(record.test_accuracy),
         ]
     };
-    let mut table = Table::new("results", &format!("{} runs", runs.len()), &columns);
+    let mut table = Table::new("results", &counted(runs.len(), "run"), &columns);
     table.rows = runs.iter().map(row).collect();
     table
 }
@@ -320,7 +320,7 @@ pub fn together(drawings: &[&Drawing]) -> (String, f64, f64) {
 /// Errors: [`Error::Frame`].
 pub fn table(frame: &DataFrame) -> Result<Table> {
     let rows = frame.height();
-    let title = format!("{rows} rows, {} columns", frame.width());
+    let title = format!("{}, {}", counted(rows, "row"), counted(frame.width(), "column"));
     let mut table = Table::new("frame", &title, &[]);
     let all = rows <= 2 * ENDS + 1;
     let shown: Vec<Option<usize>> = if all {

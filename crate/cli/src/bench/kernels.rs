@@ -9,6 +9,7 @@ use rethink_nn::kernel_methods::cholesky;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
 use rethink_nn::kernel_methods::triangle::{check_memory, free_memory};
 use rethink_nn::precision::Precision;
+use rethink_nn::text::counted;
 use std::path::Path;
 use std::time::Instant;
 
@@ -40,7 +41,7 @@ pub fn measure(n: usize, peer: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resu
     let mut peer = peer.map(|python| Peer::start(python, script, &[n.to_string()], remedy)).transpose()?;
     let place = match &dense {
         Some(_) => Device::current()?.exact().describe(Precision::Float32)?,
-        None => format!("{} threads", rayon::current_num_threads()),
+        None => counted(rayon::current_num_threads(), "thread"),
     };
     say(&match &peer {
         Some((_, greeting)) => format!("rethink, {place}, in turns with {greeting}; n = {n}, float32"),

@@ -6,6 +6,7 @@ use rethink_nn::models::ModelKind;
 use rethink_nn::models::plan::{Layer, products};
 use rethink_nn::ops::layer_passes::{LayerPasses, Pass, peak};
 use rethink_nn::precision::Precision;
+use rethink_nn::text::counted;
 use rethink_nn::threads;
 
 const TURNS: usize = 7;
@@ -51,7 +52,11 @@ pub fn measure(model: ModelKind, precision: Precision, say: &mut dyn FnMut(&str)
     let plan = model.plan([side, side, 3], classes.into(), 1.0)?;
     let threads = rayon::current_num_threads();
     let top = peak(threads, precision);
-    say(&format!("{model}, batch {batch}, {threads} threads, {precision}; peak {:.0} GFLOP/s", top / 1e9));
+    say(&format!(
+        "{model}, batch {batch}, {}, {precision}; peak {:.0} GFLOP/s",
+        counted(threads, "thread"),
+        top / 1e9
+    ));
     let mut all: Vec<Measured> = Vec::new();
     for product in products(&plan, [side, side, 3])? {
         let mut passes = LayerPasses::new(product, batch, precision)?;

@@ -4,6 +4,7 @@ use crate::commands::reproduce::chosen;
 use crate::manuscript::{self, Item, ItemOrigin};
 use crate::{Error, Result};
 use rethink::study::{Stored, Study};
+use rethink_nn::text::counted;
 use rethink_plot::venue::Venue;
 use std::path::PathBuf;
 
@@ -58,7 +59,8 @@ pub fn export(only: &[String], study: &Study, venue: Venue, to: Option<PathBuf>)
     let about = format!("Data: {}; scale {}.", study.title(), study.scale);
     let paths = manuscript::write(&items, &about, venue, &folder)?;
     let ids: Vec<&str> = items.iter().map(|item| item.recipe.id).collect();
-    println!("{}: {} files of {} in {}", venue.title(), paths.len(), ids.join(", "), folder.display());
+    let files = counted(paths.len(), "file");
+    println!("{}: {files} of {} in {}", venue.title(), ids.join(", "), folder.display());
     println!("paper.tex includes them all: pdflatex paper.tex, twice, in that folder");
     Ok(())
 }

@@ -9,6 +9,7 @@ use rethink::run::config::Scale;
 use rethink::study::{
     DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE,
 };
+use rethink_nn::text::counted;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -245,9 +246,10 @@ fn check(root: &Path, which: &Which, (rtol, atol): (Option<f64>, Option<f64>)) -
     }
     Err(Error::Different {
         what: format!(
-            "{} of {} notebooks are not as stored in {}: {}",
+            "{} of {} {} not as stored in {}: {}",
             wrong.len(),
-            notebooks.len(),
+            counted(notebooks.len(), "notebook"),
+            are(wrong.len()),
             stored.display(),
             wrong.join(", ")
         ),
@@ -273,9 +275,9 @@ fn accept(root: &Path, which: &Which) -> Result<()> {
         let name = stem(&notebook);
         match (said.is_empty(), old) {
             (true, _) => println!("{name}: unchanged"),
-            (false, None) => println!("{name}: stored, {} files", said.len()),
+            (false, None) => println!("{name}: stored, {}", counted(said.len(), "file")),
             (false, Some(_)) => {
-                println!("{name}: {moved} differences accepted");
+                println!("{name}: {} accepted", counted(moved, "difference"));
                 said.iter().for_each(|line| println!("  {line}"));
             }
         }
@@ -298,15 +300,20 @@ fn clean_all(root: &Path, paths: &[PathBuf], check: bool) -> Result<()> {
     if check && !dirty.is_empty() {
         return Err(Error::Different {
             what: format!(
-                "{} of {} notebooks are not clean:\n  {}",
+                "{} of {} {} not clean:\n  {}",
                 shown.len(),
-                notebooks.len(),
+                counted(notebooks.len(), "notebook"),
+                are(shown.len()),
                 shown.join("\n  ")
             ),
             remedy: "`rethink notebooks clean` takes their outputs out".into(),
         });
     }
     shown.iter().for_each(|path| println!("cleaned: {path}"));
-    println!("{} notebooks are clean", notebooks.len());
+    println!("{} {} clean", counted(notebooks.len(), "notebook"), are(notebooks.len()));
     Ok(())
+}
+
+fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }

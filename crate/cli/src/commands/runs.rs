@@ -20,7 +20,7 @@ use rethink_nn::models::Init;
 use rethink_nn::models::ModelKind;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::precision::Precision;
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use rethink_plot::tables::TEXT_WIDTH;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -531,7 +531,7 @@ fn kernels(measured: &[Measured]) -> Vec<Comparison> {
             let filters = solution.number("filters").unwrap_or(0.0) as usize;
             let filters = match filters {
                 0 => String::new(),
-                filters => format!(" ({} filters)", thousands(filters)),
+                filters => format!(" ({})", counted(filters, "filter")),
             };
             let ours = Ours {
                 data: record.measurement.data.title.clone(),

@@ -14,7 +14,7 @@ use rethink::run::config::{RunConfig, Scale};
 use rethink::run::row::StopReason;
 use rethink::store::{Run, Store};
 use rethink::study::Study;
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use rethink_plot::files::write_whole;
 use rethink_plot::theme::{Axis, Mark, Plot, SeriesStyle};
 use rethink_plot::{Art, Drawing, Note, Style};
@@ -355,7 +355,7 @@ fn kernel_rows(measured: &[Measured]) -> Vec<KernelRow> {
             ours: ours.and_then(percent),
             regularised: whole().find(|s| s.is_singular(row)).and_then(percent),
             measured: whole().map(|s| s.measured.record.measurement.key()).collect(),
-            filters: filters.map(|filters| format!("{} filters", thousands(filters))),
+            filters: filters.map(|filters| counted(filters, "filter")),
         }
     };
     TABLE_3.iter().map(row).collect()

@@ -7,6 +7,7 @@ use crate::measure::complexity::Class;
 use crate::measure::{Measured, Quantity};
 use crate::paper::mean;
 use crate::store::FITTED;
+use rethink_nn::text::counted;
 
 /// Least correlation with random signs at which these count as fitted: 99 % of the signs right.
 const ONE: f64 = 2.0 * FITTED - 1.0;
@@ -88,15 +89,17 @@ fn not_stable(measured: &[Measured]) -> Vec<Part> {
     let part = |changes: Changes| {
         let ([first, last], [early, late]) = (changes.epochs, changes.largest);
         let text = format!(
-            "{}: a loss changes by up to {early:.2} nats after {first} epochs, {late:.2} after {last}",
-            changes.labels.title()
+            "{}: a loss changes by up to {early:.2} nats after {}, {late:.2} after {last}",
+            changes.labels.title(),
+            counted(first as usize, "epoch")
         );
         let holds = late >= UNSTABLE && late > early;
         let part = Part::measured(text, holds, &[changes.measured]);
         if last >= MANY {
             return part;
         }
-        let text = format!("{}: {last} passes are not many", part.text);
+        let few = if last == 1.0 { "one pass is".into() } else { format!("{last} passes are") };
+        let text = format!("{}: {few} not many", part.text);
         Part { text, ..part.missing() }
     };
     changes(measured).into_iter().map(part).collect()
@@ -114,8 +117,8 @@ fn ignores_labels(measured: &[Measured]) -> Vec<Part> {
         let Some(random) = all.iter().filter(of(Corruption::RandomLabels)).find(same) else { continue };
         let (a, b) = (clean.largest[1], random.largest[1]);
         let text = format!(
-            "after {} epochs a loss changes by up to {a:.2} nats with true labels, {b:.2} with random ones",
-            clean.epochs[1]
+            "after {} a loss changes by up to {a:.2} nats with true labels, {b:.2} with random ones",
+            counted(clean.epochs[1] as usize, "epoch")
         );
         let both = a.min(b) >= UNSTABLE && a.max(b) <= SAME_SIZE * a.min(b);
         let part = Part::measured(text, both, &[clean.measured, random.measured]);

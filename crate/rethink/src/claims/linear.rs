@@ -6,7 +6,7 @@ use crate::data::shapes10;
 use crate::measure::{Measured, Quantity};
 use crate::paper::reported::{TABLE_3, Table3Row};
 use crate::paper::table3::{Solved, solved};
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use rethink_plot::frames::column;
 
 /// Test errors that differ by at most this are the same: as fractions, on MNIST and on CIFAR-10.
@@ -94,7 +94,7 @@ fn beside<'a>(solutions: &[Solved<'a>], row: &Table3Row, other: &Solved) -> Opti
 fn named(solution: &Solved, row: &Table3Row) -> String {
     let filters = match solution.filters() {
         0 => String::new(),
-        filters => format!(", {} filters", thousands(filters)),
+        filters => format!(", {}", counted(filters, "filter")),
     };
     let l2 = if row.l2 { ", l2" } else { "" };
     let what = if row.preprocessing == "none" { "pixels" } else { row.preprocessing };

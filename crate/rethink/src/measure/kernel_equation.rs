@@ -19,6 +19,7 @@ use rethink_nn::kernel_methods::random_conv::{FILTERS_AT_ONCE, Filters, RandomCo
 use rethink_nn::kernel_methods::solve::{Kernel, Solution, solve};
 use rethink_nn::kernel_methods::triangle::{self, TILE, Triangle, check_memory, free_memory};
 use rethink_nn::ops::gemm::{Matrix, Packed};
+use rethink_nn::text::counted;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::time::Instant;
@@ -151,7 +152,7 @@ impl KernelEquation {
     pub fn describe(&self) -> String {
         let mut text = format!("kernel equation, {}", self.title());
         if let Preprocessing::RandomConv(conv) = self.preprocessing {
-            text += &format!(", {} filters", rethink_nn::text::thousands(conv.filters));
+            text += &format!(", {}", counted(conv.filters, "filter"));
         }
         text + match (self.plain, self.ridge) {
             (true, true) => ", without and with l2",

@@ -24,8 +24,7 @@ use polars::prelude::*;
 use polars_io::SerWriter;
 use polars_io::prelude::CsvWriter;
 use rethink_nn::device::Device;
-use rethink_nn::text::hex;
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, hex, thousands};
 use rethink_plot::frames::{column, find};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -99,13 +98,14 @@ impl Quantity {
             Quantity::KernelEquation(what) => what.describe(),
             Quantity::Theorem1 => "theorem 1".to_string(),
             Quantity::Corollary1 { depth } => format!("corollary 1, depth {depth}"),
-            Quantity::SgdPath { epochs } => format!("SGD of a linear model, {epochs} epochs"),
+            Quantity::SgdPath { epochs } => format!("SGD of a linear model, {}", counted(*epochs, "epoch")),
             Quantity::Interpolators => "solutions that fit".to_string(),
             Quantity::Rademacher { class, draws, .. } => {
-                format!("Rademacher complexity, {}, {draws} draws", class.title())
+                format!("Rademacher complexity, {}, {}", class.title(), counted(*draws as usize, "draw"))
             }
             Quantity::Stability { class, corruption, replaced, .. } => {
-                format!("stability, {}, {}, {replaced} examples", class.title(), corruption.title())
+                let examples = counted(*replaced, "example");
+                format!("stability, {}, {}, {examples}", class.title(), corruption.title())
             }
         }
     }

@@ -12,6 +12,7 @@ use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::interrupt;
+use rethink_nn::text::counted;
 
 const OPERATION: &str = "Rademacher complexity";
 
@@ -64,10 +65,10 @@ pub(crate) fn measure(
         let last = trained.rows.last().ok_or_else(|| Error::argument(OPERATION, "a run without rows"))?;
         let accuracy = last.train_accuracy.unwrap_or(0.5);
         say(&format!(
-            "draw {} of {draws}: {:.3} after {} epochs",
+            "draw {} of {draws}: {:.3} after {}",
             draw + 1,
             2.0 * accuracy - 1.0,
-            last.epoch
+            counted(last.epoch as usize, "epoch")
         ));
         Ok(vec![
             n as f64,

@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::image::{CROP, Pixels};
 use rethink_nn::interrupt;
+use rethink_nn::text::counted;
 
 const OPERATION: &str = "uniform stability";
 
@@ -88,7 +89,7 @@ pub(crate) fn measure(
         let with = losses(&configure(&changed), &changed, &images, m)?;
         let changes: Vec<f64> = whole.1.iter().zip(&with).map(|(a, b)| (a.0 - b.0).abs()).collect();
         let otherwise = whole.1.iter().zip(&with).filter(|(a, b)| a.1 != b.1).count();
-        say(&format!("{epochs} epochs, example {} of {replaced}", number + 1));
+        say(&format!("{}, example {} of {replaced}", counted(epochs, "epoch"), number + 1));
         Ok(vec![
             epochs as f64,
             example as f64,

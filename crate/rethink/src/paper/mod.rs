@@ -31,6 +31,7 @@ use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
 use rethink_nn::models::{Family, Init, ModelKind};
 use rethink_nn::optim::{DecayOn, SLIM_NORM_MEMORY};
+use rethink_nn::text::counted;
 use rethink_plot::columns::mean_sd;
 use rethink_plot::frames::with;
 use rethink_plot::tables::Table;
@@ -391,9 +392,12 @@ pub(crate) fn reduced_note(runs: &[Run]) -> Option<String> {
         values.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ")
     };
     let mut note = format!(
-        "{} images a step; the learning rate decays every {} epochs",
+        "{} images a step; the learning rate decays every {}",
         each(&|config| config.hyper.batch_size),
-        each(&|config| config.hyper.rate_decay_every)
+        match each(&|config| config.hyper.rate_decay_every) {
+            one if one == "1" => "epoch".into(),
+            epochs => format!("{epochs} epochs"),
+        }
     );
     let other_rate = |config: &&&RunConfig| config.hyper.learning_rate != config.model.learning_rate();
     if let Some(config) = configs.iter().find(other_rate) {
@@ -436,7 +440,8 @@ pub(crate) fn rate_note(runs: &[Run]) -> Option<String> {
     let (with, without) = (every(ModelKind::Inception)?, every(ModelKind::InceptionNoBn)?);
     (with != without).then(|| {
         format!(
-            "The learning rate decays every {without} epochs for Inception w/o BatchNorm, every {with} for Inception."
+            "The learning rate decays every {} for Inception w/o BatchNorm, every {with} for Inception.",
+            if without == 1 { "epoch".into() } else { counted(without, "epoch") }
         )
     })
 }

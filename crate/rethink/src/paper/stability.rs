@@ -13,6 +13,7 @@ use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
+use rethink_nn::text::counted;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
 use rethink_plot::{Chart, Drawing, Note, axis};
 
@@ -119,9 +120,10 @@ fn verdict(measured: &[Measured]) -> Verdict {
             epochs.iter().flatten().fold(0.0, f64::max),
         );
         Some(format!(
-            "{}: {:.2} nats after {first} epochs, {:.2} after {last}",
+            "{}: {:.2} nats after {}, {:.2} after {last}",
             corruption.title(),
             at(first),
+            counted(first as usize, "epoch"),
             at(last)
         ))
     };

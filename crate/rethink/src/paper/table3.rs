@@ -18,7 +18,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::random_conv::RandomConv;
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use rethink_plot::Note;
 use rethink_plot::tables::{Align, Table};
 
@@ -200,7 +200,7 @@ pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
         let percent = |name: &str| format!("{:.2}", 100.0 * number(name));
         let mut preprocessing = solution.what.title();
         if solution.filters() > 0 {
-            preprocessing += &format!(", {} filters", thousands(solution.filters()));
+            preprocessing += &format!(", {}", counted(solution.filters(), "filter"));
         }
         [
             solution.measured.record.measurement.data.title.clone(),

@@ -8,7 +8,7 @@ use rethink_nn::image::CROP;
 use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer, Rules, is_share, is_size};
 use rethink_nn::precision::Precision;
-use rethink_nn::text::{hex, thousands};
+use rethink_nn::text::{counted, hex, thousands};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
@@ -374,8 +374,12 @@ impl std::fmt::Display for RunConfig {
         writeln!(f, "width:  {width_factor} of the paper's")?;
         writeln!(
             f,
-            "steps:  {} images each, learning rate {} (times {} every {} epochs), momentum {}",
-            hyper.batch_size, hyper.learning_rate, hyper.rate_decay, hyper.rate_decay_every, hyper.momentum
+            "steps:  {} each, learning rate {} (times {} every {}), momentum {}",
+            counted(hyper.batch_size, "image"),
+            hyper.learning_rate,
+            hyper.rate_decay,
+            counted(hyper.rate_decay_every, "epoch"),
+            hyper.momentum
         )?;
         let decay = (hyper.weight_decay > 0.0)
             .then(|| format!("weight decay {} on {}", hyper.weight_decay, hyper.weight_decay_on.name()));
@@ -388,7 +392,7 @@ impl std::fmt::Display for RunConfig {
             (true, 1) => " at most, or as soon as every training image is right".into(),
             (true, epochs) => format!(" at most, or {epochs} in a row with every training image right"),
         };
-        writeln!(f, "ends:   after {} epochs{fitted}", hyper.epochs)?;
+        writeln!(f, "ends:   after {}{fitted}", counted(hyper.epochs, "epoch"))?;
         write!(
             f,
             "seeds:  {} of the corruption, {} of the weights, {} of the order",

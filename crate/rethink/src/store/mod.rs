@@ -41,7 +41,7 @@ use polars_io::SerReader;
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
 use rethink_nn::device::Device;
 use rethink_nn::precision::Precision;
-use rethink_nn::text::hex;
+use rethink_nn::text::{counted, hex};
 use rethink_plot::files;
 use rethink_plot::frames::{column, find};
 use serde::de::DeserializeOwned;
@@ -103,8 +103,7 @@ impl Record {
     /// "diverged".
     pub fn ended(&self) -> String {
         match (self.ending, self.config.hyper.fitted_epochs) {
-            (StopReason::Fitted, 1) => "fitted (1 epoch)".into(),
-            (StopReason::Fitted, epochs) => format!("fitted ({epochs} epochs)"),
+            (StopReason::Fitted, epochs) => format!("fitted ({})", counted(epochs, "epoch")),
             (StopReason::Completed, _) => "completed".into(),
             (StopReason::Diverged, _) => "diverged".into(),
             (StopReason::Interrupted, _) => "interrupted".into(),

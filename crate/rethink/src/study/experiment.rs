@@ -16,7 +16,7 @@ use crate::study::words::describe;
 use crate::{Error, Result};
 use rethink_nn::interrupt;
 use rethink_nn::models::ModelKind;
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use rethink_plot::{Drawing, Note};
 
 /// What the store has of a recipe.
@@ -292,7 +292,8 @@ impl Study {
             all.push(measured);
         }
         if found > 0 {
-            say(&format!("{found} of {} measurements were in the store", measurements.len()));
+            let were = if found == 1 { "was" } else { "were" };
+            say(&format!("{found} of {} {were} in the store", counted(measurements.len(), "measurement")));
         }
         Ok(all)
     }

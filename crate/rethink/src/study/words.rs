@@ -3,6 +3,7 @@
 use crate::run::config::RunConfig;
 use crate::run::history::Origin;
 use crate::store::Record;
+use rethink_nn::text::counted;
 
 /// A run in a few words: model, corruption, what is switched on.
 pub fn describe(config: &RunConfig) -> String {
@@ -29,7 +30,7 @@ pub fn switched_on(config: &RunConfig) -> Vec<String> {
     }
     parts.extend(hyper.further());
     if hyper.batch_size != config.model.batch_size() {
-        parts.push(format!("{} images a step", hyper.batch_size));
+        parts.push(format!("{} a step", counted(hyper.batch_size, "image")));
     }
     parts
 }
