@@ -146,7 +146,10 @@ CUDA cuMemcpyHtoD_v2_ptds(uint64_t to, const void *from, size_t n) { return touc
 CUDA cuMemcpyHtoDAsync_v2_ptsz(uint64_t to, const void *from, size_t n, void *) { return cuMemcpyHtoD_v2_ptds(to, from, n); }
 CUDA cuMemcpyDtoH_v2_ptds(void *to, uint64_t from, size_t n) { return touch(from), std::memcpy(to, address(from), n), 0; }
 CUDA cuMemcpyDtoHAsync_v2_ptsz(void *to, uint64_t from, size_t n, void *) { return cuMemcpyDtoH_v2_ptds(to, from, n); }
-CUDA cuMemcpyDtoD_v2_ptds(uint64_t to, uint64_t from, size_t n) { return std::memcpy(address(to), address(from), n), 0; }
+CUDA cuMemcpyDtoD_v2_ptds(uint64_t to, uint64_t from, size_t n) {
+    if (n) touch(to), touch(from), std::memcpy(address(to), address(from), n);
+    return 0;
+}
 CUDA cuMemcpyDtoDAsync_v2_ptsz(uint64_t to, uint64_t from, size_t n, void *) { return cuMemcpyDtoD_v2_ptds(to, from, n); }
 CUDA cuMemsetD8_v2_ptds(uint64_t at, unsigned char value, size_t n) {
     if (n) touch(at);

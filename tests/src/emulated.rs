@@ -82,10 +82,6 @@ unsafe impl Backend for Emulated {
         &self.store
     }
 
-    fn describe(&self) -> String {
-        "emulated".into()
-    }
-
     fn turn(&self) -> &'static Mutex<()> {
         static TURN: Mutex<()> = Mutex::new(());
         &TURN

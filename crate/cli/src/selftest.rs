@@ -9,7 +9,7 @@ use rethink::data::shapes10;
 use rethink::measure::kernel_equation::{Dual, dual};
 use rethink_nn::image::AugmentedImage;
 use rethink_nn::image::Pixels;
-use rethink_nn::kernel_methods::dense::{Dense, Features, Products};
+use rethink_nn::kernel_methods::dense::{Dense, Features, Products, Purpose};
 use rethink_nn::kernel_methods::gaussian::Gaussian;
 use rethink_nn::kernel_methods::on_features::mean_squared_distance;
 use rethink_nn::kernel_methods::random_conv::RandomConv;
@@ -296,7 +296,7 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&DeviceCheck)) -> Result
         let (train, test) = (&data.train.images, &data.test.images);
         Ok((here, dense.conv(&filters, features, train, test, &mut |_| ())?))
     };
-    let (here, there) = both(Features { standardised: false, gaussian: false })?;
+    let (here, there) = both(Features { standardised: false, purpose: Purpose::Linear })?;
     let mut check = DeviceCheck::new("kernel equation, random conv-net");
     for part in [n, n / 2] {
         let (ours, theirs) = (here.leading(part)?, there.leading(part)?);
@@ -308,7 +308,7 @@ pub fn equations(dense: &dyn Dense, say: &mut dyn FnMut(&DeviceCheck)) -> Result
     say(&check);
     checks.push(check);
 
-    let (here, there) = both(Features { standardised: true, gaussian: true })?;
+    let (here, there) = both(Features { standardised: true, purpose: Purpose::Gaussian })?;
     let mut check = DeviceCheck::new("kernel equation, Gaussian kernel of standardised features");
     check.numbers("inner products", here.leading(n)?.numbers(), there.leading(n)?.numbers());
     let gamma = 1.0 / mean_squared_distance(n, here.kernel().mean_diagonal());

@@ -14,6 +14,10 @@ use std::sync::OnceLock;
 /// The variable that names the device where `--device` does not.
 pub const DEVICE_VARIABLE: &str = "RETHINK_DEVICE";
 
+/// Whether every thread has a queue of work on a GPU, or all threads share one.
+pub(crate) const QUEUE_A_THREAD: bool =
+    cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
+
 /// A place to train on. `cpu`; `cuda:0`, the first GPU, in float32; `cuda:0-tf32`, with products in TensorFloat-32 (ten
 /// bits of mantissa).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,10 +115,7 @@ impl Device {
         match self {
             Device::Cpu => Ok(self.to_string()),
             #[cfg(feature = "cuda")]
-            Device::Cuda { card, tf32 } => {
-                use crate::cuda::Backend;
-                Ok(crate::cuda::device::Gpu::open(card, tf32)?.describe())
-            }
+            Device::Cuda { card, .. } => crate::cuda::device::name(card),
             #[cfg(not(feature = "cuda"))]
             Device::Cuda { .. } => Err(without_cuda(self)),
         }
@@ -146,13 +147,15 @@ impl Device {
         match self {
             Device::Cpu => Ok(None),
             #[cfg(feature = "cuda")]
-            Device::Cuda { card, tf32 } => {
-                use crate::cuda::Backend;
-                Ok(crate::cuda::device::Gpu::open(card, tf32)?.free_memory())
-            }
+            Device::Cuda { card, .. } => crate::cuda::device::free_memory(card),
             #[cfg(not(feature = "cuda"))]
             Device::Cuda { .. } => Err(without_cuda(self)),
         }
+    }
+
+    /// Whether networks that are trained by several threads work on it at the same time.
+    pub fn works_side_by_side(self) -> bool {
+        self == Device::Cpu || QUEUE_A_THREAD
     }
 
     /// The same without any rounding of products' factors.

@@ -10,6 +10,16 @@ pub fn counted(n: usize, name: &str) -> String {
     format!("{} {name}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
+/// The same with its verb: `1 run is`, `3 runs are`.
+pub fn are(n: usize, name: &str) -> String {
+    counted(n, name) + if n == 1 { " is" } else { " are" }
+}
+
+/// `every epoch`, `every 4 epochs`.
+pub fn every(n: usize, name: &str) -> String {
+    if n == 1 { format!("every {name}") } else { format!("every {}", counted(n, name)) }
+}
+
 /// `12345` as `12,345`.
 pub fn thousands(n: usize) -> String {
     let digits = n.to_string();

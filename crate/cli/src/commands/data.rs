@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
 use rethink::data::{self, Folder, Format, Known, Places, Source, fetch as download, shapes10};
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use serde_json::json;
 use std::path::Path;
 
@@ -127,7 +127,7 @@ fn verify_one(folder: &Path) -> Result<()> {
             count[usize::from(label)] += 1;
         }
         let [least, most] = [count.iter().min(), count.iter().max()].map(|c| thousands(*c.unwrap_or(&0)));
-        println!("  {title}: {} images, {least} to {most} a class", thousands(split.len()));
+        println!("  {title}: {}, {least} to {most} a class", counted(split.len(), "image"));
     }
     println!("  {}; fingerprint {}\n  {}", data.title, data.fingerprint, verified.verdict);
     Ok(())

@@ -10,6 +10,7 @@ use rethink::study::{Study, begun, describe, summary, taken};
 use rethink_nn::distributed::Parallelism;
 use rethink_nn::distributed::mpi::World;
 use rethink_nn::models::Parameter;
+use rethink_nn::text::counted;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -109,8 +110,9 @@ pub fn check(world: &World, study: &Study, choice: &RunChoice, tolerance: f64, j
         });
         println!("{line}");
     } else {
-        println!("{}: one process and {ranks} together, {} steps", describe(&alone), one.rows[rows - 1].step);
-        println!("loss of {rows} rows:     apart by {loss:.2e} of itself at most");
+        let steps = counted(one.rows[rows - 1].step as usize, "step");
+        println!("{}: one process and {ranks} together, {steps}", describe(&alone));
+        println!("loss of {}:     apart by {loss:.2e} of itself at most", counted(rows, "row"));
         println!("weights, {tensors} tensors: apart by {weights:.2e} of their norm");
         println!("                    {} by {:.2e} of its own", worst.1, worst.0);
         println!("accuracies:         apart by {:.3} % at most", 100.0 * accuracy);

@@ -9,7 +9,7 @@ use rethink::run::config::Scale;
 use rethink::study::{
     DATASET_VARIABLE, FILTERS_VARIABLE, OUT_VARIABLE, SCALE_VARIABLE, SEEDS_VARIABLE, SET_VARIABLE,
 };
-use rethink_nn::text::counted;
+use rethink_nn::text::{are, counted};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -246,10 +246,9 @@ fn check(root: &Path, which: &Which, (rtol, atol): (Option<f64>, Option<f64>)) -
     }
     Err(Error::Different {
         what: format!(
-            "{} of {} {} not as stored in {}: {}",
+            "{} of {} not as stored in {}: {}",
             wrong.len(),
-            counted(notebooks.len(), "notebook"),
-            are(wrong.len()),
+            are(notebooks.len(), "notebook"),
             stored.display(),
             wrong.join(", ")
         ),
@@ -300,20 +299,15 @@ fn clean_all(root: &Path, paths: &[PathBuf], check: bool) -> Result<()> {
     if check && !dirty.is_empty() {
         return Err(Error::Different {
             what: format!(
-                "{} of {} {} not clean:\n  {}",
+                "{} of {} not clean:\n  {}",
                 shown.len(),
-                counted(notebooks.len(), "notebook"),
-                are(shown.len()),
+                are(notebooks.len(), "notebook"),
                 shown.join("\n  ")
             ),
             remedy: "`rethink notebooks clean` takes their outputs out".into(),
         });
     }
     shown.iter().for_each(|path| println!("cleaned: {path}"));
-    println!("{} {} clean", counted(notebooks.len(), "notebook"), are(notebooks.len()));
+    println!("{} clean", are(notebooks.len(), "notebook"));
     Ok(())
-}
-
-fn are(count: usize) -> &'static str {
-    if count == 1 { "is" } else { "are" }
 }

@@ -74,9 +74,10 @@ pub fn status(out: &Path, write: Option<&Path>) -> Result<()> {
     write_whole(file, whole.as_bytes())?;
     let measured = items.iter().filter(|item| item.count > 0).count();
     println!(
-        "{}: {measured} of {} items measured; {written} pictures in {}",
+        "{}: {measured} of {} measured; {} in {}",
         file.display(),
-        items.len(),
+        counted(items.len(), "item"),
+        counted(written, "picture"),
         pictures.display()
     );
     Ok(())

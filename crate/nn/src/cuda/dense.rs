@@ -6,7 +6,7 @@ use crate::cuda::{Backend, Buffer, Fault, failed, turn};
 use crate::image::Pixels;
 use crate::interrupt;
 use crate::kernel_methods::cholesky::NotPositive;
-use crate::kernel_methods::dense::{Dense, Features, Products};
+use crate::kernel_methods::dense::{Dense, Features, Products, Purpose};
 use crate::kernel_methods::gaussian::Gaussian;
 use crate::kernel_methods::random_conv::Filters;
 use crate::kernel_methods::random_conv::{FILTERS_AT_ONCE, batches};
@@ -26,9 +26,9 @@ pub fn dense<B: Backend>(backend: B) -> Box<dyn Dense> {
 
 struct On<B>(B);
 
-/// Checks that matrix and factor fit, and `beside` bytes for `n` rows.
-fn check<B: Backend>(b: &B, n: usize, beside: impl Fn(usize) -> u64) -> Result<()> {
-    let needed = |n: usize| 2 * 4 * (n as u64).pow(2) + beside(n);
+/// Checks that so many matrices of `n` rows fit, and `beside` bytes.
+fn check<B: Backend>(b: &B, n: usize, matrices: u64, beside: impl Fn(usize) -> u64) -> Result<()> {
+    let needed = |n: usize| matrices * 4 * (n as u64).pow(2) + beside(n);
     check_memory(n, needed, b.free_memory()).map_err(|error| match error {
         Error::Missing { what, remedy } => Error::Missing { what: format!("on the GPU: {what}"), remedy },
         other => other,
@@ -40,7 +40,8 @@ impl<B: Backend> Dense for On<B> {
         let b = &self.0;
         let _turn = turn(b);
         let (n, d) = (kernel.n(), kernel.dimensions());
-        check(b, n, |n| 4 * (n * d) as u64)?;
+        // The matrix and its factor.
+        check(b, n, 2, |n| 4 * (n * d) as u64)?;
         let make = || {
             let points = place(b, kernel.points())?;
             let mut matrix = Whole::new(b, n, n)?;
@@ -93,13 +94,14 @@ impl<B: Backend> Dense for On<B> {
         let image: usize = shape.iter().product();
         let (n, m) = (train.len() / image, test.len() / image);
         let at_once = FILTERS_AT_ONCE.min(filters.count()) * filters.per_filter();
-        // The Gaussian kernel is one more matrix and test images' values, standardised features have squares beside them.
-        let beside = |n: usize| {
-            let kernel = if features.gaussian { n * n + m * n } else { 0 };
-            let squares = if features.standardised { n * at_once } else { 0 };
-            4 * (m * n + (n + m) * at_once + kernel + squares) as u64 + ((n + m) * image) as u64
+        // The products and a factor; the Gaussian kernel is one more matrix, and once more the test images' values.
+        let (matrices, crosses) = match features.purpose {
+            Purpose::Choice => (1, 1),
+            Purpose::Linear => (2, 1),
+            Purpose::Gaussian => (3, 2),
         };
-        check(b, n, beside)?;
+        let beside = |n: usize| 4 * (crosses * m * n + (n + m) * at_once) as u64 + ((n + m) * image) as u64;
+        check(b, n, matrices, beside)?;
         let started = Instant::now();
         let mut said = Instant::now();
         let keep = |images: &[u8]| {
@@ -124,7 +126,7 @@ impl<B: Backend> Dense for On<B> {
             }
         }
         let mut finish = || {
-            if !features.gaussian {
+            if features.purpose == Purpose::Linear {
                 // The square of the constant feature.
                 let constant = (mean_diagonal(b, &matrix)?.sqrt() as f32).powi(2);
                 matrix.plus(b, constant)?;
@@ -135,7 +137,13 @@ impl<B: Backend> Dense for On<B> {
             Ok((mean_diagonal(b, &matrix)?, [kernels::upload(b, &matrix.diagonal(b)?)?, test]))
         };
         let (mean, squares) = finish().map_err(failed::<B>(OPERATION))?;
-        Ok(Box::new(Images { kernel: Symmetric { backend: b.clone(), matrix, mean }, cross, squares }))
+        let Features { purpose, .. } = features;
+        Ok(Box::new(Images {
+            kernel: Symmetric { backend: b.clone(), matrix, mean },
+            cross,
+            squares,
+            purpose,
+        }))
     }
 }
 
@@ -171,12 +179,9 @@ fn add_filters<B: Backend>(
     kernels::centre(b, &mut of_train, &sums, [train.images, d, train.images])?;
     kernels::centre(b, &mut of_test, &sums, [test.images, d, train.images])?;
     if standardised {
-        let all = train.images * d;
-        let mut squares = kernels::alloc(b, all)?;
-        kernels::times(b, &of_train, &of_train, &mut squares, all, false)?;
-        let squares = kernels::sum_rows(b, &squares, train.images, d)?;
-        kernels::standardise(b, &mut of_train, (&sums, &squares), [train.images, d, train.images])?;
-        kernels::standardise(b, &mut of_test, (&sums, &squares), [test.images, d, train.images])?;
+        let moments = kernels::moments(b, &of_train, [train.images, d])?;
+        kernels::standardise(b, &mut of_train, (&sums, &moments), [train.images, d, train.images])?;
+        kernels::standardise(b, &mut of_test, (&sums, &moments), [test.images, d, train.images])?;
     }
     matrix.add_products(b, &of_train, &of_train, d, true)?;
     cross.add_products(b, &of_test, &of_train, d, false)?;
@@ -257,6 +262,7 @@ struct Images<B: Backend> {
     cross: Whole<B>,
     /// Squared lengths of the features, of training and of test images.
     squares: [Buffer<B>; 2],
+    purpose: Purpose,
 }
 
 impl<B: Backend> Products for Images<B> {
@@ -280,6 +286,7 @@ impl<B: Backend> Products for Images<B> {
     fn gaussian(&self, gamma: f64) -> Result<Box<dyn Kernel + '_>> {
         let b = &self.kernel.backend;
         let _turn = turn(b);
+        assert_ne!(self.purpose, Purpose::Linear, "features for the Gaussian kernel");
         let [squares, _] = &self.squares;
         let make = || {
             let mut matrix = self.kernel.matrix.raised(b, 0.0)?;

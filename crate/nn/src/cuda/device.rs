@@ -1,5 +1,6 @@
 //! A GPU: the driver's pool for memory, in dfdx's buffers, cuBLAS for products, this project's kernels compiled for the card by NVRTC.
 
+use crate::cuda::libraries::QUEUE;
 use crate::cuda::solver::Solver;
 use crate::cuda::{Backend, Buffer, Done, Fault, Sgemm, kernels, libraries};
 use crate::precision::Precision;
@@ -18,36 +19,63 @@ const MODULE: &str = "rethink";
 /// Threads of a block.
 const BLOCK: u32 = 256;
 
-/// The queue of work of the thread that calls: every network is trained by one thread at a time, and several keep a card busy that
-/// one leaves waiting. Elsewhere than on Linux all share one queue ([`libraries`]).
-#[cfg(target_os = "linux")]
-const QUEUE: usize = 2; // CU_STREAM_PER_THREAD
-#[cfg(not(target_os = "linux"))]
-const QUEUE: usize = 0;
-
 /// A card that has been opened, and libraries of its own that work on it.
 #[derive(Clone)]
 pub struct Gpu {
-    card: Card,
+    card: Arc<Card>,
     seat: Arc<Seat>,
 }
 
 /// cuBLAS and cuSOLVER: each has memory to work in, so that who works at the same time needs another one.
 struct Seat {
     blas: CudaBlas,
-    tf32: bool,
     solver: OnceLock<Solver>,
     turn: &'static Mutex<()>,
 }
 
 /// What all work on a card shares.
-#[derive(Clone)]
 struct Card {
     store: Cuda,
     device: Arc<CudaDevice>,
     memory: Pool,
     name: String,
-    seats: &'static Mutex<Vec<Arc<Seat>>>,
+}
+
+/// A card, and all seats that there have been.
+struct Opened {
+    number: usize,
+    card: Arc<Card>,
+    seats: Vec<Arc<Seat>>,
+}
+
+/// Does something with the card number `number`, which is opened once.
+///
+/// Errors: those of [`Gpu::open`], and `work`'s.
+fn opened<T>(number: usize, work: impl FnOnce(&mut Opened) -> Result<T>) -> Result<T> {
+    static CARDS: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
+    let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = match cards.iter().position(|opened| opened.number == number) {
+        Some(place) => place,
+        None => {
+            cards.push(Opened { number, card: Arc::new(Card::open(number)?), seats: Vec::new() });
+            cards.len() - 1
+        }
+    };
+    work(&mut cards[place])
+}
+
+/// The name of the card number `card`, and its compute capability.
+///
+/// Errors: those of [`Gpu::open`].
+pub fn name(card: usize) -> Result<String> {
+    opened(card, |opened| Ok(opened.card.name.clone()))
+}
+
+/// [`Backend::free_memory`] of the card number `card`.
+///
+/// Errors: those of [`Gpu::open`].
+pub fn free_memory(card: usize) -> Result<Option<u64>> {
+    opened(card, |opened| Ok(opened.card.free_memory()))
 }
 
 /// The driver's pool, out of which memory is given in the order of the work.
@@ -98,17 +126,17 @@ impl Gpu {
     /// Errors: [`Error::Missing`] without a driver or its libraries, or with some that do not fit each other;
     /// [`Error::Argument`] for a card that is not there; [`Error::Tensor`] for what the driver says.
     pub fn open(card: usize, tf32: bool) -> Result<Gpu> {
-        static CARDS: Mutex<Vec<(usize, Card)>> = Mutex::new(Vec::new());
-        let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = match cards.iter().find(|(number, _)| *number == card) {
-            Some((_, opened)) => opened.clone(),
-            None => {
-                let opened = Card::open(card)?;
-                cards.push((card, opened.clone()));
-                opened
-            }
-        };
-        opened.seat(tf32)
+        opened(card, |Opened { card, seats, .. }| {
+            let seat = match seats.iter().find(|seat| Arc::strong_count(seat) == 1) {
+                Some(free) => free.clone(),
+                None => {
+                    seats.push(Arc::new(Seat::open(&card.device)?));
+                    seats[seats.len() - 1].clone()
+                }
+            };
+            seat.multiply(tf32)?;
+            Ok(Gpu { card: card.clone(), seat })
+        })
     }
 }
 
@@ -168,39 +196,33 @@ impl Card {
             .map_err(Error::tensor(OPENING))?;
         let name = name.split(|byte| *byte == 0).next().map(String::from_utf8_lossy).unwrap_or_default();
         let name = format!("{name}, compute capability {major}.{minor}");
-        Ok(Card { store, device, memory, name, seats: Box::leak(Box::default()) })
+        Ok(Card { store, device, memory, name })
     }
 
-    /// With libraries that nobody works with, which are kept for good.
-    fn seat(self, tf32: bool) -> Result<Gpu> {
-        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = seats.iter().find(|seat| seat.tf32 == tf32 && Arc::strong_count(seat) == 1);
-        let seat = match free {
-            Some(seat) => seat.clone(),
-            None => {
-                let seat = Arc::new(Seat::open(&self.device, tf32)?);
-                seats.push(seat.clone());
-                seat
-            }
-        };
-        drop(seats);
-        Ok(Gpu { card: self, seat })
+    /// [`Backend::free_memory`].
+    fn free_memory(&self) -> Option<u64> {
+        self.device.synchronize().ok()?;
+        self.memory.release();
+        result::mem_get_info().ok().map(|(free, _)| free as u64)
     }
 }
 
 impl Seat {
-    fn open(device: &Arc<CudaDevice>, tf32: bool) -> Result<Seat> {
+    fn open(device: &Arc<CudaDevice>) -> Result<Seat> {
         let blas = CudaBlas::new(device.clone()).map_err(Error::tensor(OPENING))?;
         // SAFETY: the handle has just been made, and the queue is there as long as a thread.
         unsafe { cublas::result::set_stream(*blas.handle(), QUEUE as *mut _) }
             .map_err(Error::tensor(OPENING))?;
-        if tf32 {
-            let mode = cublas::sys::cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH;
-            // SAFETY: as above.
-            unsafe { cublas::sys::cublasSetMathMode(*blas.handle(), mode).result() }
-                .map_err(Error::tensor(OPENING))?;
-        }
-        Ok(Seat { blas, tf32, solver: OnceLock::new(), turn: Box::leak(Box::default()) })
+        Ok(Seat { blas, solver: OnceLock::new(), turn: Box::leak(Box::default()) })
+    }
+
+    /// Whether products may round their factors to TensorFloat-32 from now on.
+    fn multiply(&self, tf32: bool) -> Result<()> {
+        use cublas::sys::cublasMath_t::{CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH};
+        let mode = if tf32 { CUBLAS_TF32_TENSOR_OP_MATH } else { CUBLAS_DEFAULT_MATH };
+        // SAFETY: the handle is there as long as the seat, and nobody else has it.
+        unsafe { cublas::sys::cublasSetMathMode(*self.blas.handle(), mode).result() }
+            .map_err(Error::tensor(OPENING))
     }
 
     /// cuSOLVER, opened once.
@@ -215,24 +237,16 @@ impl Seat {
 
 // SAFETY: only the raw handles of stream, context and cuBLAS keep dfdx's device from being sent. They belong to the
 // context, which every call binds to its thread first, and the driver and cuBLAS may be called from several threads.
-unsafe impl Send for Gpu {}
-// SAFETY: as for `Gpu`.
 unsafe impl Send for Card {}
-// SAFETY: as for `Gpu`; who works with it holds its turn.
-unsafe impl Send for Seat {}
 // SAFETY: as above.
-unsafe impl Sync for Seat {}
+unsafe impl Sync for Card {}
 
-// SAFETY: as for `Send`.
+// SAFETY: a card may be used from every thread, and a seat is one backend's and its clones', who wait for their turn.
 unsafe impl Backend for Gpu {
     type Store = Cuda;
 
     fn store(&self) -> &Cuda {
         &self.card.store
-    }
-
-    fn describe(&self) -> String {
-        self.card.name.clone()
     }
 
     fn turn(&self) -> &'static Mutex<()> {
@@ -334,9 +348,7 @@ unsafe impl Backend for Gpu {
     }
 
     fn free_memory(&self) -> Option<u64> {
-        self.card.device.synchronize().ok()?;
-        self.card.memory.release();
-        result::mem_get_info().ok().map(|(free, _)| free as u64)
+        self.card.free_memory()
     }
 
     unsafe fn cholesky(&self, n: usize, matrix: u64) -> Result<Option<usize>> {

@@ -931,9 +931,12 @@ KERNEL centred(unsigned n, float *x, const float *sums, unsigned columns, unsign
     x[i] -= sums[i % columns] / (float)count;
 }
 
-// Such columns over their deviations, from the sums of their squares; one that varies by no more than its mean is rounded becomes 0.
-KERNEL standardised(unsigned n, float *x, const float *sums, const float *squares, unsigned columns, unsigned count) {
+// Such columns over their deviations, from `moments` of the columns less their means; one that varies by no more than its mean is
+// rounded becomes 0.
+KERNEL standardised(unsigned n, float *x, const float *sums, const float *moments, unsigned columns, unsigned count) {
     EACH
-    float mean = sums[i % columns] / (float)count, variance = squares[i % columns] / (float)count;
+    unsigned column = i % columns;
+    float mean = sums[column] / (float)count, away = moments[column] / (float)count;
+    float variance = moments[columns + column] / (float)count - away * away;
     x[i] = variance > 1e-10f * mean * mean ? x[i] / sqrtf(variance) : 0.0f;
 }

@@ -681,15 +681,13 @@ pub(super) fn scaled<B: Backend>(
     )
 }
 
-/// Of a batch of `rows` pixels: mean, 1 / deviation and `b` of each channel; and mean and unbiased variance for the
-/// running statistics.
-pub(super) fn batch_channels<B: Backend>(
+/// Of each column of `rows` rows, the sum of the differences from the first row, and of their squares: in parts, no more than
+/// [`LAST`], that are still to be summed.
+fn moments_in_parts<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    shift: &Buffer<B>,
     [rows, columns]: [usize; 2],
-    epsilon: f32,
-) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
+) -> Result<(Buffer<B>, usize), Fault<B>> {
     let mut parts = rows.div_ceil(GROUP);
     let mut sums = alloc(b, parts * 2 * columns)?;
     kernel!(
@@ -700,6 +698,25 @@ pub(super) fn batch_channels<B: Backend>(
         sums = sum_groups(b, &sums, [parts, 2 * columns], group(parts))?;
         parts = parts.div_ceil(group(parts));
     }
+    Ok((sums, parts))
+}
+
+/// The same, summed: the differences of all columns, then the squares.
+pub(super) fn moments<B: Backend>(b: &B, x: &Buffer<B>, sizes: [usize; 2]) -> Result<Buffer<B>, Fault<B>> {
+    let (sums, parts) = moments_in_parts(b, x, sizes)?;
+    sum_rows(b, &sums, parts, 2 * sizes[1])
+}
+
+/// Of a batch of `rows` pixels: mean, 1 / deviation and `b` of each channel; and mean and unbiased variance for the
+/// running statistics.
+pub(super) fn batch_channels<B: Backend>(
+    b: &B,
+    x: &Buffer<B>,
+    shift: &Buffer<B>,
+    [rows, columns]: [usize; 2],
+    epsilon: f32,
+) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
+    let (sums, parts) = moments_in_parts(b, x, [rows, columns])?;
     let (mut channels, mut noted) = (alloc(b, 3 * columns)?, alloc(b, 2 * columns)?);
     kernel!(
         b, "batch_channels", columns;
@@ -1401,18 +1418,18 @@ pub(super) fn centre<B: Backend>(
     kernel!(b, "centred", all; x => all, sums => columns; into::<B>(x), at::<B>(sums), count(columns), count(of))
 }
 
-/// Divides each column of `x` by its deviation, which `squares` over `of` rows give: sums of those of a column whose mean, which `sums`
-/// give, has been taken away.
+/// Divides each column of `x`, whose mean over `of` rows has been taken away, by its deviation: from the sums that gave the mean, and
+/// [`moments`] of such rows.
 pub(super) fn standardise<B: Backend>(
     b: &B,
     x: &mut Buffer<B>,
-    (sums, squares): (&Buffer<B>, &Buffer<B>),
+    (sums, moments): (&Buffer<B>, &Buffer<B>),
     [rows, columns, of]: [usize; 3],
 ) -> Done<B> {
     let all = rows * columns;
     kernel!(
-        b, "standardised", all; x => all, sums => columns, squares => columns;
-        into::<B>(x), at::<B>(sums), at::<B>(squares), count(columns), count(of)
+        b, "standardised", all; x => all, sums => columns, moments => 2 * columns;
+        into::<B>(x), at::<B>(sums), at::<B>(moments), count(columns), count(of)
     )
 }
 

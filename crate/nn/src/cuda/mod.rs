@@ -52,9 +52,6 @@ pub unsafe trait Backend: Clone + 'static {
     /// dfdx's device.
     fn store(&self) -> &Self::Store;
 
-    /// The card, for a run's record.
-    fn describe(&self) -> String;
-
     /// Held by whoever works with this one and its clones.
     fn turn(&self) -> &'static Mutex<()>;
 
@@ -75,7 +72,7 @@ pub unsafe trait Backend: Clone + 'static {
     /// Errors: the device's. `to` has the length of `values`.
     fn upload(&self, values: &[f32], to: &mut Buffer<Self>) -> Done<Self>;
 
-    /// Copies numbers from the device, after all that was begun before.
+    /// Copies numbers from the device, after all that this thread has begun.
     ///
     /// Errors: the device's.
     fn download(&self, from: &Buffer<Self>) -> std::result::Result<Vec<f32>, Fault<Self>>;
@@ -97,7 +94,8 @@ pub unsafe trait Backend: Clone + 'static {
     /// The addresses are of memory on the device, as long as the sizes say.
     unsafe fn sgemm(&self, product: &Sgemm) -> Done<Self>;
 
-    /// Free memory, bytes, when all work is done; `None` where that is not known.
+    /// Free memory, bytes, when this thread's work is done; `None` where that is not known. What other threads have given back and still
+    /// work on is not counted.
     fn free_memory(&self) -> Option<u64>;
 
     /// Cholesky of a symmetric matrix of `n` rows of single precision, of whose lower triangle (column-major) the factor's

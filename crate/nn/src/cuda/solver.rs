@@ -73,7 +73,7 @@ pub(super) struct Solver {
     solve: Solve,
 }
 
-// SAFETY: cuSOLVER may be called from any thread, from one at a time: callers have the device's turn.
+// SAFETY: cuSOLVER may be called from any thread, from one at a time: callers have the backend's turn.
 unsafe impl Send for Solver {}
 // SAFETY: as above.
 unsafe impl Sync for Solver {}
@@ -86,7 +86,7 @@ fn done(status: Status, what: &str) -> Result<()> {
 }
 
 impl Solver {
-    /// Opens it for `device`.
+    /// Opens it for `device`, to work in `queue`.
     ///
     /// Errors: [`Error::Missing`] without the library; [`Error::Tensor`] for what it says.
     pub fn open(device: &CudaDevice, queue: *mut c_void) -> Result<Solver> {
@@ -112,7 +112,7 @@ impl Solver {
         std::mem::forget(library);
         device.bind_to_thread().map_err(Error::tensor(OPERATION))?;
         let (mut handle, mut defaults) = (null_mut(), null_mut());
-        // SAFETY: both write one pointer; the stream is the device's, whose context is current.
+        // SAFETY: both write one pointer; the device's context is current, and the queue is one of it.
         unsafe {
             done(create(&mut handle), "cusolverDnCreate")?;
             done(defaults_of(&mut defaults), "cusolverDnCreateParams")?;

@@ -38,9 +38,19 @@ pub trait Dense {
 pub struct Features {
     /// Each is divided by its deviation over the training images (of n, not n - 1); one that never varies is 0.
     pub standardised: bool,
-    /// They are for the Gaussian kernel. For the linear one there is one more, constant and as long as the others together: what
-    /// stands for an intercept.
-    pub gaussian: bool,
+    /// What they are for.
+    pub purpose: Purpose,
+}
+
+/// What inner products are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The linear kernel: there is one more feature, constant and as long as the others together, which stands for an intercept.
+    Linear,
+    /// The Gaussian kernel.
+    Gaussian,
+    /// To be looked at on the processor.
+    Choice,
 }
 
 /// Inner products of features: of training images with each other, and with test images.
@@ -58,9 +68,12 @@ pub trait Products {
     /// Errors: [`crate::Error::Tensor`] for what a device says.
     fn predict(&self, weights: &[f64], columns: usize) -> Result<Vec<f64>>;
 
-    /// The Gaussian kernel of the training images' features, which are for it ([`Features::gaussian`]).
+    /// The Gaussian kernel of the training images' features.
     ///
     /// Errors: [`crate::Error::Tensor`] for what a device says.
+    ///
+    /// # Panics
+    /// Where they are for the linear one: a defect of the caller.
     fn gaussian(&self, gamma: f64) -> Result<Box<dyn Kernel + '_>>;
 
     /// Outputs on the test images, for `weights` of `n x columns` of that kernel.

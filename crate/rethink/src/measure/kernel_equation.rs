@@ -11,7 +11,7 @@ use rethink_nn::device::Device;
 use rethink_nn::interrupt;
 use rethink_nn::kernel_methods::choice::{self, Chosen, Free};
 use rethink_nn::kernel_methods::cholesky;
-use rethink_nn::kernel_methods::dense::{Dense, Features, Products};
+use rethink_nn::kernel_methods::dense::{Dense, Features, Products, Purpose};
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::gaussian::{Gaussian, to_kernel_tile};
 use rethink_nn::kernel_methods::on_features::{OnFeatures, mean_squared_distance, squares};
@@ -176,7 +176,11 @@ impl KernelEquation {
 
     /// What is made of the conv-net's features.
     fn features(&self) -> Features {
-        Features { standardised: self.standardised, gaussian: self.on_features == OnConv::Gaussian }
+        let purpose = match self.on_features {
+            OnConv::Linear => Purpose::Linear,
+            OnConv::Gaussian => Purpose::Gaussian,
+        };
+        Features { standardised: self.standardised, purpose }
     }
 }
 
@@ -416,8 +420,7 @@ fn chosen_on(problem: &Problem, what: &KernelEquation, filters: &Filters) -> Res
     let leading = n_chosen_on(id.train);
     let count = (filters.count() * leading).div_ceil(id.train);
     let id = DataId { train: leading, test: 1, ..id.clone() };
-    // The features alone.
-    let features = Features { gaussian: true, ..what.features() };
+    let features = Features { purpose: Purpose::Choice, ..what.features() };
     let (products, _) = products(problem, &id, &filters.first(count), features, None, &mut |_| ())?;
     Ok(products.leading(leading)?)
 }
@@ -598,6 +601,7 @@ pub struct Dual {
     cross: Cross,
     /// Squared lengths of the test images' features.
     test_squares: Vec<f32>,
+    purpose: Purpose,
 }
 
 impl Dual {
@@ -624,6 +628,7 @@ impl Products for Dual {
     }
 
     fn gaussian(&self, gamma: f64) -> rethink_nn::Result<Box<dyn Kernel + '_>> {
+        assert_ne!(self.purpose, Purpose::Linear, "features for the Gaussian kernel");
         Ok(Box::new(OnFeatures::new(&self.matrix, gamma)))
     }
 
@@ -685,8 +690,8 @@ pub fn dual(
             say(&format!("{} of {} filters, {left:.0} s left", range.end, filters.count()));
         }
     }
-    let mut dual = Dual { matrix, cross, test_squares };
-    if !features.gaussian {
+    let mut dual = Dual { matrix, cross, test_squares, purpose: features.purpose };
+    if features.purpose == Purpose::Linear {
         dual.add_constant();
     }
     Ok((dual, earlier + started.elapsed().as_secs_f64()))

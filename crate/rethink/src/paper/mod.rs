@@ -31,7 +31,7 @@ use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
 use rethink_nn::models::{Family, Init, ModelKind};
 use rethink_nn::optim::{DecayOn, SLIM_NORM_MEMORY};
-use rethink_nn::text::counted;
+use rethink_nn::text::every;
 use rethink_plot::columns::mean_sd;
 use rethink_plot::frames::with;
 use rethink_plot::tables::Table;
@@ -392,11 +392,11 @@ pub(crate) fn reduced_note(runs: &[Run]) -> Option<String> {
         values.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ")
     };
     let mut note = format!(
-        "{} images a step; the learning rate decays every {}",
+        "{} images a step; the learning rate decays {}",
         each(&|config| config.hyper.batch_size),
         match each(&|config| config.hyper.rate_decay_every) {
-            one if one == "1" => "epoch".into(),
-            epochs => format!("{epochs} epochs"),
+            one if one == "1" => every(1, "epoch"),
+            epochs => format!("every {epochs} epochs"),
         }
     );
     let other_rate = |config: &&&RunConfig| config.hyper.learning_rate != config.model.learning_rate();
@@ -433,15 +433,15 @@ pub(crate) fn extended(note: &Note, more: impl IntoIterator<Item = String>) -> N
 
 /// What the small print says where Inception's learning rate decays at other intervals without batch normalisation.
 pub(crate) fn rate_note(runs: &[Run]) -> Option<String> {
-    let every = |model: ModelKind| {
+    let decays = |model: ModelKind| {
         let config = &runs.iter().find(|run| run.record.config.model == model)?.record.config;
         Some(config.hyper.rate_decay_every)
     };
-    let (with, without) = (every(ModelKind::Inception)?, every(ModelKind::InceptionNoBn)?);
+    let (with, without) = (decays(ModelKind::Inception)?, decays(ModelKind::InceptionNoBn)?);
     (with != without).then(|| {
         format!(
-            "The learning rate decays every {} for Inception w/o BatchNorm, every {with} for Inception.",
-            if without == 1 { "epoch".into() } else { counted(without, "epoch") }
+            "The learning rate decays {} for Inception w/o BatchNorm, every {with} for Inception.",
+            every(without, "epoch")
         )
     })
 }

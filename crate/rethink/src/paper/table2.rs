@@ -20,6 +20,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::models::ModelKind;
 use rethink_nn::optim::{Optimizer, SLIM_NORM_MEMORY};
+use rethink_nn::text::every;
 use rethink_plot::Note;
 use rethink_plot::tables::{Align, Table};
 
@@ -83,9 +84,10 @@ pub(super) fn training_note(runs: &[Run]) -> Option<String> {
         }
     };
     Some(format!(
-        "Trained by {} with momentum {momentum}, a rate of {learning_rate} times {rate_decay} every {rate_decay_every} epochs, {smoothed}, \
+        "Trained by {} with momentum {momentum}, a rate of {learning_rate} times {rate_decay} {}, {smoothed}, \
          {averaged}, batch norm's memory {norm_memory}. {whose}.",
-        hyper.optimizer.title()
+        hyper.optimizer.title(),
+        every(rate_decay_every, "epoch"),
     ))
 }
 

@@ -8,7 +8,7 @@ use rethink_nn::image::CROP;
 use rethink_nn::models::{Init, ModelKind};
 use rethink_nn::optim::{DecayOn, NORM_MEMORY, Optimizer, Rules, is_share, is_size};
 use rethink_nn::precision::Precision;
-use rethink_nn::text::{counted, hex, thousands};
+use rethink_nn::text::{counted, every, hex, thousands};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
@@ -361,10 +361,10 @@ impl std::fmt::Display for RunConfig {
         writeln!(f, "{}, {}", model.title(), corruption.title())?;
         writeln!(
             f,
-            "data:   {}, n = {}, {} test images",
+            "data:   {}, n = {}, {}",
             data.title,
             thousands(data.train),
-            thousands(data.test)
+            counted(data.test, "test image")
         )?;
         writeln!(
             f,
@@ -374,11 +374,11 @@ impl std::fmt::Display for RunConfig {
         writeln!(f, "width:  {width_factor} of the paper's")?;
         writeln!(
             f,
-            "steps:  {} each, learning rate {} (times {} every {}), momentum {}",
+            "steps:  {} each, learning rate {} (times {} {}), momentum {}",
             counted(hyper.batch_size, "image"),
             hyper.learning_rate,
             hyper.rate_decay,
-            counted(hyper.rate_decay_every, "epoch"),
+            every(hyper.rate_decay_every, "epoch"),
             hyper.momentum
         )?;
         let decay = (hyper.weight_decay > 0.0)

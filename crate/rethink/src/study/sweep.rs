@@ -9,6 +9,7 @@
 //! (`crate/notes/speed.md`). A step on a GPU is hundreds of operations, many too small for the whole card, and the card waits while the next ones are
 //! begun (`crate/notes/gpu.md`). No number depends on it.
 
+use crate::data::DataId;
 use crate::live::{Call, is_attached};
 use crate::run::config::RunConfig;
 use crate::run::row::{LogRow, StopReason};
@@ -21,6 +22,8 @@ use crate::study::words::{begun, describe, summary, taken};
 use crate::{Error, Result};
 use rayon::ThreadPoolBuilder;
 use rethink_nn::device::Device;
+use rethink_nn::kernel_methods::triangle;
+use rethink_nn::text::are;
 use rethink_nn::threads::sharing;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,31 +38,50 @@ struct Capacity {
     step: f64,
     /// As many stand for a run of a smaller step.
     least: f64,
-    /// Bytes that the runs may hold together.
-    memory: usize,
-    /// Bytes that a run holds beside its images, a multiply-add of a step.
-    of_step: f64,
+    /// Bytes of memory, each with what one run holds of it.
+    memory: Vec<(f64, Held)>,
+}
+
+/// Bytes that a run holds, whose step has so many multiply-adds.
+type Held = fn(&RunConfig, f64) -> f64;
+
+/// Images as the network gets them.
+fn images(config: &RunConfig, _step: f64) -> f64 {
+    let DataId { train, test, .. } = config.data;
+    ((train + test) * 3 * config.input * config.input * size_of::<f32>()) as f64
+}
+
+/// Training images as they are kept: where their pixels are corrupted, as numbers.
+fn kept(config: &RunConfig) -> f64 {
+    (config.data.train * 3 * 32 * 32 * size_of::<f32>()) as f64
 }
 
 impl Capacity {
     fn of_processor(threads: usize) -> Capacity {
         let of_a_thread = 1e9;
-        Capacity { step: threads as f64 * of_a_thread, least: of_a_thread, memory: 1 << 30, of_step: 0.0 }
+        let memory: Vec<(f64, Held)> = vec![((1u64 << 30) as f64, images)];
+        Capacity { step: threads as f64 * of_a_thread, least: of_a_thread, memory }
     }
 
-    /// Of a GPU with so much free memory, and a thread for each run. Three small Inceptions, or eight small MLPs: by the times of
-    /// a step's kernels, not by a measurement of several runs. The memory of a step is that of `crate/notes/gpu.md` and a half more.
-    fn of_card(free: Option<u64>, threads: usize) -> Capacity {
+    /// Of a GPU, on which and beside which so much memory is free, and a thread for each run. Three small Inceptions, or eight small
+    /// MLPs: by the times of a step's kernels, not by a measurement of several runs.
+    fn of_card([on_card, beside]: [Option<u64>; 2], threads: usize) -> Capacity {
         let (step, most) = (8e10, threads.clamp(1, 8) as f64);
-        let half = free.map_or(usize::MAX, |free| usize::try_from(free / 2).unwrap_or(usize::MAX));
-        Capacity { step, least: step / most, memory: half.min(4 << 30), of_step: 0.03 }
+        // The memory of a step is that of `crate/notes/gpu.md` and a half more; cuBLAS has some of its own.
+        let there: Held = |config, step| kept(config) + 0.03 * step + (64 << 20) as f64;
+        let here: Held = |config, step| images(config, step) + kept(config);
+        let half = |free: Option<u64>| free.map_or(f64::INFINITY, |free| free as f64 / 2.0);
+        let memory = vec![(half(on_card), there), (half(beside), here)];
+        Capacity { step, least: step / most, memory }
     }
 
     fn of(device: Device) -> Result<Capacity> {
         let threads = rayon::current_num_threads();
         Ok(match device {
             Device::Cpu => Capacity::of_processor(threads),
-            Device::Cuda { .. } => Capacity::of_card(device.free_memory()?, threads),
+            // One after the other.
+            _ if !device.works_side_by_side() => Capacity::of_card([None; 2], 1),
+            _ => Capacity::of_card([device.free_memory()?, triangle::free_memory()], threads),
         })
     }
 }
@@ -71,10 +93,12 @@ const LINES: u64 = 5;
 fn lanes(configs: &[&RunConfig], on: &Capacity) -> usize {
     let busy = |c: &&RunConfig| work(c).map_or(f64::INFINITY, |work| work * c.hyper.batch_size as f64);
     let each = configs.iter().map(busy).fold(0.0, f64::max);
-    let images = |c: &&RunConfig| (c.data.train + c.data.test) * 3 * c.input * c.input * size_of::<f32>();
-    let held = configs.iter().map(images).max().unwrap_or(0) as f64 + each * on.of_step;
-    let fitting = (on.step / each.max(on.least)).min(on.memory as f64 / held.max(1.0)) as usize;
-    fitting.clamp(1, configs.len().max(1))
+    let mut fitting = on.step / each.max(on.least);
+    for (all, held) in &on.memory {
+        let most = configs.iter().map(|c| held(c, busy(c))).fold(1.0, f64::max);
+        fitting = fitting.min(all / most);
+    }
+    (fitting as usize).clamp(1, configs.len().max(1))
 }
 
 impl Study {
@@ -375,8 +399,9 @@ impl<'a> Progress<'a> {
             let (done, of) = (runs.len() - unfinished, configs.len());
             let same = if is_attached() { "cell, run" } else { "command, called" };
             let what = format!(
-                "{}; {done} of {of} runs are finished. The same {same} again, goes on from here",
-                stopped.join("; ")
+                "{}; {done} of {} finished. The same {same} again, goes on from here",
+                stopped.join("; "),
+                are(of, "run")
             );
             return Ok((runs, Some(what)));
         }
@@ -423,18 +448,23 @@ mod tests {
 
     #[test]
     fn a_card_trains_several_networks_that_it_has_room_for() {
-        let of = |model, free, threads| {
-            let configs = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|repeat| config(Scale::Paper, model, repeat));
+        let of = |model, gigabytes: [u64; 2], threads| {
+            // As many images as CIFAR-10 has.
+            let configs = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|repeat| {
+                let mut config = config(Scale::Paper, model, repeat);
+                (config.data.train, config.data.test) = (50_000, 10_000);
+                config
+            });
+            let free = gigabytes.map(|gigabytes| Some(gigabytes * 1_000_000_000));
             lanes(&configs.iter().collect::<Vec<_>>(), &Capacity::of_card(free, threads))
         };
-        let free = Some(80 << 30);
-        assert_eq!(of(ModelKind::Inception, free, 16), 3);
-        assert_eq!(of(ModelKind::InceptionV3, free, 16), 1);
-        assert_eq!(of(ModelKind::Mlp1x512, free, 16), 8);
-        assert_eq!(of(ModelKind::Mlp1x512, free, 2), 2, "each needs a thread");
-        assert_eq!(of(ModelKind::Inception, Some(4 << 30), 16), 2);
-        assert_eq!(of(ModelKind::Inception, Some(1 << 30), 16), 1);
-        assert_eq!(of(ModelKind::Mlp1x512, None, 16), 8);
+        assert_eq!(of(ModelKind::Inception, [80, 128], 16), 3);
+        assert_eq!(of(ModelKind::InceptionV3, [80, 128], 16), 1);
+        assert_eq!(of(ModelKind::Mlp1x512, [80, 128], 16), 8);
+        assert_eq!(of(ModelKind::Mlp1x512, [80, 128], 2), 2, "each needs a thread");
+        assert_eq!(of(ModelKind::Inception, [6, 128], 16), 2);
+        assert_eq!(of(ModelKind::Inception, [1, 128], 16), 1);
+        assert_eq!(of(ModelKind::Mlp1x512, [80, 12], 16), 5, "each holds its images here, twice");
     }
 
     #[test]
