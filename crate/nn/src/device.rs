@@ -4,6 +4,7 @@
 //! The device is no part of a run's key: it is where a run was computed, not what it is. A checkpoint of one device goes
 //! on on another. The record names it.
 
+use crate::cuda::QUEUE_A_THREAD;
 use crate::kernel_methods::dense::Dense;
 use crate::models::Network;
 use crate::precision::Precision;
@@ -13,10 +14,6 @@ use std::sync::OnceLock;
 
 /// The variable that names the device where `--device` does not.
 pub const DEVICE_VARIABLE: &str = "RETHINK_DEVICE";
-
-/// Whether every thread has a queue of work on a GPU, or all threads share one.
-pub(crate) const QUEUE_A_THREAD: bool =
-    cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
 
 /// A place to train on. `cpu`; `cuda:0`, the first GPU, in float32; `cuda:0-tf32`, with products in TensorFloat-32 (ten
 /// bits of mantissa).

@@ -166,7 +166,7 @@ fn load_beside(path: &Path, name: &str) {
 
 /// The queue that cuBLAS and cuSOLVER are to use, the one that the driver's functions use here: the calling thread's
 /// (`CU_STREAM_PER_THREAD`), or the one that all threads share.
-pub(super) const QUEUE: usize = if crate::device::QUEUE_A_THREAD { 2 } else { 0 };
+pub(super) const QUEUE: usize = if crate::cuda::QUEUE_A_THREAD { 2 } else { 0 };
 
 /// Finds the libraries.
 ///

@@ -29,6 +29,10 @@ pub use network::place;
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Whether every thread has a queue of work on a GPU, or all threads share one.
+pub(crate) const QUEUE_A_THREAD: bool =
+    cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
+
 /// Memory of a device: dfdx's, which goes back to the device when it is dropped.
 pub type Buffer<B> = <<B as Backend>::Store as Storage<f32>>::Vec;
 /// What a device says when it fails.
