@@ -31,9 +31,12 @@ fn run(out: &Path, threads: &str, more: &[&str]) -> Value {
     lines(&rethink(&arguments)).remove(0)
 }
 
-/// [`run`] on one thread as a program that a test stops.
+/// [`run`] on one thread as a program that a test stops. It hears interrupts, which a shell has those ignore that it starts in the
+/// background, as it may have done with this test.
 fn to_be_stopped(out: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(rethink_bin());
+    let hearing = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])";
+    let mut command = Command::new("python3");
+    command.args(["-c", hearing]).arg(rethink_bin());
     command.args(["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"]);
     command.arg("--out").arg(out).args(more);
     command
@@ -242,7 +245,7 @@ fn a_run_that_is_interrupted_or_terminated_keeps_its_last_step() {
     let mut out = tempfile::tempdir().unwrap();
     for (name, number) in [("INT", 2), ("TERM", 15)] {
         // Between a look at the log and the signal, a busy machine may let the run come to its end, or to a test after an epoch.
-        let mut left = 20;
+        let mut left = 10;
         loop {
             left -= 1;
             assert!(left > 0, "SIG{name}: never within an epoch");
@@ -272,6 +275,29 @@ fn a_run_that_is_interrupted_or_terminated_keeps_its_last_step() {
         }
     }
     assert_eq!(run(out.path(), "1", &arguments)["record"]["digest"], expected["record"]["digest"]);
+}
+
+/// What a shell started in the background goes on when somebody interrupts what is in front.
+#[test]
+#[cfg(unix)]
+fn an_interrupt_that_a_shell_has_ignored_stays_ignored() {
+    let out = tempfile::tempdir().unwrap();
+    let mut arguments =
+        vec!["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--keep-going"];
+    arguments.extend(["--epochs", "100", "--out", out.path().to_str().unwrap()]);
+    let mut child = Command::new("sh")
+        .args(["-c", "trap '' INT; exec \"$@\"", "sh"])
+        .arg(rethink_bin())
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while partial(out.path()).is_none() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
