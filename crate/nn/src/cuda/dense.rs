@@ -128,21 +128,21 @@ impl<B: Backend> Dense for On<B> {
         let mut finish = || {
             if features.purpose == Purpose::Linear {
                 // The square of the constant feature.
-                let constant = (mean_diagonal(b, &matrix)?.sqrt() as f32).powi(2);
+                let constant = (mean(&matrix.diagonal(b)?).sqrt() as f32).powi(2);
                 matrix.plus(b, constant)?;
                 cross.plus(b, constant)?;
             }
             matrix.mirror(b)?;
-            let test = kernels::upload(b, &test_squares)?;
-            Ok((mean_diagonal(b, &matrix)?, [kernels::upload(b, &matrix.diagonal(b)?)?, test]))
+            let diagonal = matrix.diagonal(b)?;
+            let squares = [kernels::upload(b, &diagonal)?, kernels::upload(b, &test_squares)?];
+            Ok((mean(&diagonal), squares))
         };
         let (mean, squares) = finish().map_err(failed::<B>(OPERATION))?;
-        let Features { purpose, .. } = features;
         Ok(Box::new(Images {
             kernel: Symmetric { backend: b.clone(), matrix, mean },
             cross,
             squares,
-            purpose,
+            purpose: features.purpose,
         }))
     }
 }
@@ -153,9 +153,8 @@ fn place<B: Backend>(b: &B, (points, squares): (&[f32], &[f32])) -> std::result:
     Ok(Points { values, squares: kernels::upload(b, squares)?, count })
 }
 
-fn mean_diagonal<B: Backend>(b: &B, matrix: &Whole<B>) -> std::result::Result<f64, Fault<B>> {
-    let sum: f64 = matrix.diagonal(b)?.into_iter().map(f64::from).sum();
-    Ok(sum / matrix.rows as f64)
+fn mean(numbers: &[f32]) -> f64 {
+    numbers.iter().map(|&v| f64::from(v)).sum::<f64>() / numbers.len() as f64
 }
 
 /// Adds the inner products of the features of some filters (`count x patch`): of training images on and below the
