@@ -42,8 +42,9 @@ fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
 fn plan(setting: &Setting) -> Vec<Measurement> {
     let (classes, sizes, epochs, draws) = sizes(setting.scale);
     let mut all = Vec::new();
-    for class in classes {
-        for &n in sizes.iter().filter(|n| **n <= setting.data().train.len()) {
+    // Few images first, of every class: what there is after some hours is a whole figure as far as it goes.
+    for &n in sizes.iter().filter(|n| **n <= setting.data().train.len()) {
+        for &class in &classes {
             let what = Quantity::Rademacher { class, epochs, draws };
             all.push(Measurement::new(setting.data(), (n, 1), what, 1));
         }
