@@ -12,8 +12,8 @@ use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
 use rethink_nn::kernel_methods::random_conv::{Filters, RandomConv};
 use rethink_nn::kernel_methods::solve::Kernel;
-use rethink_nn::models::Init;
-use rethink_nn::models::{ModelKind, Network};
+use rethink_nn::models::plan::Layer;
+use rethink_nn::models::{Init, ModelKind, Network, build_plan};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::ops::conv::{Padding, Window};
 use rethink_nn::optim::{Rules, SgdStep};
@@ -107,6 +107,50 @@ fn in_bf16_it_is_the_processor_in_bf16() {
         for (ours, theirs) in gradient.iter().zip(rounded) {
             assert!((ours - theirs).abs() < 1e-3, "{model:?}: {ours}, {theirs}");
         }
+    }
+}
+
+/// Of every gradient, the largest difference of any of its numbers between two networks, in parts of its largest number.
+fn apart(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> Vec<f32> {
+    let largest = |of: &[f32]| of.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    let apart = |(ours, theirs): (&Vec<f32>, &Vec<f32>)| {
+        let differences: Vec<f32> = ours.iter().zip(theirs).map(|(a, b)| a - b).collect();
+        largest(&differences) / largest(ours)
+    };
+    ours.iter().zip(theirs).map(apart).collect()
+}
+
+/// Factors of products are rounded where they are made, or once for several products: after batch normalisation, for
+/// convolutions of every way and fully connected layers, the gradients are those of the processor.
+#[test]
+fn gradients_of_normalised_layers_in_bf16_are_the_processors() {
+    let test = "gradients_of_normalised_layers_in_bf16_are_the_processors";
+    let Some((backend, _folder)) = emulated(test) else { return };
+    if let Err(why) = Precision::Bf16.check() {
+        return skip(test, Need::Bf16, why);
+    }
+    let every_other = Window { kernel: (3, 3), stride: (2, 2), padding: Padding::Same };
+    let plan = vec![
+        Layer::conv_norm(3, 16),
+        Layer::conv_norm(1, 20),
+        Layer::conv_norm(3, 18),
+        Layer::Conv { window: every_other, outputs: 12, normalised: true },
+        Layer::conv(1, 9),
+        Layer::hidden(11),
+        Layer::scores(10),
+    ];
+    let gradients = |on_card: bool, precision| {
+        let here = build_plan(plan.clone(), [12, 10, 5], Init::Glorot, 3).unwrap();
+        let mut network = if on_card { place(&*here, backend.clone()).unwrap() } else { here };
+        network.set_rules(Rules { precision, ..Rules::default() });
+        let (images, labels) = (formula(6 * 600, 6007, 1.7), [0, 1, 2, 3, 4, 5]);
+        network.gradients(images, &labels, ForwardContext::training_step(0, 0)).unwrap().1
+    };
+    let ours = gradients(false, Precision::Bf16);
+    let (card, exact) = (gradients(true, Precision::Bf16), gradients(true, Precision::Float32));
+    for (index, (card, exact)) in apart(&ours, &card).into_iter().zip(apart(&ours, &exact)).enumerate() {
+        println!("tensor {index}: apart {card:.1e}, by rounding {exact:.1e}");
+        assert!(card < exact / 3.0 || card < 1e-4, "tensor {index}: {card}, {exact}");
     }
 }
 

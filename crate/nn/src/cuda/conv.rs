@@ -1,10 +1,11 @@
 //! Convolutions as matrix products, each in the way that suits its sizes ([`Way`]).
 
-use crate::cuda::kernels::{self, Factor, POINTS, matrix, product, product_in, products, rounded, tiles};
+use crate::cuda::kernels::{self, Factor, Numbers, POINTS, matrix, product, products, tiles};
 use crate::cuda::{Backend, Buffer, Done, Fault};
 use crate::ops::Size3;
 use crate::ops::geometry::{Geometry, Window};
 use crate::precision::Precision;
+use std::sync::Arc;
 
 /// Numbers of the matrix that a convolution gathers its inputs in: some stay in the card's second cache, none take
 /// memory without bound.
@@ -76,34 +77,55 @@ fn transformed(g: &Geometry) -> impl Iterator<Item = (usize, usize)> + use<> {
     parts(g, POINTS * tiles(g) * (g.channels + g.outputs), TRANSFORMED)
 }
 
+/// What the way back of a convolution reads again, as its products take it.
+pub(super) struct Factors<B: Backend> {
+    x: Numbers<B>,
+    weight: Numbers<B>,
+}
+
+/// The precision of numbers that `g`'s products take as they lie, where that is so: transforms and gathering read float32.
+fn taken(g: &Geometry, as_they_lie: bool) -> Precision {
+    if as_they_lie { g.precision } else { Precision::Float32 }
+}
+
+/// The precision in which the way back takes the gradient of the output.
+pub(super) fn of_gradient(g: &Geometry) -> Precision {
+    taken(g, of(g) != Way::Winograd)
+}
+
 /// `y` becomes the convolution of `x` with `weight`.
 pub(super) fn forward<B: Backend>(
     b: &B,
     g: &Geometry,
-    x: &Buffer<B>,
-    weight: &Buffer<B>,
+    x: &Arc<Buffer<B>>,
+    weight: &Arc<Buffer<B>>,
     y: &mut Buffer<B>,
-) -> Done<B> {
-    let (inner, pixels, o) = (g.inner(), g.out_pixels(), g.outputs);
-    let right = || matrix(b, weight, 0, inner, o);
-    match of(g) {
+) -> Result<Factors<B>, Fault<B>> {
+    let (way, inner, pixels, o) = (of(g), g.inner(), g.out_pixels(), g.outputs);
+    let numbers =
+        |of: &Arc<Buffer<B>>, as_they_lie, all| Numbers::new(b, taken(g, as_they_lie), of.clone(), all);
+    let x = numbers(x, way == Way::Pointwise, g.images * g.pixels() * g.channels)?;
+    let weight = numbers(weight, way != Way::Winograd, inner * o)?;
+    match way {
         Way::Pointwise => {
-            product_in(b, g.precision, (y, 0), matrix(b, x, 0, g.images * pixels, inner), right(), false)
+            let left = x.matrix(0, g.images * pixels, inner);
+            product(b, (y, 0), left, weight.matrix(0, inner, o), false)?;
         }
         Way::Winograd => {
-            let weights = kernels::winograd_weights(b, g, weight, false)?;
-            winograd(b, g, x, matrix(b, &weights, 0, g.channels, o).stored(g.precision), y, false)
+            let weights = kernels::winograd_weights(b, g, &weight.buffer, false)?;
+            let weights = matrix(b, &weights, 0, g.channels, o).stored(g.precision);
+            winograd(b, g, &x.buffer, weights, y, false)?;
         }
         Way::Gathered => {
-            let ((mut room, parts), right) =
-                (gathered(b, g, g.precision)?, rounded(b, g.precision, right())?);
-            parts.into_iter().try_for_each(|(first, images)| {
-                kernels::im2col(b, g, x, &mut room, (first, images))?;
+            let (mut room, parts) = gathered(b, g, g.precision)?;
+            for (first, images) in parts {
+                kernels::im2col(b, g, &x.buffer, &mut room, (first, images))?;
                 let left = matrix(b, &room, 0, images * pixels, inner).stored(g.precision);
-                product(b, (y, first * pixels * o), left, right.factor(), false)
-            })
+                product(b, (y, first * pixels * o), left, weight.matrix(0, inner, o), false)?;
+            }
         }
     }
+    Ok(Factors { x, weight })
 }
 
 /// `y` becomes the convolution of `x` with transformed weights, or has it added.
@@ -125,12 +147,12 @@ fn winograd<B: Backend>(
     })
 }
 
-/// `dw` becomes the gradient of the weights, or has it added.
+/// `dw` becomes the gradient of the weights, or has it added; `dy` is in the precision [`of_gradient`].
 pub(super) fn weight_gradient<B: Backend>(
     b: &B,
     g: &Geometry,
-    x: &Buffer<B>,
-    dy: &Buffer<B>,
+    Factors { x, .. }: &Factors<B>,
+    dy: &Numbers<B>,
     dw: &mut Buffer<B>,
     add: bool,
 ) -> Done<B> {
@@ -138,12 +160,11 @@ pub(super) fn weight_gradient<B: Backend>(
     match of(g) {
         Way::Pointwise => {
             let rows = g.images * pixels;
-            let (left, right) = (matrix(b, x, 0, rows, inner).t(), matrix(b, dy, 0, rows, o));
-            product_in(b, g.precision, (dw, 0), left, right, add)
+            product(b, (dw, 0), x.matrix(0, rows, inner).t(), dy.matrix(0, rows, o), add)
         }
         Way::Winograd => transformed(g).try_for_each(|part| {
-            let inputs = kernels::winograd_input(b, g, x, part)?;
-            let outputs = kernels::winograd_output_gradient(b, g, dy, part)?;
+            let inputs = kernels::winograd_input(b, g, &x.buffer, part)?;
+            let outputs = kernels::winograd_output_gradient(b, g, &dy.buffer, part)?;
             let rows = part.1 * tiles(g);
             let slices = slices(rows, c, o);
             let mut sums = kernels::alloc(b, POINTS * slices * c * o)?;
@@ -158,10 +179,10 @@ pub(super) fn weight_gradient<B: Backend>(
         Way::Gathered => {
             let (mut room, parts) = gathered(b, g, g.precision)?;
             parts.into_iter().try_for_each(|(first, images)| {
-                kernels::im2col(b, g, x, &mut room, (first, images))?;
+                kernels::im2col(b, g, &x.buffer, &mut room, (first, images))?;
                 let left = matrix(b, &room, 0, images * pixels, inner).t().stored(g.precision);
-                let right = rounded(b, g.precision, matrix(b, dy, first * pixels * o, images * pixels, o))?;
-                product(b, (dw, 0), left, right.factor(), add || first > 0)
+                let right = dy.matrix(first * pixels * o, images * pixels, o);
+                product(b, (dw, 0), left, right, add || first > 0)
             })
         }
     }
@@ -173,38 +194,31 @@ fn slices(tiles: usize, channels: usize, outputs: usize) -> usize {
     (1..=most).rev().find(|slices| tiles.is_multiple_of(*slices)).unwrap_or(1)
 }
 
-/// `dx` becomes the gradient of the input, or has it added.
+/// `dx` becomes the gradient of the input, or has it added; `dy` is in the precision [`of_gradient`].
 pub(super) fn input_gradient<B: Backend>(
     b: &B,
     g: &Geometry,
-    dy: &Buffer<B>,
-    weight: &Buffer<B>,
+    Factors { weight, .. }: &Factors<B>,
+    dy: &Numbers<B>,
     dx: &mut Buffer<B>,
     add: bool,
 ) -> Done<B> {
     let (inner, pixels, o) = (g.inner(), g.out_pixels(), g.outputs);
-    let right = || matrix(b, weight, 0, inner, o).t();
     match of(g) {
         Way::Pointwise => {
-            product_in(b, g.precision, (dx, 0), matrix(b, dy, 0, g.images * pixels, o), right(), add)
+            let left = dy.matrix(0, g.images * pixels, o);
+            product(b, (dx, 0), left, weight.matrix(0, inner, o).t(), add)
         }
         Way::Winograd => {
-            let weights = kernels::winograd_weights(b, g, weight, true)?;
-            winograd(
-                b,
-                &g.backwards(),
-                dy,
-                matrix(b, &weights, 0, g.channels, o).t().stored(g.precision),
-                dx,
-                add,
-            )
+            let weights = kernels::winograd_weights(b, g, &weight.buffer, true)?;
+            let weights = matrix(b, &weights, 0, g.channels, o).t().stored(g.precision);
+            winograd(b, &g.backwards(), &dy.buffer, weights, dx, add)
         }
         Way::Gathered => {
             let (mut room, parts) = gathered(b, g, Precision::Float32)?;
-            let right = rounded(b, g.precision, right())?;
             parts.into_iter().try_for_each(|(first, images)| {
-                let left = rounded(b, g.precision, matrix(b, dy, first * pixels * o, images * pixels, o))?;
-                product(b, (&mut room, 0), left.factor(), right.factor(), false)?;
+                let left = dy.matrix(first * pixels * o, images * pixels, o);
+                product(b, (&mut room, 0), left, weight.matrix(0, inner, o).t(), false)?;
                 kernels::col2im(b, g, &room, dx, (first, images), add)
             })
         }

@@ -580,14 +580,15 @@ KERNEL normalise_sums(unsigned n, const float *x, const float *dy, const float *
     to[part * 2 * columns + columns + c] = weighted;
 }
 
-// The gradient of x. `share`: 1 / rows where mean and deviation are the batch's, 0 where they are the running ones.
+// The gradient of x, `rounded` where only products read it. `share`: 1 / rows where mean and deviation are the batch's, 0
+// where they are the running ones.
 KERNEL normalise_back(unsigned n, const float *x, const float *dy, const float *channels, const float *sums, float *dx,
-                      unsigned columns, unsigned apart, float share) {
+                      unsigned columns, unsigned apart, float share, unsigned rounded) {
     EACH
     unsigned c = i % columns;
     float a = channels[columns + c], along = (x[i] - channels[c]) * a;
     float passed = a * x[i] + channels[2 * columns + c] > 0.0f ? dy[i / columns * apart + c] : 0.0f;
-    dx[i] = a * (passed - sums[c] * share - along * (sums[columns + c] * share));
+    store(dx, i, a * (passed - sums[c] * share - along * (sums[columns + c] * share)), rounded);
 }
 
 // ---- pooling --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ use crate::ops::geometry::Geometry;
 use crate::precision::Precision;
 use dfdx::prelude::Storage;
 use std::ffi::c_void;
+use std::sync::Arc;
 
 /// The text that is compiled for a device.
 pub const SOURCE: &str = include_str!("kernels.cu");
@@ -452,6 +453,42 @@ pub(super) fn stored(precision: Precision, numbers: usize) -> usize {
     }
 }
 
+/// Numbers on the device that products read, as they were made or rounded.
+pub(super) struct Numbers<B: Backend> {
+    pub buffer: Arc<Buffer<B>>,
+    precision: Precision,
+}
+
+impl<B: Backend> Numbers<B> {
+    /// So many of `x`, in `precision`: a copy where that is not float32.
+    pub fn new(b: &B, precision: Precision, x: Arc<Buffer<B>>, all: usize) -> Result<Self, Fault<B>> {
+        Ok(rounded(b, precision, &x, all)?.unwrap_or(Numbers { buffer: x, precision }))
+    }
+
+    /// `rows x columns` of them, row after row, from the number `first` on.
+    pub fn matrix(&self, first: usize, rows: usize, columns: usize) -> Factor<'_, B> {
+        Factor { buffer: &self.buffer, first, rows, columns, transposed: false, precision: self.precision }
+    }
+}
+
+/// A copy of so many of `x`, rounded to `precision`; none for float32, where products read `x` itself.
+pub(super) fn rounded<B: Backend>(
+    b: &B,
+    precision: Precision,
+    x: &Buffer<B>,
+    all: usize,
+) -> Result<Option<Numbers<B>>, Fault<B>> {
+    if precision.is_float32() {
+        return Ok(None);
+    }
+    let mut to = alloc(b, stored(precision, all))?;
+    kernel!(
+        b, "rounded", all; x => all, &to => stored(precision, all);
+        at::<B>(x), into::<B>(&mut to)
+    )?;
+    Ok(Some(Numbers { buffer: Arc::new(to), precision }))
+}
+
 fn is_rounded(precision: Precision) -> Arg<'static> {
     count(usize::from(!precision.is_float32()))
 }
@@ -760,8 +797,8 @@ pub(super) fn normalise<B: Backend>(
     )
 }
 
-/// The gradient of `x` from that of the result, `own` where the statistics are the batch's; and the sums over the pixels,
-/// of which the first `columns` are the gradient of the shift.
+/// The gradient of `x` from that of the result, `own` where the statistics are the batch's, in `precision`; and the sums over the
+/// pixels, of which the first `columns` are the gradient of the shift.
 pub(super) fn normalise_back<B: Backend>(
     b: &B,
     x: &Buffer<B>,
@@ -769,7 +806,8 @@ pub(super) fn normalise_back<B: Backend>(
     channels: &Buffer<B>,
     [rows, columns]: [usize; 2],
     own: bool,
-) -> Result<(Buffer<B>, Buffer<B>), Fault<B>> {
+    precision: Precision,
+) -> Result<(Numbers<B>, Buffer<B>), Fault<B>> {
     let (all, parts) = (rows * columns, rows.div_ceil(GROUP));
     let mut sums = alloc(b, parts * 2 * columns)?;
     kernel!(
@@ -780,14 +818,15 @@ pub(super) fn normalise_back<B: Backend>(
     )?;
     let sums = sum_rows(b, &sums, parts, 2 * columns)?;
     let share = if own { 1.0 / rows as f32 } else { 0.0 };
-    let mut dx = alloc(b, all)?;
+    let mut dx = alloc(b, stored(precision, all))?;
     kernel!(
         b, "normalise_back", all;
-        x => all, dy.buffer => dy.length(rows, columns), channels => 3 * columns, &sums => 2 * columns, &dx => all;
+        x => all, dy.buffer => dy.length(rows, columns), channels => 3 * columns, &sums => 2 * columns,
+        &dx => stored(precision, all);
         at::<B>(x), dy.arg(), at::<B>(channels), at::<B>(&sums), into::<B>(&mut dx), count(columns), count(dy.apart),
-        Arg::Real(share)
+        Arg::Real(share), is_rounded(precision)
     )?;
-    Ok((dx, sums))
+    Ok((Numbers { buffer: Arc::new(dx), precision }, sums))
 }
 
 /// The largest under each window, and which it is.
@@ -1069,52 +1108,6 @@ impl<B: Backend> Factor<'_, B> {
             Precision::Bf16 => B::address(self.buffer) + (self.first * size_of::<u16>()) as u64,
         }
     }
-}
-
-/// A factor in the precision of products: itself, or a rounded copy.
-pub(super) struct Rounded<'a, B: Backend> {
-    copy: Option<Buffer<B>>,
-    factor: Factor<'a, B>,
-}
-
-impl<B: Backend> Rounded<'_, B> {
-    pub fn factor(&self) -> Factor<'_, B> {
-        match &self.copy {
-            Some(buffer) => Factor { buffer, first: 0, precision: Precision::Bf16, ..self.factor },
-            None => self.factor,
-        }
-    }
-}
-
-/// `factor`, of float32, in `precision`.
-pub(super) fn rounded<'a, B: Backend>(
-    b: &B,
-    precision: Precision,
-    factor: Factor<'a, B>,
-) -> Result<Rounded<'a, B>, Fault<B>> {
-    if precision.is_float32() {
-        return Ok(Rounded { copy: None, factor });
-    }
-    let all = factor.rows * factor.columns;
-    let mut copy = alloc(b, stored(precision, all))?;
-    kernel!(
-        b, "rounded", all; factor.buffer => factor.first + all, &copy => stored(precision, all);
-        from::<B>(factor.buffer, factor.first), into::<B>(&mut copy)
-    )?;
-    Ok(Rounded { copy: Some(copy), factor })
-}
-
-/// [`product`] of factors of float32 that are rounded to `precision` first.
-pub(super) fn product_in<B: Backend>(
-    b: &B,
-    precision: Precision,
-    to: (&mut Buffer<B>, usize),
-    left: Factor<B>,
-    right: Factor<B>,
-    add: bool,
-) -> Done<B> {
-    let (left, right) = (rounded(b, precision, left)?, rounded(b, precision, right)?);
-    product(b, to, left.factor(), right.factor(), add)
 }
 
 /// `to = left * right`, row-major from the number `first` on, or `+=`.

@@ -1,7 +1,8 @@
 //! The layers' operations on dfdx's tape, on any [`Backend`]. Each is that of [`crate::ops`] under the same name.
 
 use crate::cuda::conv;
-use crate::cuda::kernels::{self, Columns, Lying, matrix, product_in};
+use crate::cuda::conv::Factors;
+use crate::cuda::kernels::{self, Columns, Lying, Numbers, matrix, product};
 use crate::cuda::{Backend, Buffer, Done, Fault, Grads, Key, failed};
 use crate::ops::geometry::{Geometry, Window};
 use crate::ops::linear::InputGradient;
@@ -189,17 +190,17 @@ impl<B: Backend> Ops<B> {
     fn conv_back(
         &self,
         g: &Geometry,
-        (x, x_key): (&Buffer<B>, Option<&Key<B>>),
-        (weight, weight_key): (&Buffer<B>, &Key<B>),
-        dy: &Buffer<B>,
+        factors: &Factors<B>,
+        (weight_key, x_key): (&Key<B>, Option<&Key<B>>),
+        dy: &Numbers<B>,
         gradients: &mut Grads<B>,
     ) -> Done<B> {
         let b = &self.backend;
         let (dw, there) = slot(b, gradients, weight_key, g.inner() * g.outputs)?;
-        conv::weight_gradient(b, g, x, dy, dw, there)?;
+        conv::weight_gradient(b, g, factors, dy, dw, there)?;
         let Some(x_key) = x_key else { return Ok(()) };
         let (dx, there) = slot(b, gradients, x_key, g.images * g.pixels() * g.channels)?;
-        conv::input_gradient(b, g, dy, weight, dx, there)
+        conv::input_gradient(b, g, factors, dy, dx, there)
     }
 
     /// [`crate::ops::conv::conv2d`] with a bias and ReLU.
@@ -217,18 +218,22 @@ impl<B: Backend> Ops<B> {
         let rows = g.images * g.out_pixels();
         let mut made = self.alloc(operation, rows * o)?;
         let y = self.room(operation, target, x.n, [g.out_height, g.out_width, o])?;
-        conv::forward(&self.backend, &g, &x.data, &weight.values, &mut made)
-            .and_then(|()| kernels::bias(&self.backend, &made, y.lying(), &shift.values, [rows, o], true))
+        let factors = conv::forward(&self.backend, &g, &x.data, &weight.values, &mut made)
+            .and_then(|factors| {
+                kernels::bias(&self.backend, &made, y.lying(), &shift.values, [rows, o], true)?;
+                Ok(factors)
+            })
             .map_err(failed::<B>(operation))?;
         let y = y.with(x.tape);
-        let (ops, x, x_key) = (self.clone(), x.data, x.key);
-        let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
+        let (ops, x_key) = (self.clone(), x.key);
+        let (weight_key, shift_key) = (weight.key.clone(), shift.key.clone());
         Ok(y.recorded(&self.backend, move |y, dy, gradients| {
             let b = &ops.backend;
             let dy = kernels::relu_back(b, y, dy, [rows, o])?;
             give::<B>(gradients, &shift_key, kernels::sum_rows(b, &dy, rows, o)?)?;
+            let dy = Numbers::new(b, conv::of_gradient(&g), Arc::new(dy), rows * o)?;
             let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
-            ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
+            ops.conv_back(&g, &factors, (&weight_key, x_key), &dy, gradients)
         }))
     }
 
@@ -249,7 +254,7 @@ impl<B: Backend> Ops<B> {
         let rows = g.images * g.out_pixels();
         let mut middle = self.alloc(operation, rows * o)?;
         let y = self.room(operation, target, x.n, [g.out_height, g.out_width, o])?;
-        let made = conv::forward(b, &g, &x.data, &weight.values, &mut middle).and_then(|()| {
+        let made = conv::forward(b, &g, &x.data, &weight.values, &mut middle).and_then(|factors| {
             let (channels, noted) = if training {
                 let (channels, noted) =
                     kernels::batch_channels(b, &middle, &shift.values, [rows, o], EPSILON)?;
@@ -259,19 +264,21 @@ impl<B: Backend> Ops<B> {
                 (kernels::running_channels(b, mean, variance, &shift.values, o, EPSILON)?, None)
             };
             kernels::normalise(b, &middle, y.lying(), &channels, [rows, o])?;
-            Ok((channels, noted))
+            Ok((factors, channels, noted))
         });
-        let (channels, noted) = made.map_err(failed::<B>(operation))?;
+        let (factors, channels, noted) = made.map_err(failed::<B>(operation))?;
         let y = y.with(x.tape);
-        let (ops, x, x_key) = (self.clone(), x.data, x.key);
-        let (weight, weight_key, shift_key) = (weight.values.clone(), weight.key.clone(), shift.key.clone());
+        let (ops, x_key) = (self.clone(), x.key);
+        let (weight_key, shift_key) = (weight.key.clone(), shift.key.clone());
         let y = y.recorded(&self.backend, move |_, dy, gradients| {
             let b = &ops.backend;
-            let (dy, sums) = kernels::normalise_back(b, &middle, dy, &channels, [rows, o], training)?;
+            let precision = conv::of_gradient(&g);
+            let (dy, sums) =
+                kernels::normalise_back(b, &middle, dy, &channels, [rows, o], training, precision)?;
             drop(middle);
             give::<B>(gradients, &shift_key, sums)?;
             let x_key = (input_gradient != InputGradient::Skipped).then_some(&x_key);
-            ops.conv_back(&g, (&x, x_key), (&weight, &weight_key), &dy, gradients)
+            ops.conv_back(&g, &factors, (&weight_key, x_key), &dy, gradients)
         });
         Ok((y, noted))
     }
@@ -288,24 +295,28 @@ impl<B: Backend> Ops<B> {
         let operation = "fully connected layer";
         let (b, n, i, o) = (&self.backend, x.n, x.size[2], bias.length);
         let mut y = self.alloc(operation, n * o)?;
-        let right = matrix(b, &weight.values, 0, o, i).t();
-        product_in(b, self.precision, (&mut y, 0), matrix(b, &x.data, 0, n, i), right, false)
+        let numbers = |of: &Arc<Buffer<B>>, all| {
+            Numbers::new(b, self.precision, of.clone(), all).map_err(failed::<B>(operation))
+        };
+        let (inputs, weights) = (numbers(&x.data, n * i)?, numbers(&weight.values, o * i)?);
+        product(b, (&mut y, 0), inputs.matrix(0, n, i), weights.matrix(0, o, i).t(), false)
             .and_then(|()| kernels::bias(b, &y, Lying::<B>::new(&y, (o, 0)), &bias.values, [n, o], relu))
             .map_err(failed::<B>(operation))?;
         let y = alone(y, n, [1, 1, o], key).with(x.tape);
-        let (ops, x, x_key) = (self.clone(), x.data, x.key);
-        let (weight, weight_key, bias_key) = (weight.values.clone(), weight.key.clone(), bias.key.clone());
+        let (ops, x_key) = (self.clone(), x.key);
+        let (weight_key, bias_key) = (weight.key.clone(), bias.key.clone());
         Ok(y.recorded(&self.backend, move |y, dy, gradients| {
             let b = &ops.backend;
             let stopped = if relu { Some(kernels::relu_back(b, y, dy, [n, o])?) } else { None };
             let dy = stopped.as_ref().unwrap_or(dy.alone());
             give::<B>(gradients, &bias_key, kernels::sum_rows(b, dy, n, o)?)?;
+            let rounded = kernels::rounded(b, ops.precision, dy, n * o)?;
+            let left = rounded.as_ref().map_or(matrix(b, dy, 0, n, o), |dy| dy.matrix(0, n, o));
             let (dw, there) = slot(b, gradients, &weight_key, o * i)?;
-            let left = matrix(b, dy, 0, n, o);
-            product_in(b, ops.precision, (dw, 0), left.t(), matrix(b, &x, 0, n, i), there)?;
+            product(b, (dw, 0), left.t(), inputs.matrix(0, n, i), there)?;
             if input_gradient != InputGradient::Skipped {
                 let (dx, there) = slot(b, gradients, &x_key, n * i)?;
-                product_in(b, ops.precision, (dx, 0), left, matrix(b, &weight, 0, o, i), there)?;
+                product(b, (dx, 0), left, weights.matrix(0, o, i), there)?;
             }
             Ok(())
         }))
