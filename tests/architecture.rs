@@ -1,5 +1,5 @@
 //! The direction of dependencies: between the crates as README's map has it, and within a crate without circles; and that a
-//! new network is forgotten nowhere.
+//! new network is forgotten nowhere, nor a new module in its crate's table.
 
 use rethink_tests::root;
 use serde_json::Value;
@@ -217,6 +217,31 @@ fn no_circle_within_a_crate() {
             .collect();
         assert_eq!(circle(&rooms), None, "folders of crate/{name}");
     }
+}
+
+/// The modules that a `lib.rs` has and its table, at the head of its documentation, does not name.
+fn missing_in_table(lib: &str) -> Vec<&str> {
+    let table: Vec<&str> = lib.lines().filter(|line| line.starts_with("//! |")).collect();
+    let modules = lib.lines().filter_map(|line| {
+        let line = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub ")).unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    });
+    let is_named = |module: &str| {
+        [format!("`{module}`"), format!("`mod@{module}`")]
+            .iter()
+            .any(|name| table.iter().any(|line| line.contains(name)))
+    };
+    modules.filter(|module| !is_named(module)).collect()
+}
+
+#[test]
+fn every_module_stands_in_its_crates_table() {
+    for name in ["nn", "plot", "rethink", "cli"] {
+        let lib = fs::read_to_string(root().join("crate").join(name).join("src/lib.rs")).unwrap();
+        assert_eq!(missing_in_table(&lib), [""; 0], "modules of crate/{name} that its table does not name");
+    }
+    let lib = "//! `c` is told of.\n//! | [`a`], [`mod@b`] | both |\n\npub mod a;\nmod b;\npub(crate) mod c;\nmod d {}\n";
+    assert_eq!(missing_in_table(lib), ["c"]);
 }
 
 #[test]

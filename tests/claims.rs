@@ -306,6 +306,7 @@ fn interpolators(norm: f64, test: f64) -> Evidence {
         ("norm", &[50.0, norm, norm]),
         ("train_error", &[0.0; 3]),
         ("test_error", &[0.3, test, test]),
+        ("forced_error", &[0.3, 0.3, test]),
     ]));
     (Vec::new(), vec![measured("cifar10", 4_000, json!({"kind": "interpolators"}), columns)])
 }
@@ -447,7 +448,7 @@ const CASES: &[Case] = &[
     (
         "stability-ignores-labels",
         || stability([0.1, 3.0], [0.2, 4.0], 30),
-        || stability([0.1, 1.5], [0.2, 40.0], 30),
+        || stability([0.1, 0.9], [0.2, 40.0], 30),
     ),
     (
         "not-uniformly-stable",

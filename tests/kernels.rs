@@ -719,3 +719,46 @@ fn killed_goes_on(data: &Dataset, on_features: OnConv, standardised: bool) {
     at("key").remove().unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn what_is_no_number_is_no_solution() {
+    use rethink_nn::kernel_methods::solve::{Factor, Kernel};
+    use rethink_nn::numbers::largest;
+
+    /// A matrix that can be factorised, and whose products are no numbers.
+    struct Broken(Triangle);
+
+    impl Kernel for Broken {
+        fn n(&self) -> usize {
+            self.0.n()
+        }
+
+        fn mean_diagonal(&self) -> f64 {
+            self.0.mean_diagonal()
+        }
+
+        fn copy(&self, ridge: f64) -> rethink_nn::Result<Box<dyn Factor>> {
+            Kernel::copy(&self.0, ridge)
+        }
+
+        fn apply(&self, x: &[f64], _: usize) -> rethink_nn::Result<Vec<f64>> {
+            Ok(vec![f64::NAN; x.len()])
+        }
+    }
+
+    let (triangle, _) = matrix(50, 8);
+    let broken = Broken(triangle.clone());
+    let mut targets: Vec<f64> = formula(50 * 2, 53, 1.0).into_iter().map(f64::from).collect();
+    let message = solve(&broken, &targets, 2, 0.0, &mut quiet).unwrap_err().to_string();
+    assert!(message.contains("not all finite"), "{message}");
+    solve(&triangle, &targets, 2, 0.0, &mut quiet).unwrap();
+    targets[7] = f64::NAN;
+    assert!(solve(&triangle, &targets, 2, 0.0, &mut quiet).is_err());
+
+    assert_eq!((largest([]), largest([-3.0, -1.0, -2.0]), largest([0.5, 2.0])), (0.0, -1.0, 2.0));
+    for place in 0..3 {
+        let mut values = [1.0, 2.0, 3.0];
+        values[place] = f64::NAN;
+        assert!(largest(values).is_nan(), "{place}");
+    }
+}

@@ -4,6 +4,7 @@
 
 use clap::Parser;
 use rethink::data::DataId;
+use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, shapes10};
 use rethink::lock::Lock;
@@ -24,6 +25,7 @@ use rethink_nn::precision::Precision;
 use rethink_tests::{formula, killed_after_each_epoch, leaving, root};
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -435,10 +437,33 @@ fn choices_that_are_as_before_change_no_key() {
     }
     let plain = config(Corruption::TrueLabels);
     let json = serde_json::to_value(&plain).unwrap();
-    for name in ["norm_memory", "optimizer", "label_smoothing", "average", "weight_decay_on", "precision"] {
-        assert!(json["hyper"].get(name).is_none(), "{name}");
-        assert!(plain.hyper.shown().get(name).is_some(), "{name} is shown");
-    }
+    // A new field does not compile here: `shown` has to hold it.
+    let chosen = TrainConfig {
+        batch_size: plain.hyper.batch_size,
+        learning_rate: plain.hyper.learning_rate,
+        momentum: plain.hyper.momentum,
+        rate_decay: plain.hyper.rate_decay,
+        rate_decay_every: plain.hyper.rate_decay_every,
+        weight_decay: plain.hyper.weight_decay,
+        init: plain.hyper.init,
+        random_crop: plain.hyper.random_crop,
+        epochs: plain.hyper.epochs,
+        stop_when_fitted: plain.hyper.stop_when_fitted,
+        // These are left out of the JSON where they are as before.
+        weight_decay_on: DecayOn::Weights,
+        augment: Augmentation::IMAGENET,
+        without_dropout: true,
+        norm_memory: 0.99,
+        optimizer: Optimizer::INCEPTION_V3,
+        label_smoothing: 0.1,
+        average: Some(0.9999),
+        fitted_epochs: 5,
+        precision: Precision::Bf16,
+    };
+    let names = |json: &Value| json.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
+    let (written, all) = (names(&json["hyper"]), names(&serde_json::to_value(&chosen).unwrap()));
+    assert_eq!((written.len(), all.len()), (10, 19), "left out: {:?}", all.difference(&written));
+    assert_eq!((names(&plain.hyper.shown()), names(&chosen.shown())), (all.clone(), all), "all are shown");
     assert_eq!(serde_json::from_value::<RunConfig>(json).unwrap(), plain);
     let mut keys = vec![plain.key()];
     let changes: [fn(&mut RunConfig); 6] = [

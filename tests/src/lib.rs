@@ -10,7 +10,7 @@ use rethink::run::config::RunConfig;
 use rethink::run::train::{Progress, TrainedRun, train};
 use rethink_cli::jupyter::environment::outside_cargo;
 use rethink_cli::jupyter::kernel;
-use rethink_nn::models::plan::Layer;
+use rethink_nn::models::plan::{self, Layer};
 use rethink_nn::models::{Network, Parameter};
 use serde_json::{Value, json};
 use skips::{Need, skip};
@@ -145,17 +145,20 @@ pub fn fill(network: &mut Box<dyn Network>, shift: f32, factor: f64) {
 
 /// A plan without dropout, whose draws are nobody else's, and without batch normalisation where that is asked for.
 pub fn without_dropout(layers: Vec<Layer>, normalised: bool) -> Vec<Layer> {
-    let all = |lists: Vec<Vec<Layer>>| lists.into_iter().map(|l| without_dropout(l, normalised)).collect();
+    let layers = plan::without_dropout(layers);
+    if normalised { layers } else { without_normalisation(layers) }
+}
+
+fn without_normalisation(layers: Vec<Layer>) -> Vec<Layer> {
     let one = |layer| match layer {
-        Layer::Dropout(_) => None,
-        Layer::Conv { window, outputs, normalised: was } => {
-            Some(Layer::Conv { window, outputs, normalised: was && normalised })
+        Layer::Conv { window, outputs, .. } => Layer::Conv { window, outputs, normalised: false },
+        Layer::Branches(branches) => {
+            Layer::Branches(branches.into_iter().map(without_normalisation).collect())
         }
-        Layer::Branches(branches) => Some(Layer::Branches(all(branches))),
-        Layer::Auxiliary(layers) => Some(Layer::Auxiliary(without_dropout(layers, normalised))),
-        other => Some(other),
+        Layer::Auxiliary(layers) => Layer::Auxiliary(without_normalisation(layers)),
+        other => other,
     };
-    layers.into_iter().filter_map(one).collect()
+    layers.into_iter().map(one).collect()
 }
 
 /// Whether `values` are those that `summary` in fixtures/summary.py has kept: their norm within `tolerance` of

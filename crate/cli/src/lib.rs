@@ -11,6 +11,7 @@
 //! | [`manuscript`] | figures, tables and captions for a paper, and a small paper of them |
 //! | [`watch`] | the store's runs as they grow, on a page in the browser |
 //! | [`products`] | checksums of what a notebook wrote |
+//! | [`signals`] | what a signal does to work that goes on |
 
 pub mod bench;
 pub mod book;

@@ -17,6 +17,7 @@ use rethink_nn::kernel_methods::solve::{Kernel, solve};
 use rethink_nn::models::Init;
 use rethink_nn::models::plan::Layer;
 use rethink_nn::models::{ModelKind, Network, Parameter, Role, build_plan};
+use rethink_nn::numbers::largest;
 use rethink_nn::ops::activation::Activation;
 use rethink_nn::ops::conv::{Padding, Window};
 use rethink_nn::ops::{ForwardContext, Size3};
@@ -456,7 +457,7 @@ impl DeviceCheck {
 
     /// Keeps the largest difference, of one tensor.
     fn numbers(&mut self, place: &str, ours: &[f32], theirs: &[f32]) {
-        self.difference(place, ours, theirs, largest(ours));
+        self.difference(place, ours, theirs, magnitude(ours));
     }
 
     /// The same of gradients or velocities, as a share of the largest of all trained tensors': a shift that the next
@@ -468,30 +469,24 @@ impl DeviceCheck {
                 (f64::INFINITY, format!("{} of {} {what}s", theirs.len(), ours.len()));
         }
         let trained = of.iter().zip(ours).filter(|((_, role), _)| *role != Role::Statistic);
-        let all = trained.map(|(_, own)| largest(own)).fold(0.0, f64::max);
+        let all = largest(trained.map(|(_, own)| magnitude(own)));
         for ((name, role), (ours, theirs)) in of.iter().zip(ours.iter().zip(theirs)) {
-            let scale = if *role == Role::Statistic { largest(ours) } else { all };
+            let scale = if *role == Role::Statistic { magnitude(ours) } else { all };
             self.difference(&format!("{what} of {name}"), ours, theirs, scale);
         }
     }
 
     /// As a share of `scale`; other lengths are an infinite difference.
     fn difference(&mut self, place: &str, ours: &[f32], theirs: &[f32], scale: f64) {
-        let mut difference = if ours.len() == theirs.len() { 0.0 } else { f64::INFINITY };
-        for (ours, theirs) in ours.iter().zip(theirs) {
-            let d = (f64::from(*ours) - f64::from(*theirs)).abs() / scale;
-            // A NaN is a difference, too.
-            if d > difference || d.is_nan() {
-                difference = d;
-            }
-        }
+        let apart = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs() / scale);
+        let difference = if ours.len() == theirs.len() { largest(apart) } else { f64::INFINITY };
         if (difference > self.difference || difference.is_nan()) && !self.difference.is_nan() {
             (self.difference, self.place) = (difference, place.into());
         }
     }
 }
 
-/// The largest number, whatever its sign; never zero.
-fn largest(numbers: &[f32]) -> f64 {
-    numbers.iter().fold(1e-6, |m, v| m.max(f64::from(v.abs())))
+/// The largest number, whatever its sign; never zero, and NaN where one is.
+fn magnitude(numbers: &[f32]) -> f64 {
+    largest(numbers.iter().map(|v| f64::from(v.abs())).chain([1e-6]))
 }

@@ -155,7 +155,7 @@ impl Device {
         self == Device::Cpu || QUEUE_A_THREAD
     }
 
-    /// The same without any rounding of products' factors.
+    /// This device, on which no products' factors are rounded.
     pub fn exact(self) -> Device {
         match self {
             Device::Cpu => Device::Cpu,

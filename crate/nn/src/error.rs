@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 /// Everything that can go wrong, each with the operation that failed and what it failed on.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The operating system refused a file operation.
     #[error("{operation}: {}: {source}", path.display())]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static WANTED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the work that goes on, and all that begins, is to end early, until this is called with `false`.
+/// Asks running and later work to end early (`true`), or takes the request back (`false`).
 pub fn want(wanted: bool) {
     WANTED.store(wanted, Ordering::Relaxed);
 }

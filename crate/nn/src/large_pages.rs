@@ -88,8 +88,11 @@ fn lock(blocks: &Mutex<Blocks>) -> MutexGuard<'_, Blocks> {
 
 /// Gives up zeros that nobody has written to, for who asks for as many next. Clearing them once more would cost as much as many an
 /// operation, and is one thread's work.
+///
+/// That they are zeros is the caller's promise, for a look would cost as much. The one caller gives up a gradient as dfdx has made it,
+/// into which no operation has written yet: [`InputGradient::First`](crate::ops::linear::InputGradient) is given to the operation whose
+/// backward pass comes first alone.
 pub(crate) fn keep_zeros(zeros: Vec<f32>) {
-    debug_assert!(zeros.iter().all(|v| *v == 0.0), "no zeros");
     let size = size_of_val(zeros.as_slice());
     if size < CLEARED || zeros.capacity() != zeros.len() || !IN_USE.load(Ordering::Relaxed) {
         return;
@@ -99,7 +102,8 @@ pub(crate) fn keep_zeros(zeros: Vec<f32>) {
     keep(&ZEROS, block, usable_size(block, size));
 }
 
-/// Bytes of a block that was allocated for `size` bytes, or is a larger one.
+/// Bytes that a block is known to have, which was asked for with `size` bytes and may be a larger one: `size` at least, never more than
+/// there are.
 fn usable_size(block: *mut u8, size: usize) -> usize {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -153,13 +157,15 @@ pub(crate) fn release() {
 
 fn give_up(block: *mut u8, size: usize) {
     if let Ok(layout) = Layout::from_size_align(size, ALIGNMENT) {
-        // SAFETY: what is kept came from `System`, of this size and no larger an alignment, and is in nobody's use.
+        // SAFETY: what is kept came from `System`, with no larger an alignment, and is in nobody's use. `System` is the C library's: it
+        // frees a block by its address, whatever size is said. A block may be larger than `size` (`alloc_zeroed`, `usable_size`).
         unsafe { System.dealloc(block, layout) };
     }
 }
 
-// SAFETY: all is the system allocator's; advice leaves contents and addresses as they are. What is kept is handed out again for the
-// size that it was allocated with.
+// SAFETY: all is the system allocator's; advice leaves contents and addresses as they are. What is kept is handed out again by what it
+// is known to have, so that a block is never smaller than what is asked for, and only for alignments that the C library gives every
+// block. It may be larger: the C library finds a block's own size by its address, and is told none when it frees or grows one.
 unsafe impl GlobalAlloc for LargePages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_kept(layout)

@@ -14,6 +14,8 @@
 //! | [`instructions`] | which vector instructions are used | |
 //! | [`large_pages`] | the allocator of a program that trains | |
 //! | [`interrupt`] | the wish that work ends early | |
+//! | [`precision`] | what products round their factors to | |
+//! | [`numbers`] | the largest of numbers, where one may be none | |
 //! | [`text`] | numbers and bytes as text | |
 //! | [`error`] | the error enum | |
 
@@ -27,6 +29,7 @@ pub mod interrupt;
 pub mod kernel_methods;
 pub mod large_pages;
 pub mod models;
+pub mod numbers;
 pub mod ops;
 pub mod optim;
 pub mod precision;

@@ -10,7 +10,7 @@ pub fn counted(n: usize, name: &str) -> String {
     format!("{} {name}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
-/// The same with its verb: `1 run is`, `3 runs are`.
+/// [`counted`] things with their verb: `1 run is`, `3 runs are`.
 pub fn are(n: usize, name: &str) -> String {
     counted(n, name) + if n == 1 { " is" } else { " are" }
 }

@@ -55,6 +55,14 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes the folder at `path` with all that is in it, if there is one. Errors name the path.
+pub fn remove_folder_if_there(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
 /// Copies the file at `path` to `NAME.old` beside it (`NAME.old-2` and so on where another file has that name); one that has
 /// been kept already is not kept again. Returns the copy's path. Errors name the path.
 pub fn keep_old(path: &Path) -> Result<PathBuf> {

@@ -147,11 +147,6 @@ impl Error {
         Error::Argument { operation, problem: problem.into() }
     }
 
-    /// For `map_err`: a dfdx failure of `operation`.
-    pub fn tensor<E: std::fmt::Debug>(operation: &'static str) -> impl FnOnce(E) -> Error {
-        move |source| Error::Tensor { operation, problem: format!("{source:?}") }
-    }
-
     /// For `map_err`: a plotters, usvg or svg2pdf failure of `operation`.
     pub fn drawing<E: std::fmt::Display>(operation: &'static str) -> impl FnOnce(E) -> Error {
         move |source| Error::Drawing { operation, problem: source.to_string() }
@@ -182,7 +177,6 @@ impl From<rethink_nn::Error> for Error {
             rethink_nn::Error::Program { program, problem, remedy } => {
                 Error::Program { program, problem, remedy }
             }
-            other => Error::Argument { operation: "network", problem: other.to_string() },
         }
     }
 }
@@ -197,7 +191,6 @@ impl From<rethink_plot::Error> for Error {
             rethink_plot::Error::Argument { operation, problem } => Error::Argument { operation, problem },
             rethink_plot::Error::Frame { operation, source } => Error::Frame { operation, source },
             rethink_plot::Error::Drawing { operation, problem } => Error::Drawing { operation, problem },
-            other => Error::Argument { operation: "drawing", problem: other.to_string() },
         }
     }
 }

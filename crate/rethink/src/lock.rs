@@ -51,14 +51,22 @@ impl Lock {
 
     /// Takes the lock whose file is `path`, and creates the folder; `None` where another process holds it.
     ///
-    /// Errors: I/O errors naming the file.
+    /// Errors: I/O errors naming the file, also where the file system has no locks.
     pub fn try_take(path: &Path) -> Result<Option<Lock>> {
-        let file = open(path)?;
-        if file.try_lock().is_err() {
-            return Ok(None);
+        // The process that held it may remove the file after it is opened here: the next look makes a new one.
+        for _ in 0..2 {
+            let file = open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(Error::io("take the lock", path)(error)),
+            }
+            let lock = Lock { file, path: path.to_path_buf() };
+            if lock.stands()? {
+                return Ok(Some(lock));
+            }
         }
-        let lock = Lock { file, path: path.to_path_buf() };
-        Ok(lock.stands()?.then_some(lock))
+        Ok(None)
     }
 
     /// Whether the file at the lock's path is still the one that is held. Where it is not, the run or measurement is another process's,

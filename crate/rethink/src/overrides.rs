@@ -4,7 +4,7 @@ use crate::data::Dataset;
 use crate::run::appendix_a;
 use crate::run::config::RunConfig;
 use crate::{Error, Result};
-use rethink_nn::models::{CustomModel, ModelKind};
+use rethink_nn::models::{self, CustomModel, ModelKind};
 use rethink_nn::optim::{DecayOn, Optimizer, is_share, is_size};
 use rethink_nn::precision::Precision;
 use rethink_nn::text::{hex, thousands};
@@ -60,7 +60,7 @@ overrides! {
     /// The first so many test images.
     test: usize, "test", "1 or more", |text| count(text, usize::MAX), plain;
     /// Factor on channels and units of hidden layers.
-    width: f64, "width" | "width-factor", "above 0, at most 16", |text| number(text, |x| x > 0.0 && x <= 16.0), plain;
+    width: f64, "width" | "width-factor", "above 0, at most 16", |text| number(text, models::is_width), plain;
     /// Images a step.
     batch: usize, "batch" | "batch-size", "1 to 100,000", |text| count(text, 100_000), plain;
     /// Initial learning rate.

@@ -3,8 +3,9 @@
 use crate::Result;
 use crate::commands::runs::comparable;
 use rethink::claims::{self, Check, Judgement};
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use rethink_plot::tables::{TEXT_WIDTH, wrapped};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Prints each check of the claims named in `only` (all where empty) over the store in `out`.
@@ -43,18 +44,42 @@ pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
         count(Judgement::Fails),
         count(Judgement::NotYetMeasured)
     );
+    println!("{}", sentences(&checks));
     Ok(())
+}
+
+/// How many of the paper's sentences hold wherever they were measured, fail somewhere, or are not measured. (A sentence is checked on
+/// every data set and number of images that has results of it.)
+fn sentences(checks: &[Check]) -> String {
+    let mut of: BTreeMap<&str, Vec<Judgement>> = BTreeMap::new();
+    for check in checks {
+        of.entry(check.id).or_default().push(check.verdict);
+    }
+    let count = |is: &dyn Fn(&[Judgement]) -> bool| of.values().filter(|verdicts| is(verdicts)).count();
+    let fails = |verdicts: &[Judgement]| verdicts.contains(&Judgement::Fails);
+    let holds = |verdicts: &[Judgement]| verdicts.contains(&Judgement::Holds) && !fails(verdicts);
+    let (holding, failing) = (count(&holds), count(&fails));
+    format!(
+        "of {}: {holding} hold wherever they were judged, {failing} fail somewhere, {} are not yet measured",
+        counted(of.len(), "sentence"),
+        of.len() - holding - failing
+    )
 }
 
 /// The verdict and what it was measured on, on one line.
 pub fn summary(check: &Check) -> String {
     let Some(scale) = check.scale else { return check.verdict.title().to_uppercase() };
-    let seeds = if check.seeds == 1 { "seed" } else { "seeds" };
+    // One network of a comparison may have more seeds than another.
+    let fewest = match check.fewest_seeds {
+        0 => String::new(),
+        fewest if fewest == check.seeds => String::new(),
+        fewest => format!("{fewest} to "),
+    };
     format!(
-        "{} on {}, n = {}, scale {scale}, {} {seeds}",
+        "{} on {}, n = {}, scale {scale}, {fewest}{}",
         check.verdict.title().to_uppercase(),
         check.data,
         thousands(check.n),
-        check.seeds
+        counted(check.seeds, "seed")
     )
 }

@@ -4,12 +4,14 @@ use crate::commands::runs::{RunChoice, print_run};
 use crate::{Error, Result};
 use rethink::run::config::{Parallel, RunConfig};
 use rethink::run::row::LogRow;
+use rethink::run::setup;
 use rethink::run::train::{Progress, TrainedRun, train, train_by};
 use rethink::store::Event;
 use rethink::study::{Study, begun, describe, summary, taken};
 use rethink_nn::distributed::Parallelism;
 use rethink_nn::distributed::mpi::World;
 use rethink_nn::models::Parameter;
+use rethink_nn::numbers::largest;
 use rethink_nn::text::counted;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Trains one run by all processes, unless the store has it, and prints its record. One process
 /// trains what `rethink run` trains.
 ///
-/// Errors: those of [`rethink::store::Store::run`] and of [`train_by`].
+/// Errors: those of [`setup::check`], of [`rethink::store::Store::run`] and of [`train_by`].
 pub fn run(
     world: &World,
     study: &Study,
@@ -33,6 +35,8 @@ pub fn run(
         1 => None,
         ranks => Some(Parallel::Synchronous { ranks }),
     };
+    // Before anything is written for it, and in every process, so that all of them end.
+    setup::check(&config, &study.data)?;
     let mut processes = if asynchronous { world.asynchronous() } else { world.synchronous() };
     if world.rank() > 0 {
         // Rank 0 looks into the store first.
@@ -149,10 +153,6 @@ struct Apart {
 }
 
 fn apart(one: &TrainedRun, other: &TrainedRun) -> Result<Apart> {
-    let largest = |values: &mut dyn Iterator<Item = f64>| {
-        // Not `max`, which passes over what is not a number.
-        values.fold(0.0, |most: f64, v: f64| if v <= most || most.is_nan() { most } else { v })
-    };
     let (a, b): (Vec<&LogRow>, Vec<&LogRow>) = (one.rows.iter().collect(), other.rows.iter().collect());
     let steps = |rows: &[&LogRow]| rows.iter().map(|row| row.step).collect::<Vec<u32>>();
     if steps(&a) != steps(&b) || one.parameters.len() != other.parameters.len() {
@@ -181,11 +181,11 @@ fn apart(one: &TrainedRun, other: &TrainedRun) -> Result<Apart> {
     }
     let rows = || a.iter().zip(&b);
     Ok(Apart {
-        loss: largest(&mut rows().map(|(a, b)| (a.loss - b.loss).abs() / a.loss.abs())),
+        loss: largest(rows().map(|(a, b)| (a.loss - b.loss).abs() / a.loss.abs())),
         weights: ratio(whole),
         worst,
         accuracy: largest(
-            &mut rows()
+            rows()
                 .flat_map(|(a, b)| accuracies(a).into_iter().zip(accuracies(b)).map(|(a, b)| (a - b).abs())),
         ),
     })

@@ -18,7 +18,7 @@ use rethink_nn::text::{counted, thousands};
 use rethink_plot::files::write_whole;
 use rethink_plot::theme::{Axis, Mark, Plot, SeriesStyle};
 use rethink_plot::{Art, Drawing, Note, Style};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -173,7 +173,18 @@ fn item(
         let count = rows.iter().filter(|row| row.ours.is_some()).count();
         (Results::Measured(solved), count, rows.len())
     } else if plan.is_empty() {
-        let found: Vec<Run> = configs.iter().filter_map(|config| published(config, runs)).cloned().collect();
+        let mut found: Vec<Run> = Vec::new();
+        let mut planned = 0;
+        for config in &configs {
+            let own = published(config, runs);
+            planned += usize::from(!own.is_empty());
+            for run in own {
+                let key = run.record.config.key();
+                if found.iter().all(|other| other.record.config.key() != key) {
+                    found.push(run.clone());
+                }
+            }
+        }
         // Time to fit is relative to true labels: of a network without either end, nothing can be said.
         let ends = |run: &Run| {
             let at = |p| {
@@ -188,9 +199,9 @@ fn item(
             "fig1b" => found.iter().filter(|run| ends(run)).cloned().collect(),
             _ => found,
         };
-        let (count, of) = (found.len(), configs.len());
+        let of = configs.len();
         // What has no runs is whole.
-        (Results::Runs(found), if of == 0 { 1 } else { count }, of.max(1))
+        (Results::Runs(found), if of == 0 { 1 } else { planned }, of.max(1))
     } else {
         let place = |m: &Measured| plan.iter().position(|p| is_planned(p, m));
         let own = |m: &&Measured| m.record.scale == Scale::Paper && place(m).is_some();
@@ -226,19 +237,27 @@ fn item(
 /// of images, and when a run ends, which is looked at by itself.
 const FREE: [Free; 5] = [Free::Data, Free::Rows, Free::RateDecayEvery, Free::Epochs, Free::FittedEpochs];
 
-/// The published run of the paper's size that answers to `config`, a recipe's configuration on another data set: of several, the one that
-/// ends by the rule of today.
-fn published<'a>(config: &RunConfig, runs: &'a [Run]) -> Option<&'a Run> {
-    let wanted = config.key_but_for(&FREE);
+/// The published runs of the paper's size that answer to `config`, a recipe's configuration on another data set, one of each seed: of
+/// several, the one that ends by the rule of today.
+fn published<'a>(config: &RunConfig, runs: &'a [Run]) -> Vec<&'a Run> {
+    let free: Vec<Free> = FREE.into_iter().chain([Free::Seeds]).collect();
+    let wanted = config.key_but_for(&free);
     let same = |run: &&Run| {
         let own = &run.record.config;
         run.record.scale == Scale::Paper
             && own.data.train >= CIFAR_TRAIN
             // One that is fitted earlier is the same however long it might have gone on.
             && (own.hyper.epochs == config.hyper.epochs || run.record.ending == StopReason::Fitted)
-            && own.key_but_for(&FREE) == wanted
+            && own.key_but_for(&free) == wanted
     };
-    runs.iter().filter(same).max_by_key(|run| run.record.config.hyper.fitted_epochs)
+    let mut of_seed: BTreeMap<u64, &Run> = BTreeMap::new();
+    for run in runs.iter().filter(same) {
+        let kept = of_seed.entry(run.record.config.seeds.init).or_insert(run);
+        if run.record.config.hyper.fitted_epochs >= kept.record.config.hyper.fitted_epochs {
+            *kept = run;
+        }
+    }
+    of_seed.into_values().collect()
 }
 
 /// Whether `measured` is what is `planned`, of whichever data set.
@@ -448,12 +467,28 @@ fn size(item: &Item) -> String {
     }
 }
 
+/// How many seeds each of the item's runs or measurements has, as "1" or "1 to 5".
 fn seeds(results: &Results) -> String {
-    let seeds: BTreeSet<u64> = match results {
-        Results::Runs(runs) => runs.iter().map(|run| run.record.config.seeds.init).collect(),
-        Results::Measured(all) => all.iter().map(|m| m.record.measurement.seed).collect(),
+    let mut of: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    let mut add = |what: String, seed: u64| {
+        of.entry(what).or_default().insert(seed);
     };
-    if seeds.is_empty() { "-".into() } else { seeds.len().to_string() }
+    match results {
+        Results::Runs(runs) => runs.iter().for_each(|run| {
+            let config = &run.record.config;
+            add(config.key_but_for(&[Free::Seeds, Free::FittedEpochs]), config.seeds.init);
+        }),
+        Results::Measured(all) => all.iter().for_each(|m| {
+            let measurement = &m.record.measurement;
+            add(Measurement { seed: 0, ..measurement.clone() }.key(), measurement.seed);
+        }),
+    }
+    let counts = || of.values().map(BTreeSet::len);
+    match (counts().min(), counts().max()) {
+        (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+        (Some(least), _) => least.to_string(),
+        _ => "-".into(),
+    }
 }
 
 /// A row an item.

@@ -276,6 +276,6 @@ pub(super) fn frame(csv: &str) -> Result<DataFrame> {
         .into_reader_with_file_handle(Cursor::new(csv.as_bytes()))
         .finish()
         .map_err(Error::frame("read the table"))?;
-    debug_assert!(frame.columns().iter().all(|c| *c.dtype() == DataType::String));
+    assert!(frame.columns().iter().all(|c| *c.dtype() == DataType::String));
     Ok(frame)
 }

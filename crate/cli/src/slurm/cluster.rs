@@ -4,6 +4,7 @@ use crate::slurm::plan::{Queue, Queued, Task};
 use crate::slurm::{Item, Slurm, read};
 use crate::{Error, Result};
 use rethink::store::Store;
+use rethink::study::shell;
 use rethink_nn::device::Device;
 use rethink_nn::text::hex;
 use rethink_plot::files;
@@ -144,7 +145,7 @@ impl Cluster {
         let operation = "write the batch script";
         let program = std::env::current_exe().map_err(Error::io(operation, "this program"))?;
         let quoted = |path: &Path| match path.to_str() {
-            Some(text) => Ok(format!("'{}'", text.replace('\'', r"'\''"))),
+            Some(text) => Ok(shell(text)),
             None => Err(Error::argument(operation, format!("{} is not UTF-8", path.display()))),
         };
         Ok(format!(

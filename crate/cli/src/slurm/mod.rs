@@ -103,8 +103,7 @@ impl Item {
 
     /// When a run's last checkpoint was written.
     fn checkpoint(&self, store: &Store) -> Option<SystemTime> {
-        let path = store.folder().join(format!("{}.partial", self.key)).join("checkpoint.safetensors");
-        fs::metadata(path).ok()?.modified().ok()
+        store.checkpoint_written(&self.key)
     }
 }
 

@@ -40,7 +40,7 @@ pub fn step(
     }
     network.apply(&gradients, step)?;
     let correct = if share.idle { 0 } else { outcome.correct };
-    // An idle process's loss may be anything, but what is not finite is so for all.
+    // An idle process reports 0. A loss that is not finite in one process makes the sum not finite in all.
     let loss = if share.idle { 0.0 } else { f64::from(share.weight()) * f64::from(outcome.loss) };
     let whole = total(share.team.as_ref(), &[loss, correct as f64]);
     Ok(StepOutcome { loss: whole[0] as f32, correct: whole[1] as usize })

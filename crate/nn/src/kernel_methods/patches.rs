@@ -28,8 +28,12 @@ impl Patches {
     }
 
     /// Every patch of `image` (`C x H x W`, bytes, to 0 to 1), row after row of the grid, `size` elements each.
+    ///
+    /// # Panics
+    /// For an image of another size: a defect of the caller.
     pub fn gather(&self, image: &[u8], out: &mut [f32]) {
         let [channels, height, width] = self.shape;
+        assert_eq!(image.len(), channels * height * width, "an image of {:?}", self.shape);
         let (rows, columns) = self.grid();
         let (side, padding) = (self.side, self.padding);
         for (place, patch) in out.chunks_exact_mut(self.size()).take(rows * columns).enumerate() {
@@ -47,11 +51,13 @@ impl Patches {
                 }
             }
         }
-        debug_assert!(channels * height * width == image.len());
     }
 
     /// Every patch of `image` against `filters` (`size x count`): `grid x count` to `out`, with `memory` for the
     /// patches.
+    ///
+    /// # Panics
+    /// As for [`Patches::gather`].
     pub fn responses(&self, image: &[u8], filters: &Packed, memory: &mut Vec<f32>, out: &mut [f32]) {
         let (rows, columns) = self.grid();
         let places = rows * columns;

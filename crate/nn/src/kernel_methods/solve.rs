@@ -5,6 +5,7 @@ use crate::interrupt;
 use crate::kernel_methods::cholesky::{Cholesky, NotPositive};
 use crate::kernel_methods::gaussian::Gaussian;
 use crate::kernel_methods::triangle::Triangle;
+use crate::numbers::largest;
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -125,8 +126,8 @@ pub struct Solution {
 /// Solves `(K + ridge I) a = targets`; `targets` is `n x columns`. `say` gets lines of progress with the time
 /// left.
 ///
-/// Errors: [`Error::Argument`] for targets of another size or a matrix that is far from positive definite;
-/// [`Error::Tensor`] for what a device says.
+/// Errors: [`Error::Argument`] for targets of another size, a matrix that is far from positive definite, or a residual that is not
+/// finite; [`Error::Tensor`] for what a device says.
 pub fn solve(
     kernel: &dyn Kernel,
     targets: &[f64],
@@ -177,12 +178,17 @@ pub fn solve(
     let started = Instant::now();
     let mut found = descend(kernel, &*factor, targets, columns, ridge, say)?;
     let mut floor = 0.0;
-    if found.residual > SOLVED && jitter > 0.0 {
+    if (found.residual > SOLVED || found.residual.is_nan()) && jitter > 0.0 {
         floor = jitter;
         say(&format!("singular in f32: solved with {floor:e} of the mean diagonal added"));
         found = descend(kernel, &*factor, targets, columns, ridge + floor * mean, say)?;
     }
     let Descent { weights, rest, residual, steps } = found;
+    if !residual.is_finite() {
+        let problem =
+            format!("the residual is {residual}: the matrix, its factor or the targets are not all finite");
+        return Err(Error::argument(operation, problem));
+    }
     let unfitted = rest.iter().zip(&weights).map(|(r, x)| r + (ridge + floor * mean) * x);
     let fitted = targets.iter().zip(unfitted).map(|(y, u)| y - u).collect();
     seconds[2] = started.elapsed().as_secs_f64();
@@ -194,6 +200,7 @@ struct Descent {
     weights: Vec<f64>,
     /// `y - (K + ridge I) a`.
     rest: Vec<f64>,
+    /// Not finite where a step's was not: then the rest is of no use.
     residual: f64,
     steps: usize,
 }
@@ -216,8 +223,9 @@ fn descend(
     let lengths: Vec<f64> = dots(targets, targets, columns).iter().map(|v| v.sqrt()).collect();
     let worst = |r: &[f64]| {
         let squares = dots(r, r, columns);
-        let relative = squares.iter().zip(&lengths).filter(|(_, l)| **l > 0.0).map(|(s, l)| s.sqrt() / l);
-        relative.fold(0.0, f64::max)
+        // Of a column of zeros nothing is left, or what is no number.
+        let counted = squares.iter().zip(&lengths).filter(|(s, l)| **l > 0.0 || **s != 0.0);
+        largest(counted.map(|(s, l)| s.sqrt() / l))
     };
     let mut x = vec![0.0; targets.len()];
     let mut r = targets.to_vec();
@@ -241,6 +249,10 @@ fn descend(
             *r -= alpha[i % columns] * kp[i];
         }
         residual = worst(&r);
+        if !residual.is_finite() {
+            best.residual = residual;
+            break;
+        }
         if residual < best.residual {
             best = Descent { weights: x.clone(), rest: r.clone(), residual, steps: step };
         }

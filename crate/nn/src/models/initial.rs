@@ -47,7 +47,7 @@ impl FromStr for Init {
 /// Draws all weights, each tensor from a stream of `seed` of its own.
 pub(super) fn draw(model: &mut Planned, init: Init, seed: u64) -> Result<()> {
     let (convs, linears) = (model.convs().len(), model.linears().len());
-    let mut draw = Draw { init, seed, index: 0, inputs: 1, convs, linears, at: (0, 0) };
+    let mut draw = Draw { init, seed, index: 0, inputs: 1, convs, linears, convs_begun: 0, linears_begun: 0 };
     model.visit_mut(&mut draw).map_err(Error::tensor("initialise the weights"))
 }
 
@@ -59,8 +59,8 @@ struct Draw {
     inputs: usize,
     convs: usize,
     linears: usize,
-    /// Convolutions and fully connected layers begun.
-    at: (usize, usize),
+    convs_begun: usize,
+    linears_begun: usize,
 }
 
 /// A tensor's values.
@@ -78,17 +78,17 @@ impl Draw {
         // TensorFlow's fans: a filter's pixels count on both sides.
         let (inputs, outputs) = match shape {
             [height, width, inputs, outputs] => {
-                self.at.0 += 1;
+                self.convs_begun += 1;
                 (height * width * inputs, height * width * outputs)
             }
             [outputs, inputs] => {
-                self.at.1 += 1;
+                self.linears_begun += 1;
                 (*inputs, *outputs)
             }
             _ => (self.inputs, 0),
         };
         self.inputs = inputs;
-        let (weights, last) = (shape.len() > 1, self.at.1 == self.linears);
+        let (weights, last) = (shape.len() > 1, self.linears_begun == self.linears);
         match self.init {
             Init::Glorot if weights => Values::Uniform((6.0 / (inputs + outputs) as f32).sqrt()),
             Init::He if weights => Values::Uniform((6.0 / inputs as f32).sqrt()),
@@ -98,7 +98,7 @@ impl Draw {
             Init::Tutorial if weights && last => Values::TruncatedNormal(1.0 / 192.0),
             Init::Tutorial if weights => Values::TruncatedNormal(0.04),
             // The first and the last layer's biases are zero.
-            Init::Tutorial if last || self.at.1 == 0 && self.at.0 <= 1 && self.convs > 0 => {
+            Init::Tutorial if last || self.linears_begun == 0 && self.convs_begun <= 1 && self.convs > 0 => {
                 Values::Constant(0.0)
             }
             Init::Tutorial => Values::Constant(0.1),

@@ -122,8 +122,8 @@ impl<'de> Visitor<'de> for Written {
     }
 }
 
-/// The same networks in PyTorch, as source of a Python program, for comparisons: `MODELS` has a function a name, which
-/// makes the network; `PHOTOGRAPHS` the names of those that are for photographs.
+/// The networks of [`ModelKind::ALL`] in PyTorch, as source of a Python program, for comparisons: `MODELS` has a function a name,
+/// which makes the network; `PHOTOGRAPHS` the names of those that are for photographs.
 pub fn pytorch() -> String {
     let all = || ModelKind::ALL.into_iter().map(ModelKind::description);
     let twin = |d: Description| Some(format!("    {:?}: lambda: {},\n", d.name, d.pytorch?));
@@ -134,6 +134,11 @@ pub fn pytorch() -> String {
         all().filter_map(twin).collect::<String>(),
         large.collect::<String>()
     )
+}
+
+/// Whether a network can be `width` times as wide as the paper's: above 0, at most 16.
+pub fn is_width(width: f64) -> bool {
+    width > 0.0 && width <= 16.0
 }
 
 impl ModelKind {
@@ -195,7 +200,7 @@ impl ModelKind {
     /// [`Error::Shape`] for images that are too small.
     pub fn plan(self, input: [usize; 3], classes: usize, width: f64) -> Result<Vec<Layer>> {
         let operation = "plan the network";
-        if !(width > 0.0 && width <= 16.0) {
+        if !is_width(width) {
             return Err(Error::argument(operation, format!("width factor {width} (above 0, at most 16)")));
         }
         if classes == 0 || input.contains(&0) {
@@ -410,8 +415,8 @@ pub trait Network: Send + Sync {
     fn plan(&self) -> (&[Layer], [usize; 3]);
 }
 
-/// Numbers of images that are scored together, for each thread: so few that what one layer makes is in the caches still for the next
-/// one. Scores do not depend on it.
+/// How many numbers (pixels times channels) each thread scores at a time. Few enough that a layer's output is still in the cache for
+/// the next layer. Scores do not depend on it.
 const SCORED: usize = 32 * 28 * 28 * 3;
 /// Images that are scored together at most.
 const MOST_SCORED: usize = 256;

@@ -195,6 +195,19 @@ pub fn number(layers: &[Layer]) -> usize {
     })
 }
 
+/// A list of layers without dropout, in branches and beside the network too.
+pub fn without_dropout(layers: Vec<Layer>) -> Vec<Layer> {
+    let one = |layer| match layer {
+        Layer::Dropout(_) => None,
+        Layer::Branches(branches) => {
+            Some(Layer::Branches(branches.into_iter().map(without_dropout).collect()))
+        }
+        Layer::Auxiliary(layers) => Some(Layer::Auxiliary(without_dropout(layers))),
+        other => Some(other),
+    };
+    layers.into_iter().filter_map(one).collect()
+}
+
 /// Whether there is batch normalisation in a list of layers.
 pub fn is_normalised(layers: &[Layer]) -> bool {
     layers.iter().any(|layer| match layer {

@@ -36,14 +36,14 @@ impl<'a> ColumnsView<'a> {
     }
 }
 
-/// The same to be written.
+/// Mutable columns of rows.
 pub(super) struct ColumnsMut<'a> {
     pub rows: &'a mut [f32],
     pub first: usize,
     pub width: usize,
 }
 
-/// The same, which several have.
+/// Columns of rows that several operations share.
 pub(super) struct Columns {
     pub rows: Arc<Vec<f32>>,
     pub first: usize,
@@ -64,7 +64,7 @@ impl Columns {
         ColumnsView { rows: &self.rows, first: self.first, width: self.width }
     }
 
-    /// The same columns of other rows.
+    /// These columns of other rows.
     pub fn of<'a>(&self, image: &'a Image) -> ColumnsView<'a> {
         ColumnsView { rows: elements(image).unwrap_or_default(), first: self.first, width: self.width }
     }

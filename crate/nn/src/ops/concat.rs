@@ -157,8 +157,8 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
                 // A part that is there twice has two gradients.
                 let same = |other: &Part| matches!(other, Part::Image(o) if address(o) == address(image));
                 let again = parts[..i].iter().any(same);
-                let order = if again { InputGradient::Needed } else { InputGradient::First };
-                Taker::Image(image.ghost(), order)
+                let mode = if again { InputGradient::Needed } else { InputGradient::First };
+                Taker::Image(image.ghost(), mode)
             }
             Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone()),
         };
@@ -172,9 +172,9 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
                 let from = Columns { rows: rows.clone(), first, width: all };
                 match taker {
                     Taker::Unwritten(place) => place.put(Given { columns: from, result: y_kept.clone() }),
-                    Taker::Image(ghost, order) => {
+                    Taker::Image(ghost, mode) => {
                         let from = from.view();
-                        order.give(gradients.get_or_alloc_mut(&ghost)?, |dx, add| {
+                        mode.give(gradients.get_or_alloc_mut(&ghost)?, |dx, add| {
                             threads::each_chunk(dx, PIXELS * width, |chunk, dx| {
                                 from.give(chunk * PIXELS, width, dx, add);
                             });

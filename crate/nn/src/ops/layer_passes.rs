@@ -194,7 +194,7 @@ impl<const PAIRS: bool> WithSimd for Chains<PAIRS> {
 }
 
 /// Multiplications and additions a second that the processor's vectors can do on `threads` threads, at most all that there are:
-/// the best of five measurements.
+/// the best of six measurements.
 ///
 /// # Panics
 /// For a precision that the processor does not have ([`Precision::check`]).

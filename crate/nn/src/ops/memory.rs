@@ -18,7 +18,8 @@ const MOST_OUT: usize = 64;
 #[derive(Default)]
 struct Kept {
     scratch: Vec<Vec<f32>>,
-    lent: Vec<Vec<f32>>,
+    /// What was [`lent`] and has come back.
+    returned: Vec<Vec<f32>>,
     /// How many vectors of each capacity have been lent and have not come back, at most [`MOST_OUT`].
     out: HashMap<usize, usize>,
 }
@@ -136,7 +137,7 @@ pub(super) fn lent(length: usize) -> Vec<f32> {
     let mut guard = kept();
     let kept = guard.get_or_insert_with(Kept::new);
     // Not a much longer one, of a larger batch's: what it is longer by is cleared when it comes back.
-    let mut memory = take(&mut kept.lent, length, 2 * length).unwrap_or_else(|| unwritten(length));
+    let mut memory = take(&mut kept.returned, length, 2 * length).unwrap_or_else(|| unwritten(length));
     let out = kept.out.entry(memory.capacity()).or_default();
     *out = (*out + 1).min(MOST_OUT);
     memory.truncate(length);
@@ -151,7 +152,7 @@ pub(super) fn give_back(mut memory: Vec<f32>) {
     if let Some(out) = kept.out.get_mut(&memory.capacity()).filter(|out| **out > 0) {
         *out -= 1;
         memory.resize(memory.capacity(), 0.0);
-        kept.lent.push(memory);
+        kept.returned.push(memory);
     }
 }
 

@@ -94,7 +94,7 @@ impl ForwardContext {
         ForwardContext { training: true, draws, ..ForwardContext::evaluation() }
     }
 
-    /// The same for a batch of which this process has a part.
+    /// This pass on a batch of which this process has a part.
     pub(crate) fn of_part(self, part: Arc<dyn BatchPart>) -> ForwardContext {
         ForwardContext { part: Some(part), ..self }
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub const EPSILON: f32 = 1e-3;
 
 /// A running statistic after a batch that had `now`; `memory` is the share that is kept
-/// ([`rethink::run::config::TrainConfig::norm_memory`]).
+/// ([`crate::optim::Rules::norm_memory`]).
 pub(crate) fn follow(memory: f32, running: f32, now: f32) -> f32 {
     memory * running + (1.0 - memory) * now
 }

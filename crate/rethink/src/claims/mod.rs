@@ -152,6 +152,8 @@ pub struct Check {
     pub scale: Option<Scale>,
     /// Different seeds among the runs.
     pub seeds: usize,
+    /// Seeds of that part, or side of a comparison, which has the fewest; 0 where nothing was measured.
+    pub fewest_seeds: usize,
     /// Keys of the runs and measurements.
     pub runs: Vec<String>,
 }
@@ -272,6 +274,7 @@ fn together(claim: &Claim, parts: &[Part]) -> Check {
         n: parts.iter().map(|part| part.n).max().unwrap_or(0),
         scale: None,
         seeds: seeds.len(),
+        fewest_seeds: parts.iter().map(|part| part.fewest_seeds).filter(|n| *n > 0).min().unwrap_or(0),
         runs: keys,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::measure::Measured;
 use crate::store::Run;
+use std::collections::BTreeSet;
 
 /// What a part says of its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,14 @@ pub(super) struct Part {
     pub(super) keys: Vec<String>,
     /// Their seeds.
     pub(super) seeds: Vec<u64>,
+    /// How many seeds the side of a comparison has that has fewest.
+    pub(super) fewest_seeds: usize,
     /// Their largest number of training images.
     pub(super) n: usize,
+}
+
+fn distinct(seeds: impl Iterator<Item = u64>) -> usize {
+    seeds.collect::<BTreeSet<u64>>().len()
 }
 
 fn judged(holds: bool) -> Outcome {
@@ -42,6 +49,12 @@ impl Part {
             outcome: judged(holds),
             keys: all().map(|config| config.key()).collect(),
             seeds: all().map(|config| config.seeds.init).collect(),
+            fewest_seeds: runs
+                .iter()
+                .filter(|runs| !runs.is_empty())
+                .map(|runs| distinct(runs.iter().map(|run| run.record.config.seeds.init)))
+                .min()
+                .unwrap_or(0),
             n: all().map(|config| config.data.train).max().unwrap_or(0),
         }
     }
@@ -54,6 +67,7 @@ impl Part {
             outcome: judged(holds),
             keys: all().map(|measurement| measurement.key()).collect(),
             seeds: all().map(|measurement| measurement.seed).collect(),
+            fewest_seeds: distinct(all().map(|measurement| measurement.seed)),
             n: all().map(|measurement| measurement.data.train).max().unwrap_or(0),
         }
     }

@@ -339,7 +339,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         quote: "Explicit regularization may improve generalization performance, but is neither necessary [...]",
         criterion: "test accuracy without any regulariser above chance, and with 50,000 images as large a share of the best with one \
                     as in the paper (0.96 for Inception, 0.94 for Alexnet, 0.98 or more for the others), with fewer 0.9 of \
-                    it, less noise (two standard errors)",
+                    it, less noise (two standard errors of the test images; of three seeds or more, a paired t test at 5 %)",
         recipes: &["table1"],
         check: Checker::Runs(generalize_without),
     },
@@ -378,8 +378,8 @@ pub(super) const CLAIMS: &[Claim] = &[
         id: "regularizers-help",
         section: "3",
         quote: "Both regularization techniques help to improve the generalization performance",
-        criterion: "weight decay and random crops: each gains test accuracy beyond noise (two standard errors) for some model \
-                    and costs none more than noise; weight decay is not judged of runs that end before a weight would have lost a tenth by \
+        criterion: "weight decay and random crops: each gains test accuracy beyond noise (two standard errors of the test images; of \
+                    three seeds or more, a paired t test at 5 %) for some model and costs none more than noise; weight decay is not judged of runs that end before a weight would have lost a tenth by \
                     it alone",
         recipes: &["table1"],
         check: Checker::Runs(regularizers_help),

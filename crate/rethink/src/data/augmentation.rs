@@ -105,9 +105,9 @@ impl Augmentation {
         parts.join(", ")
     }
 
-    /// The changes of training image `image` in `epoch`: the same for equal arguments, whatever was drawn before,
-    /// so that a resumed run sees what it would have seen. All numbers are always drawn: switching one change on
-    /// or off moves no other.
+    /// The changes of training image `image`, drawn from `stream` of the generator of `seed`, a stream an epoch: the same for
+    /// equal arguments, whatever was drawn before, so that a resumed run sees what it would have seen. All numbers are
+    /// always drawn: switching one change on or off moves no other.
     pub fn draw(&self, seed: u64, stream: u64, image: u32) -> Change {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use md5::{Digest, Md5};
 use rethink_nn::text::{hex, thousands};
-use rethink_plot::files::write_whole;
+use rethink_plot::files::{remove_folder_if_there, write_whole};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
     }
 
     let ready = work.join("ready");
-    remove(&ready)?;
+    remove_folder_if_there(&ready)?;
     fs::create_dir(&ready).map_err(Error::io("create the folder", &ready))?;
     for file in &remote.files {
         let path = work.join(&file.name);
@@ -173,7 +173,7 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
         }
     };
     if old.starts_with(&work) {
-        remove(&old)?;
+        remove_folder_if_there(&old)?;
     } else {
         eprintln!("{} was not what is fetched now; it is kept as {}", target.display(), old.display());
     }
@@ -182,7 +182,7 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
     }
     fs::rename(&ready, &target).map_err(Error::io("rename to", &target))?;
     sync(root)?;
-    remove(&work)?;
+    remove_folder_if_there(&work)?;
     Ok(target)
 }
 
@@ -192,14 +192,7 @@ fn clear(work: &Path) {
     if let Ok(lock) = File::open(work.join(LOCK))
         && lock.try_lock().is_ok()
     {
-        remove(work).ok();
-    }
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder)(e)),
-        _ => Ok(()),
+        remove_folder_if_there(work).ok();
     }
 }
 

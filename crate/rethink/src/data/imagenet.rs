@@ -17,7 +17,7 @@ use crate::data::published::Published;
 use crate::data::{Dataset, Split};
 use crate::{Error, Result};
 use rayon::prelude::*;
-use rethink_nn::text::hex;
+use rethink_nn::text::{counted, hex, thousands};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +25,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -181,8 +181,9 @@ pub struct LeftOut {
 impl LeftOut {
     /// "3 files left out (2 training, 1 test)".
     pub fn describe(self) -> String {
-        let files = if self.train + self.test == 1 { "file" } else { "files" };
-        format!("{} {files} left out ({} training, {} test)", self.train + self.test, self.train, self.test)
+        let [train, test] = [self.train, self.test].map(thousands);
+        let files = counted(self.train + self.test, "file");
+        format!("{files} left out ({train} training, {test} test)")
     }
 }
 
@@ -308,15 +309,14 @@ impl Photographs {
     }
 
     fn skip(&self, path: PathBuf, problem: String) {
-        if let Ok(mut skipped) = self.skipped.lock() {
-            skipped.insert(path, problem);
-        }
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).insert(path, problem);
     }
 
     /// Files that were left out so far, below the data set's folder, each with the reason. Where a set is too large
     /// to be decoded when it is opened, a run finds them before its first step.
     pub fn skipped(&self) -> Vec<(PathBuf, String)> {
-        self.skipped.lock().map_or(Vec::new(), |s| s.iter().map(|(p, e)| (p.clone(), e.clone())).collect())
+        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.iter().map(|(path, why)| (path.clone(), why.clone())).collect()
     }
 
     /// "3 files left out: val/n01440764/x.JPEG (empty), ..."; nothing where none was.
@@ -327,8 +327,8 @@ impl Photographs {
         if skipped.len() > 5 {
             names.push("...".into());
         }
-        let files = if skipped.len() == 1 { "file" } else { "files" };
-        (!skipped.is_empty()).then(|| format!("{} {files} left out: {}", skipped.len(), names.join(", ")))
+        let files = counted(skipped.len(), "file");
+        (!skipped.is_empty()).then(|| format!("{files} left out: {}", names.join(", ")))
     }
 
     /// [`Photographs::check`] of all.

@@ -119,7 +119,7 @@ impl Dataset {
         (self.name, self.title) = (published.name.into(), published.title.into());
     }
 
-    /// The same after one image was changed for a measurement, which is of `like`.
+    /// `like` after one image was changed for a measurement, under the name of `like`.
     pub(crate) fn changed_for(like: &Dataset, train: Split, test: Split) -> Result<Dataset> {
         let mut data = Dataset::unnamed(like.classes.clone(), like.shape, train, test)?;
         (data.name, data.title) = (like.name.clone(), like.title.clone());

@@ -11,6 +11,7 @@ use crate::measure::theorem1::{knots, project, solve};
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
+use rethink_nn::numbers::largest;
 
 const OPERATION: &str = "corollary 1";
 
@@ -233,7 +234,7 @@ pub(crate) fn measure(data: &Dataset, n: usize, k: usize, seed: u64) -> Result<D
         return Err(Error::argument(OPERATION, problem));
     }
     let outputs = network.outputs(&points);
-    let error = outputs.iter().zip(&targets).map(|(o, t)| (o - t).abs()).fold(0.0, f64::max);
+    let error = largest(outputs.iter().zip(&targets).map(|(o, t)| (o - t).abs()));
     let row = [
         ("n", n as f64),
         ("d", d as f64),

@@ -948,9 +948,13 @@ impl HeldOut<'_> {
         if free.ridge {
             settings.ridge = choice::weight(place.1);
             settings.ends[1] = (choice::weight(weights.0), choice::weight(weights.1));
-            if [weights.0, weights.1].contains(&place.1) {
+            if place.1 == weights.0 {
                 say(
-                    "the best weight of l2 is the last that is tried: single precision does not tell less from none",
+                    "the best weight of l2 is the least that is tried: single precision does not tell less from none",
+                );
+            } else if place.1 == weights.1 {
+                say(
+                    "the best weight of l2 is the greatest that is tried: beyond, the outputs are weighted means of the targets",
                 );
             }
         }
@@ -1000,8 +1004,10 @@ pub fn error(outputs: &[f64], labels: &[u16], columns: usize) -> f64 {
     wrong.count() as f64 / rows.max(1) as f64
 }
 
+/// An inner product that is 0 or more but for rounding; NaN where one of the numbers is.
 fn inner(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>().max(0.0)
+    let sum = a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    if sum < 0.0 { 0.0 } else { sum }
 }
 
 fn frame(choice: Choice, id: &DataId, rows: Vec<Row>) -> Result<DataFrame> {

@@ -63,7 +63,9 @@ pub(crate) fn measure(
             .ok_or_else(|| Error::argument(OPERATION, "left before its end"))?;
         interrupt::check(OPERATION)?;
         let last = trained.rows.last().ok_or_else(|| Error::argument(OPERATION, "a run without rows"))?;
-        let accuracy = last.train_accuracy.unwrap_or(0.5);
+        let accuracy = last
+            .train_accuracy
+            .ok_or_else(|| Error::argument(OPERATION, "a run without a training accuracy at its end"))?;
         say(&format!(
             "draw {} of {draws}: {:.3} after {}",
             draw + 1,

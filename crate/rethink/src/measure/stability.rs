@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink_nn::image::{CROP, Pixels};
 use rethink_nn::interrupt;
+use rethink_nn::numbers::largest;
 use rethink_nn::text::counted;
 
 const OPERATION: &str = "uniform stability";
@@ -93,7 +94,7 @@ pub(crate) fn measure(
         Ok(vec![
             epochs as f64,
             example as f64,
-            changes.iter().copied().fold(0.0, f64::max),
+            largest(changes.iter().copied()),
             changes.iter().sum::<f64>() / m as f64,
             otherwise as f64 / m as f64,
         ])

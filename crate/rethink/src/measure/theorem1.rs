@@ -13,6 +13,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
+use rethink_nn::numbers::largest;
 
 const OPERATION: &str = "theorem 1";
 
@@ -173,10 +174,10 @@ pub(crate) fn measure(data: &Dataset, n: usize, seed: u64) -> Result<DataFrame> 
         return Err(Error::argument(OPERATION, format!("{} weights, not 2n + d", network.weight_count())));
     }
     let outputs = network.outputs(&points);
-    let error = outputs.iter().zip(&targets).map(|(o, t)| (o - t).abs()).fold(0.0, f64::max);
+    let error = largest(outputs.iter().zip(&targets).map(|(o, t)| (o - t).abs()));
     let (_, _, order) = project(&points, d, seed)?;
     let sorted: Vec<f64> = order.iter().map(|&i| targets[i]).collect();
-    let largest = network.w.iter().fold(0.0, |most: f64, w| most.max(w.abs()));
+    let largest_weight = largest(network.w.iter().map(|w| w.abs()));
     let row = [
         ("n", n as f64),
         ("repeated", repeated as f64),
@@ -184,7 +185,7 @@ pub(crate) fn measure(data: &Dataset, n: usize, seed: u64) -> Result<DataFrame> 
         ("weights", network.weight_count() as f64),
         ("largest_error", error),
         ("smallest_eigenvalue", smallest_eigenvalue(&network.x, &network.b)),
-        ("largest_weight", largest),
+        ("largest_weight", largest_weight),
         ("weight_bound", network.weight_bound(&sorted)),
     ];
     super::row(OPERATION, &row)

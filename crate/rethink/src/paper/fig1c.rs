@@ -85,6 +85,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     );
     let mut chart = Chart::new(frame, "p", "test_error")
         .colour("model")
+        .order(&fig1b::MODELS.map(ModelKind::title))
         .over("seed")
         .markers()
         .x(axis("label corruption").from(0.0).to(1.0).padded(0.05, 0.05))

@@ -79,17 +79,28 @@ fn gammas(solution: &Solved, all: &[Solved]) -> Vec<f64> {
 ///
 /// Errors: [`Error::Frame`].
 pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
-    let solutions = solved(measured);
-    let series = solutions.iter().map(|s| {
+    let all = solved(measured);
+    let series = |s: &Solved| {
         let pixels = s.what.preprocessing == Preprocessing::None;
         let what = if pixels { "pixels" } else { s.what.preprocessing.title() };
         let title = &s.measured.record.measurement.data.title;
-        match &gammas(s, &solutions)[..] {
+        match &gammas(s, &all)[..] {
             [low, .., high] => format!("{title}, {what}, gamma {low} to {high}"),
             _ => format!("{title}, {what}"),
         }
+    };
+    let mut rows: Vec<(String, Solved)> = all.iter().map(|s| (series(s), *s)).collect();
+    let names: Vec<String> = rows.iter().map(|row| row.0.clone()).collect();
+    // A store has them in no order: a curve goes along its images, or along its widths.
+    rows.sort_by(|(a, left), (b, right)| {
+        let place = |name: &String| names.iter().position(|other| other == name);
+        let gamma = |s: &Solved| s.number("gamma").filter(|_| a.contains(GAMMA)).unwrap_or(0.0);
+        (place(a).cmp(&place(b)))
+            .then(left.images().cmp(&right.images()))
+            .then(gamma(left).total_cmp(&gamma(right)))
     });
-    let mut columns = vec![Column::new("series".into(), series.collect::<Vec<_>>())];
+    let (series, solutions): (Vec<String>, Vec<Solved>) = rows.into_iter().unzip();
+    let mut columns = vec![Column::new("series".into(), series)];
     for name in ["n", "gamma", "ridge", "norm", "train_error", "test_error"] {
         let value = |s: &Solved| match name {
             "ridge" => s.regularisation(),
@@ -149,8 +160,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     if names.iter().any(|name| name.contains(GAMMA)) {
         chart = chart.note(
             "Where gamma varies, n is the same: the norm follows gamma, the error hardly. The paper gives neither gamma nor \
-             the coding of labels, so its norms (220 and 390) cannot be compared: 220 answers to a gamma of about 0.012 with \
-             one-hot labels, or to labels of -1 and 1.",
+             the coding of labels, so its norms (220 and 390) cannot be compared.",
         );
     }
     Ok(chart.draw("norms", note)?)

@@ -80,7 +80,9 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         return Err(Error::argument(DRAW, "the frame has no row"));
     }
     let names = distinct(&labels);
-    let most = changed.iter().copied().fold(0.0, f64::max);
+    let most = (0..changed.len()).max_by(|a, b| changed[*a].total_cmp(&changed[*b])).unwrap_or(0);
+    let examples =
+        distinct(&all_numbers(frame, DRAW, "example")?.iter().map(f64::to_string).collect::<Vec<_>>());
     let drawing = Chart::new(frame, "epochs", "largest_change")
         .colour("labels")
         .over("example")
@@ -88,10 +90,13 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         .markers()
         .thin("mean_change")
         .x(axis("epochs").log())
-        .y(axis("change of loss (nats)"))
+        .y(axis("largest change of a loss (nats)"))
         .note(&format!(
-            "Thin: mean over test images. One example changes up to {:.1} % of predictions.",
-            100.0 * most
+            "{} replaced, one at a time. Thin: mean over test images. One example changes up to {:.1} % of predictions ({}, {}).",
+            counted(examples.len(), "training example"),
+            100.0 * changed[most],
+            labels[most],
+            counted(epochs[most] as usize, "epoch")
         ))
         .caption(&format!(
             "Uniform stability: the largest change of a test image's cross-entropy when one training example is replaced, \

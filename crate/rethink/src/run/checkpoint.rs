@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Everything that a run carries from one epoch to the next, but for weights and velocities.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -91,6 +92,11 @@ impl Checkpoint {
     pub fn epoch(&self) -> Result<u32> {
         let found = self.read()?.map(|bytes| self.parse(&bytes)).transpose()?;
         Ok(found.map_or(0, |found| found.position.epoch))
+    }
+
+    /// When it was last written; `None` where there is none.
+    pub fn written(&self) -> Option<SystemTime> {
+        fs::metadata(self.path()).ok()?.modified().ok()
     }
 
     /// Writes `bytes`, a whole checkpoint, as this run's.
@@ -185,7 +191,8 @@ impl Checkpoint {
     }
 }
 
-const LOG: &str = "log.csv";
+/// The name of the live log in the folder of an unfinished run.
+pub(crate) const LOG: &str = "log.csv";
 
 /// The rows in the log of the unfinished run in `folder`; none where there is no log, or it is cut off. The log has no top-5
 /// accuracies, and seconds to three decimals.

@@ -204,7 +204,7 @@ impl TrainConfig {
         }
     }
 
-    /// All of it, what a file leaves out because it is as in all runs of before included: to be shown, not to be hashed.
+    /// Every field, also those that the JSON leaves out at their defaults. For readers; keys are made of the JSON itself.
     pub fn shown(&self) -> serde_json::Value {
         let mut json = serde_json::json!(self);
         json["weight_decay_on"] = serde_json::json!(self.weight_decay_on);
@@ -214,6 +214,7 @@ impl TrainConfig {
         json["optimizer"] = serde_json::json!(self.optimizer);
         json["label_smoothing"] = self.label_smoothing.into();
         json["average"] = serde_json::json!(self.average);
+        json["fitted_epochs"] = self.fitted_epochs.into();
         json["precision"] = serde_json::json!(self.precision);
         json
     }

@@ -6,10 +6,9 @@ use crate::data::augmentation::Augmentation;
 use crate::data::imagenet::{LeftOut, PhotographId, Photographs};
 use crate::data::preprocessing::{Area, centre_values};
 use crate::run::config::{RunConfig, TrainConfig};
-use crate::run::streams::{AUGMENT, CROPS, epoch_stream};
+use crate::run::streams::{AUGMENT, CROPS, epoch_stream, stream};
 use crate::{Error, Result};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
 use rethink_nn::distributed::{ProcessGroup, part, total};
 use rethink_nn::image::AugmentedImage;
 use rethink_nn::image::{CROP, Pixels, centre, flip, rotate};
@@ -93,8 +92,7 @@ impl Varied {
     }
 
     fn view(&self, index: usize, choices: &Choices) -> AugmentedImage {
-        let stream = AUGMENT << 40 | u64::from(choices.epoch);
-        let change = || self.augment.draw(self.seed, stream, index as u32);
+        let change = || self.augment.draw(self.seed, stream(AUGMENT, choices.epoch), index as u32);
         AugmentedImage {
             index,
             corner: choices.corners[index],
@@ -108,11 +106,10 @@ impl Streamed {
     ///
     /// Errors: those of [`Photographs::with`].
     fn train(&self, index: usize, epoch: u32, out: &mut [f32]) -> Result<bool> {
-        let change = self.augment.draw(self.seed, AUGMENT << 40 | u64::from(epoch), index as u32);
+        let change = self.augment.draw(self.seed, stream(AUGMENT, epoch), index as u32);
         let written = self.photographs.with(PhotographId::Train(index), |photograph| {
             let area = if self.random_area {
-                let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-                rng.set_stream(CROPS << 40 | u64::from(epoch));
+                let mut rng = epoch_stream(self.seed, CROPS, epoch);
                 // Room for a hundred draws of four numbers, of two words each, for every photograph.
                 rng.set_word_pos(index as u128 * 1024);
                 Area::random(photograph.height, photograph.width, &mut rng)

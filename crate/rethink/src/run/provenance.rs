@@ -38,7 +38,7 @@ pub fn set_processes(processes: Processes) {
 }
 
 impl Provenance {
-    /// The provenance of what this program computes now, on its current device.
+    /// The provenance of what this program computes now on the processor.
     pub fn here() -> Provenance {
         Provenance {
             rethink: env!("CARGO_PKG_VERSION").into(),

@@ -6,7 +6,7 @@ use crate::run::loader;
 use crate::{Error, Result};
 use rethink_nn::device::Device;
 use rethink_nn::distributed::Parallelism;
-use rethink_nn::models::plan::Layer;
+use rethink_nn::models::plan::{Layer, without_dropout};
 use rethink_nn::models::{self, Network};
 use rethink_nn::optim::DecayOn;
 
@@ -86,7 +86,7 @@ fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> 
     let input = [config.input, config.input, channels];
     let mut plan = config.model.plan(input, data.classes.len(), config.width_factor)?;
     if config.hyper.without_dropout {
-        plan.retain(|layer| !matches!(layer, Layer::Dropout(_)));
+        plan = without_dropout(plan);
     }
     let linears = plan.iter().filter(|layer| matches!(layer, Layer::Linear { .. })).count();
     if config.hyper.weight_decay > 0.0 && config.hyper.weight_decay_on == DecayOn::Fc && linears < 2 {

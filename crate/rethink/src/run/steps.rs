@@ -16,7 +16,7 @@ use crate::run::checkpoint::{Interval, Position, Within};
 use crate::run::config::RunConfig;
 use crate::run::loader::{Choices, DataLoader};
 use crate::run::row::LogRow;
-use crate::run::streams::DRAWS;
+use crate::run::streams::{DRAWS, stream};
 use crate::run::watch::Watch;
 use rethink_nn::distributed::asynchronous::{Taken, Worker};
 use rethink_nn::distributed::{Parallelism, ProcessGroup, Share, synchronous};
@@ -58,7 +58,7 @@ impl Epoch<'_> {
 
     /// The random numbers that layers draw at a step.
     fn context(&self, step: u32) -> ForwardContext {
-        ForwardContext::training_step(self.config.seeds.order, DRAWS << 40 | u64::from(step))
+        ForwardContext::training_step(self.config.seeds.order, stream(DRAWS, step))
     }
 }
 
@@ -271,16 +271,36 @@ impl EpochLog<'_> {
         self.seen += images;
         self.diverged = !loss.is_finite();
         let left = self.steps - index - 1;
-        if let Some(row) = self.interval.add((loss, correct), images, self.log_every, left) {
-            let (step, epoch, seconds) = (self.at.step, self.at.epoch, self.before + seconds);
-            self.at.rows.push(LogRow { step, epoch, learning_rate: self.rate, seconds, ..row });
+        if let Some(Means { loss, batch_accuracy }) =
+            self.interval.add((loss, correct), images, self.log_every, left)
+        {
+            self.at.rows.push(LogRow {
+                step: self.at.step,
+                epoch: self.at.epoch,
+                loss,
+                batch_accuracy,
+                train_accuracy: None,
+                test_accuracy: None,
+                train_top5: None,
+                test_top5: None,
+                learning_rate: self.rate,
+                seconds: self.before + seconds,
+            });
         }
         !self.diverged
     }
 }
 
+/// What a row has of its interval.
+struct Means {
+    /// In nats, over the steps.
+    loss: f64,
+    /// Over the images, 0 to 1.
+    batch_accuracy: f64,
+}
+
 impl Interval {
-    /// Counts a batch of `images`; one without any is none. Gives the interval's row where it ends: it has `log_every`
+    /// Counts a batch of `images`; one without any is none. Gives the interval's means where it ends: it has `log_every`
     /// steps or the epoch, with `left` steps to go, ends.
     fn add(
         &mut self,
@@ -288,7 +308,7 @@ impl Interval {
         images: usize,
         log_every: usize,
         left: usize,
-    ) -> Option<LogRow> {
+    ) -> Option<Means> {
         self.loss += loss;
         self.correct += correct;
         self.seen += images;
@@ -299,17 +319,6 @@ impl Interval {
             return None;
         }
         let Interval { loss, correct, seen, batches } = std::mem::take(self);
-        Some(LogRow {
-            step: 0,
-            epoch: 0,
-            loss: loss / f64::from(batches as u32),
-            batch_accuracy: correct as f64 / seen as f64,
-            train_accuracy: None,
-            test_accuracy: None,
-            train_top5: None,
-            test_top5: None,
-            learning_rate: 0.0,
-            seconds: 0.0,
-        })
+        Some(Means { loss: loss / f64::from(batches as u32), batch_accuracy: correct as f64 / seen as f64 })
     }
 }

@@ -95,8 +95,8 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
     train_by(config, data, progress, &mut Parallelism::Alone)
 }
 
-/// The same by the processes that `config.parallel` names. All of them call it; rank 0's `progress`
-/// is kept and told, the others' is [`Progress::quiet`].
+/// Trains `config` on `data`, as [`train`] does, by the processes that `config.parallel` names. All of them call it; rank 0's
+/// `progress` is kept and told, the others' is [`Progress::quiet`].
 ///
 /// Errors: as for [`train`]; [`Error::Argument`] for other processes than the configuration's.
 pub fn train_by(

@@ -1,7 +1,7 @@
 //! A store as it grows, for somebody who looks on: finished runs, each read once, and runs in progress. Nothing is written.
 
 use crate::Result;
-use crate::run::checkpoint::read_log;
+use crate::run::checkpoint::{LOG, read_log};
 use crate::run::config::{RunConfig, Scale};
 use crate::run::history::SITTINGS;
 use crate::run::row::LogRow;
@@ -137,7 +137,7 @@ impl Growing {
         };
         let time = |name: &str| fs::metadata(folder.join(name)).and_then(|file| file.modified()).ok();
         let (config, scale) = about.map_or((None, None), |about| (Some(about.config), Some(about.scale)));
-        let (began, last) = (time(SITTINGS), time("log.csv"));
+        let (began, last) = (time(SITTINGS), time(LOG));
         let at_work = is_locked(&self.store.lock(&key));
         look.unfinished.push(Unfinished { key, config, scale, rows, at_work, began, last });
     }

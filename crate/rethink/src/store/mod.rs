@@ -51,7 +51,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What is known of a finished run beside its frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,14 +166,12 @@ impl Run {
         values.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))))
     }
 
-    /// The first epoch with a training accuracy (of its batches, or of the whole set at its end) of at least
-    /// [`FITTED`]; `None` if there is none.
+    /// The first epoch at whose end at least [`FITTED`] of the whole training set is right; `None` if there is none. The set is
+    /// measured where the epoch's batches were nearly right, and at the run's end.
     pub fn fitted_at(&self) -> Option<u32> {
-        let column = |name: &str| self.column(name).ok()?.f64().ok();
-        let (batches, whole) = (column("batch_accuracy")?, column("train_accuracy")?);
+        let accuracy = self.column("train_accuracy").ok()?.f64().ok()?;
         let epoch = self.column("epoch").ok()?.u32().ok()?;
-        let mut rows = batches.iter().zip(whole.iter()).zip(epoch.iter());
-        rows.find(|((batches, whole), _)| [*batches, *whole].into_iter().flatten().any(|a| a >= FITTED))?.1
+        accuracy.iter().zip(epoch.iter()).find(|(accuracy, _)| accuracy.is_some_and(|a| a >= FITTED))?.1
     }
 
     /// The first step whose interval has an average loss of at most `loss`, in nats.
@@ -266,6 +264,11 @@ impl Store {
         self.folder.join(format!("{key}.partial"))
     }
 
+    /// When the last checkpoint of the unfinished run named `key` was written; `None` where there is none.
+    pub fn checkpoint_written(&self, key: &str) -> Option<SystemTime> {
+        Checkpoint::new(self.partial(key), key.into()).written()
+    }
+
     /// The lock of the run or measurement named `key`.
     fn lock(&self, key: &str) -> PathBuf {
         self.folder.join(format!("{key}.lock"))
@@ -348,16 +351,17 @@ impl Store {
         let _call = Call::new();
         let key = config.key();
         let partial = self.partial(&key);
+        let clear = || -> Result<()> { Ok(files::remove_folder_if_there(&partial)?) };
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(Box::new(run.record.clone())));
-            self.clear_left(&key, partial.exists(), || remove_folder_if_there(&partial));
+            self.clear_left(&key, partial.exists(), clear);
             return Ok(run);
         }
         let lock = Lock::take(&self.lock(&key), &mut || on_event(Event::Waiting))?;
         // Another process may have finished it since the first look, whether this one had to wait or not.
         if let Some(run) = self.get(config)? {
             on_event(Event::Found(Box::new(run.record.clone())));
-            lock.end(|| remove_folder_if_there(&partial))?;
+            lock.end(clear)?;
             return Ok(run);
         }
         self.set_aside(&self.path(&key))?;
@@ -373,13 +377,13 @@ impl Store {
                 }
                 let run = self.publish_run(run)?;
                 on_event(Event::Taken(Box::new(run.record.clone())));
-                lock.end(|| remove_folder_if_there(&partial))?;
+                lock.end(clear)?;
                 return Ok(run);
             }
             Some(Taken::Beginning(origin, checkpoint)) => {
                 on_event(Event::Begun(origin));
                 // Log and sittings of an earlier attempt belong to other epochs than the checkpoint that is taken.
-                remove_folder_if_there(&partial)?;
+                files::remove_folder_if_there(&partial)?;
                 own.keep(&checkpoint)?;
             }
             None => {}
@@ -404,7 +408,7 @@ impl Store {
         }
         let run = self.publish_run(finish(config, scale, &trained)?)?;
         // Whoever waits on the lock finds the finished run.
-        lock.end(|| remove_folder_if_there(&partial))?;
+        lock.end(clear)?;
         Ok(run)
     }
 
@@ -656,16 +660,6 @@ fn warn(passed_over: &PassedOver) {
     let mut said = SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if said.insert(passed_over.path.clone()) {
         eprintln!("warning: {passed_over}");
-    }
-}
-
-/// Removes the folder of an unfinished run.
-fn remove_folder_if_there(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove the run's folder", folder)(e))
-        }
-        _ => Ok(()),
     }
 }
 

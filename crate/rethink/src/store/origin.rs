@@ -24,8 +24,10 @@ pub(crate) enum Taken {
 
 /// Origins that do not stop when fitted are looked for with up to so many epochs: each number gives a key to look for.
 const EPOCHS: usize = 10_000;
-/// Origins that stop after another number of fitted epochs: most epochs, and most fitted epochs, that are looked for.
-const STOPPING: (usize, usize) = (500, 10);
+/// Origins that stop after another number of fitted epochs are looked for with up to so many epochs.
+const STOPPING_EPOCHS: usize = 500;
+/// And with up to so many fitted epochs in a row.
+const MOST_FITTED: usize = 10;
 
 /// What `config`, a run that stops when it is fitted, can take from another run of the store; `None` where there is no such run, or
 /// none that is further than `own`, the epochs in the run's own checkpoint. A run that cannot be read is passed over, and `say` told.
@@ -41,14 +43,20 @@ pub(crate) fn find(
         return Ok(None);
     }
     let names = names(store)?;
-    let there = |kind: &str| -> Vec<RunConfig> {
-        let is_there = |other: &RunConfig| names.contains(&format!("{}.{kind}", other.key()));
-        match names.iter().any(|name| name.ends_with(kind)) {
-            true => relatives(config).filter(is_there).collect(),
-            false => Vec::new(),
+    let (mut whole, mut begun) = (Vec::new(), Vec::new());
+    // Where there is nothing to take from, no key is made.
+    if names.iter().any(|name| name.ends_with(".parquet") || name.ends_with(".partial")) {
+        for other in relatives(config) {
+            let key = other.key();
+            if names.contains(&format!("{key}.parquet")) {
+                whole.push(other.clone());
+            }
+            if names.contains(&format!("{key}.partial")) {
+                begun.push(other);
+            }
         }
-    };
-    for origin in there("parquet") {
+    }
+    for origin in whole {
         match finished(store, config, &origin) {
             Ok(Some(whole)) => return Ok(Some(whole)),
             Ok(None) => {}
@@ -56,7 +64,7 @@ pub(crate) fn find(
         }
     }
     let mut beginning: Option<(Origin, Vec<u8>)> = None;
-    for origin in there("partial") {
+    for origin in begun {
         match unfinished(store, config, &origin) {
             Ok(Some(Taken::Beginning(from, bytes))) => {
                 let most = beginning.as_ref().map_or(own, |(other, _)| other.taken);
@@ -82,8 +90,8 @@ fn names(store: &Store) -> Result<HashSet<String>> {
     Ok(names)
 }
 
-/// The configurations that differ from `config` only in when they end. All are made, since an unfinished run's folder is named by
-/// its key, and holds no configuration that could be compared.
+/// The configurations that differ from `config` only in when they end. All are made, and looked for by their keys: every file of the
+/// store would have to be read to compare configurations, and an unfinished run that an earlier version began has none beside it.
 fn relatives(config: &RunConfig) -> impl Iterator<Item = RunConfig> {
     let with = |(stops, fitted, epochs): (bool, usize, usize)| {
         let mut other = config.clone();
@@ -92,8 +100,7 @@ fn relatives(config: &RunConfig) -> impl Iterator<Item = RunConfig> {
         other
     };
     let going_on = (1..=EPOCHS).map(|epochs| (false, 1, epochs));
-    let (longest, most) = STOPPING;
-    let stopping = (1..=most).flat_map(move |k| (1..=longest).map(move |epochs| (true, k, epochs)));
+    let stopping = (1..=MOST_FITTED).flat_map(|k| (1..=STOPPING_EPOCHS).map(move |epochs| (true, k, epochs)));
     going_on.chain(stopping).map(with).filter(move |other| other != config)
 }
 

@@ -125,8 +125,8 @@ impl Study {
     }
 
     /// The study that the environment describes: `RETHINK_DATASET`, `RETHINK_SCALE` (`small` where
-    /// unset), `RETHINK_SEEDS` (unset: the recipe's number), `RETHINK_SET` and `RETHINK_OUT` (where unset, the project's `figures` folder when the working folder
-    /// is `notebooks`, else `figures`).
+    /// unset), `RETHINK_SEEDS` (unset: the recipe's number), `RETHINK_FILTERS` (unset: the scale's number), `RETHINK_SET` and
+    /// `RETHINK_OUT` (where unset, the project's `figures` folder when the working folder is `notebooks`, else `figures`).
     ///
     /// Errors: those of [`Study::new`] and [`Study::set`], [`crate::Error::Argument`] for an unknown scale or value.
     pub fn from_environment() -> Result<Study> {

@@ -20,7 +20,7 @@ use crate::study::forecast::{Forecast, work};
 use crate::study::page::Page;
 use crate::study::words::{begun, describe, summary, taken};
 use crate::{Error, Result};
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use rethink_nn::device::Device;
 use rethink_nn::kernel_methods::triangle;
 use rethink_nn::text::are;
@@ -126,13 +126,15 @@ fn chains(configs: &[RunConfig]) -> Vec<Vec<usize>> {
 ///
 /// Errors: [`Error::Argument`] where the system gives no threads.
 fn side_by_side(lane: &Lane, (lanes, threads): (usize, usize), progress: &mut Progress) -> Result<()> {
+    // A pool of all threads for each, of which most sleep: when a lane has nothing more to do, the others get its part. All are made
+    // before the first lane begins, which would train to its end where a later one is refused.
+    let pools = (0..lanes).map(|_| ThreadPoolBuilder::new().num_threads(threads).build());
+    let pools: Vec<ThreadPool> =
+        pools.collect::<Result<_, _>>().map_err(|e| Error::argument("threads", e.to_string()))?;
     let working = Arc::new(AtomicUsize::new(lanes));
     let (tell, said) = channel::<(usize, Of)>();
     thread::scope(|scope| {
-        for _ in 0..lanes {
-            // A pool of all threads for each, of which most sleep: when a lane has nothing more to do, the others get its part.
-            let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-            let pool = pool.map_err(|e| Error::argument("threads", e.to_string()))?;
+        for pool in pools {
             let (working, tell) = (working.clone(), tell.clone());
             scope.spawn(move || {
                 // Who hears it is there until all lanes have ended.
@@ -143,8 +145,8 @@ fn side_by_side(lane: &Lane, (lanes, threads): (usize, usize), progress: &mut Pr
         }
         drop(tell);
         said.iter().for_each(|(index, of)| progress.hear(index, of));
-        Ok(())
-    })
+    });
+    Ok(())
 }
 
 /// What a lane says of a run.
@@ -236,7 +238,7 @@ struct Progress<'a> {
 struct State {
     /// "[2/8] MLP 3x512, random labels, seed 2".
     title: String,
-    origin: From,
+    origin: Source,
     /// When the first epoch of this sitting was seen, and which one it was.
     started: Option<(Instant, u32)>,
     said: Instant,
@@ -245,7 +247,7 @@ struct State {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum From {
+enum Source {
     Training,
     Store,
     OtherRun,
@@ -255,7 +257,7 @@ impl<'a> Progress<'a> {
     fn new(study: &'a Study, configs: &'a [RunConfig], lanes: usize, say: &'a mut dyn FnMut(&str)) -> Self {
         let state = |(index, config): (usize, &RunConfig)| State {
             title: format!("{} {}", study.place(index, configs), describe(config)),
-            origin: From::Training,
+            origin: Source::Training,
             started: None,
             said: Instant::now(),
             waiting: Vec::new(),
@@ -286,7 +288,7 @@ impl<'a> Progress<'a> {
         let state = &mut self.runs[index];
         let title = state.title.clone();
         match event {
-            Event::Found(_) => state.origin = From::Store,
+            Event::Found(_) => state.origin = Source::Store,
             Event::Training(watch, after) => {
                 (state.started, state.said) = (None, Instant::now());
                 if let Some(page) = &self.page {
@@ -298,7 +300,7 @@ impl<'a> Progress<'a> {
             }
             Event::Waiting => self.say(index, format!("{title}: another process is training it, waiting")),
             Event::Taken(record) => {
-                state.origin = From::OtherRun;
+                state.origin = Source::OtherRun;
                 let line = format!(
                     "{} {}; {}",
                     self.study.place(index, self.configs),
@@ -343,7 +345,7 @@ impl<'a> Progress<'a> {
             page.ended(index);
         }
         if let Ok(run) = &run {
-            let new = self.runs[index].origin == From::Training;
+            let new = self.runs[index].origin == Source::Training;
             if new && run.record.ending != StopReason::Interrupted {
                 self.forecast.finished(&run.record);
                 let left = self.forecast.left(&self.configs[self.first..]);
@@ -383,8 +385,8 @@ impl<'a> Progress<'a> {
                     runs.push(run);
                 }
                 Some(Ok(run)) => {
-                    found += usize::from(origin == From::Store);
-                    elsewhere += usize::from(origin == From::OtherRun);
+                    found += usize::from(origin == Source::Store);
+                    elsewhere += usize::from(origin == Source::OtherRun);
                     runs.push(run);
                 }
                 Some(Err(Error::Interrupted { .. })) => {
@@ -405,14 +407,14 @@ impl<'a> Progress<'a> {
             );
             return Ok((runs, Some(what)));
         }
-        for (count, from) in [(found, "were in the store"), (elsewhere, "were taken from other runs")] {
+        for (count, one, several) in [
+            (found, "the run was in the store", "were in the store"),
+            (elsewhere, "the run was taken from another one", "were taken from other runs"),
+        ] {
             match (count, configs.len()) {
                 (0, _) => (),
-                (_, 1) => say(&format!(
-                    "the run {}",
-                    from.replace("were", "was").replace("other runs", "another one")
-                )),
-                (count, of) => say(&format!("{count} of {of} runs {from}")),
+                (_, 1) => say(one),
+                (count, of) => say(&format!("{count} of {of} runs {several}")),
             }
         }
         Ok((runs, None))
