@@ -1,5 +1,6 @@
 //! The program as a user calls it.
 
+use rethink::data::{cifar, shapes10};
 use rethink_nn::precision::Precision;
 use rethink_tests::rethink_bin;
 use rethink_tests::skips::{Need, skip};
@@ -185,6 +186,87 @@ fn bad_arguments_say_what_is_accepted() {
         assert!(!output.status.success(), "{arguments:?} succeeded");
         assert!(message.contains(part), "{arguments:?} says {message:?}, not {part:?}");
         assert!(!message.contains("panicked"), "{message}");
+    }
+}
+
+#[test]
+fn too_few_images_are_an_error_and_not_no_measurements() {
+    let folder = tempfile::tempdir().unwrap();
+    let five = folder.path().join("five");
+    cifar::write(&shapes10::generate(5, 5, 1).unwrap(), &five).unwrap();
+    let sweep = |id: &str, more: &[&str]| {
+        let mut arguments = vec!["sweep", id, "--scale", "smoke", "--data", five.to_str().unwrap()];
+        arguments.extend(["--out", folder.path().to_str().unwrap()]);
+        arguments.extend(more);
+        rethink(&arguments)
+    };
+    for (id, fewest) in [("theorem1", "10"), ("rademacher", "50")] {
+        for more in [&[] as &[&str], &["--plan"], &["--executor", "slurm"]] {
+            let output = sweep(id, more);
+            let message = text(&output.stderr);
+            let said = format!("{id} takes {fewest} training images or more at scale smoke");
+            assert!(!output.status.success() && message.contains(&said), "{more:?}: {message}");
+            assert!(output.stdout.is_empty(), "{more:?}: {}", text(&output.stdout));
+        }
+    }
+    // Depths that five images allow.
+    assert_eq!(lines(&sweep("corollary1", &["--json"])).len(), 3);
+}
+
+/// A variable that is empty is as one that is not set; one that is no text is a bad value.
+#[test]
+fn empty_variables_are_unset_and_bad_bytes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = |out: Option<&str>, more: &[&str]| {
+        let mut command = Command::new(rethink_bin());
+        command.arg("list").args(more).current_dir(folder.path()).env_remove("RETHINK_OUT");
+        command.envs(out.map(|out| ("RETHINK_OUT", out))).output().unwrap()
+    };
+    for (out, more, said) in [
+        (None, &[] as &[&str], "no runs in figures/runs\n"),
+        (Some(""), &[], "no runs in figures/runs\n"),
+        (Some("there"), &[], "no runs in there/runs\n"),
+        (Some(""), &["--out", "here"], "no runs in here/runs\n"),
+    ] {
+        let output = list(out, more);
+        assert_eq!(
+            (output.status.success(), text(&output.stdout).as_str()),
+            (true, said),
+            "{out:?} {more:?}"
+        );
+    }
+    let output = list(None, &["--out", ""]);
+    assert!(!output.status.success() && text(&output.stderr).contains("--out"), "{}", text(&output.stderr));
+    #[cfg(unix)]
+    {
+        let bytes: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+        let mut command = Command::new(rethink_bin());
+        command
+            .args(["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--epochs", "1"]);
+        let output =
+            command.arg("--out").arg(folder.path()).env("RETHINK_CHECKPOINT", bytes).output().unwrap();
+        let message = text(&output.stderr);
+        assert!(
+            !output.status.success() && message.contains("RETHINK_CHECKPOINT: \"\\xFF\" is no"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_notebook_by_the_name_of_the_contents_page_is_no_page_of_the_book() {
+    let folder = tempfile::tempdir().unwrap();
+    let cell = serde_json::json!({"cell_type": "code", "source": "1", "outputs": [], "execution_count": 1});
+    let notebook = serde_json::json!({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
+    for name in ["index.ipynb", "Index.ipynb"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, notebook.to_string()).unwrap();
+        let (path, out) = (path.to_str().unwrap(), folder.path().join("out"));
+        let out = out.to_str().unwrap();
+        let output = rethink(&["book", path, "--data", "shapes10", "--scale", "smoke", "--out", out]);
+        let message = text(&output.stderr);
+        assert!(!output.status.success() && message.contains(path), "{message}");
+        assert!(message.contains("index.html is the contents page"), "{message}");
     }
 }
 

@@ -450,3 +450,93 @@ fn a_clock_that_jumps_changes_no_number() {
         assert_eq!(digest(faked), expected, "{faked:?}");
     }
 }
+
+/// By the names of a store's files: links that lead nowhere, pipes, of which a reader waits for a writer, and folders. They are no runs; what is
+/// wanted under such a name is made at the first call, and what lay there is kept.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_passed_over_and_kept() {
+    let out = tempfile::tempdir().unwrap();
+    let pipe = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let sweep = ["sweep", "theorem1", "--data", "shapes10", "--scale", "smoke"];
+    assert!(rethink(&RUN, out.path()).0 && rethink(&sweep, out.path()).0);
+    let whole = digests(out.path());
+    let paths: Vec<PathBuf> = finished(out.path()).into_keys().collect();
+    assert_eq!(paths.len(), 1 + measurements(out.path()).len());
+    for (number, what) in [(1, "link"), (2, "pipe"), (3, "folder")] {
+        for path in &paths {
+            fs::remove_file(path).unwrap();
+            match what {
+                "link" => std::os::unix::fs::symlink("nowhere", path).unwrap(),
+                "pipe" => pipe(path),
+                _ => fs::create_dir(path).unwrap(),
+            }
+        }
+        let store = Store::new(out.path().join("runs"));
+        let contents = store.contents().unwrap();
+        let named: Vec<PathBuf> = contents.passed_over.into_iter().map(|other| other.path).collect();
+        assert_eq!((contents.runs.len(), contents.measured.len(), &named), (0, 0, &paths), "{what}");
+        let look = rethink::store::growing::Growing::new(store).look().unwrap();
+        assert_eq!((look.finished.len(), look.passed_over.len()), (0, 1), "{what}: runs alone");
+        let (well, said) = rethink(&["list"], out.path());
+        assert!(well && paths.iter().all(|path| said.contains(path.to_str().unwrap())), "{what}: {said}");
+        for arguments in [&RUN[..], &sweep] {
+            let (well, said) = rethink(arguments, out.path());
+            assert!(well && said.contains("is kept as"), "{what}: {said}");
+        }
+        assert_eq!(digests(out.path()), whole, "{what}");
+        for path in &paths {
+            let kept = path.with_added_extension(format!("passed-over-{number}"));
+            assert!(fs::symlink_metadata(&kept).is_ok_and(|kept| !kept.is_file()), "{}", kept.display());
+        }
+    }
+}
+
+/// What a measurement goes on from, as a pipe, or in bytes that are no text.
+#[cfg(unix)]
+#[test]
+fn an_unfinished_measurement_that_is_none_is_told_with_what_to_do() {
+    use rethink::measure::partial::{PartialMeasurement, each};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.unfinished");
+    let at = || PartialMeasurement::new(path.clone(), "key".into(), Duration::ZERO);
+    let said = || {
+        let units = each((4, 3), Some(&mut at()), &mut |_| (), |_, _| Ok(vec![0.0; 3])).unwrap_err();
+        [units, at().read_parts(&mut [&mut [0.0; 100]]).unwrap_err()].map(|error| error.to_string())
+    };
+    let advice = "remove it to start this measurement again";
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    for error in said() {
+        assert!(
+            error.contains("key.unfinished: it is no regular file; ") && error.contains(advice),
+            "{error}"
+        );
+    }
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, b"\xff\xfe\n").unwrap();
+    for error in said() {
+        assert!(error.contains("key.unfinished: ") && error.contains(advice), "{error}");
+    }
+}
+
+/// A folder of runs that cannot be one is no empty one.
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_no_folder_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "one's own").unwrap();
+    let (around, nowhere) = (folder.path().join("around"), folder.path().join("nowhere"));
+    for (out, target) in [(&around, "runs"), (&nowhere, "not-there")] {
+        fs::create_dir(out).unwrap();
+        std::os::unix::fs::symlink(target, out.join("runs")).unwrap();
+    }
+    for out in [&file, &around, &nowhere] {
+        for command in ["list", "compare", "claims"] {
+            let (well, said) = rethink(&[command], out);
+            assert!(!well && said.contains(out.join("runs").to_str().unwrap()), "{command}: {said}");
+        }
+    }
+    let (well, said) = rethink(&["list"], &folder.path().join("new"));
+    assert!(well && said.contains("no runs in"), "{said}");
+}

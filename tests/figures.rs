@@ -77,7 +77,7 @@ fn loss_frame() -> DataFrame {
     curves(3, 25_000, 100).frame()
 }
 
-const MODELS: [&str; 3] = ["Inception", "AlexNet", "MLP 1x512"];
+const MODELS: [&str; 3] = ["Inception", "Alexnet", "MLP 1x512"];
 
 /// The paper's ranges; with `failures`, one run at p = 0.8 and all at p = 1 of the MLP do not fit.
 fn fit_frame(seeds: u64, failures: bool) -> DataFrame {
@@ -258,7 +258,7 @@ fn pdf_text_can_be_extracted() {
         let own = match drawing.id.as_str() {
             "fig1a" => ["thousand steps", "random labels", "gaussian"],
             "fig1b" => ["label corruption", "no fit", "MLP 1x512"],
-            _ => ["test error", "chance", "AlexNet"],
+            _ => ["test error", "chance", "Alexnet"],
         };
         for words in own {
             assert!(text.contains(words), "{}: no {words:?} in {text}", drawing.id);

@@ -11,6 +11,7 @@ use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::study::Study;
 use rethink_cli::commands::command::{Action, Command};
 use rethink_nn::models::{Init, ModelKind};
+use rethink_nn::numbers::parsed;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::precision::Precision;
 use rethink_tests::rethink_bin;
@@ -327,4 +328,66 @@ fn unknown_names_and_bad_values_are_errors_that_list_the_names() {
     let said =
         rethink(&["sweep", "table1", "--data", "shapes10", "--set", "levels=0", "--out", "/nonexistent/x"]);
     assert!(said.contains("table1 has no levels"), "{said}");
+    // A recipe of training runs that has none of the network.
+    for (id, set, said) in [
+        ("fig1a", "models=mlp1x512", "no run of fig1a is of mlp1x512: models can be inception\n"),
+        (
+            "fig1b",
+            "models=inception-v3",
+            "no run of fig1b is of inception-v3: models can be inception, alexnet or mlp1x512\n",
+        ),
+    ] {
+        let error = rethink(&["sweep", id, "--data", "shapes10", "--set", set, "--out", "/nonexistent/x"]);
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// -0 is 0, in the key too: equal runs are made once.
+#[test]
+fn minus_nothing_is_nothing() {
+    let of = |more: &str| {
+        let line = format!("rethink run --model mlp1x512{more}");
+        let Action::Run { choice, .. } = Command::try_parse_from(line.split(' ')).unwrap().action else {
+            panic!("{line}");
+        };
+        choice.configure(&study(Scale::Smoke, ""))
+    };
+    for option in [
+        "momentum",
+        "label-smoothing",
+        "average",
+        "norm-memory",
+        "weight-decay",
+        "rotation",
+        "brightness",
+        "saturation",
+        "hue",
+        "contrast",
+    ] {
+        for minus in ["-0", "-0.0", "-0e5"] {
+            let (plus, minus) = (of(&format!(" --{option}=0")), of(&format!(" --{option}={minus}")));
+            assert_eq!(plus.key(), minus.key(), "{option}");
+        }
+    }
+    for (option, plus, minus) in [
+        ("corruption", "partial-labels:0", "partial-labels:-0"),
+        ("optimizer", "rmsprop+0+1", "rmsprop+-0+1"),
+    ] {
+        let (plus, minus) = (of(&format!(" --{option} {plus}")), of(&format!(" --{option} {minus}")));
+        assert_eq!(plus.key(), minus.key(), "{option}");
+    }
+    for name in ["momentum", "norm-memory", "label-smoothing", "average", "levels"] {
+        let of = |zero: &str| -> Vec<String> {
+            let set = format!("{name}={zero}");
+            configs(Scale::Smoke, "fig1b", &set).iter().map(RunConfig::key).collect()
+        };
+        assert_eq!(of("0"), of("-0"), "{name}");
+    }
+    // All other numbers keep their bits.
+    for text in ["0", "1", "-1", "0.1", "-0.3", "1e-310", "5e-324", "-5e-324", "1e308", "inf", "-inf"] {
+        let (own, plain): (f64, f64) = (parsed(text).unwrap(), text.parse().unwrap());
+        assert_eq!(own.to_bits(), plain.to_bits(), "{text}");
+    }
+    assert_eq!(parsed("-0").unwrap().to_bits(), 0);
+    assert_eq!(parsed("much").unwrap_err(), "much".parse::<f64>().unwrap_err());
 }

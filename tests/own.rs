@@ -1,12 +1,17 @@
 //! Data, corruptions and networks of one's own.
 
 use rethink::data::corruption::Corruption;
-use rethink::data::{Dataset, Split};
-use rethink::run::config::{RunConfig, Scale};
+use rethink::data::{Dataset, Split, shapes10};
+use rethink::run::appendix_a::config_at;
+use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::train::{Progress, train};
 use rethink::study::Study;
-use rethink_nn::models::plan::Layer;
-use rethink_nn::models::{CustomModel, ModelKind};
-use rethink_tests::rethink_bin;
+use rethink_nn::models::custom::MOST_NESTED;
+use rethink_nn::models::plan::{self, Layer};
+use rethink_nn::models::{CustomModel, Init, ModelKind, Network, build_plan, check_room};
+use rethink_nn::ops::ForwardContext;
+use rethink_nn::ops::conv::{Padding, Window};
+use rethink_tests::{formula, killed_after_each_epoch, rethink_bin};
 use std::fs;
 use std::process::Command;
 
@@ -64,6 +69,191 @@ fn nine_convolutions_and_four_fully_connected_layers_train() {
     let loss = |at: usize| run.frame.column("loss").unwrap().f64().unwrap().get(at).unwrap();
     assert!(loss(run.frame.height() - 1) < loss(0), "{:?}", run.frame);
     assert!(model.is_normalised() && study.store().get(&config).unwrap().is_some());
+}
+
+/// Branches so many times inside one another.
+fn nested(depth: usize) -> Vec<Layer> {
+    (0..depth).fold(vec![Layer::conv(1, 2)], |inside, _| vec![Layer::Branches(vec![inside])])
+}
+
+/// What is trained can be read again, and JSON is read down to a depth.
+#[test]
+fn branches_as_deep_as_possible_are_read_again() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let layers = [nested(MOST_NESTED), vec![Layer::scores(10)]].concat();
+    assert_eq!((plan::depth(&layers), plan::depth(&nested(0))), (32, 0));
+    let model = ModelKind::Custom(CustomModel::new("nested", layers).unwrap());
+    let mut config = study.config(model, Corruption::TrueLabels);
+    (config.data, config.hyper.epochs) = (study.data.id(40, 40), 1);
+    study.train(std::slice::from_ref(&config)).unwrap();
+    assert_eq!(study.store().get(&config).unwrap().expect("the run is in the store").record.config, config);
+    assert_eq!(study.store().all().unwrap().len(), 1);
+    let json = serde_json::to_string(&config).unwrap();
+    let deeper = format!("{}{json}{}", "[".repeat(16), "]".repeat(16));
+    assert!(serde_json::from_str::<serde_json::Value>(&deeper).is_ok());
+}
+
+/// Of a checkpoint's tensors, number 1,000 comes after number 101.
+#[test]
+fn a_network_of_more_than_a_thousand_tensors_goes_on_from_its_checkpoint() {
+    let data = shapes10::generate(40, 20, 1).unwrap();
+    let layers = [vec![Layer::hidden(2); 510], vec![Layer::scores(10)]].concat();
+    let model = ModelKind::Custom(CustomModel::new("many", layers).unwrap());
+    let mut config = config_at(&data, Scale::Smoke, model, Corruption::TrueLabels, Seeds::default());
+    config.data = data.id(40, 20);
+    (config.hyper.batch_size, config.hyper.epochs) = (20, 2);
+    config.hyper.keep_going();
+    let whole = train(&config, &data, Progress::quiet(&mut |_| {})).unwrap().unwrap();
+    let (resumed, kills) = killed_after_each_epoch(&config, &data);
+    assert_eq!((whole.parameters.len(), kills), (1_022, 1));
+    assert!(resumed.parameters == whole.parameters);
+}
+
+/// Networks as narrow as these are computed in lanes, but for those of which rows, which are in none, become images again.
+#[test]
+fn layers_after_rows_have_the_gradients_of_finite_differences() {
+    let (mean, one) = (Layer::GlobalAvgPool, Window::square(1, 1, Padding::Same));
+    let shapes: Vec<(&str, Vec<Layer>)> = vec![
+        ("mean, convolution", vec![Layer::conv(3, 16), Layer::conv(3, 16), mean.clone(), Layer::conv(1, 4)]),
+        ("mean, mean", vec![Layer::conv(3, 4), mean.clone(), mean.clone()]),
+        ("mean of the images, mean", vec![mean.clone(), mean.clone()]),
+        ("mean of the images, convolution", vec![mean.clone(), Layer::conv(1, 4)]),
+        ("mean, local response normalisation", vec![mean.clone(), Layer::LocalResponseNorm]),
+        ("mean, largest pixel", vec![mean.clone(), Layer::MaxPool(one)]),
+        ("mean, mean pixel", vec![mean.clone(), Layer::AvgPool(one)]),
+        (
+            "mean, branches",
+            vec![mean.clone(), Layer::Branches(vec![vec![Layer::hidden(4)], vec![Layer::conv(1, 3)]])],
+        ),
+        (
+            "branches that end with a mean and a fully connected layer",
+            vec![Layer::Branches(vec![vec![mean.clone()], vec![Layer::hidden(5)]])],
+        ),
+        (
+            "branches that end with means",
+            vec![Layer::Branches(vec![vec![mean.clone()], vec![Layer::conv(3, 4), mean.clone()]])],
+        ),
+        (
+            "branches inside branches that end with a mean",
+            vec![Layer::Branches(vec![
+                vec![Layer::Branches(vec![vec![mean.clone()]])],
+                vec![Layer::conv(3, 4), mean.clone()],
+            ])],
+        ),
+        (
+            "fully connected layer, branches",
+            vec![
+                Layer::conv(3, 4),
+                Layer::hidden(5),
+                Layer::Branches(vec![vec![Layer::dropout(0.5)], vec![]]),
+            ],
+        ),
+        // What only takes rows can follow them in lanes.
+        (
+            "mean, fully connected layers",
+            vec![Layer::conv(3, 4), mean.clone(), Layer::hidden(8), Layer::dropout(0.5), Layer::hidden(8)],
+        ),
+    ];
+    // Two sixteens of images, of which the second is not full; each channel of each is another mean away.
+    let (input, n) = ([8, 8, 3], 20);
+    let images: Vec<f32> = formula(n * 192, 6007, 1.7)
+        .into_iter()
+        .enumerate()
+        .map(|(i, v)| v + (i / 64 % 7) as f32 * 0.3 - 0.6)
+        .collect();
+    let labels: Vec<u16> = (0..n as u16).map(|i| i % 3).collect();
+    for (name, mut layers) in shapes {
+        layers.push(Layer::scores(10));
+        let gradients_of = |network: &mut dyn Network| {
+            network.gradients(images.clone(), &labels, ForwardContext::training_step(1, 0))
+        };
+        let mut network = build_plan(layers.clone(), input, Init::Glorot, 3).unwrap();
+        let mut start = network.parameters().unwrap();
+        // A unit that gets nothing but zeros, with a bias of zero, is where ReLU has no slope.
+        for bias in start.iter_mut().filter(|parameter| parameter.name.ends_with("bias")) {
+            bias.values.iter_mut().enumerate().for_each(|(i, v)| *v = 0.05 + 0.01 * i as f32);
+        }
+        network.restore(&start, Vec::new()).unwrap();
+        let (outcome, gradients) =
+            gradients_of(network.as_mut()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        // With dropout of an image, though of none of its pixels, it is never computed in lanes.
+        let by_pixel = [vec![Layer::dropout(0.0)], layers].concat();
+        let mut by_pixel = build_plan(by_pixel, input, Init::Glorot, 3).unwrap();
+        by_pixel.restore(&start, Vec::new()).unwrap();
+        let (expected, theirs) = gradients_of(by_pixel.as_mut()).unwrap();
+        assert!((outcome.loss - expected.loss).abs() < 1e-5, "{name}: {outcome:?} and {expected:?}");
+        assert_eq!((start.len(), theirs.len()), (gradients.len(), gradients.len()), "{name}");
+        for (tensor, gradient) in gradients.iter().enumerate() {
+            let of = &start[tensor].name;
+            let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+            let apart =
+                gradient.iter().zip(&theirs[tensor]).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+            assert!(norm > 0.0 && apart.sqrt() < 1e-4 * norm + 1e-6, "{name}, {of}: {norm}, {apart} apart");
+            // Along the gradient itself, where the difference is largest against rounding.
+            let mut along = |sign: f64| {
+                let mut moved = start.clone();
+                for (v, g) in moved[tensor].values.iter_mut().zip(gradient) {
+                    *v += (sign * 0.0005 * f64::from(*g) / norm) as f32;
+                }
+                network.restore(&moved, Vec::new()).unwrap();
+                f64::from(gradients_of(network.as_mut()).unwrap().0.loss)
+            };
+            let slope = (along(1.0) - along(-1.0)) / 0.001;
+            let wrong = (slope - norm).abs();
+            assert!(wrong < 0.05 * norm + 1e-3, "{name}, {of}: slope {slope}, gradient's norm {norm}");
+        }
+    }
+}
+
+/// Within all bounds, and with more weights than any memory holds; or more than 64 bits count.
+#[test]
+fn networks_too_large_for_the_memory_are_refused_before_anything_is_written() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study(out.path());
+    let (scores, large) = (Layer::scores(10), Layer::conv(1_024, 65_536));
+    let wide = Layer::Branches(vec![vec![Layer::conv(1, 65_536)]; 200]);
+    let doubled = Layer::Branches(vec![vec![], vec![]]);
+    for (name, layers, width, expected) in [
+        // 3 x 65,536 weights, 1,024 x 1,024 x 65,536 x 65,536 and 28 x 28 x 65,536 x 10, and the biases.
+        (
+            "huge",
+            vec![Layer::conv(1, 65_536), large.clone(), scores.clone()],
+            1.0,
+            "huge of 4,503,600,141,500,426 parameters",
+        ),
+        // 1,024 x 1,024 x 200 x 16 x 65,536 x 16 x 65,536.
+        ("larger", vec![wide, large, scores.clone()], 16.0, "larger of 2.3e20 parameters"),
+        // 28 x 28 x 3 x 2^40 x 10 + 10.
+        (
+            "doubled",
+            [vec![doubled.clone(); 40], vec![scores.clone()]].concat(),
+            1.0,
+            "doubled of 25,860,513,485,291,530 parameters",
+        ),
+    ] {
+        let model = ModelKind::Custom(CustomModel::new(name, layers).unwrap());
+        let mut config = study.config(model, Corruption::TrueLabels);
+        config.width_factor = width;
+        let run = study.store().run(&config, &study.data, Scale::Smoke, &mut |_| {});
+        let error = run.unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("are free"), "{error}");
+        assert_eq!(fs::read_dir(study.store().folder()).map_or(0, |files| files.count()), 0, "{name}");
+        let built = model.build_for([28, 28, 3], 10, width, Init::Glorot, 0);
+        let error = built.err().expect("no memory holds it").to_string();
+        assert!(error.contains("are free"), "{error}");
+    }
+    let model = CustomModel::new("doubled", [vec![doubled; 63], vec![scores]].concat()).unwrap();
+    let error = ModelKind::Custom(model).plan([28, 28, 3], 10, 1.0).unwrap_err().to_string();
+    assert!(error.contains("doubled: layer 63: more channels than can be counted"), "{error}");
+
+    let check = |bytes, free| check_room("tiny", 1_234_567, bytes, free).map_err(|e| e.to_string());
+    assert_eq!(check(8_000_000_000, Some(8_000_000_000)), Ok(()));
+    let error = check(9_000_000_000, Some(8_000_000_000)).unwrap_err();
+    let expected = "tiny of 1,234,567 parameters takes 9.0 GB of memory, 8.0 GB are free";
+    assert!(error.contains(expected), "{error}");
+    // Where the system does not say what is free.
+    assert_eq!((check(1 << 47, None), check(u128::MAX, None).is_err()), (Ok(()), true));
 }
 
 /// A changed network under its old name is another run.
@@ -125,6 +315,29 @@ fn networks_that_cannot_be_built_are_told() {
         ("window", vec![Layer::conv(usize::MAX, 4), scores.clone()], "window"),
         ("still", vec![Layer::max_pool(0), scores.clone()], "window"),
         ("auxiliary", vec![Layer::Auxiliary(vec![scores.clone()]), scores.clone()], "auxiliary"),
+        ("nested", [nested(33), vec![scores.clone()]].concat(), "33 deep inside one another; at most 32"),
+        // Not one unit, which is what the width makes of fewer.
+        (
+            "zero",
+            vec![Layer::hidden(0), scores.clone()],
+            "zero: layer 1: a fully connected layer of 0 outputs",
+        ),
+        (
+            "zero",
+            vec![scores.clone(), Layer::conv(3, 0), scores.clone()],
+            "layer 2: a convolution of 0 outputs",
+        ),
+        ("zero", vec![Layer::scores(0)], "layer 1: a fully connected layer of 0 outputs"),
+        (
+            "inner",
+            vec![
+                Layer::max_pool(2),
+                Layer::Branches(vec![vec![], vec![Layer::conv(3, 4), Layer::hidden(0)]]),
+                scores.clone(),
+            ],
+            "inner: layer 2: branch 2: layer 2: a fully connected layer of 0 outputs",
+        ),
+        ("empty", vec![Layer::Branches(vec![]), scores.clone()], "layer 1: no branches"),
     ];
     for (name, layers, expected) in no {
         let error = CustomModel::new(name, layers).unwrap_err().to_string();
@@ -133,8 +346,34 @@ fn networks_that_cannot_be_built_are_told() {
     let plan =
         |layers| ModelKind::Custom(CustomModel::new("other", layers).unwrap()).plan([28, 28, 3], 10, 1.0);
     let classes = plan(vec![Layer::scores(7)]).unwrap_err().to_string();
-    assert!(classes.contains("[1, 1, 10]") && classes.contains("[1, 1, 7]"), "{classes}");
-    assert!(plan(vec![Layer::max_pool(29), scores]).is_err());
+    assert!(classes.contains("other: the last layer: expected shape [1, 1, 10]"), "{classes}");
+    assert!(classes.contains("[1, 1, 7]"), "{classes}");
+    // Of which network and of which layer it is.
+    let large = plan(vec![Layer::conv(3, 4), Layer::max_pool(29), scores.clone()]).unwrap_err().to_string();
+    assert!(large.contains("other: layer 2: expected shape [29, 29], got [28, 28]"), "{large}");
+    let branches = Layer::Branches(vec![vec![Layer::max_pool(2)], vec![Layer::max_pool(29)]]);
+    let large = plan(vec![branches, scores]).unwrap_err().to_string();
+    assert!(large.contains("other: layer 1: branch 2: layer 1: expected shape [29, 29]"), "{large}");
+}
+
+#[test]
+fn a_file_may_begin_with_a_byte_order_mark_and_says_how_deep_branches_may_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.json");
+    let read = |text: &str| {
+        fs::write(&file, text).unwrap();
+        CustomModel::read(&file).map_err(|error| error.to_string())
+    };
+    let text = r#"{"name": "tiny", "layers": [{"linear": {"outputs": 10, "activation": "none"}}]}"#;
+    assert_eq!(
+        read(&format!("\u{feff}{text}")),
+        Ok(CustomModel::new("tiny", vec![Layer::scores(10)]).unwrap())
+    );
+    let error = read(&format!("{text}\u{feff}")).unwrap_err();
+    assert!(error.contains("tiny.json"), "{error}");
+    let branches = format!("{}{}", r#"{"branches": [["#.repeat(60), "]]}".repeat(60));
+    let error = read(&text.replacen('[', &format!("[{branches}, "), 1)).unwrap_err();
+    assert!(error.contains("tiny.json") && error.contains("at most 32 deep"), "{error}");
 }
 
 #[test]

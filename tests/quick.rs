@@ -16,6 +16,7 @@ mod imagenet;
 mod kernels;
 mod models;
 mod ops;
+mod output;
 mod own;
 mod precision;
 mod recipes;

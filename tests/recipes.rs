@@ -3,8 +3,11 @@
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split};
+use rethink::measure::{Measurement, Quantity};
 use rethink::paper::reported::{TABLE_1, TABLE_4};
-use rethink::paper::{self, Parts, Product, Recipe, Results, fig1a, fig1b, fig1c, fig2b, table1, table4};
+use rethink::paper::{
+    self, Parts, Product, Recipe, Results, Setting, fig1a, fig1b, fig1c, fig2b, table1, table4,
+};
 use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::row::{LogRow, StopReason};
@@ -13,7 +16,7 @@ use rethink::store::{Run, finish};
 use rethink::study::Study;
 use rethink_nn::models::{Family, Init, ModelKind, plan};
 use rethink_nn::optim::{DecayOn, Optimizer};
-use rethink_nn::text::hex;
+use rethink_nn::text::{hex, thousands};
 use rethink_plot::Note;
 use rethink_tests::root;
 use sha2::{Digest, Sha256};
@@ -419,13 +422,13 @@ fn the_small_print_says_the_steps_of_scale_small() {
         paper::choices(&recipe.runs(&data, scale).iter().map(made).collect::<Vec<_>>()).join(" ")
     };
     let table = said(table1::RECIPE, Scale::Small);
-    let steps = "64 or 128 images a step; the learning rate decays every 4 epochs; Inception w/o BatchNorm starts at a rate of \
+    let steps = "Mini-batches of 64 or 128; the learning rate decays every 4 epochs; Inception w/o BatchNorm starts at a rate of \
                  0.02, not 0.1, from He's weights.";
     assert!(table.contains(steps), "{table}");
     assert!(!table.contains("not 128 as the others"), "{table}");
     let curves = said(fig1a::RECIPE, Scale::Small);
-    assert!(curves.contains("128 images a step; the learning rate decays every 4 epochs."), "{curves}");
-    assert!(!said(table1::RECIPE, Scale::Paper).contains("images a step; the learning rate"));
+    assert!(curves.contains("Mini-batches of 128; the learning rate decays every 4 epochs."), "{curves}");
+    assert!(!said(table1::RECIPE, Scale::Paper).contains("; the learning rate decays"));
 }
 
 #[test]
@@ -541,6 +544,48 @@ fn no_runs_make_no_figure_and_no_panic() {
         assert!(recipe.make(&other, &note).is_err() && recipe.verdict(&other).is_err());
     }
     assert!(fig1a::RECIPE.make(&Results::Runs(vec![]), &note).is_err());
+}
+
+/// Of few images, what they allow is planned; where that is nothing, an error says how many it takes.
+#[test]
+fn few_images_give_what_they_allow_or_an_error() {
+    let depths = |n: usize| -> Vec<usize> {
+        let data = data(n, 1);
+        let planned = paper::find("corollary1").unwrap().measurements(&Setting::new(&data, Scale::Smoke));
+        let depth = |measurement: &Measurement| match measurement.what {
+            Quantity::Corollary1 { depth } => depth,
+            _ => panic!("{measurement:?}"),
+        };
+        planned.iter().map(depth).collect()
+    };
+    assert_eq!([1, 2, 5, 9].map(depths), [vec![3], vec![3, 5], vec![3, 5, 8], vec![3, 5, 8]]);
+    assert_eq!([10, 1_000].map(depths), [[3, 5, 8, 13], [3, 5, 8, 13]]);
+    // As many images, but all the same.
+    let data = |n| data(n, 1);
+    let same = data(200);
+    let deep = |depth| Measurement::new(&same, (200, 1), Quantity::Corollary1 { depth }, 1);
+    assert!(deep(4).measure(&same, None, &mut |_| ()).is_ok());
+    let error = deep(13).measure(&same, None, &mut |_| ()).unwrap_err().to_string();
+    let said =
+        "depth 13 takes 10 distinct images or more: of the first 200 training images of flat, 1 is distinct";
+    assert!(error.contains(said), "{error}");
+    for (id, scale, fewest) in [
+        ("theorem1", Scale::Smoke, 10),
+        ("rademacher", Scale::Smoke, 50),
+        ("rademacher", Scale::Paper, 1_000),
+    ] {
+        let recipe = paper::find(id).unwrap();
+        let (few, enough) = (data(fewest - 1), data(fewest));
+        let error = recipe.check(&Setting::new(&few, scale)).unwrap_err().to_string();
+        let said = format!(
+            "{id} takes {} training images or more at scale {scale}: flat has {}",
+            thousands(fewest),
+            fewest - 1
+        );
+        assert!(error.ends_with(&said), "{error}");
+        recipe.check(&Setting::new(&enough, scale)).unwrap();
+        assert!(!recipe.measurements(&Setting::new(&enough, scale)).is_empty());
+    }
 }
 
 /// A line a recipe and scale: how many runs and measurements it has on shapes10, and the SHA-256 of their keys, sorted.

@@ -475,3 +475,56 @@ fn without_slurm_the_sweep_says_so() {
     assert!(!said.status.success());
     assert!(text(&said.stderr).contains("--executor slurm"), "{}", text(&said.stderr));
 }
+
+/// A file that is damaged is no result: it gets a job, and nothing is trained where jobs are submitted.
+#[test]
+fn a_damaged_run_gets_a_job_and_is_not_trained_here() {
+    let shared = tempfile::tempdir().unwrap();
+    let out = shared.path().join("out");
+    let sweep = |more: &[&str], programs: &Path| {
+        let mut command = Command::new(rethink_bin());
+        command.args(["sweep", "fig1b", "--scale", "smoke", "--data", "shapes10", "--json"]);
+        command.args(["--set", "models=mlp1x512,epochs=1,n=50,levels=0+1"]).args(more).arg("--out").arg(&out);
+        let said = command.env("PATH", programs).env_remove("RETHINK_DATA").output().unwrap();
+        (said.status.success(), text(&said.stdout), text(&said.stderr))
+    };
+    let nowhere = Path::new("/nonexistent");
+    let slurm = ["--executor", "slurm", "--retries", "0", "--poll", "1"];
+    let (well, first, said) = sweep(&[], nowhere);
+    assert!(well && first.lines().count() == 2, "{said}");
+    // Whole, they need no Slurm.
+    let (well, second, said) = sweep(&slurm, nowhere);
+    assert!(well && said.contains("all 2 are in the store"), "{said}");
+    let keys = |lines: &str| -> Vec<Value> {
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].clone()).collect()
+    };
+    assert_eq!(keys(&second), keys(&first));
+
+    let files = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(out.join("runs")).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();
+        files.sort();
+        files
+    };
+    let runs = files();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    for run in &runs {
+        fs::write(run, &fs::read(run).unwrap()[..100]).unwrap();
+    }
+    let (well, printed, said) = sweep(&slurm, nowhere);
+    assert!(!well && said.contains("no sbatch") && printed.is_empty(), "{said}");
+
+    // A cluster that takes every job and does none.
+    let programs = shared.path().join("programs");
+    fs::create_dir(&programs).unwrap();
+    for (name, says) in [("sbatch", "[ \"$1\" = --version ] || echo 7"), ("squeue", ":"), ("scontrol", ":")] {
+        let program = programs.join(name);
+        fs::write(&program, format!("#!/bin/sh\n{says}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let (well, printed, said) = sweep(&slurm, &programs);
+    assert!(!well && said.contains("2 of 2 to be made") && said.contains("2 submitted"), "{said}");
+    assert!(said.contains("2 of 2 failed 1 times") && printed.is_empty(), "{said}");
+    assert_eq!(files(), runs, "none is made anew");
+    assert!(runs.iter().all(|run| fs::metadata(run).unwrap().len() == 100), "nor written to");
+}

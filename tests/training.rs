@@ -1144,6 +1144,36 @@ fn a_network_whose_scores_are_no_numbers_has_diverged() {
     assert_eq!(count_correct(&[1.0, nan, nan, 0.0, 2.0, 1.0], &[0, 1, 0], 2), 1, "a row with a NaN is wrong");
 }
 
+/// JSON has no word for a loss that is no number: what a run that has come to its end so leaves behind is read again to the bit.
+#[test]
+fn a_diverged_runs_checkpoint_is_read_again() {
+    let data = data();
+    let config = to_scores_that_are_none(&data, 3, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let end = || leaving(&config, &data, folder.path(), 9).unwrap().unwrap();
+    let (run, again) = (end(), end());
+    assert!(!run.rows[1].loss.is_finite());
+    assert_eq!((run.rows.len(), run.ending, again.ending), (2, StopReason::Diverged, StopReason::Diverged));
+    assert_eq!(digest(&run.rows), digest(&again.rows));
+
+    let row = |loss: &str| {
+        let before = r#"{"step": 1, "epoch": 1, "batch_accuracy": 0.5, "train_accuracy": null"#;
+        let after = r#""test_accuracy": null, "learning_rate": 0.1, "seconds": 2.5"#;
+        serde_json::from_str::<LogRow>(&format!("{before}, {after}{loss}}}"))
+    };
+    for loss in [0.1, 3.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let written = LogRow { loss, ..row(r#", "loss": 2"#).unwrap() };
+        let read: LogRow = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
+        assert_eq!(read.loss.to_bits(), loss.to_bits(), "{loss}");
+    }
+    assert_eq!(row(r#", "loss": 2"#).unwrap().loss, 2.0);
+    // As it was written before.
+    assert!(row(r#", "loss": null"#).unwrap().loss.is_nan());
+    for no in ["", r#", "loss": "much""#, r#", "loss": "--inf""#, r#", "loss": [1.0]"#, r#", "loss": true"#] {
+        assert!(row(no).is_err(), "{no}");
+    }
+}
+
 #[test]
 fn a_network_knows_of_every_number_whether_it_is_one() {
     for model in [ModelKind::Inception, ModelKind::InceptionNoBn, ModelKind::Alexnet, ModelKind::Mlp3x512] {

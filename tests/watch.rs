@@ -267,6 +267,63 @@ fn only_who_has_the_token_is_answered_and_under_no_other_name() {
     assert!(loads.iter().all(|load| !before_library.contains(load)), "the page loads nothing");
 }
 
+/// Whoever may connect can neither end the server nor keep it from others: no body is waited for or given room, whatever length a request
+/// says it has, and no request is waited for by all.
+#[test]
+fn strangers_requests_leave_the_page_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let watch = Watch::start(folder.path());
+    let served = |after: &str| {
+        let (status, ..) = watch.asked(&format!("GET /?token={}", watch.token), &[watch.host()]);
+        assert_eq!(status, 200, "after {after}");
+    };
+    let opened = |head: &str| -> Vec<TcpStream> {
+        let open = |_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", watch.port)).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        };
+        (0..12).map(open).collect()
+    };
+    let answers = |mut stream: TcpStream, status: &str| {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {text}");
+    };
+    for body in [
+        "Content-Length: 99999999999999",
+        "Content-Length: 18446744073709551615",
+        "Content-Length: 18446744073709551616",
+        "Content-Length: 2000",
+        "Content-Length: 2000\r\nExpect: 100-continue",
+        "Content-Length: 2000\r\nConnection: upgrade",
+        "Transfer-Encoding: chunked",
+    ] {
+        let streams = opened(&format!("POST / HTTP/1.1\r\n{body}\r\n\r\n"));
+        // While they are open.
+        served(body);
+        streams.into_iter().for_each(|stream| answers(stream, "403"));
+    }
+    // With the token, a body is not looked at.
+    let page =
+        format!("GET /?token={} HTTP/1.1\r\n{}Content-Length: 5000\r\n\r\nabc", watch.token, watch.host());
+    opened(&page).into_iter().for_each(|stream| answers(stream, "200"));
+    // Without an end, and more than any browser sends; nothing at all; what is no request.
+    let endless = format!("GET / HTTP/1.1\r\nCookie: {}", "a".repeat(100_000));
+    opened(&endless).into_iter().for_each(|stream| answers(stream, "431"));
+    let silent = opened("");
+    served("silence");
+    drop(silent);
+    for nonsense in ["GET / HTTP/2.0\r\n\r\n", "\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/1.1\r\nHost\r\n\r\n"]
+    {
+        opened(nonsense).into_iter().for_each(|stream| answers(stream, "400"));
+    }
+    served("nonsense");
+    let (status, head, body) = watch.asked(&format!("HEAD /?token={}", watch.token), &[watch.host()]);
+    assert!(status == 200 && body.is_empty() && head.contains("content-length: "), "{head}\n{body}");
+}
+
 #[test]
 fn the_page_shows_the_curves_in_a_browser() {
     let Some(chromium) = chromium("the_page_shows_the_curves_in_a_browser") else { return };

@@ -40,7 +40,7 @@ struct Page {
 /// which is created, each page whole or not at all. Returns the path of the contents page.
 ///
 /// Errors: [`Error::Missing`] where no notebook has been executed; [`Error::Argument`] for a given one that has not been run,
-/// and for two of one name; [`Error::Program`] with what nbconvert said; [`Error::Format`] for a notebook that
+/// for two of one name, and for one with the contents page's; [`Error::Program`] with what nbconvert said; [`Error::Format`] for a notebook that
 /// is none; those of [`Study::stored`] and [`Study::claims`].
 pub fn write(study: &Study, given: &[PathBuf], environment: &Environment, folder: &Path) -> Result<PathBuf> {
     let pages = pages(study, given)?;
@@ -152,7 +152,13 @@ fn page(notebook: PathBuf) -> Result<Page> {
         .map(|cell| text(&cell["source"]))
         .find_map(|text| heading(&text))
         .unwrap_or_else(|| stem.clone());
-    Ok(Page { notebook, json, file: format!("{stem}.html"), title })
+    let file = format!("{stem}.html");
+    // Some file systems take large letters for small ones.
+    if file.eq_ignore_ascii_case(INDEX) {
+        let problem = format!("{}: {INDEX} is the contents page; give it another name", notebook.display());
+        return Err(Error::argument("make the book", problem));
+    }
+    Ok(Page { notebook, json, file, title })
 }
 
 /// The notebook with its formulas as MathML: pages are to be read without a network, from which MathJax would come.

@@ -4,13 +4,14 @@ use clap::Parser;
 use rethink_cli::commands::command::Command;
 use rethink_cli::signals;
 use rethink_nn::large_pages::LargePages;
+use rethink_plot::tell;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: LargePages = LargePages;
 
 fn main() -> ExitCode {
-    quiet_when_the_reader_leaves();
+    end_where_output_does();
     let command = Command::parse();
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(threads) = command.threads {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     match rethink_nn::instructions::check().map_err(rethink::Error::from).and_then(|()| command.perform()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell!("error: {error}");
             if matches!(error, rethink::Error::Interrupted { .. }) {
                 signals::end_as_heard();
             }
@@ -30,17 +31,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// `rethink list | head` is no defect: printing to a closed pipe ends the program without a message.
-fn quiet_when_the_reader_leaves() {
+/// `println!` panics where it cannot write. A closed pipe (`rethink list | head`) ends the program as it ends others, by SIGPIPE and without a
+/// message; another failure, as of a full disk, is an error like others.
+fn end_where_output_does() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        // What `println!` panics with. Another broken pipe, as a child process's, is a defect.
-        let closed = panic
-            .payload_as_str()
-            .is_some_and(|text| text.starts_with("failed printing to std") && text.contains("Broken pipe"));
-        if closed {
-            std::process::exit(0);
+        let text = panic.payload_as_str().unwrap_or_default();
+        let Some(problem) = text.strip_prefix("failed printing to stdout: ") else { return report(panic) };
+        if problem.contains("Broken pipe") {
+            signals::end_by_closed_pipe();
+        } else {
+            tell!("error: write to standard output: {problem}");
         }
-        report(panic);
+        std::process::exit(1);
     }));
 }

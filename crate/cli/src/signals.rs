@@ -5,7 +5,7 @@
 //! ignore, as a shell has it for what it starts in the background, stays ignored.
 
 #[cfg(unix)]
-pub use here::{end_as_heard, hear};
+pub use here::{end_as_heard, end_by_closed_pipe, hear};
 
 /// Signals are Unix's; elsewhere the program ends as it always has.
 #[cfg(not(unix))]
@@ -15,10 +15,15 @@ pub fn hear() {}
 #[cfg(not(unix))]
 pub fn end_as_heard() {}
 
+/// There are none.
+#[cfg(not(unix))]
+pub fn end_by_closed_pipe() {}
+
 #[cfg(unix)]
 mod here {
     use rethink_nn::interrupt;
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use rethink_plot::tell;
+    use signal_hook::consts::{SIGINT, SIGPIPE, SIGTERM};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
     use std::fs;
@@ -42,7 +47,7 @@ mod here {
                     let _ = emulate_default_handler(signal);
                 }
                 interrupt::want(true);
-                eprintln!(
+                tell!(
                     "interrupted: what runs ends after this step and is kept; a second time, the program ends at once"
                 );
             }
@@ -56,6 +61,11 @@ mod here {
         if signal != 0 {
             let _ = emulate_default_handler(signal);
         }
+    }
+
+    /// Ends the program as the system ends one whose output nobody reads. (Rust ignores that signal from the start.)
+    pub fn end_by_closed_pipe() {
+        let _ = emulate_default_handler(SIGPIPE);
     }
 
     /// Whether the program was started to ignore `signal`. Known on Linux; elsewhere none is.

@@ -121,7 +121,7 @@ impl CellFigure {
                 evcxr_runtime::mime_type("text/plain").text(format!("a figure of {width} x {height} pixels"));
                 pictures(svg, self.png());
             }
-            Err(error) => eprintln!("{error}"),
+            Err(error) => crate::tell!("{error}"),
         }
     }
 }

@@ -236,6 +236,6 @@ pub(crate) fn pictures(svg: &str, png: Result<Vec<u8>>) {
     match png {
         Ok(png) => evcxr_runtime::mime_type("image/png").bytes(&png),
         // The SVG is already shown, so the cell does not fail for its fallback.
-        Err(error) => eprintln!("{error}"),
+        Err(error) => crate::tell!("{error}"),
     }
 }

@@ -19,6 +19,7 @@
 //! | [`tables`] | tables as Markdown, LaTeX, CSV and HTML |
 //! | [`venue`], [`latex`] | the measures of a venue's pages; tables that fit them |
 //! | [`output`], [`files`] | the files of a figure or table; files that are whole or absent |
+//! | [`mod@tell`] | a line on standard error, whoever reads it |
 //! | [`mod@escape`] | plain text within LaTeX, Markdown, CSV and HTML |
 //! | [`error`] | the error enum |
 
@@ -43,6 +44,7 @@ mod render;
 pub mod style;
 pub mod svg;
 pub mod tables;
+pub mod tell;
 pub mod theme;
 pub mod venue;
 

@@ -5,6 +5,7 @@ use crate::run::appendix_a;
 use crate::run::config::RunConfig;
 use crate::{Error, Result};
 use rethink_nn::models::{self, CustomModel, ModelKind};
+use rethink_nn::numbers::parsed;
 use rethink_nn::optim::{DecayOn, Optimizer, is_share, is_size};
 use rethink_nn::precision::Precision;
 use rethink_nn::text::{hex, thousands};
@@ -119,7 +120,7 @@ fn count(text: &str, most: usize) -> Result<Option<usize>> {
 }
 
 fn number(text: &str, good: impl Fn(f64) -> bool) -> Result<Option<f64>> {
-    Ok(text.parse().ok().filter(|x| good(*x)))
+    Ok(parsed(text).ok().filter(|x| good(*x)))
 }
 
 fn named<T: FromStr>(text: &str) -> Result<Option<T>> {
@@ -131,8 +132,7 @@ fn chosen(text: &str) -> Result<Option<Vec<Chosen>>> {
 }
 
 fn shares(text: &str) -> Result<Option<Vec<f64>>> {
-    // Adding 0 makes of -0 what it is.
-    let share = |text: &str| text.parse::<f64>().ok().filter(|p| (0.0..=1.0).contains(p)).map(|p| p + 0.0);
+    let share = |text: &str| parsed(text).ok().filter(|p| (0.0..=1.0).contains(p));
     let shares: Option<Vec<f64>> = text.split('+').map(share).collect();
     Ok(shares.map(|mut shares| {
         shares.sort_by(f64::total_cmp);

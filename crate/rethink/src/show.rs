@@ -52,7 +52,7 @@ impl Show for DataFrame {
     fn evcxr_display(&self) {
         match table(self) {
             Ok(table) => table.evcxr_display(),
-            Err(error) => eprintln!("{error}"),
+            Err(error) => rethink_plot::tell!("{error}"),
         }
     }
 }
@@ -83,7 +83,7 @@ impl Show for Run {
                 table.title = crate::study::summary(&self.record);
                 table.evcxr_display();
             }
-            Err(error) => eprintln!("{error}"),
+            Err(error) => rethink_plot::tell!("{error}"),
         }
     }
 }

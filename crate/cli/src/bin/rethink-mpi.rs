@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     let world = match World::start() {
         Ok(world) => world,
         Err(error) => {
-            eprintln!("error: {error}");
+            rethink_plot::tell!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
             if world.rank() > 0 {
                 std::thread::sleep(Duration::from_secs(2));
             }
-            eprintln!("error: rank {}: {error}", world.rank());
+            rethink_plot::tell!("error: rank {}: {error}", world.rank());
             world.abort(1)
         }
     }

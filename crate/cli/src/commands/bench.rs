@@ -21,7 +21,8 @@ pub fn bench(
     json: bool,
 ) -> Result<()> {
     let models = if models.is_empty() { &ModelKind::ALL } else { models };
-    let rates = bench::measure(device, models, peer, turns as usize, &mut |line| eprintln!("{line}"))?;
+    let rates =
+        bench::measure(device, models, peer, turns as usize, &mut |line| rethink_plot::tell!("{line}"))?;
     if json {
         for rate in &rates {
             let best = |best: &Option<Best>| best.as_ref().map(|best| best.rate);
@@ -80,7 +81,7 @@ fn percent(part: f64) -> String {
 
 /// Measures each convolution and fully connected layer of `model` on the processor, and prints a table or a line of JSON each.
 pub fn layers(model: ModelKind, precision: Precision, json: bool) -> Result<()> {
-    let measured = bench::layers::measure(model, precision, &mut |line| eprintln!("{line}"))?;
+    let measured = bench::layers::measure(model, precision, &mut |line| rethink_plot::tell!("{line}"))?;
     if json {
         for layer in &measured {
             println!(
@@ -113,7 +114,7 @@ pub fn layers(model: ModelKind, precision: Precision, json: bool) -> Result<()> 
 
 /// Measures the kernel equation of `n` points and prints a table or a line of JSON an operation.
 pub fn kernels(n: usize, peer: Option<&Path>, json: bool) -> Result<()> {
-    let timings = bench::kernels::measure(n, peer, &mut |line| eprintln!("{line}"))?;
+    let timings = bench::kernels::measure(n, peer, &mut |line| rethink_plot::tell!("{line}"))?;
     print_timings(
         &timings,
         ["operation", "rethink, s", "NumPy and SciPy, s", "times as fast"],
@@ -129,7 +130,8 @@ pub fn notebooks(notebook: &Path, rounds: usize, peer: bool, json: bool) -> Resu
     let root = jupyter::root()?;
     // The default is one of the project's, wherever this is called.
     let notebook = if notebook.exists() { notebook.to_path_buf() } else { root.join(notebook) };
-    let timings = bench::notebooks::measure(&root, &notebook, rounds, peer, &mut |line| eprintln!("{line}"))?;
+    let timings =
+        bench::notebooks::measure(&root, &notebook, rounds, peer, &mut |line| rethink_plot::tell!("{line}"))?;
     print_timings(
         &timings,
         ["seconds", "rethink", "evcxr as it comes", "times as fast"],

@@ -16,7 +16,7 @@ pub fn book(study: &Study, given: &[PathBuf], to: Option<PathBuf>) -> Result<()>
     };
     let index = book::write(study, given, &environment, &to)?;
     for notebook in book::altered(study, given)? {
-        eprintln!("warning: {} is not what its execution wrote", notebook.display());
+        rethink_plot::tell!("warning: {} is not what its execution wrote", notebook.display());
     }
     println!("{}", index.display());
     Ok(())

@@ -10,6 +10,7 @@ use crate::commands::{Out, Set, What, any_of};
 use crate::slurm::{self, Slurm};
 use crate::{Error, Result, jupyter, signals, watch};
 use clap::{Parser, Subcommand, ValueEnum};
+use rethink::paper;
 use rethink::study::Study;
 use rethink_nn::device::Device;
 use rethink_nn::models::ModelKind;
@@ -338,18 +339,20 @@ impl Command {
             Action::Sweep { recipe, filters, plan, json, executor, set, what, slurm } => {
                 let only = std::slice::from_ref(&recipe);
                 let study = Study { filters, ..set.study(what.study()?, only)? };
+                paper::find(&recipe)?.check(&study.setting())?;
                 if plan {
                     return runs::plan(&study, &recipe, json);
                 }
                 if executor == Executor::Slurm {
-                    slurm::sweep(&study, &recipe, &slurm, &mut |line| eprintln!("{line}"))?;
+                    slurm::sweep(&study, &recipe, &slurm, &mut |line| rethink_plot::tell!("{line}"))?;
+                    return runs::made(&study, &recipe, json);
                 }
                 signals::hear();
                 runs::sweep(&study, &recipe, json)
             }
             Action::SweepItem { manifest, index } => {
                 signals::hear();
-                slurm::item(&manifest, index, &mut |line| eprintln!("{line}"))
+                slurm::item(&manifest, index, &mut |line| rethink_plot::tell!("{line}"))
             }
             Action::List { out, json } => runs::list(&out.out, json),
             Action::Watch { out, port, no_browser } => watch::watch(&out.out, port, !no_browser),

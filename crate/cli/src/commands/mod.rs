@@ -16,9 +16,14 @@ pub mod selftest;
 pub mod status;
 
 use crate::{Error, Result};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use rethink::overrides;
+use rethink::paper::{self, Parts, Recipe};
 use rethink::run::config::Scale;
 use rethink::study::Study;
-use rethink::{overrides, paper};
+use rethink_nn::models::ModelKind;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -44,8 +49,39 @@ fn any_of(names: &[&str]) -> String {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Out {
     /// Folder of figures, tables and runs
-    #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = "figures")]
+    #[arg(long, value_name = "DIR", env = "RETHINK_OUT", default_value = FIGURES, value_parser = OutFolder)]
     pub out: PathBuf,
+}
+
+/// Where nothing is said.
+const FIGURES: &str = "figures";
+
+/// A path as clap reads it, where the environment variable may be empty: it is then as one that is not set, as all others are.
+#[derive(Clone)]
+struct OutFolder;
+
+impl TypedValueParser for OutFolder {
+    type Value = PathBuf;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<PathBuf, clap::Error> {
+        PathBufValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<PathBuf, clap::Error> {
+        let unset = source == ValueSource::EnvVariable && value.is_empty();
+        if unset { Ok(FIGURES.into()) } else { self.parse_ref(command, argument, value) }
+    }
 }
 
 /// On what, how much, and where to: the options that the commands share.
@@ -85,8 +121,8 @@ fn help() -> String {
 impl Set {
     /// The study with these values, for `recipe`s made of training runs.
     ///
-    /// Errors: [`Error::Argument`] for an unknown name, a value out of its range, and values for a recipe that is made
-    /// of measurements.
+    /// Errors: [`Error::Argument`] for an unknown name, a value out of its range, values for a recipe that is made of measurements, and
+    /// networks or levels that leave none of a recipe's runs.
     pub fn study(&self, study: Study, only: &[String]) -> Result<Study> {
         let study = study.set(self.set.join(",").parse()?)?;
         if study.overrides.is_empty() {
@@ -95,16 +131,34 @@ impl Set {
         for id in only {
             let recipe = paper::find(id)?;
             if study.configs_of(recipe).is_empty() {
-                let problem = if study.overrides.levels.is_some() && !recipe.has_levels() {
-                    format!("{id} has no levels of corruption that could be set")
-                } else {
-                    format!("{id} is made of no training runs, so that nothing of it can be set")
-                };
-                return Err(Error::argument("--set", problem));
+                return Err(Error::argument("--set", why_none(&study, recipe)));
             }
         }
         Ok(study)
     }
+}
+
+/// Why a recipe has no run with the values that are set.
+fn why_none(study: &Study, recipe: &Recipe) -> String {
+    let id = recipe.id;
+    if matches!(recipe.source, Parts::Measurements { .. }) {
+        return format!("{id} is made of no training runs, so that nothing of it can be set");
+    }
+    if study.overrides.levels.is_some() && !recipe.has_levels() {
+        return format!("{id} has no levels of corruption that could be set");
+    }
+    let names = |models: &mut dyn Iterator<Item = ModelKind>| {
+        let mut names: Vec<&str> = Vec::new();
+        for name in models.map(ModelKind::name) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        any_of(&names)
+    };
+    let wanted = names(&mut study.overrides.models.iter().flatten().map(|chosen| chosen.model));
+    let there = names(&mut recipe.runs_in(&study.setting()).into_iter().map(|config| config.model));
+    format!("no run of {id} is of {wanted}: models can be {there}")
 }
 
 impl What {

@@ -45,25 +45,25 @@ pub fn run(
         }
         return Ok(());
     }
-    eprintln!("data: {}", study.why);
+    rethink_plot::tell!("data: {}", study.why);
     let mut told = false;
     let (name, mut said) = (describe(&config), Instant::now());
     let run = study.store().run_by(
         &config,
         study.scale,
         &mut |event| match event {
-            Event::Found(_) => eprintln!("{name}: in the store"),
-            Event::Waiting => eprintln!("{name}: another process is training it, waiting"),
+            Event::Found(_) => rethink_plot::tell!("{name}: in the store"),
+            Event::Waiting => rethink_plot::tell!("{name}: another process is training it, waiting"),
             Event::Epoch(row) if said.elapsed().as_secs() >= 5 => {
                 said = Instant::now();
                 let (epoch, of, loss) = (row.epoch, config.hyper.epochs, row.loss);
                 let train = 100.0 * row.batch_accuracy;
-                eprintln!("{name}: epoch {epoch} of {of}, loss {loss:.4}, train {train:.1} %");
+                rethink_plot::tell!("{name}: epoch {epoch} of {of}, loss {loss:.4}, train {train:.1} %");
             }
             Event::Epoch(_) | Event::Training(..) => {}
-            Event::Taken(record) => eprintln!("{name}: {}", taken(&record)),
-            Event::Begun(origin) => eprintln!("{name}: {}", begun(&origin)),
-            Event::PassedOver(why) => eprintln!("{name}: {why}"),
+            Event::Taken(record) => rethink_plot::tell!("{name}: {}", taken(&record)),
+            Event::Begun(origin) => rethink_plot::tell!("{name}: {}", begun(&origin)),
+            Event::PassedOver(why) => rethink_plot::tell!("{name}: {why}"),
         },
         &mut |progress| {
             told = true;
@@ -73,7 +73,7 @@ pub fn run(
         },
     )?;
     if told {
-        eprintln!("{}", summary(&run.record));
+        rethink_plot::tell!("{}", summary(&run.record));
     } else {
         world.team().broadcast(None);
     }

@@ -20,6 +20,7 @@ use rethink::store::{Record, Run, Store};
 use rethink::study::{Stored, Study, describe};
 use rethink_nn::models::Init;
 use rethink_nn::models::ModelKind;
+use rethink_nn::numbers::parsed;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::precision::Precision;
 use rethink_nn::text::{counted, thousands};
@@ -38,7 +39,7 @@ pub struct RunChoice {
     #[arg(long, value_name = "NAME", help = format!("{}, or a .json file with a network of one's own", ModelKind::names()))]
     pub model: ModelKind,
     /// Factor on the channels and units of every hidden layer
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parsed)]
     pub width: f64,
     /// What is done to labels or images
     #[arg(long, value_name = "NAME", default_value_t = Corruption::TrueLabels, help = CORRUPTIONS.as_str())]
@@ -59,30 +60,30 @@ pub struct RunChoice {
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
     /// Initial learning rate [default: the recipe's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parsed)]
     pub learning_rate: Option<f64>,
     /// Factor on the learning rate after each epoch (each 50,000 images, where an epoch has fewer) [default: the
     /// recipe's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parsed)]
     pub decay: Option<f64>,
     /// Epochs between two applications of it [default: the recipe's]
     #[arg(long, value_name = "N")]
     pub decay_every: Option<usize>,
     /// Momentum, 0 to below 1 [default: the recipe's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parsed)]
     pub momentum: Option<f64>,
     /// What a step does with a gradient: sgd, rmsprop (TensorFlow's, decay 0.9, epsilon 1) or rmsprop+DECAY+EPSILON
     /// [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<Optimizer>,
     /// Share of every label that is spread over all classes, 0 to below 1 [default: the recipe's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parsed)]
     pub label_smoothing: Option<f64>,
     /// Test with an average of the weights of which so much is kept at a step, 0 to below 1 [default: the recipe's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parsed)]
     pub average: Option<f64>,
     /// Share of batch normalisation's running statistics that is kept at a step, 0 to below 1 [default: the recipe's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parsed)]
     pub norm_memory: Option<f64>,
     /// What products round their factors to: float32 (nothing is rounded), or bf16, on GPUs, and on processors with AVX512-BF16, where it is
     /// twice as many products a second [default: float32]
@@ -92,7 +93,7 @@ pub struct RunChoice {
     #[arg(long, value_name = "NAME")]
     pub init: Option<Init>,
     /// L2 coefficient
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parsed)]
     pub weight_decay: f64,
     /// What weight decay acts on: all, fc (weights of fully connected hidden layers) or weights (no biases and shifts)
     #[arg(long, value_name = "WHAT", default_value = "all")]
@@ -104,19 +105,19 @@ pub struct RunChoice {
     #[arg(long)]
     pub flip: bool,
     /// Turn training images by up to so many degrees, 0 to 180
-    #[arg(long, value_name = "DEGREES", default_value_t = 0.0)]
+    #[arg(long, value_name = "DEGREES", default_value_t = 0.0, value_parser = parsed)]
     pub rotation: f64,
     /// Add up to this to a training image's values, 0 to 1
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parsed)]
     pub brightness: f64,
     /// Multiply its saturation by 1 - X to 1 + X, X from 0 to 1
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parsed)]
     pub saturation: f64,
     /// Move its hue by up to this part of the circle of colours, 0 to 0.5
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parsed)]
     pub hue: f64,
     /// Multiply its contrast by 1 - X to 1 + X, X from 0 to 1
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parsed)]
     pub contrast: f64,
     /// End once every training image was right in so many epochs in a row [default: 5]
     #[arg(long, value_name = "K", conflicts_with = "keep_going", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -173,11 +174,11 @@ impl RunChoice {
 
 /// Trains one run, or as many repetitions of it as the study says, or finds it in the store, and prints its record.
 pub fn run(study: &Study, choice: &RunChoice, json: bool) -> Result<()> {
-    eprintln!("data: {}", study.why);
+    rethink_plot::tell!("data: {}", study.why);
     let repeats = 0..study.seeds.unwrap_or(1);
     let repeat = |more| RunChoice { repeat: choice.repeat.saturating_add(more), ..choice.clone() };
     let configs: Vec<RunConfig> = repeats.map(|more| repeat(more).configure(study)).collect();
-    let runs = study.train_all(&configs, &mut |line| eprintln!("{line}"))?;
+    let runs = study.train_all(&configs, &mut |line| rethink_plot::tell!("{line}"))?;
     runs.iter().for_each(|run| print_run(study, run, json));
     Ok(())
 }
@@ -196,19 +197,39 @@ pub(crate) fn print_run(study: &Study, run: &Run, json: bool) {
 /// Makes every run or measurement of a recipe that the store lacks.
 pub fn sweep(study: &Study, id: &str, json: bool) -> Result<()> {
     let recipe = paper::find(id)?;
-    eprintln!("data: {}", study.why);
-    let (runs, measured) = match study.results(recipe, &mut |line| eprintln!("{line}"))? {
-        Results::Runs(runs) => (runs, Vec::new()),
-        Results::Measured(measured) => (Vec::new(), measured),
-    };
-    print_all(&runs, &measured, json);
+    rethink_plot::tell!("data: {}", study.why);
+    print_results(&study.results(recipe, &mut |line| rethink_plot::tell!("{line}"))?, json);
     Ok(())
+}
+
+/// Prints what a recipe is made of after others have made it. Nothing is trained or measured here: this may be a cluster's login node.
+///
+/// Errors: [`Error::Missing`] with what the store lacks; those of [`Study::stored`].
+pub fn made(study: &Study, id: &str, json: bool) -> Result<()> {
+    match study.stored(paper::find(id)?)? {
+        Stored::Whole(results) => print_results(&results, json),
+        Stored::Part { missing, of } => {
+            let folder = study.store().folder().display().to_string();
+            return Err(Error::Missing {
+                what: format!("{} of {of} are not in {folder}: {}", missing.len(), missing.join("; ")),
+                remedy: "the same command has them made".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn print_results(results: &Results, json: bool) {
+    match results {
+        Results::Runs(runs) => print_all(runs, &[], json),
+        Results::Measured(measured) => print_all(&[], measured, json),
+    }
 }
 
 /// What a sweep of the recipe would make: its runs or measurements, and how many of them the store lacks.
 pub fn plan(study: &Study, id: &str, json: bool) -> Result<()> {
     let recipe = paper::find(id)?;
-    eprintln!("data: {}", study.why);
+    rethink_plot::tell!("data: {}", study.why);
     let (table, lines): (_, Vec<serde_json::Value>) = match recipe.source {
         Parts::Runs { .. } => {
             let configs = study.configs_of(recipe);
@@ -488,7 +509,7 @@ pub fn compare(out: &Path, json: bool) -> Result<()> {
 /// Says on standard error how many runs stand in no comparison with the paper.
 fn say_left_out(count: usize) {
     if count > 0 {
-        eprintln!(
+        rethink_plot::tell!(
             "left out: {count} of data sets that are not the paper's: others, or files in a published set's format that are not known to be it \
              (`rethink list`)"
         );

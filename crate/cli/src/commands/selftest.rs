@@ -20,7 +20,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
         let problem = "compares a GPU with the processor: name one, as `--device cuda:0`";
         return Err(Error::argument("selftest", problem));
     };
-    eprintln!("{}", device.describe(Precision::Float32)?);
+    rethink_plot::tell!("{}", device.describe(Precision::Float32)?);
     // Networks are compared in the processor's arithmetic: TensorFloat-32 has three digits.
     let arithmetic = [false, true].map(|tf32| Device::Cuda { card, tf32 });
     let exact = arithmetic[0];
@@ -55,7 +55,7 @@ pub fn selftest(peer: Option<&Path>, checks_only: bool, json: bool) -> Result<()
             remedy: "each should differ from the processor by less than is allowed, as a part of its largest number".into(),
         });
     }
-    eprintln!("{} checks passed", checks.len());
+    rethink_plot::tell!("{} checks passed", checks.len());
     if checks_only {
         return Ok(());
     }

@@ -174,11 +174,8 @@ fn item(
         (Results::Measured(solved), count, rows.len())
     } else if plan.is_empty() {
         let mut found: Vec<Run> = Vec::new();
-        let mut planned = 0;
         for config in &configs {
-            let own = published(config, runs);
-            planned += usize::from(!own.is_empty());
-            for run in own {
+            for run in published(config, runs) {
                 let key = run.record.config.key();
                 if found.iter().all(|other| other.record.config.key() != key) {
                     found.push(run.clone());
@@ -199,9 +196,10 @@ fn item(
             "fig1b" => found.iter().filter(|run| ends(run)).cloned().collect(),
             _ => found,
         };
+        let count = configs.iter().filter(|config| !published(config, &found).is_empty()).count();
         let of = configs.len();
         // What has no runs is whole.
-        (Results::Runs(found), if of == 0 { 1 } else { planned }, of.max(1))
+        (Results::Runs(found), if of == 0 { 1 } else { count }, of.max(1))
     } else {
         let place = |m: &Measured| plan.iter().position(|p| is_planned(p, m));
         let own = |m: &&Measured| m.record.scale == Scale::Paper && place(m).is_some();
@@ -629,7 +627,7 @@ fn without_loose_lines(drawing: Drawing, note: &Note, papers: bool) -> Result<Dr
             }
         }
         plot.notes.push(
-            "Hollow, beside the axis' ends: the paper's table 1. A line where every level was trained."
+            "Hollow, beside the axis' ends: the paper's table 1. Points are joined where every level was trained."
                 .into(),
         );
     }

@@ -14,11 +14,15 @@ pub fn lab(root: &Path, args: &[String]) -> Result<()> {
     setup::standard_library_sources(&environment)?;
     if !home::writable(&environment.root.join("notebooks")) {
         let root = environment.root.display();
-        eprintln!("{root} cannot be written: notebooks run, and changes of them can be saved elsewhere only");
+        rethink_plot::tell!(
+            "{root} cannot be written: notebooks run, and changes of them can be saved elsewhere only"
+        );
     }
     if let Some(folder) = home::stand_in(&environment.root) {
         let folder = folder.display();
-        eprintln!("Jupyter's folders in your home cannot be written: its settings are kept in {folder}");
+        rethink_plot::tell!(
+            "Jupyter's folders in your home cannot be written: its settings are kept in {folder}"
+        );
     }
     let failed = |problem: String| Error::Program {
         program: "JupyterLab".into(),

@@ -88,7 +88,7 @@ fn lock(folder: &Path) -> Result<Option<File>> {
         Err(e) => return Err(Error::io("create the lock", &path)(e)),
     };
     if file.try_lock().is_err() {
-        eprintln!("waiting for another set-up of this workspace ({})", path.display());
+        rethink_plot::tell!("waiting for another set-up of this workspace ({})", path.display());
         file.lock().map_err(Error::io("lock", &path))?;
     }
     Ok(Some(file))
@@ -254,7 +254,7 @@ pub(crate) fn standard_library_sources(environment: &Environment) -> Result<()> 
     if let Err(problem) =
         tool::run(command, "adding rust-src, to find the types of variables", |_| String::new())
     {
-        eprintln!("without rust-src, a `let` in a cell needs its type written: {problem}");
+        rethink_plot::tell!("without rust-src, a `let` in a cell needs its type written: {problem}");
     }
     // Where it cannot be written, it is asked again.
     let _ = files::write_whole(&mark, b"");

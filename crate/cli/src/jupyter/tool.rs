@@ -84,14 +84,14 @@ pub(crate) fn run_while(
         bar.tick();
         // Off a terminal nothing of the bar is seen: a line at the start, and one a half minute.
         if bar.is_hidden() && !announced && started.elapsed() > Duration::from_secs(1) {
-            eprintln!("{label}");
+            rethink_plot::tell!("{label}");
             announced = true;
         }
         if bar.is_hidden() && quiet.elapsed() > Duration::from_secs(30) {
             quiet = Instant::now();
             let last: String =
                 tail.back().map(|l: &String| l.trim().chars().take(90).collect()).unwrap_or_default();
-            eprintln!("  {label}, {:.0} s: {last}", started.elapsed().as_secs_f64());
+            rethink_plot::tell!("  {label}, {:.0} s: {last}", started.elapsed().as_secs_f64());
         }
     }
     bar.finish_and_clear();
@@ -99,7 +99,7 @@ pub(crate) fn run_while(
     if status.success() {
         if started.elapsed() > Duration::from_secs(1) {
             let seconds = started.elapsed().as_secs_f64();
-            LINES.suspend(|| eprintln!("{label}: done in {seconds:.0} s"));
+            LINES.suspend(|| rethink_plot::tell!("{label}: done in {seconds:.0} s"));
         }
         return Ok(());
     }

@@ -71,7 +71,9 @@ pub(crate) fn wanted(folder: &Path) -> Result<Wanted> {
             move_here(&venv)?;
             return Ok(Wanted::Nothing(program(&venv)));
         }
-        State::Broken(why) => eprintln!("the Python environment does not work and is made anew: {why}"),
+        State::Broken(why) => {
+            rethink_plot::tell!("the Python environment does not work and is made anew: {why}")
+        }
         State::Absent => {}
     }
     base_python().map(Wanted::Made)
@@ -249,7 +251,7 @@ fn fill(base: &Base, venv: &Path) -> Result<()> {
     match install(LOCKED, "installing JupyterLab, nbclient and nbval") {
         Err(Error::Program { problem, .. }) if advice::cause(&problem) == Some(advice::Cause::Version) => {
             let named = problem.lines().rfind(|line| line.contains("No matching distribution"));
-            eprintln!(
+            rethink_plot::tell!(
                 "a version that was tested cannot be had ({}); taking others",
                 named.unwrap_or("pip's message is above").trim()
             );

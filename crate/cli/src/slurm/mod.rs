@@ -90,8 +90,14 @@ impl Item {
         }
     }
 
-    fn is_in(&self, store: &Store) -> bool {
-        self.path(store).exists()
+    /// Whether the store has it whole: a file of its name that is damaged is no result, and is warned of once.
+    ///
+    /// Errors: those of [`Store::get`].
+    fn is_in(&self, store: &Store) -> Result<bool> {
+        match &self.work {
+            Work::Run(config) => Ok(store.get(config)?.is_some()),
+            Work::Measurement(measurement) => Ok(store.get_measured(measurement)?.is_some()),
+        }
     }
 
     fn describe(&self) -> String {
@@ -178,15 +184,21 @@ const UNANSWERED: u32 = 20;
 const QUIET: Duration = Duration::from_secs(300);
 
 /// Has Slurm make every run or measurement of recipe `id` that the store lacks, and returns when the store has them
-/// all. `say` gets lines of progress.
+/// all. `say` gets lines of progress. Nothing is trained or measured by this process.
 ///
 /// Errors: [`Error::Missing`] without Slurm; [`Error::Program`] where Slurm does not answer for long, refuses the jobs,
-/// or items have failed too often; [`Error::Argument`] for an unknown recipe.
+/// or items have failed too often; [`Error::Argument`] for an unknown recipe; those of [`Store::get`].
 pub fn sweep(study: &Study, id: &str, options: &Slurm, say: &mut dyn FnMut(&str)) -> Result<()> {
     let items = items(study, id)?;
     let store = study.store();
     let total = items.len();
-    let missing = items.iter().filter(|item| !item.is_in(&store)).count();
+    let mut made = HashSet::new();
+    for item in &items {
+        if item.is_in(&store)? {
+            made.insert(item.key.clone());
+        }
+    }
+    let missing = total - made.len();
     if missing == 0 {
         say(&format!("all {total} are in the store"));
         return Ok(());
@@ -195,7 +207,7 @@ pub fn sweep(study: &Study, id: &str, options: &Slurm, say: &mut dyn FnMut(&str)
     say(&format!(
         "{missing} of {total} to be made; interrupt at will: jobs go on, and the same command follows them"
     ));
-    let mut follower = Follower::new(items, store, cluster, options);
+    let mut follower = Follower::new(items, made, store, cluster, options);
     while !follower.step(say)? {
         std::thread::sleep(Duration::from_secs(options.poll));
     }
@@ -210,8 +222,8 @@ struct Follower<'a> {
     options: &'a Slurm,
     started: Instant,
     known: Memory,
-    /// Keys of what was in the store at the beginning, or has been told.
-    announced: HashSet<String>,
+    /// Keys of what the last look found whole in the store.
+    made: HashSet<String>,
     /// Looks at the queue that have failed in a row.
     unanswered: u32,
     /// The last line of progress, and when it was told.
@@ -219,18 +231,23 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    fn new(items: Vec<Item>, store: Store, cluster: Cluster, options: &Slurm) -> Follower<'_> {
+    /// Of `items`, of which those with the keys `made` are in the store.
+    fn new(
+        items: Vec<Item>,
+        made: HashSet<String>,
+        store: Store,
+        cluster: Cluster,
+        options: &Slurm,
+    ) -> Follower<'_> {
         let started = Instant::now();
-        let there = items.iter().filter(|item| item.is_in(&store));
-        let announced = there.map(|item| item.key.clone()).collect();
         let (known, last) = (Memory::new(), (String::new(), started));
-        Follower { items, store, cluster, options, started, known, announced, unanswered: 0, last }
+        Follower { items, store, cluster, options, started, known, made, unanswered: 0, last }
     }
 
     /// One look, and what follows from it. Returns whether the store has everything.
     fn step(&mut self, say: &mut dyn FnMut(&str)) -> Result<bool> {
         let Some(queue) = self.queue(say)? else { return Ok(false) };
-        self.announce(say);
+        self.look(say)?;
         let missing = self.missing();
         if missing.is_empty() {
             say(&format!("all {} are in the store, after {}", self.items.len(), clock(self.started)));
@@ -262,17 +279,31 @@ impl Follower<'_> {
         }
     }
 
-    /// Tells what has come into the store.
-    fn announce(&mut self, say: &mut dyn FnMut(&str)) {
-        for item in self.items.iter().filter(|item| item.is_in(&self.store)) {
-            if self.announced.insert(item.key.clone()) {
+    /// Looks what is whole in the store, and tells what has come into it.
+    ///
+    /// Errors: [`Error::Later`] for a file that a later version wrote.
+    fn look(&mut self, say: &mut dyn FnMut(&str)) -> Result<()> {
+        for item in &self.items {
+            // A finished file is never written again: one that was whole is not read at every look.
+            if self.made.contains(&item.key) && item.path(&self.store).exists() {
+                continue;
+            }
+            let is_in = match item.is_in(&self.store) {
+                // A folder that is shared may not answer for a moment.
+                Err(Error::Io { .. }) => false,
+                is_in => is_in?,
+            };
+            if !is_in {
+                self.made.remove(&item.key);
+            } else if self.made.insert(item.key.clone()) {
                 say(&finished(&self.store, item));
             }
         }
+        Ok(())
     }
 
     fn missing(&self) -> Vec<Missing> {
-        let missing = self.items.iter().filter(|item| !item.is_in(&self.store));
+        let missing = self.items.iter().filter(|item| !self.made.contains(&item.key));
         let now = |item: &Item| Missing { key: item.key.clone(), checkpoint: item.checkpoint(&self.store) };
         missing.map(now).collect()
     }
@@ -306,8 +337,12 @@ impl Follower<'_> {
         let _alone = self.cluster.lock()?;
         // It answered a moment ago; the next look counts how often it does not.
         let Ok(queue) = self.cluster.queue() else { return Ok(None) };
-        let due: Vec<&Item> = plan.still_due(&queue).into_iter().filter_map(|key| self.item(key)).collect();
-        let due: Vec<Item> = due.into_iter().filter(|item| !item.is_in(&self.store)).cloned().collect();
+        let mut due: Vec<Item> = Vec::new();
+        for item in plan.still_due(&queue).into_iter().filter_map(|key| self.item(key)) {
+            if !item.is_in(&self.store)? {
+                due.push(item.clone());
+            }
+        }
         if due.is_empty() {
             return Ok(Some(0));
         }

@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `guard.rs` | who is answered: whoever has the token, under this server's own name |
+//! | `http.rs` | requests and answers, with bounds on what a stranger's cost |
 //! | `view.rs` | the store as the page's JSON |
 //! | `page.html`, `page.css`, `page.js` | the page |
 //! | `uplot/` | the library that draws its charts, MIT |
@@ -10,30 +11,28 @@
 //! Nothing is written to the store, and the page loads nothing from a network.
 
 pub mod guard;
+mod http;
 pub mod view;
 
 use crate::{Error, Result};
 use guard::Guard;
+use http::{Answer, Request};
 use rethink::store::Store;
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use tiny_http::{Header, Method, Request, Response, Server};
 use view::View;
-
-/// Requests that are answered at once.
-const WORKERS: usize = 4;
 
 /// Serves the page of the store in `out` on `port` (0: a free one) until the process ends; prints its address, with the token, and
 /// opens it in the user's browser where `browser` is set.
 ///
 /// Errors: [`Error::Argument`] where the port cannot be had.
 pub fn watch(out: &Path, port: u16, browser: bool) -> Result<()> {
-    let server = Server::http((Ipv4Addr::LOCALHOST, port))
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .map_err(|e| Error::argument("--port", format!("127.0.0.1:{port}: {e}")))?;
-    let port = server.server_addr().to_ip().map_or(port, |address| address.port());
+    let port = listener.local_addr().map_or(port, |address| address.port());
     let guard = Guard::new(port)?;
     let folder = out.join("runs");
     let address = guard.address();
@@ -41,59 +40,8 @@ pub fn watch(out: &Path, port: u16, browser: bool) -> Result<()> {
     println!("  {address}");
     let opened = if browser { open(&address) } else { None };
     let view = Mutex::new(View::new(Store::new(folder)));
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                server.incoming_requests().for_each(|request| answer(request, &guard, &view));
-            });
-        }
-    });
-    drop(opened);
-    Ok(())
-}
-
-/// What is sent back.
-struct Answer {
-    status: u16,
-    kind: &'static str,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn text(status: u16, text: &str) -> Answer {
-        Answer { status, kind: "text/plain; charset=utf-8", body: text.into() }
-    }
-
-    fn json(json: Result<serde_json::Value>) -> Answer {
-        match json {
-            Ok(json) => Answer { status: 200, kind: "application/json", body: json.to_string().into() },
-            Err(error) => Answer::text(500, &error.to_string()),
-        }
-    }
-}
-
-fn answer(request: Request, guard: &Guard, view: &Mutex<View>) {
-    let value = |name: &'static str| {
-        let header = request.headers().iter().find(|header| header.field.equiv(name));
-        header.map(|header| header.value.as_str())
-    };
-    let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
-    let seen = || view.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let answer = if let Err(why) = guard.admits(value("Host"), value("Authorization"), query) {
-        Answer::text(403, why)
-    } else if !matches!(request.method(), Method::Get | Method::Head) {
-        Answer::text(405, "the page only reads")
-    } else {
-        match path {
-            "/" => Answer { status: 200, kind: "text/html; charset=utf-8", body: guard.page().into() },
-            "/api/runs" => Answer::json(seen().runs()),
-            "/api/curves" => Answer::json(seen().curves(query)),
-            _ => Answer::text(404, "there is nothing here"),
-        }
-    };
     let policy = guard.policy();
     let headers = [
-        ("Content-Type", answer.kind),
         ("Content-Security-Policy", policy.as_str()),
         ("Cache-Control", "no-store"),
         ("Referrer-Policy", "no-referrer"),
@@ -102,12 +50,33 @@ fn answer(request: Request, guard: &Guard, view: &Mutex<View>) {
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
     ];
-    let mut response = Response::from_data(answer.body).with_status_code(answer.status);
-    for (name, value) in headers {
-        response.add_header(Header::from_bytes(name, value).expect("fixed headers are ASCII"));
+    http::serve(&listener, &headers, &|request: &Request| answer(request, &guard, &view));
+    drop(opened);
+    Ok(())
+}
+
+fn answer(request: &Request, guard: &Guard, view: &Mutex<View>) -> Answer {
+    let (path, query) = request.target.split_once('?').unwrap_or((request.target.as_str(), ""));
+    let seen = || view.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Err(why) = guard.admits(request.header("host"), request.header("authorization"), query) {
+        Answer::text(403, why)
+    } else if !["GET", "HEAD"].contains(&request.method.as_str()) {
+        Answer::text(405, "the page only reads")
+    } else {
+        match path {
+            "/" => Answer { status: 200, kind: "text/html; charset=utf-8", body: guard.page().into() },
+            "/api/runs" => json(seen().runs()),
+            "/api/curves" => json(seen().curves(query)),
+            _ => Answer::text(404, "there is nothing here"),
+        }
     }
-    // A reader that has left needs no answer.
-    let _ = request.respond(response);
+}
+
+fn json(json: Result<serde_json::Value>) -> Answer {
+    match json {
+        Ok(json) => Answer { status: 200, kind: "application/json", body: json.to_string().into() },
+        Err(error) => Answer::text(500, &error.to_string()),
+    }
 }
 
 /// Opens `address` in the user's browser, if there is one. A command's arguments are seen by every user of the machine, and the

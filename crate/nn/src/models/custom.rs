@@ -28,6 +28,12 @@ use std::sync::{Mutex, PoisonError};
 /// would take all memory.
 pub const MOST_LAYERS: usize = 1_000;
 
+/// How many times an own network's branches may lie inside one another ([`plan::depth`]). JSON is read down to 127 levels, and a
+/// network that is trained has to be read again. Branches take three levels (an object, the list of branches, the list of
+/// layers), and a layer four; around the layers are two in a network's own file, five in a run's record, and more where that
+/// is part of another file. 32 leave room for 27 there.
+pub const MOST_NESTED: usize = 32;
+
 /// Starts with Alexnet's learning rate.
 pub(super) fn describe(own: CustomModel) -> Description {
     Description {
@@ -60,7 +66,8 @@ impl CustomModel {
     /// one is a fully connected one with one unit per class and without activation.
     ///
     /// Errors: [`Error::Argument`] for another name, and for layers of which no network is made: more than
-    /// [`MOST_LAYERS`], a last layer that gives no scores, an auxiliary classifier, a probability that is none.
+    /// [`MOST_LAYERS`], branches inside more than [`MOST_NESTED`] others, a last layer that gives no scores; and, with its number,
+    /// for a layer without outputs or with too many, without branches, an auxiliary classifier, a probability that is none.
     pub fn new(name: &str, layers: Vec<Layer>) -> Result<CustomModel> {
         let failed = |problem: String| Error::argument("own network", problem);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -75,6 +82,12 @@ impl CustomModel {
         let number = plan::number(&layers);
         if number > MOST_LAYERS {
             return Err(failed(format!("{name} has {number} layers; at most {MOST_LAYERS} are possible")));
+        }
+        let depth = plan::depth(&layers);
+        if depth > MOST_NESTED {
+            return Err(failed(format!(
+                "{name} has branches {depth} deep inside one another; at most {MOST_NESTED} are possible"
+            )));
         }
         if !matches!(layers.last(), Some(Layer::Linear { activation: crate::models::Activation::None, .. })) {
             return Err(failed(format!(
@@ -91,8 +104,15 @@ impl CustomModel {
     pub fn read(path: &Path) -> Result<CustomModel> {
         let operation = "read the network";
         let text = fs::read_to_string(path).map_err(Error::io(operation, path))?;
-        let definition: Definition =
-            serde_json::from_str(&text).map_err(|e| Error::format(operation, path, e.to_string()))?;
+        // Some editors write a byte order mark, which is no JSON.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let definition: Definition = serde_json::from_str(text).map_err(|e| {
+            let mut problem = e.to_string();
+            if problem.contains("recursion limit") {
+                problem += &format!("; branches may lie at most {MOST_NESTED} deep inside one another");
+            }
+            Error::format(operation, path, problem)
+        })?;
         CustomModel::new(&definition.name, definition.layers)
             .map_err(|e| Error::format(operation, path, e.to_string()))
     }
@@ -136,31 +156,49 @@ fn widen(layers: &mut [Layer], width: f64) {
     }
 }
 
-/// What the sizes do not tell ([`Layer::output`] checks those when the images are known).
+/// What the sizes do not tell ([`Layer::output`] checks those when the images are known). The error says of which layer it is.
 fn check(layers: &[Layer]) -> std::result::Result<(), String> {
-    const MOST_OUTPUTS: usize = 1 << 16;
-    const MOST_PIXELS: usize = 1 << 10;
-    for layer in layers {
-        if let Layer::Conv { window, .. } | Layer::MaxPool(window) | Layer::AvgPool(window) = layer {
-            let Window { kernel, stride, .. } = window;
-            if [kernel.0, kernel.1, stride.0, stride.1].iter().any(|side| !(1..=MOST_PIXELS).contains(side)) {
-                return Err(format!("a window of {kernel:?} every {stride:?} pixels (1 to {MOST_PIXELS})"));
-            }
+    for (number, layer) in (1..).zip(layers) {
+        let here = |problem: String| format!("layer {number}: {problem}");
+        if let Some(problem) = problem(layer) {
+            return Err(here(problem));
         }
-        match layer {
-            Layer::Conv { outputs, .. } | Layer::Linear { outputs, .. } if *outputs > MOST_OUTPUTS => {
-                return Err(format!("{outputs} outputs of a layer; at most {MOST_OUTPUTS} are possible"));
+        if let Layer::Branches(branches) = layer {
+            for (branch, layers) in (1..).zip(branches) {
+                check(layers).map_err(|problem| here(format!("branch {branch}: {problem}")))?;
             }
-            Layer::Dropout(rate) if !(rate.keep_probability() > 0.0 && rate.keep_probability() <= 1.0) => {
-                let dropped = rate.drop_probability();
-                return Err(format!("dropout with a drop probability of {dropped} (at least 0, below 1)"));
-            }
-            Layer::Auxiliary(_) => return Err("an auxiliary classifier, which own networks have not".into()),
-            Layer::Branches(branches) => branches.iter().try_for_each(|branch| check(branch))?,
-            _ => (),
         }
     }
     Ok(())
+}
+
+/// What is wrong with a layer by itself.
+fn problem(layer: &Layer) -> Option<String> {
+    const MOST_OUTPUTS: usize = 1 << 16;
+    const MOST_PIXELS: usize = 1 << 10;
+    if let Layer::Conv { window, .. } | Layer::MaxPool(window) | Layer::AvgPool(window) = layer {
+        let Window { kernel, stride, .. } = window;
+        if [kernel.0, kernel.1, stride.0, stride.1].iter().any(|side| !(1..=MOST_PIXELS).contains(side)) {
+            return Some(format!("a window of {kernel:?} every {stride:?} pixels (1 to {MOST_PIXELS})"));
+        }
+    }
+    match layer {
+        // Before the width multiplies them: a wider or narrower layer has one output at least.
+        Layer::Conv { outputs: 0, .. } => Some("a convolution of 0 outputs; at least 1 is needed".into()),
+        Layer::Linear { outputs: 0, .. } => {
+            Some("a fully connected layer of 0 outputs; at least 1 is needed".into())
+        }
+        Layer::Conv { outputs, .. } | Layer::Linear { outputs, .. } if *outputs > MOST_OUTPUTS => {
+            Some(format!("{outputs} outputs of a layer; at most {MOST_OUTPUTS} are possible"))
+        }
+        Layer::Dropout(rate) if !(rate.keep_probability() > 0.0 && rate.keep_probability() <= 1.0) => {
+            let dropped = rate.drop_probability();
+            Some(format!("dropout with a drop probability of {dropped} (at least 0, below 1)"))
+        }
+        Layer::Branches(branches) if branches.is_empty() => Some("no branches".into()),
+        Layer::Auxiliary(_) => Some("an auxiliary classifier, which own networks have not".into()),
+        _ => None,
+    }
 }
 
 impl std::fmt::Debug for CustomModel {

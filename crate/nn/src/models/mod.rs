@@ -16,11 +16,13 @@ pub(crate) mod walk;
 
 use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
+use crate::kernel_methods::triangle::free_memory;
 use crate::ops::activation::Activation;
 use crate::ops::geometry::LANES;
 use crate::ops::norm::follow;
 use crate::ops::{ForwardContext, Rows, elements, elements_mut, factored};
 use crate::optim::{Decay, Descent, Memory, Rules, SgdStep, Tensors};
+use crate::text::thousands;
 use crate::{Error, Result, threads};
 pub use custom::CustomModel;
 pub use description::{Description, Family, Layers};
@@ -196,8 +198,8 @@ impl ModelKind {
     /// The layers of the network for images of `input` (height, width, channels); `width` multiplies the
     /// channels and units of all hidden layers.
     ///
-    /// Errors: [`Error::Argument`] for a width that is not above 0 or is above 16, or for no classes;
-    /// [`Error::Shape`] for images that are too small.
+    /// Errors: [`Error::Argument`] for a width that is not above 0 or is above 16, for no classes, and, naming the network
+    /// and the layer, for images that are too small and for a last layer that gives not one score per class.
     pub fn plan(self, input: [usize; 3], classes: usize, width: f64) -> Result<Vec<Layer>> {
         let operation = "plan the network";
         if !is_width(width) {
@@ -207,21 +209,27 @@ impl ModelKind {
             let problem = format!("{classes} classes, images of {input:?}: none may be 0");
             return Err(Error::argument(operation, problem));
         }
-        let plan = match self.description().layers {
+        // Of several networks, the error says which it is.
+        let Description { name, layers, .. } = self.description();
+        let named = |error: Error| plan::at(name, error);
+        let plan = match layers {
             Layers::Hidden(units) => mlp::plan(units, classes, width),
-            Layers::Planned(plan) => plan(input, classes, width)?,
+            Layers::Planned(plan) => plan(input, classes, width).map_err(named)?,
             Layers::Own(layers) => custom::plan(layers, width),
         };
-        let outputs = plan::output(&plan, input)?;
+        let outputs = plan::output(&plan, input).map_err(named)?;
         if outputs != [1, 1, classes] {
-            return Err(Error::Shape { operation, expected: vec![1, 1, classes], got: outputs.to_vec() });
+            let expected = [1, 1, classes];
+            let problem =
+                format!("the last layer: expected shape {expected:?}, a score per class, got {outputs:?}");
+            return Err(named(Error::argument(operation, problem)));
         }
         Ok(plan)
     }
 
     /// The network for images of 28x28 pixels, with weights drawn from `seed`.
     ///
-    /// Errors: as for [`ModelKind::plan`]; [`Error::Tensor`] when memory is short.
+    /// Errors: as for [`ModelKind::plan`] and [`build_plan`].
     pub fn build(self, channels: usize, classes: usize, init: Init, seed: u64) -> Result<Box<dyn Network>> {
         self.build_for([CROP, CROP, channels], classes, 1.0, init, seed)
     }
@@ -229,7 +237,7 @@ impl ModelKind {
     /// The network for images of `input` (height, width, channels), `width` times as wide as the paper's, with
     /// weights drawn from `seed`.
     ///
-    /// Errors: as for [`ModelKind::plan`]; [`Error::Tensor`] when memory is short.
+    /// Errors: as for [`ModelKind::plan`] and [`build_plan`].
     pub fn build_for(
         self,
         input: [usize; 3],
@@ -431,13 +439,37 @@ struct CpuNetwork {
 
 /// The network of a `plan` for images of `input` (height, width, channels), with weights drawn from `seed`.
 ///
-/// Errors: as for [`Planned::new`].
+/// Errors: as for [`check_room`] and [`Planned::new`].
 pub fn build_plan(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) -> Result<Box<dyn Network>> {
     let device = Cpu::default();
     let classes = plan::output(&plan, input)?[2];
+    let parameters = plan::all_parameters(&plan, input)?;
+    let weights = parameters.saturating_mul(size_of::<f32>() as u128);
+    check_room("the network", parameters, weights, free_memory())?;
     let mut model = Planned::new(&device, plan, input)?;
     initial::draw(&mut model, init, seed)?;
     Ok(Box::new(CpuNetwork { model, classes, device, gradients: None, descent: Descent::default() }))
+}
+
+/// Bytes that are taken for free where the system does not say: more than a processor can address.
+const ADDRESSABLE: u64 = 1 << 47;
+
+/// Checks, before anything is spent, that of `free` bytes (`None`: the system does not say) enough are there for `network`, of so
+/// many `parameters`, which takes `bytes`. The system ends a program that asks for too much, whatever it was doing.
+///
+/// Errors: [`Error::Missing`] with the parameters, the memory that they take and what is free.
+pub fn check_room(network: &str, parameters: u128, bytes: u128, free: Option<u64>) -> Result<()> {
+    let free = free.unwrap_or(ADDRESSABLE);
+    if bytes <= u128::from(free) {
+        return Ok(());
+    }
+    let many = usize::try_from(parameters).map_or_else(|_| format!("{parameters:.1e}"), thousands);
+    let (takes, free) = (bytes as f64 / 1e9, free as f64 / 1e9);
+    Err(Error::Missing {
+        what: format!("{network} of {many} parameters takes {takes:.1} GB of memory, {free:.1} GB are free"),
+        remedy: "free some, or take fewer channels and units (a smaller width), smaller images or batches"
+            .into(),
+    })
 }
 
 impl CpuNetwork {

@@ -124,7 +124,8 @@ impl Layer {
     /// What the layer makes of an image of height, width and channels `from`.
     ///
     /// Errors: [`Error::Shape`] where a window is larger than the image, or branches end with different sizes;
-    /// [`Error::Argument`] for layers without outputs.
+    /// [`Error::Argument`] for layers without outputs, for more channels than can be counted, and, with its place, for what
+    /// is wrong inside the layer.
     pub fn output(&self, from: Size3) -> Result<Size3> {
         let operation = "plan the network";
         let [height, width, channels] = from;
@@ -144,16 +145,22 @@ impl Layer {
             Layer::Linear { outputs, .. } => Ok([1, 1, *outputs]),
             Layer::GlobalAvgPool => Ok([1, 1, channels]),
             Layer::LocalResponseNorm | Layer::Dropout(_) => Ok(from),
-            Layer::Auxiliary(layers) => output(layers, from).map(|_| from),
+            Layer::Auxiliary(layers) => {
+                output(layers, from).map(|_| from).map_err(|error| at("auxiliary classifier", error))
+            }
             Layer::Branches(branches) => {
                 let mut all: Option<Size3> = None;
-                for branch in branches {
-                    let [h, w, c] = output(branch, from)?;
+                for (number, branch) in (1..).zip(branches) {
+                    let [h, w, c] =
+                        output(branch, from).map_err(|error| at(&format!("branch {number}"), error))?;
                     let sum = all.get_or_insert([h, w, 0]);
                     if sum[..2] != [h, w] {
                         return Err(Error::Shape { operation, expected: sum[..2].to_vec(), got: vec![h, w] });
                     }
-                    sum[2] += c;
+                    // Branches that pass their input on need no layers to double its channels again and again.
+                    let channels = sum[2].checked_add(c);
+                    sum[2] = channels
+                        .ok_or_else(|| Error::argument(operation, "more channels than can be counted"))?;
                 }
                 all.ok_or_else(|| Error::argument(operation, "no branches"))
             }
@@ -163,9 +170,22 @@ impl Layer {
 
 /// What a list of layers makes of an image.
 ///
-/// Errors: as for [`Layer::output`].
+/// Errors: [`Error::Argument`], with the number of the layer, for what is one of [`Layer::output`]'s.
 pub fn output(layers: &[Layer], from: Size3) -> Result<Size3> {
-    layers.iter().try_fold(from, |from, layer| layer.output(from))
+    (1..).zip(layers).try_fold(from, |from, (number, layer)| {
+        layer.output(from).map_err(|error| at(&format!("layer {number}"), error))
+    })
+}
+
+/// An error of a plan that says where it is.
+pub(super) fn at(place: &str, error: Error) -> Error {
+    match error {
+        Error::Shape { operation, expected, got } => {
+            Error::argument(operation, format!("{place}: expected shape {expected:?}, got {got:?}"))
+        }
+        Error::Argument { operation, problem } => Error::argument(operation, format!("{place}: {problem}")),
+        other => other,
+    }
 }
 
 /// Convolutions and fully connected layers in a list, those inside others included.
@@ -195,6 +215,16 @@ pub fn number(layers: &[Layer]) -> usize {
     })
 }
 
+/// How many times lists of layers lie inside one another: 0 of a list without branches, 1 where no branch has branches.
+pub fn depth(layers: &[Layer]) -> usize {
+    let inside = layers.iter().map(|layer| match layer {
+        Layer::Branches(branches) => 1 + branches.iter().map(|branch| depth(branch)).max().unwrap_or(0),
+        Layer::Auxiliary(layers) => 1 + depth(layers),
+        _ => 0,
+    });
+    inside.max().unwrap_or(0)
+}
+
 /// A list of layers without dropout, in branches and beside the network too.
 pub fn without_dropout(layers: Vec<Layer>) -> Vec<Layer> {
     let one = |layer| match layer {
@@ -218,47 +248,85 @@ pub fn is_normalised(layers: &[Layer]) -> bool {
     })
 }
 
-/// Trained numbers and multiply-adds for one image of a layer by itself, those inside it included.
-pub(super) fn costs(layer: &Layer, from: Size3) -> Result<(usize, usize)> {
+/// Trained numbers and multiply-adds for one image of a layer by itself, those inside it included. A network of one's own may have
+/// more of them than `usize` counts, and is refused for want of memory; beyond `u128`, the largest number stands.
+pub(super) fn costs(layer: &Layer, from: Size3) -> Result<(u128, u128)> {
     let to = layer.output(from)?;
-    let all = |layers: &[Layer]| {
-        let mut from = from;
-        layers.iter().try_fold((0, 0), |sum: (usize, usize), layer| {
-            let (parameters, work) = costs(layer, from)?;
-            from = layer.output(from)?;
-            Ok::<_, Error>((sum.0 + parameters, sum.1 + work))
-        })
-    };
     match layer {
         Layer::Conv { window, outputs, .. } => {
-            let weights = window.kernel.0 * window.kernel.1 * from[2] * outputs;
-            Ok((weights + outputs, weights * to[0] * to[1]))
+            let weights = product(&[window.kernel.0, window.kernel.1, from[2], *outputs]);
+            let work = weights.saturating_mul(product(&to[..2]));
+            Ok((weights.saturating_add(*outputs as u128), work))
         }
         Layer::Linear { outputs, .. } => {
-            let weights = from.iter().product::<usize>() * outputs;
-            Ok((weights + outputs, weights))
+            let weights = product(&from).saturating_mul(*outputs as u128);
+            Ok((weights.saturating_add(*outputs as u128), weights))
         }
-        Layer::Auxiliary(layers) => all(layers),
-        Layer::Branches(branches) => branches.iter().try_fold((0, 0), |sum, branch| {
-            let (parameters, work) = all(branch)?;
-            Ok((sum.0 + parameters, sum.1 + work))
-        }),
+        Layer::Auxiliary(layers) => costs_of_all(layers, from),
+        Layer::Branches(branches) => branches
+            .iter()
+            .try_fold((0, 0), |sum, branch| costs_of_all(branch, from).map(|costs| added(sum, costs))),
         _ => Ok((0, 0)),
     }
 }
 
-/// Trained numbers of a list of layers for images of `from`.
+/// [`costs`] of a list of layers.
+fn costs_of_all(layers: &[Layer], mut from: Size3) -> Result<(u128, u128)> {
+    let mut sum = (0, 0);
+    for layer in layers {
+        sum = added(sum, costs(layer, from)?);
+        from = layer.output(from)?;
+    }
+    Ok(sum)
+}
+
+fn added(a: (u128, u128), b: (u128, u128)) -> (u128, u128) {
+    (a.0.saturating_add(b.0), a.1.saturating_add(b.1))
+}
+
+fn product(sizes: &[usize]) -> u128 {
+    sizes.iter().fold(1, |product: u128, &size| product.saturating_mul(size as u128))
+}
+
+/// Trained numbers of a list of layers for images of `from`; `usize::MAX` where there are more.
 ///
 /// Errors: as for [`Layer::output`].
 pub fn parameters(layers: &[Layer], from: Size3) -> Result<usize> {
-    costs(&Layer::Branches(vec![layers.to_vec()]), from).map(|(parameters, _)| parameters)
+    Ok(usize::try_from(all_parameters(layers, from)?).unwrap_or(usize::MAX))
 }
 
-/// Multiply-adds of a list of layers for one image of `from`.
+/// [`parameters`], as many as there are.
+///
+/// Errors: as for [`Layer::output`].
+pub fn all_parameters(layers: &[Layer], from: Size3) -> Result<u128> {
+    costs_of_all(layers, from).map(|(parameters, _)| parameters)
+}
+
+/// Multiply-adds of a list of layers for one image of `from`; `usize::MAX` where there are more.
 ///
 /// Errors: as for [`Layer::output`].
 pub fn work(layers: &[Layer], from: Size3) -> Result<usize> {
-    costs(&Layer::Branches(vec![layers.to_vec()]), from).map(|(_, work)| work)
+    costs_of_all(layers, from).map(|(_, work)| usize::try_from(work).unwrap_or(usize::MAX))
+}
+
+/// Numbers of the largest of what the layers make of one image of `from`, and of that image.
+///
+/// Errors: as for [`Layer::output`].
+pub fn largest(layers: &[Layer], mut from: Size3) -> Result<u128> {
+    let mut most = product(&from);
+    for layer in layers {
+        let inside: &[Vec<Layer>] = match layer {
+            Layer::Branches(branches) => &branches[..],
+            Layer::Auxiliary(layers) => std::slice::from_ref(layers),
+            _ => &[],
+        };
+        for layers in inside {
+            most = most.max(largest(layers, from)?);
+        }
+        from = layer.output(from)?;
+        most = most.max(product(&from));
+    }
+    Ok(most)
 }
 
 /// `channels * width`, rounded, at least 1: the sizes of a reduced network.

@@ -267,34 +267,51 @@ fn make(
 
 /// Input channels of a multiply-add, on average, up to which a network is computed in lanes: of more, Winograd's way along both axes is
 /// faster (crate/notes/speed.md). A 5x5 window's count twice: along rows alone, fewer of its products are saved.
-const NARROW: usize = 60;
+const NARROW: u128 = 60;
 
 /// Whether a network is computed in lanes ([`crate::ops::lanes`]): its convolutions have few channels, and no layer sees
 /// one lane for another one's neighbour.
 fn in_lanes(layers: &[Layer], from: Size3) -> bool {
     let (mut work, mut weighted) = (0, 0);
-    each_in_lanes(layers, from, &mut work, &mut weighted) && weighted <= NARROW * work
+    ends_in_rows(layers, from, &mut work, &mut weighted).is_some() && weighted <= NARROW.saturating_mul(work)
 }
 
-/// Whether each layer can be computed in lanes. Counts the convolutions' multiply-adds, and those times the channels.
-fn each_in_lanes(layers: &[Layer], mut from: Size3, work: &mut usize, weighted: &mut usize) -> bool {
-    layers.iter().all(|layer| {
-        let Ok(to) = layer.output(from) else { return false };
+/// Whether layers that see images in lanes end with a row per image; `None` where one of them cannot be computed so. Counts the
+/// convolutions' multiply-adds, and those times the channels.
+fn ends_in_rows(layers: &[Layer], mut from: Size3, work: &mut u128, weighted: &mut u128) -> Option<bool> {
+    let mut rows = false;
+    for layer in layers {
+        let to = layer.output(from).ok()?;
         let inside = std::mem::replace(&mut from, to);
+        // Rows are one an image, and nothing brings them into lanes again: only what takes rows can follow.
+        if rows && !matches!(layer, Layer::Linear { .. } | Layer::Dropout(_)) {
+            return None;
+        }
         match layer {
             Layer::Conv { window, .. } => {
-                let Ok((_, own)) = costs(layer, inside) else { return false };
-                *work += own;
-                *weighted += own * inside[2] * if window.kernel == (5, 5) { 2 } else { 1 };
-                true
+                let (_, own) = costs(layer, inside).ok()?;
+                let factor = inside[2] as u128 * if window.kernel == (5, 5) { 2 } else { 1 };
+                *work = work.saturating_add(own);
+                *weighted = weighted.saturating_add(own.saturating_mul(factor));
             }
-            Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::GlobalAvgPool | Layer::LocalResponseNorm => true,
-            Layer::Linear { .. } => true,
-            Layer::Dropout(_) => inside[..2] == [1, 1],
-            Layer::Branches(branches) => branches.iter().all(|b| each_in_lanes(b, inside, work, weighted)),
-            Layer::Auxiliary(layers) => each_in_lanes(layers, inside, work, weighted),
+            Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::LocalResponseNorm => (),
+            Layer::GlobalAvgPool | Layer::Linear { .. } => rows = true,
+            Layer::Dropout(_) if inside[..2] == [1, 1] => (),
+            Layer::Dropout(_) => return None,
+            Layer::Branches(branches) => {
+                // What they end with is put side by side as images.
+                for branch in branches {
+                    if ends_in_rows(branch, inside, work, weighted)? {
+                        return None;
+                    }
+                }
+            }
+            Layer::Auxiliary(layers) => {
+                ends_in_rows(layers, inside, work, weighted)?;
+            }
         }
-    })
+    }
+    Some(rows)
 }
 
 enum Value<T> {
@@ -305,6 +322,7 @@ enum Value<T> {
 }
 
 impl<T: Tape<f32, Cpu>> Value<T> {
+    /// As images, of one pixel where they are rows: those are in no lanes ([`ends_in_rows`]).
     fn image(self) -> Result<Image<T>> {
         match self {
             Value::Image(image) => Ok(image),

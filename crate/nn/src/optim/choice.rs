@@ -1,5 +1,6 @@
 //! What a run chooses of its optimiser: which one, and what weight decay acts on.
 
+use crate::numbers::parsed;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -119,7 +120,7 @@ impl FromStr for Optimizer {
             _ => {
                 let numbers =
                     text.strip_prefix("rmsprop+").and_then(|rest| rest.split_once('+')).ok_or_else(bad)?;
-                let number = |text: &str| text.parse::<f64>().map_err(|_| bad());
+                let number = |text: &str| parsed(text).map_err(|_| bad());
                 Optimizer::RmsProp { decay: number(numbers.0)?, epsilon: number(numbers.1)? }
             }
         };

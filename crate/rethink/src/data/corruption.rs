@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 use rethink_nn::image::Pixels;
+use rethink_nn::numbers::parsed;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -215,7 +216,7 @@ impl Kind {
     fn parse(self, number: Option<&str>) -> Option<Corruption> {
         Some(match self {
             Kind::TrueLabels => Corruption::TrueLabels,
-            Kind::PartialLabels => Corruption::PartialLabels { p: number?.parse().ok()? },
+            Kind::PartialLabels => Corruption::PartialLabels { p: parsed(number?).ok()? },
             Kind::RandomLabels => Corruption::RandomLabels,
             Kind::ShuffledPixels => Corruption::ShuffledPixels,
             Kind::RandomPixels => Corruption::RandomPixels,

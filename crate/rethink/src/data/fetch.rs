@@ -175,7 +175,11 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
     if old.starts_with(&work) {
         remove_folder_if_there(&old)?;
     } else {
-        eprintln!("{} was not what is fetched now; it is kept as {}", target.display(), old.display());
+        rethink_plot::tell!(
+            "{} was not what is fetched now; it is kept as {}",
+            target.display(),
+            old.display()
+        );
     }
     if target.exists() {
         fs::rename(&target, &old).map_err(Error::io("move away", &target))?;
@@ -559,7 +563,7 @@ impl Progress {
     }
 
     fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{}: {text}", self.name));
+        self.bar.suspend(|| rethink_plot::tell!("{}: {text}", self.name));
     }
 
     fn finish(&self) {

@@ -656,7 +656,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 /// A regular file's bytes (a pipe or a device could block or never end), at most `limit` of them.
-fn read_regular(path: &Path, operation: &'static str, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path, operation: &'static str, limit: u64) -> Result<Vec<u8>> {
     let status = std::fs::metadata(path).map_err(Error::io(operation, path))?;
     if !status.is_file() {
         return Err(Error::format(operation, path, "not a regular file"));

@@ -12,6 +12,7 @@ use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
 use rethink_nn::numbers::largest;
+use rethink_nn::text::counted;
 
 const OPERATION: &str = "corollary 1";
 
@@ -41,6 +42,11 @@ pub struct DeepNetwork {
 /// indicator.
 pub const EXTRA: usize = 8;
 
+/// The largest depth for so many points: each interval has one at least.
+pub fn deepest(points: usize) -> usize {
+    points.saturating_add(3)
+}
+
 impl DeepNetwork {
     /// The network of depth `k` (3 at least; depth 2 is [`crate::measure::theorem1::TwoLayer`]) that takes `targets` (`n`) on
     /// `points` (`n x d`).
@@ -49,8 +55,12 @@ impl DeepNetwork {
     /// another number of targets.
     pub fn fit(points: &[f64], d: usize, targets: &[f64], k: usize, seed: u64) -> Result<DeepNetwork> {
         let n = targets.len();
-        if k < 3 || k > n + 3 || n * d != points.len() || targets.iter().any(|v| !v.is_finite()) {
-            let problem = format!("depth {k} (3 to n + 3), {n} finite targets for {} numbers", points.len());
+        if k < 3 || k > deepest(n) {
+            let problem = format!("depth {k} for {}: 3 to {}", counted(n, "point"), deepest(n));
+            return Err(Error::argument(OPERATION, problem));
+        }
+        if n * d != points.len() || targets.iter().any(|v| !v.is_finite()) {
+            let problem = format!("{n} finite targets for {} numbers", points.len());
             return Err(Error::argument(OPERATION, problem));
         }
         let (a, projections, order) = project(points, d, seed)?;
@@ -219,8 +229,20 @@ fn interval(x: &[f64], y: &[f64], range: std::ops::Range<usize>, first_unit: usi
 
 /// Fits random labels (classes as numbers) of the first `n` training images at depth `k`. A row: `n` (distinct
 /// images), `d`, `depth`, `width`, `weights`, `largest_error`.
+///
+/// Errors: [`Error::Argument`] where fewer images are distinct than the depth takes; those of [`DeepNetwork::fit`].
 pub(crate) fn measure(data: &Dataset, n: usize, k: usize, seed: u64) -> Result<DataFrame> {
-    let Sample { points, targets, d, .. } = Sample::random_labels(data, n, seed);
+    let Sample { points, targets, d, repeated } = Sample::random_labels(data, n, seed);
+    if k > deepest(targets.len()) {
+        let (all, distinct, needed) = (targets.len() + repeated, targets.len(), k.saturating_sub(3));
+        let problem = format!(
+            "depth {k} takes {needed} distinct images or more: of the first {} of {}, {distinct} {} distinct",
+            counted(all, "training image"),
+            data.title,
+            if distinct == 1 { "is" } else { "are" }
+        );
+        return Err(Error::argument(OPERATION, problem));
+    }
     let network = DeepNetwork::fit(&points, d, &targets, k, seed)?;
     let n = targets.len();
     let intervals = k.saturating_sub(3).max(1);

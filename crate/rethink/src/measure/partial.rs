@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+const GO_ON: &str = "go on with the measurement";
 const DAMAGED: &str = "its checksum is not that of what it holds: it has been damaged";
 /// Numbers written and read at a time.
 const CHUNK: usize = 1 << 16;
@@ -99,13 +100,10 @@ impl PartialMeasurement {
     /// Errors: [`Error::Format`] for a file of another measurement or size, or a damaged one (the parts are then in
     /// ruins); I/O errors naming the file.
     pub fn read_parts(&mut self, parts: &mut [&mut [f32]]) -> Result<usize> {
-        let operation = "go on with the measurement";
-        let file = match File::open(&self.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-            file => file.map_err(Error::io(operation, &self.path))?,
-        };
+        let operation = GO_ON;
+        let Some(size) = self.size()? else { return Ok(0) };
+        let file = File::open(&self.path).map_err(Error::io(operation, &self.path))?;
         let malformed = |problem: &str| self.malformed(problem);
-        let size = file.metadata().map_err(Error::io(operation, &self.path))?.len();
         let mut file = BufReader::with_capacity(4 * CHUNK, file);
         let mut line = Vec::new();
         (&mut file).take(HEADER).read_until(b'\n', &mut line).map_err(Error::io(operation, &self.path))?;
@@ -142,24 +140,31 @@ impl PartialMeasurement {
         Ok(header.done)
     }
 
+    /// Bytes of the file; `None` where there is none.
+    ///
+    /// Errors: [`Error::Format`] for what is no regular file: to open a pipe waits for whoever writes to it. I/O errors naming the file.
+    fn size(&self) -> Result<Option<u64>> {
+        match fs::metadata(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(file) if !file.is_file() => Err(self.malformed("it is no regular file")),
+            file => Ok(Some(file.map_err(Error::io(GO_ON, &self.path))?.len())),
+        }
+    }
+
     fn malformed(&self, problem: &str) -> Error {
         let remedy = format!("{problem}; remove it to start this measurement again");
-        Error::format("go on with the measurement", &self.path, remedy)
+        Error::format(GO_ON, &self.path, remedy)
     }
 
     fn read_units(&mut self, count: usize, numbers: usize) -> Result<Vec<Vec<f64>>> {
-        let text = match fs::metadata(&self.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            // 20 digits a number, and more than enough.
-            Ok(file) if file.len() > HEADER + 64 * (count * (numbers + 1)) as u64 => {
-                return Err(
-                    self.malformed(&format!("{} bytes for {count} times {numbers} numbers", file.len()))
-                );
-            }
-            _ => {
-                fs::read_to_string(&self.path).map_err(Error::io("go on with the measurement", &self.path))?
-            }
-        };
+        let Some(size) = self.size()? else { return Ok(Vec::new()) };
+        // 20 digits a number, and more than enough.
+        if size > HEADER + 64 * (count * (numbers + 1)) as u64 {
+            return Err(self.malformed(&format!("{size} bytes for {count} times {numbers} numbers")));
+        }
+        let bytes = fs::read(&self.path).map_err(Error::io(GO_ON, &self.path))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| self.malformed("it is no UTF-8 text: it has been damaged"))?;
         let (line, digest) =
             text.split_once('\n').ok_or_else(|| self.malformed("it ends within its first line"))?;
         if digest != hex(&Sha256::digest(line)) {
@@ -247,6 +252,9 @@ impl PartialMeasurement {
     }
 
     fn write(&self, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        if fs::symlink_metadata(self.new_path()).is_ok_and(|there| !there.is_file()) {
+            return Err(io::Error::other(format!("{} is no regular file", self.new_path().display())));
+        }
         let mut file = File::create(self.new_path())?;
         write(&mut file)?;
         file.sync_all()?;

@@ -2,6 +2,7 @@
 //!
 //! Expected: random labels of n images are taken to within rounding at every depth; the width falls as n / k.
 
+use crate::measure::corollary1::deepest;
 use crate::measure::{Measured, Measurement, Quantity, stack};
 use crate::paper::Setting;
 use crate::paper::reported;
@@ -33,8 +34,9 @@ fn sizes(scale: Scale) -> (usize, &'static [usize]) {
 
 fn plan(setting: &Setting) -> Vec<Measurement> {
     let (n, depths) = sizes(setting.scale);
+    let deepest = deepest(n.min(setting.data().train.len()));
     let at = |&depth: &usize| Measurement::new(setting.data(), (n, 1), Quantity::Corollary1 { depth }, 1);
-    depths.iter().map(at).collect()
+    depths.iter().filter(|depth| **depth <= deepest).map(at).collect()
 }
 
 /// One row per depth: `n`, `d`, `depth`, `width`, `weights`, `largest_error` (f64).

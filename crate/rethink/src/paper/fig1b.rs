@@ -171,7 +171,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     }
     let highest = chart.extent()?.map_or(1.0, |ends| ends.1.max(1.0));
     let lowest = relative.iter().flatten().copied().fold(1.0, f64::min);
-    let up = axis("epochs to 99 % right, relative to true labels");
+    let up = axis("epochs to 99 % (relative)");
     let up = if highest / lowest > 30.0 {
         up.log().from(lowest / 1.3).to(highest * 1.2)
     } else {

@@ -31,7 +31,7 @@ use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
 use rethink_nn::models::{Family, Init, ModelKind};
 use rethink_nn::optim::{DecayOn, SLIM_NORM_MEMORY};
-use rethink_nn::text::every;
+use rethink_nn::text::{every, thousands};
 use rethink_plot::columns::mean_sd;
 use rethink_plot::frames::with;
 use rethink_plot::tables::Table;
@@ -121,6 +121,31 @@ impl Recipe {
         match self.source {
             Parts::Runs { .. } => Vec::new(),
             Parts::Measurements { plan, .. } => plan(setting),
+        }
+    }
+
+    /// Whether the data set has as many training images as the smallest of the recipe's samples, of which there are none otherwise. Recipes
+    /// without samples of set sizes take what there is.
+    ///
+    /// Errors: [`Error::Argument`] with the number that is needed.
+    pub fn check(&self, setting: &Setting) -> Result<()> {
+        let (data, scale) = (setting.data(), setting.scale);
+        let there = data.train.len();
+        let fewest = [
+            (theorem1::RECIPE.id, theorem1::fewest(scale)),
+            (rademacher::RECIPE.id, rademacher::fewest(scale)),
+        ];
+        match fewest.into_iter().find(|(id, fewest)| *id == self.id && there < *fewest) {
+            Some((id, fewest)) => {
+                let problem = format!(
+                    "{id} takes {} training images or more at scale {scale}: {} has {}",
+                    thousands(fewest),
+                    data.title,
+                    thousands(there)
+                );
+                Err(Error::argument("recipe", problem))
+            }
+            None => Ok(()),
         }
     }
 
@@ -350,7 +375,9 @@ pub(crate) fn norm_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Strin
     let slim = match memories.iter().all(|memory| *memory == SLIM_NORM_MEMORY) {
         true => "as TF-Slim's".to_string(),
         false => {
-            format!("TF-Slim's {SLIM_NORM_MEMORY}: test accuracies vary more from epoch to epoch with less")
+            format!(
+                "TF-Slim's {SLIM_NORM_MEMORY}: a shorter memory makes test accuracies vary more from epoch to epoch"
+            )
         }
     };
     (!memories.is_empty()).then(|| format!("Batch norm's running statistics keep {list} at a step ({slim})."))
@@ -363,7 +390,7 @@ pub(crate) fn batch_note<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Stri
     let mut mlps = larger.filter(|config| config.model.is_mlp());
     let chosen = mlps.any(|config| config.hyper.batch_size == config.model.batch_size());
     chosen.then(|| {
-        "MLPs: 64 images a step, not 128 as the others, chosen because with them random labels are fitted as well as in \
+        "MLPs: mini-batches of 64, not 128 as the others, chosen because with them random labels are fitted as well as in \
          the paper, which states no number."
             .to_string()
     })
@@ -392,7 +419,7 @@ pub(crate) fn reduced_note(runs: &[Run]) -> Option<String> {
         values.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ")
     };
     let mut note = format!(
-        "{} images a step; the learning rate decays {}",
+        "Mini-batches of {}; the learning rate decays {}",
         each(&|config| config.hyper.batch_size),
         match each(&|config| config.hyper.rate_decay_every) {
             one if one == "1" => every(1, "epoch"),

@@ -39,6 +39,11 @@ fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
     }
 }
 
+/// Images of the smallest sample: with fewer, nothing is measured.
+pub(super) fn fewest(scale: Scale) -> usize {
+    sizes(scale).1[0]
+}
+
 fn plan(setting: &Setting) -> Vec<Measurement> {
     let (classes, sizes, epochs, draws) = sizes(setting.scale);
     let mut all = Vec::new();

@@ -130,7 +130,7 @@ pub fn frame(runs: &[Run]) -> Result<DataFrame> {
         let own = |run: &&Run| run.record.config.model == model && is_control(&run.record.config);
         let of: Vec<&Run> = runs.iter().filter(own).collect();
         let Some(first) = of.first() else { continue };
-        let name = format!("{} (control: {CONTROL_BATCH} images a step)", model.title());
+        let name = format!("{} (control: mini-batches of {CONTROL_BATCH})", model.title());
         let parameters = thousands(first.record.parameters);
         let cells = [name, parameters, yes(false), yes(false), "random".into()];
         lines.push((cells, ["-".into(), "-".into()], of));

@@ -31,6 +31,11 @@ pub fn sizes(scale: Scale) -> &'static [usize] {
     }
 }
 
+/// Images of the smallest sample: with fewer, nothing is measured.
+pub(super) fn fewest(scale: Scale) -> usize {
+    sizes(scale)[0]
+}
+
 fn plan(setting: &Setting) -> Vec<Measurement> {
     let size = |&n: &usize| Measurement::new(setting.data(), (n, 1), Quantity::Theorem1, 1);
     sizes(setting.scale).iter().filter(|n| **n <= setting.data().train.len()).map(size).collect()

@@ -259,7 +259,7 @@ pub fn write_tensors(
     let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let mut tensors = Vec::new();
     for (index, p) in parameters.iter().enumerate() {
-        // safetensors sorts by name; the number keeps the order.
+        // The number keeps the order ([`in_order`]); of more than three digits, names are in another one.
         tensors.push((format!("{index:03}.{}", p.name), p.shape.clone(), bytes(&p.values)));
         for (kind, all) in KINDS.iter().zip([velocity, &memory.squares, &memory.average]) {
             if let Some(v) = all.get(index).filter(|v| !v.is_empty()) {
@@ -281,6 +281,12 @@ pub fn write_tensors(
 /// Beginnings of the names of tensors that are no parameters but belong to one.
 const KINDS: [&str; 3] = ["velocity", "squares", "average"];
 
+/// Sorts tensors by the number at the beginning of their names, then by name: as text, 1000 comes before 101.
+fn in_order<T>(tensors: &mut [(String, T)]) {
+    let number = |name: &str| name.split_once('.').and_then(|(number, _)| number.parse::<usize>().ok());
+    tensors.sort_by(|(a, _), (b, _)| (number(a), a).cmp(&(number(b), b)));
+}
+
 type Tensors = (Vec<Parameter>, Vec<Vec<f32>>, Memory);
 
 fn read_tensors(
@@ -294,8 +300,8 @@ fn read_tensors(
     };
     let (mut rest, mut own): (Vec<_>, Vec<_>) =
         tensors.into_iter().partition(|(name, _)| kind(name).is_some());
-    own.sort_by(|a, b| a.0.cmp(&b.0));
-    rest.sort_by(|a, b| a.0.cmp(&b.0));
+    in_order(&mut own);
+    in_order(&mut rest);
     for (name, view) in own.into_iter().chain(rest) {
         if view.dtype() != safetensors::Dtype::F32 {
             return Err(format!("tensor {name} is of type {:?}", view.dtype()));

@@ -6,8 +6,9 @@ use crate::run::loader;
 use crate::{Error, Result};
 use rethink_nn::device::Device;
 use rethink_nn::distributed::Parallelism;
-use rethink_nn::models::plan::{Layer, without_dropout};
-use rethink_nn::models::{self, Network};
+use rethink_nn::kernel_methods::triangle::free_memory;
+use rethink_nn::models::plan::{self, Layer, Size3, without_dropout};
+use rethink_nn::models::{self, Network, check_room};
 use rethink_nn::optim::DecayOn;
 
 /// How many images are trained and tested on.
@@ -16,13 +17,13 @@ pub(super) struct DataSizes {
     pub test: usize,
 }
 
-/// Whether `config` can be trained on `data`: its values, its images, its network.
+/// Whether `config` can be trained on `data`: its values, its images, its network, and whether there is memory for this.
 ///
 /// Errors: [`Error::Argument`] for a value out of its range or for other data; those of
-/// [`rethink_nn::models::ModelKind::plan`].
+/// [`rethink_nn::models::ModelKind::plan`] and [`check_room`].
 pub fn check(config: &RunConfig, data: &Dataset) -> Result<()> {
     sizes(config, data)?;
-    plan(config, data).map(|_| ())
+    layers(config, data).map(|_| ())
 }
 
 /// Checks the configuration's values against the data, before anything is spent.
@@ -66,9 +67,9 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
 
 /// The network of a configuration, at its start, on the device that is trained on.
 ///
-/// Errors: those of [`rethink_nn::models::ModelKind::plan`] and [`Device::place`].
+/// Errors: those of [`rethink_nn::models::ModelKind::plan`], [`check_room`] and [`Device::place`].
 pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
-    let (plan, input) = plan(config, data)?;
+    let (plan, input) = layers(config, data)?;
     let (device, precision) = (Device::current()?, config.hyper.precision);
     if device == Device::Cpu {
         precision.check()?;
@@ -79,8 +80,8 @@ pub fn network(config: &RunConfig, data: &Dataset) -> Result<Box<dyn Network>> {
     Ok(network)
 }
 
-/// The layers of a configuration's network, and the height, width and channels of what it sees.
-fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> {
+/// The layers of a configuration's network, for which there is memory, and the height, width and channels of what it sees.
+fn layers(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, Size3)> {
     // Photographs have three channels, and so have small images that the network sees as photographs.
     let channels = if loader::as_photographs(config, data) { 3 } else { data.shape[0] };
     let input = [config.input, config.input, channels];
@@ -93,7 +94,28 @@ fn plan(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, [usize; 3])> 
         let problem = format!("weight decay on fc, but {} has no fully connected hidden layer", config.model);
         return Err(Error::argument("training run", problem));
     }
+    let (parameters, bytes) = needed(config, &plan, input)?;
+    check_room(config.model.name(), parameters, bytes, free_memory())?;
     Ok((plan, input))
+}
+
+/// How many numbers are trained, and the least bytes of the computer's memory that training takes: weights, velocities and
+/// gradients, what else the optimiser keeps, and the largest of what a layer makes of a batch. A card, which has these in its own memory,
+/// says itself what it lacks; the weights are made beside it.
+fn needed(config: &RunConfig, plan: &[Layer], input: Size3) -> Result<(u128, u128)> {
+    let hyper = &config.hyper;
+    let parameters = plan::all_parameters(plan, input)?;
+    let (mut of_each, mut images) = (1, 0);
+    if Device::current()? == Device::Cpu {
+        of_each = 3 + u128::from(!hyper.optimizer.is_sgd()) + u128::from(hyper.average.is_some());
+        images = hyper.batch_size.min(config.data.train);
+        if let Some(Parallel::Synchronous { ranks }) = config.parallel {
+            images /= ranks.max(1);
+        }
+    }
+    let of_batch = plan::largest(plan, input)?.saturating_mul(images as u128);
+    let numbers = parameters.saturating_mul(of_each).saturating_add(of_batch);
+    Ok((parameters, numbers.saturating_mul(size_of::<f32>() as u128)))
 }
 
 /// Whether the processes are those that the configuration names.

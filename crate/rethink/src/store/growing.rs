@@ -1,6 +1,7 @@
 //! A store as it grows, for somebody who looks on: finished runs, each read once, and runs in progress. Nothing is written.
 
 use crate::Result;
+use crate::data::read_regular;
 use crate::run::checkpoint::{LOG, read_log};
 use crate::run::config::{RunConfig, Scale};
 use crate::run::history::SITTINGS;
@@ -23,6 +24,8 @@ struct About {
 }
 
 const ABOUT: &str = "run.json";
+/// More bytes than it ever has.
+const LARGEST_ABOUT: u64 = 16 << 20;
 
 /// Notes in the folder of an unfinished run, which is created, what it is.
 ///
@@ -89,8 +92,8 @@ impl Growing {
         let mut known = std::mem::take(&mut self.known);
         let mut look = Look::default();
         for path in paths {
-            // Removed since the folder was listed.
-            let Ok(about) = fs::metadata(&path) else { continue };
+            // Removed since the folder was listed; a link that leads nowhere is there, and passed over.
+            let Ok(about) = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path)) else { continue };
             let stamp = (about.modified().ok(), about.len());
             let found = match known.remove(&path) {
                 Some((then, found)) if then == stamp => found,
@@ -122,7 +125,8 @@ impl Growing {
             return;
         }
         let path = folder.join(ABOUT);
-        let about = fs::read_to_string(&path).ok().map(|text| match strict::from_json::<About>(&text) {
+        let about = read_regular(&path, "read what the run is", LARGEST_ABOUT).ok();
+        let about = about.map(|bytes| match strict::from_json::<About>(&String::from_utf8_lossy(&bytes)) {
             Ok(about) if about.config.key() == key => Ok(about),
             Ok(_) => Err("it is that of another run".into()),
             Err(problem) => Err(problem),
@@ -146,5 +150,9 @@ impl Growing {
 /// Whether a process holds the lock. A free one is shared with other lookers-on for a moment; a process that wants it then waits
 /// for that long.
 fn is_locked(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+    // To open a pipe waits for whoever writes to it.
+    let regular = fs::metadata(path).is_ok_and(|about| about.is_file());
+    regular
+        && File::open(path)
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
 }

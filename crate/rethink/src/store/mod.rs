@@ -18,8 +18,8 @@
 pub mod growing;
 pub(crate) mod origin;
 
-use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
+use crate::data::{Dataset, read_regular};
 use crate::live::Call;
 use crate::lock::Lock;
 use crate::measure::partial::PartialMeasurement;
@@ -233,9 +233,10 @@ pub const CHECKPOINT_VARIABLE: &str = "RETHINK_CHECKPOINT";
 pub const CHECKPOINT_EVERY: f64 = 20.0;
 
 fn checkpoint_every() -> Result<Duration> {
-    let set = std::env::var(CHECKPOINT_VARIABLE).ok().filter(|text| !text.is_empty());
+    let set = std::env::var_os(CHECKPOINT_VARIABLE).filter(|text| !text.is_empty());
     let Some(text) = set else { return Ok(Duration::from_secs_f64(CHECKPOINT_EVERY)) };
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds = text.to_str().and_then(|text| text.parse::<f64>().ok());
+    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| Error::argument(CHECKPOINT_VARIABLE, format!("{text:?} is no number of seconds")))
 }
 
@@ -289,7 +290,7 @@ impl Store {
     }
 
     fn found<T>(&self, path: &Path, read: fn(&Path) -> Result<T>) -> Result<Option<T>> {
-        if !path.exists() {
+        if !is_there(path) {
             return Ok(None);
         }
         match read(path) {
@@ -304,14 +305,14 @@ impl Store {
 
     /// Moves away what lies at `path` and has been passed over, so that nothing is overwritten.
     fn set_aside(&self, path: &Path) -> Result<()> {
-        if !path.exists() {
+        if !is_there(path) {
             return Ok(());
         }
         let mut aside = (1u32..).map(|n| path.with_added_extension(format!("passed-over-{n}")));
         let aside =
-            aside.find(|aside| !aside.exists()).unwrap_or_else(|| path.with_added_extension("passed-over"));
+            aside.find(|aside| !is_there(aside)).unwrap_or_else(|| path.with_added_extension("passed-over"));
         fs::rename(path, &aside).map_err(Error::io("move away", path))?;
-        eprintln!("warning: {} is kept as {}", path.display(), aside.display());
+        rethink_plot::tell!("warning: {} is kept as {}", path.display(), aside.display());
         Ok(())
     }
 
@@ -414,7 +415,7 @@ impl Store {
 
     /// Every finished run, by key. What else lies there is passed over with a warning.
     ///
-    /// Errors: [`Error::Io`] where the folder cannot be listed.
+    /// Errors: [`Error::Io`] where the folder cannot be listed: it is a file, or a link that leads nowhere.
     pub fn all(&self) -> Result<Vec<Run>> {
         let (runs, passed_over) = self.read_all("list the runs", Kind::Runs, read)?;
         passed_over.iter().for_each(warn);
@@ -479,7 +480,8 @@ impl Store {
 
     /// Files and folders with this extension, by name.
     fn entries(&self, operation: &'static str, extension: &str) -> Result<Vec<PathBuf>> {
-        if !self.folder.exists() {
+        // No run has been made here yet. (A link that leads nowhere is there, and no run can be made.)
+        if fs::symlink_metadata(&self.folder).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
             return Ok(Vec::new());
         }
         let mut paths = Vec::new();
@@ -595,6 +597,11 @@ impl Store {
     }
 }
 
+/// Whether something is at `path`. A link that leads nowhere is: it keeps a file from being created there.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// A record as JSON, for a file's metadata.
 fn json(record: &impl Serialize) -> String {
     serde_json::to_string(record).expect("plain values are JSON")
@@ -659,7 +666,7 @@ fn warn(passed_over: &PassedOver) {
     static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let mut said = SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if said.insert(passed_over.path.clone()) {
-        eprintln!("warning: {passed_over}");
+        rethink_plot::tell!("warning: {passed_over}");
     }
 }
 
@@ -758,6 +765,8 @@ fn sealed(frame: &DataFrame, json: String) -> Result<Vec<u8>> {
 /// follow the offsets in the footer and never see it. It is checked before polars reads a file, because polars believes damaged
 /// lengths, asks for exabytes of memory and ends the process.
 const SEAL: &[u8; 16] = b"rethink sha256: ";
+/// More bytes than a run's or measurement's file ever has.
+const LARGEST: u64 = 4 << 30;
 /// Bytes of a seal.
 const SEALED: usize = SEAL.len() + 32;
 
@@ -804,7 +813,7 @@ pub fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> 
 ///
 /// Errors, all naming the file: [`Error::Io`]; [`Error::Later`] for one that a later version wrote; [`Error::Format`] for one that is
 /// damaged (its bytes, its frame's digest, or last row and record contradict each other), or whose name is not its configuration's
-/// key.
+/// key, and for a folder, a pipe, or a link that leads nowhere.
 pub fn read(path: &Path) -> Result<Run> {
     let operation = "read the run";
     let (record, frame): (Record, DataFrame) = read_frame(path, operation, ("config", config::SCHEMA))?;
@@ -901,8 +910,13 @@ fn read_frame<R: Serialize + DeserializeOwned>(
 
 /// The record, as JSON, and the frame of a file, after its seal is checked.
 fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Value, DataFrame)> {
-    let bytes = fs::read(path).map_err(Error::io(operation, path))?;
     let malformed = |problem: String| Error::format(operation, path, problem);
+    let bytes = read_regular(path, operation, LARGEST).map_err(|error| match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound && is_there(path) => {
+            malformed("it is a link to what is not there".into())
+        }
+        error => error,
+    })?;
     if !is_whole(&bytes) {
         return Err(malformed(
             "its bytes are not those that rethink wrote: it has been damaged, or is no run of rethink".into(),

@@ -213,7 +213,7 @@ impl Study {
                         return Err(Error::format(
                             "read whose folder it is",
                             folder.join(OWNER),
-                            "it does not say",
+                            "it does not say; remove it to mark the folder anew",
                         ));
                     }
                 }

@@ -239,6 +239,8 @@ struct State {
     /// "[2/8] MLP 3x512, random labels, seed 2".
     title: String,
     origin: Source,
+    /// Whether another process has it, as far as is known.
+    elsewhere: bool,
     /// When the first epoch of this sitting was seen, and which one it was.
     started: Option<(Instant, u32)>,
     said: Instant,
@@ -258,6 +260,7 @@ impl<'a> Progress<'a> {
         let state = |(index, config): (usize, &RunConfig)| State {
             title: format!("{} {}", study.place(index, configs), describe(config)),
             origin: Source::Training,
+            elsewhere: false,
             started: None,
             said: Instant::now(),
             waiting: Vec::new(),
@@ -290,7 +293,7 @@ impl<'a> Progress<'a> {
         match event {
             Event::Found(_) => state.origin = Source::Store,
             Event::Training(watch, after) => {
-                (state.started, state.said) = (None, Instant::now());
+                (state.started, state.said, state.elsewhere) = (None, Instant::now(), false);
                 if let Some(page) = &self.page {
                     page.training(index, &title, &self.configs[index], &watch);
                 }
@@ -298,7 +301,10 @@ impl<'a> Progress<'a> {
                     self.say(index, format!("{title}: goes on after epoch {after}"));
                 }
             }
-            Event::Waiting => self.say(index, format!("{title}: another process is training it, waiting")),
+            Event::Waiting => {
+                state.elsewhere = true;
+                self.say(index, format!("{title}: another process is training it, waiting"));
+            }
             Event::Taken(record) => {
                 state.origin = Source::OtherRun;
                 let line = format!(
@@ -375,7 +381,7 @@ impl<'a> Progress<'a> {
         let Progress { configs, runs: states, say, .. } = self;
         let (mut runs, mut stopped, mut unfinished) = (Vec::new(), Vec::new(), 0);
         let (mut found, mut elsewhere) = (0, 0);
-        for State { title, origin, waiting, end, .. } in states {
+        for State { title, origin, elsewhere: waited, waiting, end, .. } in states {
             // Of runs behind one that did not come to its end.
             waiting.iter().for_each(|line| say(line));
             match end {
@@ -390,7 +396,11 @@ impl<'a> Progress<'a> {
                     runs.push(run);
                 }
                 Some(Err(Error::Interrupted { .. })) => {
-                    stopped.push(format!("{title}: interrupted before its first row"));
+                    let when = match waited {
+                        true => "while it waited for another process, which trains it",
+                        false => "before its first row",
+                    };
+                    stopped.push(format!("{title}: interrupted {when}"));
                 }
                 Some(Err(error)) => return Err(error),
                 // What stopped the others is said of them.

@@ -3,7 +3,6 @@
 use crate::run::config::RunConfig;
 use crate::run::history::Origin;
 use crate::store::Record;
-use rethink_nn::text::counted;
 
 /// A run in a few words: model, corruption, what is switched on.
 pub fn describe(config: &RunConfig) -> String {
@@ -30,7 +29,7 @@ pub fn switched_on(config: &RunConfig) -> Vec<String> {
     }
     parts.extend(hyper.further());
     if hyper.batch_size != config.model.batch_size() {
-        parts.push(format!("{} a step", counted(hyper.batch_size, "image")));
+        parts.push(format!("mini-batches of {}", hyper.batch_size));
     }
     parts
 }
