@@ -396,6 +396,26 @@ fn measurements_are_listed_beside_runs() {
     assert_eq!(kinds, first.len());
     let shown = text(&rethink(&["list", "--out", path]).stdout);
     assert!(shown.contains("theorem 1, n = 200") && shown.contains("MLP 1x512"), "{shown}");
+    // What was found, too: 2n + d weights for n = 200 images of 32x32x3 numbers.
+    let of_200 = |l: &&Value| l["rows"][0]["n"] == 200.0;
+    assert_eq!(listed.iter().find(of_200).unwrap()["rows"][0]["weights"], 3472.0);
+    assert!(shown.contains("3,472 weights"), "{shown}");
+}
+
+/// Solutions of one equation differ in what was chosen, and SGD's paths in where they begin: both stand in the list.
+#[test]
+fn a_listed_measurement_says_what_it_found() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().to_str().unwrap();
+    for item in ["min-norm", "norms"] {
+        let made = rethink(&["sweep", item, "--scale", "smoke", "--data", "shapes10", "--out", path]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    }
+    let shown = text(&rethink(&["list", "--out", path]).stdout);
+    for found in ["distance: zero", "norm: minimum norm", "% wrong, norm", "gamma", "no l2"] {
+        assert!(shown.contains(found), "{found}: {shown}");
+    }
+    assert!(!shown.contains("not measured"), "{shown}");
 }
 
 #[test]

@@ -345,12 +345,13 @@ fn unknown_names_and_bad_values_are_errors_that_list_the_names() {
 /// -0 is 0, in the key too: equal runs are made once.
 #[test]
 fn minus_nothing_is_nothing() {
+    let study = study(Scale::Smoke, "");
     let of = |more: &str| {
         let line = format!("rethink run --model mlp1x512{more}");
         let Action::Run { choice, .. } = Command::try_parse_from(line.split(' ')).unwrap().action else {
             panic!("{line}");
         };
-        choice.configure(&study(Scale::Smoke, ""))
+        choice.configure(&study)
     };
     for option in [
         "momentum",

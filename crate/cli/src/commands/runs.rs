@@ -307,12 +307,38 @@ fn found(measured: &Measured) -> String {
         }
         Quantity::Theorem1 => "theorem1",
         Quantity::Corollary1 { .. } => "corollary1",
-        Quantity::SgdPath { .. } | Quantity::Interpolators => "min-norm",
+        Quantity::SgdPath { .. } => return last_of_each(&measured.frame, "start", "distance"),
+        Quantity::Interpolators => return last_of_each(&measured.frame, "solution", "norm"),
         Quantity::Rademacher { .. } => "rademacher",
         Quantity::Stability { .. } => "stability",
     };
     let results = Results::Measured(vec![measured.clone()]);
     paper::find(id).and_then(|recipe| recipe.verdict(&results)).map_or("-".into(), |verdict| verdict.ours)
+}
+
+/// Of each value of the text column `by`, in order, the last of `what`: "distance: zero 7e-14, random 0.95".
+fn last_of_each(frame: &DataFrame, by: &str, what: &str) -> String {
+    let (Ok(names), Ok(values)) = (frame.column(by), frame.column(what)) else { return "-".into() };
+    let (Ok(names), Ok(values)) = (names.str(), values.f64()) else { return "-".into() };
+    let mut last: Vec<(&str, f64)> = Vec::new();
+    for (name, value) in names.iter().zip(values.iter()) {
+        let (Some(name), Some(value)) = (name, value) else { continue };
+        match last.iter_mut().find(|(other, _)| *other == name) {
+            Some(kept) => kept.1 = value,
+            None => last.push((name, value)),
+        }
+    }
+    let each = last.iter().map(|(name, value)| format!("{name} {}", short(*value)));
+    format!("{what}: {}", each.collect::<Vec<_>>().join(", "))
+}
+
+/// A number in a few characters.
+fn short(value: f64) -> String {
+    if value == 0.0 || (0.01..1e5).contains(&value.abs()) {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.0e}")
+    }
 }
 
 /// "1.22 % wrong, norm 145, gamma 0.02, no l2".
@@ -323,7 +349,7 @@ fn solution(solved: &Solved) -> String {
     parts.extend(number("norm").map(|norm| format!("norm {norm:.0}")));
     parts.extend(number("gamma").filter(|gamma| *gamma > 0.0).map(|gamma| format!("gamma {gamma:.3e}")));
     parts.push(match (number("ridge"), number("floor")) {
-        (Some(weight), _) if weight > 0.0 => format!("l2 {weight}"),
+        (Some(weight), _) if weight > 0.0 => format!("l2 {weight:.0e}"),
         (_, Some(floor)) if floor > 0.0 => format!("singular: {floor:.0e} added"),
         _ => "no l2".into(),
     });

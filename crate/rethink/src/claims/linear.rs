@@ -330,6 +330,11 @@ struct Interpolator<'a> {
     forced: f64,
 }
 
+/// A number with so many decimals; of a large one, which is that of a nearly singular matrix, the order of magnitude.
+fn magnitude(value: f64, decimals: usize) -> String {
+    if value < 1e4 { format!("{value:.decimals$}") } else { format!("{value:.0e}") }
+}
+
 fn larger_norms(measured: &[Measured]) -> Vec<Part> {
     let mut parts = Vec::new();
     for m in measured.iter().filter(|m| m.record.measurement.what == Quantity::Interpolators) {
@@ -357,13 +362,12 @@ fn larger_norms(measured: &[Measured]) -> Vec<Part> {
                 ("", String::new())
             };
             let text = format!(
-                "{}: training error {}, {:.2} times the least norm ({:.0} and {:.0}), test error{whose} {}{beside}; of least \
-                 norm {}",
+                "{}: training error {}, {} times the least norm ({} and {}), test error{whose} {}{beside}; of least norm {}",
                 other.name,
                 percent(other.train),
-                other.norm / least.norm,
-                other.norm,
-                least.norm,
+                magnitude(other.norm / least.norm, 2),
+                magnitude(other.norm, 0),
+                magnitude(least.norm, 0),
                 percent(errors[0]),
                 percent(errors[1])
             );

@@ -100,7 +100,8 @@ fn verdict(measured: &[Measured]) -> Verdict {
             thousands(weights)
         ))
     };
-    let ends = [measured.first(), measured.last()].into_iter().flatten().filter_map(text);
+    let last = measured.last().filter(|_| measured.len() > 1);
+    let ends = [measured.first(), last].into_iter().flatten().filter_map(text);
     let ours = ends.collect::<Vec<_>>().join("; ");
     Verdict {
         paper: reported::COROLLARY1.into(),
