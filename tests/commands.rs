@@ -2,8 +2,8 @@
 
 use rethink::data::{cifar, shapes10};
 use rethink_nn::precision::Precision;
-use rethink_tests::rethink_bin;
 use rethink_tests::skips::{Need, skip};
+use rethink_tests::{hearing_rethink, rethink_bin};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -32,12 +32,9 @@ fn run(out: &Path, threads: &str, more: &[&str]) -> Value {
     lines(&rethink(&arguments)).remove(0)
 }
 
-/// [`run`] on one thread as a program that a test stops. It hears interrupts, which a shell has those ignore that it starts in the
-/// background, as it may have done with this test.
+/// [`run`] on one thread as a program that a test stops.
 fn to_be_stopped(out: &Path, more: &[&str]) -> Command {
-    let hearing = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])";
-    let mut command = Command::new("python3");
-    command.args(["-c", hearing]).arg(rethink_bin());
+    let mut command = hearing_rethink();
     command.args(["run", "--model", "mlp1x512", "--scale", "smoke", "--data", "shapes10", "--threads", "1"]);
     command.arg("--out").arg(out).args(more);
     command

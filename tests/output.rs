@@ -1,7 +1,7 @@
 //! Standard output and standard error that nobody reads, or whose disk is full.
 #![cfg(target_os = "linux")]
 
-use rethink_tests::rethink_bin;
+use rethink_tests::hearing_rethink;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -20,11 +20,10 @@ fn full() -> File {
     OpenOptions::new().write(true).open("/dev/full").unwrap()
 }
 
-/// The program in an empty folder. It hears interrupts, whatever this test was started by.
+/// The program in an empty folder.
 fn program(out: &Path, arguments: &[&str]) -> Command {
-    let hearing = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])";
-    let mut command = Command::new("python3");
-    command.args(["-c", hearing]).arg(rethink_bin()).args(arguments).env("RETHINK_OUT", out);
+    let mut command = hearing_rethink();
+    command.args(arguments).env("RETHINK_OUT", out);
     command
 }
 

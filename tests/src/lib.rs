@@ -37,6 +37,15 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
 }
 
+/// [`rethink_bin`] as a program that a test interrupts. A shell has what it starts in the background ignore interrupts, as it may have
+/// done with the test.
+pub fn hearing_rethink() -> Command {
+    let hearing = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])";
+    let mut command = Command::new("python3");
+    command.args(["-c", hearing]).arg(rethink_bin());
+    command
+}
+
 /// The command line, built in release from the present sources the first time a test asks for it.
 pub fn rethink_bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
