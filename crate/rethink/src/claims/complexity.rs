@@ -17,6 +17,7 @@ const NARROW: f64 = 1.0 / 16.0;
 const UNSTABLE: f64 = 1.0;
 /// Epochs from which on training has made "many passes over the data".
 const MANY: f64 = 10.0;
+
 fn numbers(measured: &Measured, name: &str) -> Vec<f64> {
     let column = measured.column(name).ok().and_then(|column| column.f64().ok().cloned());
     column.map_or(Vec::new(), |column| column.iter().flatten().filter(|v| v.is_finite()).collect())
@@ -126,7 +127,7 @@ fn ignores_labels(measured: &[Measured]) -> Vec<Part> {
             counted(clean.epochs[1] as usize, "epoch"),
             range(clean),
             range(random),
-            if apart { ": large with both, and not the same" } else { "" }
+            if apart { ": not the same" } else { "" }
         );
         let both = clean.largest[1].min(random.largest[1]) >= UNSTABLE;
         let part = Part::measured(text, both, &[clean.measured, random.measured]);

@@ -3,6 +3,7 @@
 use crate::claims::part::{Part, percent, within};
 use crate::claims::{Checker, Claim};
 use crate::data::shapes10;
+use crate::measure::min_norm::{FORCED, LEAST};
 use crate::measure::{Measured, Quantity};
 use crate::paper::reported::{TABLE_3, Table3Row};
 use crate::paper::table3::{Solved, solved};
@@ -21,8 +22,6 @@ const FITS: f64 = 1e-4;
 const ROUNDING: f64 = 1e-6;
 /// Solutions of "larger norm" have at least so many times the least norm.
 const LARGER: f64 = 2.0;
-/// The solution that was forced to give random labels on some test images: there it does not generalise.
-const FORCED: &str = "random labels on test images";
 /// Solutions that "don't generalize" have a test error at least this much higher than that of least norm, as a fraction.
 const WORSE: f64 = 0.1;
 /// Share of training images that a solution which fits may miss.
@@ -352,8 +351,8 @@ fn larger_norms(measured: &[Measured]) -> Vec<Part> {
             Some(Interpolator { name: names.get(i)?, norm, train, test, forced })
         };
         let rows: Vec<_> = (0..names.len()).filter_map(row).collect();
-        let Some(least) = rows.iter().find(|row| row.name == "minimum norm") else { continue };
-        for other in rows.iter().filter(|row| row.name != "minimum norm") {
+        let Some(least) = rows.iter().find(|row| row.name == LEAST) else { continue };
+        for other in rows.iter().filter(|row| row.name != LEAST) {
             let forced = other.name == FORCED;
             let errors = if forced { [other.forced, least.forced] } else { [other.test, least.test] };
             let (whose, beside) = if forced {

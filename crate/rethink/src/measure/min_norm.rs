@@ -142,6 +142,11 @@ pub(crate) fn sgd_path(data: &Dataset, n: usize, epochs: usize, seed: u64) -> Re
     DataFrame::new(all[0].len(), all).map_err(Error::frame(OPERATION))
 }
 
+/// The name of the solution of least norm among those of [`interpolators`].
+pub(crate) const LEAST: &str = "minimum norm";
+/// The name of the solution that is made to give random labels on some test images: there it does not generalise.
+pub(crate) const FORCED: &str = "random labels on test images";
+
 /// Solutions with a Gaussian kernel (gamma 4 over the mean squared distance, pixels / 255) that all fit the one-hot
 /// labels of `n` training images: the one of least norm; one whose `n` centres are random points (the pixels' own means
 /// and deviations, independent); one that is made to give random labels on the first half of the test images.
@@ -209,7 +214,7 @@ pub(crate) fn interpolators(data: &Dataset, n: usize, m: usize, seed: u64) -> Re
     };
 
     let gram = kernel(&train, &train);
-    add("minimum norm", &train, &solve(&gram, &one_hot(labels))?);
+    add(LEAST, &train, &solve(&gram, &one_hot(labels))?);
 
     let centres: Vec<f64> = (0..n * d)
         .map(|at| {
@@ -224,7 +229,7 @@ pub(crate) fn interpolators(data: &Dataset, n: usize, m: usize, seed: u64) -> Re
     let both: Vec<f64> = train.iter().chain(&test[..half * d]).copied().collect();
     let forced: Vec<u16> = (0..half).map(|_| rng.random_range(0..classes) as u16).collect();
     let all: Vec<u16> = labels.iter().chain(&forced).copied().collect();
-    add("random labels on test images", &both, &solve(&kernel(&both, &both), &one_hot(&all))?);
+    add(FORCED, &both, &solve(&kernel(&both, &both), &one_hot(&all))?);
 
     let names = ["norm", "train_error", "test_error", "forced_error"];
     let mut columns = vec![Column::new("solution".into(), lines.iter().map(|l| l.0).collect::<Vec<_>>())];
