@@ -11,6 +11,7 @@ use rethink::data::DataId;
 use rethink::data::corruption::Corruption;
 use rethink::data::fetch::{self, Patience, fetch_into};
 use rethink::data::format::{Archive, OfficialFile};
+use rethink::data::origin;
 use rethink::data::{self, Dataset, Format, Places, Source, Split, cifar, cifar100, mnist, shapes10};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
@@ -500,16 +501,16 @@ fn files_are_vouched_for_by_the_archive_that_they_come_from() {
     cifar::write(&shapes10::generate(50, 10, 1).unwrap(), &folder).unwrap();
     let file = OfficialFile { bytes: bytes.len() as u64, md5: md5.clone().leak(), ..cifar::ARCHIVE.file };
     let made = Archive { file, ..cifar::ARCHIVE };
-    assert!(!fetch::vouch(&folder, &made).unwrap(), "there is no archive");
+    assert!(!origin::vouch(&folder, &made).unwrap(), "there is no archive");
     for place in [root.path(), &folder] {
         let at = place.join(ARCHIVE);
         fs::write(&at, &bytes).unwrap();
         let other = OfficialFile { bytes: file.bytes, ..cifar::ARCHIVE.file };
         assert!(
-            !fetch::vouch(&folder, &Archive { file: other, ..cifar::ARCHIVE }).unwrap(),
+            !origin::vouch(&folder, &Archive { file: other, ..cifar::ARCHIVE }).unwrap(),
             "another archive"
         );
-        assert!(fetch::vouch(&folder, &made).unwrap());
+        assert!(origin::vouch(&folder, &made).unwrap());
         let files = |folder: &Path| -> Vec<Vec<u8>> {
             let names = cifar::TRAIN_FILES.iter().chain([&cifar::TEST_FILE]);
             names.map(|name| fs::read(folder.join(name)).unwrap()).collect()
@@ -528,7 +529,7 @@ fn files_are_vouched_for_by_the_archive_that_they_come_from() {
     let mut test = fs::read(folder.join(cifar::TEST_FILE)).unwrap();
     test[1000] ^= 1;
     fs::write(folder.join(cifar::TEST_FILE), test).unwrap();
-    assert!(!fetch::vouch(&folder, &made).unwrap());
+    assert!(!origin::vouch(&folder, &made).unwrap());
     assert!(!folder.join(data::SUMS_FILE).exists());
 }
 

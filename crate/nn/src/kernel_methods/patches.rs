@@ -36,19 +36,19 @@ impl Patches {
         assert_eq!(image.len(), channels * height * width, "an image of {:?}", self.shape);
         let (rows, columns) = self.grid();
         let (side, padding) = (self.side, self.padding);
+        // With its border, so that every line of a patch is a piece of one of its rows.
+        let stride = width + 2 * padding;
+        let mut padded = vec![0.0f32; channels * (height + 2 * padding) * stride];
+        for (line, from) in image.chunks_exact(width).enumerate() {
+            let row = line / height * (height + 2 * padding) + padding + line % height;
+            let to = &mut padded[row * stride + padding..][..width];
+            to.iter_mut().zip(from).for_each(|(to, &byte)| *to = f32::from(byte) / 255.0);
+        }
         for (place, patch) in out.chunks_exact_mut(self.size()).take(rows * columns).enumerate() {
             let (top, left) = (place / columns, place % columns);
             for (line, to) in patch.chunks_exact_mut(side).enumerate() {
-                let (channel, y) = (line / side, top + line % side);
-                if y < padding || y >= height + padding {
-                    to.fill(0.0);
-                    continue;
-                }
-                let from = &image[(channel * height + y - padding) * width..][..width];
-                for (dx, to) in to.iter_mut().enumerate() {
-                    let x = (left + dx).wrapping_sub(padding);
-                    *to = from.get(x).map_or(0.0, |&byte| f32::from(byte) / 255.0);
-                }
+                let row = line / side * (height + 2 * padding) + top + line % side;
+                to.copy_from_slice(&padded[row * stride + left..][..side]);
             }
         }
     }

@@ -161,7 +161,7 @@ pub fn read(folder: &Path) -> Result<Dataset> {
 }
 
 /// Whether these are the six official files (training, then test), read from `folder`: they begin as those do, and are to the byte what
-/// came out of the archive of the official checksum, as is noted beside them ([`crate::data::fetch::vouch`]).
+/// came out of the archive of the official checksum, as is noted beside them ([`crate::data::origin::vouch`]).
 pub fn is_official(folder: &Path, files: &[Vec<u8>]) -> bool {
     let begins = |(bytes, sha): (&Vec<u8>, &&str)| {
         bytes.get(..HEAD * RECORD).is_some_and(|head| sha256_hex(head) == **sha)

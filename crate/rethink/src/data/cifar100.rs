@@ -70,7 +70,7 @@ pub const OFFICIAL: Published = Published {
 };
 
 /// Reads the data set in `folder`, with the fine labels. It is titled "CIFAR-100" where the files are noted, to the byte, as those
-/// of the official archive ([`crate::data::fetch::vouch`]), else "CIFAR-100 format (FOLDER)".
+/// of the official archive ([`crate::data::origin::vouch`]), else "CIFAR-100 format (FOLDER)".
 ///
 /// Errors: [`Error::Io`](crate::Error::Io) for a file that is absent or unreadable;
 /// [`Error::Format`](crate::Error::Format), with file, record and offset, for an empty file, a last record cut short, a fine label

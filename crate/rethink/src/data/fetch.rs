@@ -4,15 +4,13 @@
 //! `FILE.partial` and loses that suffix once its size and MD5 are right; an archive is unpacked
 //! there; the finished folder is renamed into place. An interrupted download goes on where it stopped.
 
-use crate::data::format::{Archive, Format};
-use crate::data::origin::{origin_line, sums};
-use crate::data::{SUMS_FILE, sha256_hex};
+use crate::data::format::Format;
+use crate::data::origin::{length, md5_of, origin_line, sums, unpack, write_sums};
 use crate::lock::Lock;
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use md5::{Digest, Md5};
-use rethink_nn::text::{hex, thousands};
-use rethink_plot::files::{remove_folder_if_there, write_whole};
+use rethink_nn::text::thousands;
+use rethink_plot::files::remove_folder_if_there;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -162,7 +160,8 @@ pub fn fetch_into(remote: &Remote, root: &Path, patience: Patience) -> Result<Pa
         }
     }
     let fetched = remote.format.read(&ready)?;
-    write_sums(&ready, &remote.files)?;
+    let origin: Vec<(&str, &str)> = remote.files.iter().map(|file| (&*file.name, &*file.md5)).collect();
+    write_sums(&ready, &origin)?;
 
     // What was there failed its verification above and is not the data set; or it is some other of the same form, which is kept.
     let old = match there.filter(|there| there.data.fingerprint != fetched.fingerprint) {
@@ -210,60 +209,6 @@ fn is_published(remote: &Remote, folder: &Path, data: &crate::data::Dataset) -> 
     let came = remote.files.iter().all(|file| sums.contains(&origin_line(&file.md5, &file.name)));
     let known = data.id(usize::MAX, usize::MAX).published();
     came || known.is_some_and(|known| known.fetched && known.name == remote.name)
-}
-
-/// Where the official `archive` lies in `folder` or beside it, and the files with images in `folder` are, to the byte, those in it, this is
-/// noted in [`SUMS_FILE`]: from then on the data set is called by its name. A file of that name that is there already stays as it is.
-///
-/// Errors: [`Error::Io`] and [`Error::Format`] naming an archive that has the official checksum and cannot be unpacked, or the file that
-/// cannot be written.
-pub fn vouch(folder: &Path, archive: &Archive) -> Result<bool> {
-    let official = &archive.file;
-    if folder.join(SUMS_FILE).exists() {
-        return Ok(false);
-    }
-    let whole = folder.canonicalize().map_err(Error::io("find the folder", folder))?;
-    let places = [Some(whole.as_path()), whole.parent()];
-    let path = places.into_iter().flatten().map(|place| place.join(official.name));
-    let Some(path) = path.into_iter().find(|path| path.is_file() && length(path) == official.bytes) else {
-        return Ok(false);
-    };
-    if md5_of(&path)? != official.md5 {
-        return Ok(false);
-    }
-    let unpacked =
-        tempfile::tempdir().map_err(Error::io("create a temporary folder in", &std::env::temp_dir()))?;
-    unpack(&path, archive, unpacked.path())?;
-    for name in archive.data {
-        let [ours, official] = [folder, unpacked.path()].map(|place| fs::read(place.join(name)).ok());
-        if ours.is_none() || ours != official {
-            return Ok(false);
-        }
-    }
-    let file = RemoteFile { name: official.name.into(), bytes: official.bytes, md5: official.md5.into() };
-    write_sums(folder, &[file])?;
-    Ok(true)
-}
-
-/// Lists the folder's files with their SHA-256, so that [`crate::data::verify`] sees later damage, after the files that they come from.
-fn write_sums(folder: &Path, origin: &[RemoteFile]) -> Result<()> {
-    let mut names: Vec<String> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
-        let entry = entry.map_err(Error::io("list", folder))?;
-        if entry.path().is_file()
-            && !origin.iter().any(|file| entry.file_name() == *file.name && file.name.ends_with(".tar.gz"))
-        {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    names.sort();
-    let mut lines: String = origin.iter().map(|file| origin_line(&file.md5, &file.name) + "\n").collect();
-    for name in names {
-        let path = folder.join(&name);
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        lines += &format!("{}  {name}\n", sha256_hex(&bytes));
-    }
-    Ok(write_whole(&folder.join(SUMS_FILE), lines.as_bytes())?)
 }
 
 /// How an attempt ended without the whole file.
@@ -324,22 +269,6 @@ fn download(base: &str, file: &RemoteFile, work: &Path, patience: Patience) -> R
     fs::rename(&partial, &whole).map_err(Error::io("rename to", &whole))?;
     progress.finish();
     Ok(())
-}
-
-fn length(path: &Path) -> u64 {
-    path.metadata().map_or(0, |m| m.len())
-}
-
-fn md5_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io("read", path))?;
-    let mut hash = Md5::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(Error::io("read", path))? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
 }
 
 /// The variable that names a file of certificates (PEM) of the authorities that are trusted, as in OpenSSL.
@@ -481,36 +410,6 @@ fn attempt(
     if received < file.bytes {
         let (received, bytes) = (thousands(received as usize), thousands(file.bytes as usize));
         return Err(Failure::Passing(format!("the connection ended after {received} of {bytes} bytes")));
-    }
-    Ok(())
-}
-
-/// Writes the known files of the archive at `path` into `folder`. Names are compared, never joined, so
-/// that no entry can leave the folder; an entry that the official archive does not have is an error.
-fn unpack(path: &Path, archive: &Archive, folder: &Path) -> Result<()> {
-    let operation = "unpack";
-    let damaged = |e: std::io::Error| Error::format(operation, path, e.to_string());
-    let file = File::open(path).map_err(Error::io(operation, path))?;
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    for entry in tar.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        let within = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let kind = entry.header().entry_type();
-        if kind.is_dir() && within.trim_end_matches('/') == archive.folder {
-            continue;
-        }
-        let name = within.strip_prefix(archive.folder).and_then(|p| p.strip_prefix('/'));
-        let Some(name) = archive.data.iter().chain(archive.others).find(|known| name == Some(known)) else {
-            return Err(Error::format(operation, path, format!("an unexpected entry {within:?}")));
-        };
-        if !kind.is_file() || entry.size() > archive.largest {
-            let problem = format!("the entry {within:?} is no file of at most {} bytes", archive.largest);
-            return Err(Error::format(operation, path, problem));
-        }
-        let to = folder.join(name);
-        let mut out = File::create_new(&to).map_err(Error::io("create", &to))?;
-        std::io::copy(&mut entry, &mut out).map_err(damaged)?;
-        out.sync_all().map_err(Error::io("write", &to))?;
     }
     Ok(())
 }

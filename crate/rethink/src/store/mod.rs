@@ -15,172 +15,37 @@
 //! not know. Other files that lie there (copies that synchronising programs make, damaged ones, one's own) are passed over, and named
 //! on standard error, once each.
 
+mod file;
 pub mod growing;
 pub(crate) mod origin;
+mod record;
 
-use crate::data::imagenet::LeftOut;
-use crate::data::{Dataset, read_regular};
+use crate::data::Dataset;
 use crate::live::Call;
 use crate::lock::Lock;
 use crate::measure::partial::PartialMeasurement;
 use crate::measure::{Measured, MeasuredRecord, Measurement, digest as frame_digest};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{RunConfig, Scale};
-use crate::run::history::{Origin, Sitting};
+use crate::run::history::Origin;
 use crate::run::provenance::Provenance;
 use crate::run::row::{LogRow, StopReason};
 use crate::run::setup::check;
 use crate::run::tensorboard::Events;
 use crate::run::train::{Progress, TrainedRun, train};
 use crate::run::watch::Watch;
-use crate::run::{config, strict};
 use crate::{Error, Result};
+use file::{MEASURED, is_key, is_there, json, key_in_name, sealed, unnamed};
+pub use file::{read, read_measured, with_record};
 use origin::Taken;
-use polars::prelude::*;
-use polars_io::SerReader;
-use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter};
-use rethink_nn::device::Device;
+pub use record::{FITTED, Record, Run, digest, finish};
 use rethink_nn::precision::Precision;
-use rethink_nn::text::{counted, hex};
 use rethink_plot::files;
-use rethink_plot::frames::{column, find};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-
-/// What is known of a finished run beside its frame.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// Every choice that can change the numbers.
-    pub config: RunConfig,
-    /// The scale it was run for. Not part of the key: equal configurations are one run.
-    pub scale: Scale,
-    /// How it ended.
-    pub ending: StopReason,
-    /// Number of the model's trained parameters.
-    pub parameters: usize,
-    /// Epochs run.
-    pub epochs: u32,
-    /// Accuracy on the whole training set at the end, 0 to 1.
-    pub train_accuracy: Option<f64>,
-    /// Accuracy on the test set at the end, 0 to 1.
-    pub test_accuracy: Option<f64>,
-    /// Top-5 accuracy on the whole training set at the end; of photographs alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train_top5: Option<f64>,
-    /// Top-5 accuracy on the test set at the end; of photographs alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_top5: Option<f64>,
-    /// How many files of the data set were left out because they are no readable photographs, counted before the first step; `None`
-    /// where none was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub left_out: Option<LeftOut>,
-    /// Seconds of training and evaluation.
-    pub seconds: f64,
-    /// Classes of the data set; absent in records of earlier versions ([`Record::classes`]).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<usize>,
-    /// SHA-256 of the frame without `seconds`: equal for equal runs.
-    pub digest: String,
-    /// Code, libraries and machine of the last sitting; where that is not recorded, of the program that wrote this file.
-    pub provenance: Provenance,
-    /// Every sitting of the run (the epochs that one process trained without interruption), with the code and machine of each. Empty
-    /// in files of versions that did not record them; `provenance` is then that of the last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sittings: Vec<Sitting>,
-    /// The run that its first epochs, or all of them, were taken from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
-}
-
-impl Record {
-    /// How the run ended: "fitted (5 epochs)" after so many epochs in a row with every training image right, "completed",
-    /// "diverged".
-    pub fn ended(&self) -> String {
-        match (self.ending, self.config.hyper.fitted_epochs) {
-            (StopReason::Fitted, epochs) => format!("fitted ({})", counted(epochs, "epoch")),
-            (StopReason::Completed, _) => "completed".into(),
-            (StopReason::Diverged, _) => "diverged".into(),
-            (StopReason::Interrupted, _) => "interrupted".into(),
-        }
-    }
-}
-
-impl Record {
-    /// Classes of the data set. Records of earlier versions do not hold the number, but all their sets of small images had ten, and
-    /// Imagenette has ten too.
-    pub fn classes(&self) -> Option<usize> {
-        let photographs = self.config.model.is_for_photographs();
-        let known = match (photographs, self.config.data.name.as_str()) {
-            (false, _) | (true, "imagenette") => Some(10),
-            (true, "imagenet") => Some(1_000),
-            _ => None,
-        };
-        self.classes.or(known)
-    }
-
-    /// Error of guessing among the classes, 0 to 1.
-    pub fn error_of_guessing(&self) -> Option<f64> {
-        self.classes().map(|classes| 1.0 - 1.0 / classes as f64)
-    }
-}
-
-/// A finished run.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// What is known of it.
-    pub record: Record,
-    /// `step` u32, `epoch` u32, `loss`, `batch_accuracy`, `train_accuracy` (nulls), `test_accuracy`
-    /// (nulls), `learning_rate`, `seconds`: f64; of photographs also `train_top5` and `test_top5` (nulls). See
-    /// [`LogRow`].
-    pub frame: DataFrame,
-}
-
-/// Training accuracy from which a network counts as fitted: those that the paper calls fitted end between 99.34 % (MLP 1x512 on
-/// random labels) and 100 % (table 1).
-pub const FITTED: f64 = 0.99;
-
-impl Run {
-    /// The column `name`, in any cell: see [`frames`](rethink_plot::frames).
-    ///
-    /// Errors: [`Error::Frame`] for an absent column.
-    pub fn column(&self, name: &str) -> Result<&Column> {
-        Ok(column(&self.frame, name)?)
-    }
-
-    /// The frame's rows.
-    ///
-    /// Errors: [`Error::Frame`] for a frame that is no run's.
-    pub fn rows(&self) -> Result<Vec<LogRow>> {
-        rows(&self.frame).map_err(Error::frame("read the run's rows"))
-    }
-
-    /// The largest value of the column `name` along the run; `None` where it has no numbers.
-    pub(crate) fn best(&self, name: &str) -> Option<f64> {
-        let values = self.column(name).ok()?.f64().ok()?;
-        values.iter().flatten().fold(None, |best: Option<f64>, v| Some(best.map_or(v, |b| b.max(v))))
-    }
-
-    /// The first epoch at whose end at least [`FITTED`] of the whole training set is right; `None` if there is none. The set is
-    /// measured where the epoch's batches were nearly right, and at the run's end.
-    pub fn fitted_at(&self) -> Option<u32> {
-        let accuracy = self.column("train_accuracy").ok()?.f64().ok()?;
-        let epoch = self.column("epoch").ok()?.u32().ok()?;
-        accuracy.iter().zip(epoch.iter()).find(|(accuracy, _)| accuracy.is_some_and(|a| a >= FITTED))?.1
-    }
-
-    /// The first step whose interval has an average loss of at most `loss`, in nats.
-    pub fn steps_to(&self, loss: f64) -> Option<u32> {
-        let losses = self.column("loss").ok()?.f64().ok()?;
-        let steps = self.column("step").ok()?.u32().ok()?;
-        losses.iter().zip(steps.iter()).find(|(l, _)| l.is_some_and(|l| l <= loss))?.1
-    }
-}
 
 /// A file in a store that is no run or measurement of it, or cannot be told to be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,10 +104,6 @@ fn checkpoint_every() -> Result<Duration> {
     let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| Error::argument(CHECKPOINT_VARIABLE, format!("{text:?} is no number of seconds")))
 }
-
-const METADATA: &str = "rethink";
-/// A measurement's file ends in this, a run's in `.parquet` alone.
-const MEASURED: &str = ".measured.parquet";
 
 impl Store {
     /// The store in `folder`, which is created with the first run.
@@ -597,16 +458,6 @@ impl Store {
     }
 }
 
-/// Whether something is at `path`. A link that leads nowhere is: it keeps a file from being created there.
-fn is_there(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
-}
-
-/// A record as JSON, for a file's metadata.
-fn json(record: &impl Serialize) -> String {
-    serde_json::to_string(record).expect("plain values are JSON")
-}
-
 /// What a file is by its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -639,28 +490,6 @@ impl std::fmt::Display for PassedOver {
     }
 }
 
-/// The key that a file is named by: 16 hexadecimal digits before `.parquet` or `.measured.parquet`.
-fn key_in_name(path: &Path) -> Option<&str> {
-    let name = path.file_name()?.to_str()?;
-    let key = name.strip_suffix(MEASURED).or_else(|| name.strip_suffix(".parquet"))?;
-    is_key(key).then_some(key)
-}
-
-/// Whether `text` is a run's or measurement's key by its form.
-fn is_key(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Why a file whose name is no key does not count.
-fn unnamed(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let digits = |part: &&str| part.len() == 16 && part.bytes().all(|b| b.is_ascii_hexdigit());
-    match name.split(|c: char| !c.is_ascii_alphanumeric()).find(digits) {
-        Some(key) => format!("its name is not that of a run; a copy of {key}, or a part of one"),
-        None => "its name is not that of a run".into(),
-    }
-}
-
 /// Says what is passed over, once for each file.
 fn warn(passed_over: &PassedOver) {
     static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -668,267 +497,4 @@ fn warn(passed_over: &PassedOver) {
     if said.insert(passed_over.path.clone()) {
         rethink_plot::tell!("warning: {passed_over}");
     }
-}
-
-/// A finished run, with its frame and record, of what training returned.
-///
-/// Errors: [`Error::Argument`] without rows; those of making the frame and of describing the device.
-pub fn finish(config: &RunConfig, scale: Scale, trained: &TrainedRun) -> Result<Run> {
-    let frame = frame(&trained.rows)?;
-    let none = || match trained.ending {
-        StopReason::Interrupted => {
-            Error::Interrupted { what: "training: interrupted before its first row".into() }
-        }
-        _ => Error::argument("finish a run", "it has no rows"),
-    };
-    let last = trained.rows.last().ok_or_else(none)?;
-    Ok(Run {
-        record: Record {
-            config: config.clone(),
-            scale,
-            ending: trained.ending,
-            parameters: trained.parameter_count,
-            epochs: last.epoch,
-            train_accuracy: last.train_accuracy,
-            test_accuracy: last.test_accuracy,
-            train_top5: last.train_top5,
-            test_top5: last.test_top5,
-            left_out: trained.left_out,
-            seconds: last.seconds,
-            classes: trained.classes,
-            digest: digest(&trained.rows),
-            provenance: match trained.history.latest() {
-                Some(provenance) => provenance.clone(),
-                None => Provenance::on(Device::current()?, config.hyper.precision)?,
-            },
-            sittings: trained.history.sittings.clone(),
-            origin: trained.history.origin.clone(),
-        },
-        frame,
-    })
-}
-
-/// SHA-256 of everything in `rows` but `seconds`.
-pub fn digest(rows: &[LogRow]) -> String {
-    let mut hash = Sha256::new();
-    let bits = |v: Option<f64>| v.map_or(u64::MAX, f64::to_bits);
-    for r in rows {
-        hash.update(r.step.to_le_bytes());
-        hash.update(r.epoch.to_le_bytes());
-        let values =
-            [Some(r.loss), Some(r.batch_accuracy), r.train_accuracy, r.test_accuracy, Some(r.learning_rate)];
-        for value in values {
-            hash.update(bits(value).to_le_bytes());
-        }
-        for value in [r.train_top5, r.test_top5].into_iter().flatten() {
-            hash.update(value.to_bits().to_le_bytes());
-        }
-    }
-    hex(&hash.finalize())
-}
-
-fn frame(rows: &[LogRow]) -> Result<DataFrame> {
-    let column = |name: &str, value: fn(&LogRow) -> f64| {
-        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
-    };
-    let optional = |name: &str, value: fn(&LogRow) -> Option<f64>| {
-        Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
-    };
-    let mut columns = vec![
-        Column::new("step".into(), rows.iter().map(|r| r.step).collect::<Vec<_>>()),
-        Column::new("epoch".into(), rows.iter().map(|r| r.epoch).collect::<Vec<_>>()),
-        column("loss", |r| r.loss),
-        column("batch_accuracy", |r| r.batch_accuracy),
-        optional("train_accuracy", |r| r.train_accuracy),
-        optional("test_accuracy", |r| r.test_accuracy),
-        column("learning_rate", |r| r.learning_rate),
-        column("seconds", |r| r.seconds),
-    ];
-    if rows.iter().any(|r| r.test_top5.is_some()) {
-        columns.push(optional("train_top5", |r| r.train_top5));
-        columns.push(optional("test_top5", |r| r.test_top5));
-    }
-    DataFrame::new(rows.len(), columns).map_err(Error::frame("build the run's frame"))
-}
-
-/// A store's file: `frame` with a record.
-fn sealed(frame: &DataFrame, json: String) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes)
-        .with_key_value_metadata(Some(KeyValueMetadata::from_static(vec![(METADATA.into(), json)])))
-        .finish(&mut frame.clone())
-        .map_err(Error::frame("write the run"))?;
-    Ok(seal(bytes))
-}
-
-/// A seal stands before a Parquet file's footer: these bytes, then the SHA-256 of all other bytes of the file. Readers of Parquet
-/// follow the offsets in the footer and never see it. It is checked before polars reads a file, because polars believes damaged
-/// lengths, asks for exabytes of memory and ends the process.
-const SEAL: &[u8; 16] = b"rethink sha256: ";
-/// More bytes than a run's or measurement's file ever has.
-const LARGEST: u64 = 4 << 30;
-/// Bytes of a seal.
-const SEALED: usize = SEAL.len() + 32;
-
-/// Where the footer of a Parquet file begins.
-fn footer(bytes: &[u8]) -> Option<usize> {
-    let end = bytes.len().checked_sub(8)?;
-    let (length, magic) = bytes[end..].split_at(4);
-    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
-    end.checked_sub(length).filter(|_| magic == b"PAR1")
-}
-
-fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
-    if let Some(at) = footer(&bytes) {
-        let sum = Sha256::digest(&bytes);
-        bytes.splice(at..at, SEAL.iter().copied().chain(sum));
-    }
-    bytes
-}
-
-/// Whether a file has the seal of its bytes: it is as it was written.
-fn is_whole(bytes: &[u8]) -> bool {
-    let Some((before, after)) = footer(bytes).map(|at| bytes.split_at(at)) else { return false };
-    let Some((data, seal)) = before.len().checked_sub(SEALED).map(|at| before.split_at(at)) else {
-        return false;
-    };
-    let mut hash = Sha256::new();
-    hash.update(data);
-    hash.update(after);
-    seal.starts_with(SEAL) && seal[SEAL.len()..] == hash.finalize()[..]
-}
-
-/// The bytes of the store's file at `path` with its record changed by `change`, sealed again: a file as another version of this
-/// program might have written it. For tests.
-///
-/// Errors: those of reading a file that is no whole one of a store.
-pub fn with_record(path: &Path, change: impl FnOnce(&mut serde_json::Value)) -> Result<Vec<u8>> {
-    let operation = "change the record";
-    let (mut record, frame) = read_sealed(path, operation)?;
-    change(&mut record);
-    sealed(&frame, record.to_string())
-}
-
-/// Reads a run's file.
-///
-/// Errors, all naming the file: [`Error::Io`]; [`Error::Later`] for one that a later version wrote; [`Error::Format`] for one that is
-/// damaged (its bytes, its frame's digest, or last row and record contradict each other), or whose name is not its configuration's
-/// key, and for a folder, a pipe, or a link that leads nowhere.
-pub fn read(path: &Path) -> Result<Run> {
-    let operation = "read the run";
-    let (record, frame): (Record, DataFrame) = read_frame(path, operation, ("config", config::SCHEMA))?;
-    check_name(path, operation, &record.config.key())?;
-    let damaged = |problem: &str| Error::format(operation, path, format!("{problem}: it has been damaged"));
-    let rows = rows(&frame).map_err(|e| Error::format(operation, path, e.to_string()))?;
-    if digest(&rows) != record.digest {
-        return Err(damaged("its frame has another digest than its record says"));
-    }
-    let last = rows.last().ok_or_else(|| damaged("it has no rows"))?;
-    let ends = [
-        (last.train_accuracy, record.train_accuracy),
-        (last.test_accuracy, record.test_accuracy),
-        (last.train_top5, record.train_top5),
-        (last.test_top5, record.test_top5),
-        (Some(f64::from(last.epoch)), Some(f64::from(record.epochs))),
-    ];
-    if ends.iter().any(|(frame, record)| frame != record) {
-        return Err(damaged("its record and the last row of its frame do not agree"));
-    }
-    Ok(Run { record, frame })
-}
-
-/// Reads a measurement's file.
-///
-/// Errors: as for [`read`].
-pub fn read_measured(path: &Path) -> Result<Measured> {
-    let operation = "read the measurement";
-    let schema = ("measurement", crate::measure::SCHEMA);
-    let (record, frame): (MeasuredRecord, DataFrame) = read_frame(path, operation, schema)?;
-    check_name(path, operation, &record.measurement.key())?;
-    if frame_digest(&frame)? != record.digest {
-        let problem = "its frame has another digest than its record says: it has been damaged";
-        return Err(Error::format(operation, path, problem));
-    }
-    Ok(Measured { record, frame })
-}
-
-/// The rows of a frame: the inverse of [`frame`].
-fn rows(frame: &DataFrame) -> PolarsResult<Vec<LogRow>> {
-    let whole = |name: &str| find(frame, name).and_then(|c| c.u32()).cloned();
-    let numbers = |name: &str| find(frame, name).and_then(|c| c.f64()).cloned();
-    let maybe = |name: &str| if find(frame, name).is_ok() { numbers(name).map(Some) } else { Ok(None) };
-    let (steps, epochs) = (whole("step")?, whole("epoch")?);
-    let (losses, batches) = (numbers("loss")?, numbers("batch_accuracy")?);
-    let (trains, tests) = (numbers("train_accuracy")?, numbers("test_accuracy")?);
-    let (rates, seconds) = (numbers("learning_rate")?, numbers("seconds")?);
-    let (trains5, tests5) = (maybe("train_top5")?, maybe("test_top5")?);
-    let row = |i: usize| LogRow {
-        step: steps.get(i).unwrap_or_default(),
-        epoch: epochs.get(i).unwrap_or_default(),
-        loss: losses.get(i).unwrap_or(f64::NAN),
-        batch_accuracy: batches.get(i).unwrap_or(f64::NAN),
-        train_accuracy: trains.get(i),
-        test_accuracy: tests.get(i),
-        train_top5: trains5.as_ref().and_then(|c| c.get(i)),
-        test_top5: tests5.as_ref().and_then(|c| c.get(i)),
-        learning_rate: rates.get(i).unwrap_or(f64::NAN),
-        seconds: seconds.get(i).unwrap_or(f64::NAN),
-    };
-    Ok((0..frame.height()).map(row).collect())
-}
-
-/// Whether the file at `path` is named by `key`, the key of what is in it.
-fn check_name(path: &Path, operation: &'static str, key: &str) -> Result<()> {
-    match key_in_name(path) {
-        Some(name) if name == key => Ok(()),
-        Some(_) => {
-            Err(Error::format(operation, path, format!("it has the name of another run: it holds {key}")))
-        }
-        None => Err(Error::format(operation, path, format!("its name is not that of a run: it holds {key}"))),
-    }
-}
-
-/// The record and the frame in a file. `field` is the record's field with the configuration or measurement, whose schema may be at
-/// most `newest`.
-fn read_frame<R: Serialize + DeserializeOwned>(
-    path: &Path,
-    operation: &'static str,
-    (field, newest): (&str, u32),
-) -> Result<(R, DataFrame)> {
-    let (value, frame) = read_sealed(path, operation)?;
-    let later = |problem: String| Error::Later { operation, path: path.to_path_buf(), problem };
-    if let Some(schema) = value[field]["schema"].as_u64().filter(|schema| *schema > u64::from(newest)) {
-        let versions = format!("schema {schema}; this one reads up to {newest}");
-        return Err(later(format!("written by a later version of rethink ({versions})")));
-    }
-    if value.get(field).is_none() {
-        return Err(Error::format(operation, path, format!("its record has no {field:?}")));
-    }
-    // Its seal has shown that the file is not damaged: a part that cannot be read was written by another version.
-    Ok((strict::from_value(value).map_err(later)?, frame))
-}
-
-/// The record, as JSON, and the frame of a file, after its seal is checked.
-fn read_sealed(path: &Path, operation: &'static str) -> Result<(serde_json::Value, DataFrame)> {
-    let malformed = |problem: String| Error::format(operation, path, problem);
-    let bytes = read_regular(path, operation, LARGEST).map_err(|error| match error {
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound && is_there(path) => {
-            malformed("it is a link to what is not there".into())
-        }
-        error => error,
-    })?;
-    if !is_whole(&bytes) {
-        return Err(malformed(
-            "its bytes are not those that rethink wrote: it has been damaged, or is no run of rethink".into(),
-        ));
-    }
-    let read = move || -> PolarsResult<_> {
-        let mut reader = ParquetReader::new(std::io::Cursor::new(bytes));
-        let metadata = reader.get_metadata()?.key_value_metadata().clone().unwrap_or_default();
-        Ok((metadata, reader.finish()?))
-    };
-    let (metadata, frame) = read().map_err(|e| malformed(e.to_string()))?;
-    let json = metadata.iter().find(|kv| kv.key == METADATA).and_then(|kv| kv.value.as_deref());
-    let json = json.ok_or_else(|| malformed("it has no record: not a run of rethink".into()))?;
-    Ok((serde_json::from_str(json).map_err(|e| malformed(e.to_string()))?, frame))
 }
