@@ -1200,7 +1200,7 @@ fn a_study_checks_its_own_runs_by_name() {
     assert!(gain >= 0.0);
     let _: Product = study.show("fig3").unwrap();
     let verdict: paper::Verdict = study.verdict("fig3").unwrap();
-    assert_eq!(verdict.ours, verdict.paper);
+    assert_eq!(verdict.ours(), verdict.paper);
 }
 
 #[test]

@@ -591,7 +591,7 @@ fn table_2_is_made_of_photographs_by_the_command() {
     let test = 100.0 * runs[2].record.test_accuracy.unwrap();
     assert!(text("test top-1", 2).starts_with(&format!("{test:.2} (")), "{}", text("test top-1", 2));
     let figure = study.results(&fig2a::RECIPE, &mut |_| {}).unwrap();
-    assert!(fig2a::RECIPE.verdict(&figure).unwrap().ours.contains("nothing"));
+    assert!(fig2a::RECIPE.verdict(&figure).unwrap().ours().contains("nothing"));
 }
 
 #[test]

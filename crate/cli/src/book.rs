@@ -244,7 +244,8 @@ fn index(study: &Study, pages: &[Page]) -> Result<String> {
         let (paper, ours) = match study.stored(&recipe)? {
             Stored::Whole(results) => {
                 let verdict = recipe.verdict(&results)?;
-                (verdict.paper, verdict.ours)
+                let ours = verdict.ours().to_string();
+                (verdict.paper, ours)
             }
             Stored::Part { missing, of } => {
                 (String::new(), format!("not measured: {} of {of} are missing", missing.len()))

@@ -277,7 +277,7 @@ static FETCHED: LazyLock<String> = LazyLock::new(|| any_of(&rethink::data::fetch
 pub enum DataAction {
     /// What is known and where it lies
     List {
-        /// Print a line of JSON a data set
+        /// Print JSON: an array with an object for each data set
         #[arg(long)]
         json: bool,
     },

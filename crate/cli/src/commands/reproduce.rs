@@ -374,7 +374,8 @@ fn report(recipes: &[Recipe], study: &Study, seconds: &BTreeMap<&str, f64>) -> R
         // Two items of one notebook share its time.
         let shared = recipes.iter().filter(|r| r.notebook == recipe.notebook).count() as f64;
         let seconds = seconds.get(recipe.notebook).copied().unwrap_or(0.0) / shared;
-        table.push(vec![recipe.id.to_string(), verdict.paper, verdict.ours, format!("{seconds:.1}")])?;
+        let ours = verdict.ours().to_string();
+        table.push(vec![recipe.id.to_string(), verdict.paper, ours, format!("{seconds:.1}")])?;
     }
     println!("\n{}", table.text_in(terminal_width()));
     println!("figures and tables: {}", study.folder().display());

@@ -62,8 +62,8 @@ pub struct RunChoice {
     /// Initial learning rate [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = parsed)]
     pub learning_rate: Option<f64>,
-    /// Factor on the learning rate after each epoch (each 50,000 images, where an epoch has fewer) [default: the
-    /// recipe's]
+    /// Factor on the learning rate after each epoch (each 50,000 images, where an epoch has fewer; every 4 epochs at
+    /// scale small) [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = parsed)]
     pub decay: Option<f64>,
     /// Epochs between two applications of it [default: the recipe's]
@@ -313,7 +313,8 @@ fn found(measured: &Measured) -> String {
         Quantity::Stability { .. } => "stability",
     };
     let results = Results::Measured(vec![measured.clone()]);
-    paper::find(id).and_then(|recipe| recipe.verdict(&results)).map_or("-".into(), |verdict| verdict.ours)
+    let verdict = paper::find(id).and_then(|recipe| recipe.verdict(&results));
+    verdict.ok().and_then(|verdict| verdict.ours).unwrap_or("-".into())
 }
 
 /// Of each value of the text column `by`, in order, the last of `what`: "distance: zero 7e-14, random 0.95".

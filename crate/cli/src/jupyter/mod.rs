@@ -21,13 +21,13 @@
 //!
 //! evcxr alone would compile polars, plotters and dfdx once more for every kernel, unoptimised and at
 //! its own versions, and link them into each cell. `launch.py` starts it on the workspace's `Cargo.lock`, and
-//! `tools/cargo` builds each cell with the workspace's release profile in the workspace's build folder: the libraries that
+//! `tools/bin/cargo` builds each cell with the workspace's release profile in the workspace's build folder: the libraries that
 //! the command line was linked from are those of the cells, linked once into a dynamic library that every cell loads
 //! (`tools/mirror.py`). So a cell is some 150 KB of its own code, and all cells share one polars, one thread pool, one of
 //! every static. And `tools/metadata.py` spares the rust-analyzer inside evcxr the sources of 350 packages.
 //!
 //! What that leaves to know: a variable that lasts needs its type written (`let runs: Vec<Run> = ...`)
-//! where the type is not plain from this crate's sources, except in `rethink lab`.
+//! where the type is not plain from this crate's sources, unless the standard library's sources are there.
 //!
 //! # What stands between Jupyter and evcxr
 //!

@@ -6,7 +6,7 @@
 //! device itself.
 //!
 //! dfdx gives no way from a tensor to the memory behind it, but its [`Gradients`] hand out theirs. So values between
-//! layers are such memory ([`Buffer`]), and a tensor of one number (`Key`) names each on the tape.
+//! layers are such memory ([`Buffer`]), and a tensor of no numbers (`Key`) names each on the tape.
 
 mod conv;
 mod dense;

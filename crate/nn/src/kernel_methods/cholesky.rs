@@ -15,6 +15,8 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{
     LltError, LltParams, LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
 };
+use faer::traits::RealField;
+use faer::traits::ext::ComplexFieldExt;
 use faer::{MatMut, Par, Spec};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -392,20 +394,23 @@ fn turn_back(tile: &mut [f32], height: usize) {
 
 /// Cholesky of one tile, with zeros above its diagonal; the row that is not positive where there is one.
 fn factorise_tile(tile: &mut [f32]) -> std::result::Result<(), usize> {
-    let params: Spec<LltParams, f32> = Spec::default();
-    let scratch = cholesky_in_place_scratch::<f32>(TILE, Par::Seq, params);
-    let mut memory = MemBuffer::new(scratch);
-    let matrix = MatMut::from_row_major_slice_mut(&mut *tile, TILE, TILE);
-    let done =
-        cholesky_in_place(matrix, LltRegularization::default(), Par::Seq, MemStack::new(&mut memory), params);
-    done.map_err(|LltError::NonPositivePivot { index }| index)?;
+    factorise_block(MatMut::from_row_major_slice_mut(&mut *tile, TILE, TILE))?;
     for (i, row) in tile.chunks_exact_mut(TILE).enumerate() {
-        if row[..=i].iter().any(|v| !v.is_finite()) {
-            return Err(i);
-        }
         row[i + 1..].fill(0.0);
     }
     Ok(())
+}
+
+/// Cholesky of a square block by its lower triangle, in place; the row that is not positive, or not finite, where there is one.
+pub(super) fn factorise_block<T: RealField>(mut block: MatMut<'_, T>) -> std::result::Result<(), usize> {
+    let params: Spec<LltParams, T> = Spec::default();
+    let scratch = cholesky_in_place_scratch::<T>(block.nrows(), Par::Seq, params);
+    let mut memory = MemBuffer::new(scratch);
+    let memory = MemStack::new(&mut memory);
+    let done = cholesky_in_place(block.as_mut(), LltRegularization::default(), Par::Seq, memory, params);
+    done.map_err(|LltError::NonPositivePivot { index }| index)?;
+    let finite = |i: usize| (0..=i).all(|j| block[(i, j)].is_finite());
+    (0..block.nrows()).find(|&i| !finite(i)).map_or(Ok(()), Err)
 }
 
 /// `L x = b` for one tile, in place.

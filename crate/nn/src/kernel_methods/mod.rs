@@ -6,6 +6,7 @@
 //! | [`cholesky`] | its Cholesky factor in place |
 //! | `strassen` | the products of most of its updates, by fewer multiplications |
 //! | [`gaussian`] | the Gaussian kernel on any features |
+//! | [`float64`] | the Gaussian kernel's equation for a matrix that is singular in float32 |
 //! | [`patches`], [`gabor`], [`random_conv`] | what is done to the images before the kernel |
 //! | [`on_features`] | the Gaussian kernel on features too many to keep, of their inner products |
 //! | [`choice`] | width and weight of l2, chosen on held-out images |
@@ -15,6 +16,7 @@
 pub mod choice;
 pub mod cholesky;
 pub mod dense;
+pub mod float64;
 pub mod gabor;
 pub mod gaussian;
 pub mod on_features;

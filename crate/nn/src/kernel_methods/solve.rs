@@ -1,5 +1,5 @@
-//! Equation 3, `K a = y`, and with l2 regularisation `(K + ridge I) a = y`: Cholesky in f32, then conjugate
-//! gradients with that factor until the residual, in f64, is small.
+//! Equation 3, `K a = y`, and with l2 regularisation `(K + ridge I) a = y`: Cholesky, in f32 or f64 as the kernel has it, then
+//! conjugate gradients with that factor until the residual, in f64, is small.
 
 use crate::interrupt;
 use crate::kernel_methods::cholesky::{Cholesky, NotPositive};
@@ -16,10 +16,10 @@ pub const STEPS: usize = 40;
 /// Steps without a smaller residual after which no more are made: with a factor that is of use, each step gains digits. (On
 /// MNIST's Gabor features at full size none of ten gained any, at most of a minute each.)
 pub const PATIENCE: usize = 4;
-/// A residual above which a solution is none: the matrix, as it is in f32, is singular.
+/// A residual above which a solution is none: the matrix, as it is rounded, is singular.
 pub const SOLVED: f64 = 1e-4;
 /// What is added to the diagonal before factorising, in turn, as a share of its mean, until the matrix is
-/// positive definite in f32. The solution is that without it: the factor only leads there.
+/// positive definite as it is rounded. The solution is that without it: the factor only leads there.
 pub const JITTERS: [f64; 5] = [0.0, 1e-6, 1e-5, 1e-4, 1e-3];
 
 /// A symmetric positive definite matrix that can be factorised, and applied exactly.
@@ -38,7 +38,7 @@ pub trait Kernel {
     fn apply(&self, x: &[f64], columns: usize) -> Result<Vec<f64>>;
 }
 
-/// A matrix, and then its Cholesky factor in its place, in f32.
+/// A matrix, and then its Cholesky factor in its place, in f32 or f64.
 pub trait Factor {
     /// Cholesky, in place; `after` gets the share of the work that is done. The row that is not positive, where there is
     /// one.
@@ -116,7 +116,7 @@ pub struct Solution {
     pub steps: usize,
     /// What had to be added to the diagonal for the factor, as a share of its mean.
     pub jitter: f64,
-    /// What had to be added for the solution too, where the matrix itself was singular in f32; else 0. The residual is
+    /// What had to be added for the solution too, where the matrix itself was singular as it is rounded; else 0. The residual is
     /// then that of the equation with it.
     pub floor: f64,
     /// Seconds of building the matrix, of factorising it, and of the steps.
@@ -164,7 +164,9 @@ pub fn solve(
                 break;
             }
             Err(NotPositive { row }) => {
-                say(&format!("not positive definite in f32 at row {row} with {jitter:e} on the diagonal"));
+                say(&format!(
+                    "not positive definite, as it is rounded, at row {row} with {jitter:e} on the diagonal"
+                ));
             }
         }
     }
@@ -180,7 +182,7 @@ pub fn solve(
     let mut floor = 0.0;
     if (found.residual > SOLVED || found.residual.is_nan()) && jitter > 0.0 {
         floor = jitter;
-        say(&format!("singular in f32: solved with {floor:e} of the mean diagonal added"));
+        say(&format!("singular, as it is rounded: solved with {floor:e} of the mean diagonal added"));
         found = descend(kernel, &*factor, targets, columns, ridge + floor * mean, say)?;
     }
     let Descent { weights, rest, residual, steps } = found;

@@ -144,8 +144,8 @@ impl Measurement {
         hex(&Sha256::digest(&json)[..8])
     }
 
-    /// What it is computed on: networks on the device that is chosen, and so the kernel equation,
-    /// but without [`Device::Cuda`]'s rounding of products; all else on the processor.
+    /// What it is computed on: networks on the device that is chosen, and so the kernel equation in
+    /// float32, but without [`Device::Cuda`]'s rounding of products; all else on the processor.
     ///
     /// Errors: those of [`Device::current`].
     pub fn device(&self, data: &Dataset) -> Result<Device> {

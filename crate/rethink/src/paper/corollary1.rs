@@ -102,9 +102,5 @@ fn verdict(measured: &[Measured]) -> Verdict {
     };
     let last = measured.last().filter(|_| measured.len() > 1);
     let ends = [measured.first(), last].into_iter().flatten().filter_map(text);
-    let ours = ends.collect::<Vec<_>>().join("; ");
-    Verdict {
-        paper: reported::COROLLARY1.into(),
-        ours: if ours.is_empty() { "not measured".into() } else { ours },
-    }
+    Verdict::of_parts(reported::COROLLARY1, ends.collect())
 }

@@ -225,5 +225,5 @@ fn verdict(runs: &[Run]) -> Verdict {
     if titles.iter().all(|title| steps(title, &|_| Some(LAST_LOSS)).is_some()) && !titles.is_empty() {
         ours += &format!("; to a loss of {LAST_LOSS}: {}", order(&|_| Some(LAST_LOSS)));
     }
-    Verdict { paper: reported::FIG1A.into(), ours }
+    Verdict::new(reported::FIG1A, ours)
 }

@@ -233,8 +233,7 @@ fn make(runs: &[Run], note: &Note) -> Result<Product> {
 }
 
 fn verdict(runs: &[Run]) -> Verdict {
-    let paper = reported::FIG1B.into();
-    let Ok(frame) = frame(runs) else { return Verdict { paper, ours: "no runs".into() } };
+    let Ok(frame) = frame(runs) else { return Verdict::new(reported::FIG1B, None) };
     let at = |model: &str, p: f64| -> Vec<f64> {
         let rows = runs.iter().enumerate().filter(|(_, r)| {
             let c = &r.record.config;
@@ -248,7 +247,8 @@ fn verdict(runs: &[Run]) -> Verdict {
         let times = mean(values).map_or("not fitted".into(), |mean| format!("{mean:.1}x"));
         format!("{} {times}", m.title())
     };
-    Verdict { paper, ours: format!("p = 1: {}", models(runs).map(model).collect::<Vec<_>>().join(", ")) }
+    let each: Vec<String> = models(runs).map(model).collect();
+    Verdict::new(reported::FIG1B, (!each.is_empty()).then(|| format!("p = 1: {}", each.join(", "))))
 }
 
 /// The models of `runs`, in the order in which they come.

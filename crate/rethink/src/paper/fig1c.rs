@@ -118,8 +118,6 @@ fn verdict(runs: &[Run]) -> Verdict {
         };
         format!("{} {} to {} %", m.title(), at(0.0), at(1.0))
     };
-    Verdict {
-        paper: reported::FIG1C.into(),
-        ours: fig1b::models(runs).map(model).collect::<Vec<_>>().join(", "),
-    }
+    let each: Vec<String> = fig1b::models(runs).map(model).collect();
+    Verdict::new(reported::FIG1C, (!each.is_empty()).then(|| each.join(", ")))
 }

@@ -72,10 +72,6 @@ fn verdict(runs: &[Run]) -> Verdict {
         Some(format!("{gain:+.1} ({name})"))
     };
     let gains: Vec<String> = rows().filter_map(gain).collect();
-    let ours = if gains.is_empty() {
-        "runs are missing".into()
-    } else {
-        format!("early stopping {}", gains.join(", "))
-    };
-    Verdict { paper: reported::FIG2A.into(), ours }
+    let ours = (!gains.is_empty()).then(|| format!("early stopping {}", gains.join(", ")));
+    Verdict::new(reported::FIG2A, ours)
 }

@@ -230,15 +230,12 @@ fn verdict(runs: &[Run]) -> Verdict {
     let test = |model| mean(of(model).filter_map(|r| r.record.test_accuracy));
     let [with, without] = MODELS.map(test);
     let stopping = mean(of(MODELS[0]).filter_map(early_stopping_gain));
-    let ours = match (with, without, stopping) {
-        (Some(with), Some(without), Some(stopping)) => format!(
-            "batch norm {:+.1} points of test accuracy ({:.1} and {:.1} %); early stopping {:+.1}",
-            100.0 * (with - without),
-            100.0 * with,
-            100.0 * without,
-            100.0 * stopping
-        ),
-        _ => "runs are missing".into(),
+    let ours = || {
+        let (with, without, stopping) = (100.0 * with?, 100.0 * without?, 100.0 * stopping?);
+        Some(format!(
+            "batch norm {:+.1} points of test accuracy ({with:.1} and {without:.1} %); early stopping {stopping:+.1}",
+            with - without
+        ))
     };
-    Verdict { paper: reported::FIG2B.into(), ours }
+    Verdict::new(reported::FIG2B, ours())
 }

@@ -378,5 +378,5 @@ fn make(_: &[Run], note: &Note) -> Result<Product> {
 fn verdict(_: &[Run]) -> Verdict {
     let counted = network().and_then(|(layers, input)| Ok(plan::parameters(&layers, input)?));
     let ours = counted.map_or_else(|e| e.to_string(), |n| format!("{} parameters", thousands(n)));
-    Verdict { paper: reported::FIG3.into(), ours }
+    Verdict::new(reported::FIG3, ours)
 }

@@ -258,8 +258,24 @@ impl Product {
 pub struct Verdict {
     /// The paper's.
     pub paper: String,
-    /// Ours.
-    pub ours: String,
+    /// Ours; `None` where what it is said of is not measured.
+    pub ours: Option<String>,
+}
+
+impl Verdict {
+    fn new(paper: impl Into<String>, ours: impl Into<Option<String>>) -> Verdict {
+        Verdict { paper: paper.into(), ours: ours.into() }
+    }
+
+    /// Of findings that are separated by semicolons, as many as there are.
+    fn of_parts(paper: impl Into<String>, ours: Vec<String>) -> Verdict {
+        Verdict::new(paper, (!ours.is_empty()).then(|| ours.join("; ")))
+    }
+
+    /// Ours, or that it is not measured.
+    pub fn ours(&self) -> &str {
+        self.ours.as_deref().unwrap_or("not measured")
+    }
 }
 
 /// Every recipe, in the paper's order.

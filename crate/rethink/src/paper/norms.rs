@@ -39,10 +39,10 @@ fn plan(setting: &Setting) -> Vec<Measurement> {
             for n in [train / 16, train / 4, train] {
                 // Fewer than that are no sample of ten classes.
                 if n >= 100 {
-                    all.push(equation(data, (n, test), preprocessing.clone(), (true, false)));
+                    all.push(equation(setting.scale, data, (n, test), preprocessing.clone(), (true, false)));
                 }
             }
-            all.push(equation(data, (train, test), preprocessing, (false, true)));
+            all.push(equation(setting.scale, data, (train, test), preprocessing, (false, true)));
         }
         if data.shape[0] == 1 || data.name == crate::data::SHAPES10 {
             let n = GAMMA_IMAGES.min(train / 2);
@@ -159,8 +159,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     }
     if names.iter().any(|name| name.contains(GAMMA)) {
         chart = chart.note(
-            "Where gamma varies, n is the same: the norm follows gamma, the error hardly. The paper gives neither gamma nor \
-             the coding of labels, so its norms (220 and 390) cannot be compared.",
+            "Where gamma varies, n is the same. The paper gives neither gamma nor the coding of labels, so its norms \
+             (220 and 390) cannot be compared.",
         );
     }
     Ok(chart.draw("norms", note)?)
@@ -197,6 +197,5 @@ fn verdict(measured: &[Measured]) -> Verdict {
         let (least, most) = (100.0 * least, 100.0 * most);
         parts.push(format!("by gamma alone: norm {low:.0} to {high:.0}, {least:.1} to {most:.1} %"));
     }
-    let ours = if parts.is_empty() { "not measured".into() } else { parts.join("; ") };
-    Verdict { paper: reported::NORMS.into(), ours }
+    Verdict::of_parts(reported::NORMS, parts)
 }

@@ -1,6 +1,6 @@
 //! Section 2.2: the empirical Rademacher complexity of each class of networks, and the bound by VC dimension.
 //!
-//! Expected: near 1 for every class of the paper, at every n; below 1 for a network too narrow to fit n signs; the VC bound
+//! Expected: near 1 for every class of the paper, at every n; below 1 for a network so narrow that training does not fit n signs; the VC bound
 //! above 1 wherever there are more parameters than images.
 
 use crate::measure::complexity::Class;
@@ -23,7 +23,8 @@ pub const RECIPE: Recipe = Recipe {
     source: Parts::Measurements { plan, make, verdict },
 };
 
-/// Classes, images, epochs and draws. The narrow one is there to show that the estimate can be below 1.
+/// Classes, images, epochs and draws. The narrow one is there to show that the estimate can be below 1, which says that
+/// training does not fit, and not that the class cannot.
 fn sizes(scale: Scale) -> (Vec<Class>, &'static [usize], usize, u64) {
     let class = Class::new;
     // Four units; for the few images of scale small two.
@@ -119,9 +120,5 @@ fn verdict(measured: &[Measured]) -> Verdict {
         parts.push((class.title(), mean, bound));
     }
     let each = parts.iter().map(|(class, mean, bound)| format!("{class} {mean:.2} (VC {bound:.1})"));
-    let ours = each.collect::<Vec<_>>().join("; ");
-    Verdict {
-        paper: reported::RADEMACHER.into(),
-        ours: if ours.is_empty() { "not measured".into() } else { ours },
-    }
+    Verdict::of_parts(reported::RADEMACHER, each.collect())
 }

@@ -132,9 +132,5 @@ fn verdict(measured: &[Measured]) -> Verdict {
             at(last)
         ))
     };
-    let ours = measured.iter().filter_map(text).collect::<Vec<_>>().join("; ");
-    Verdict {
-        paper: reported::STABILITY.into(),
-        ours: if ours.is_empty() { "not measured".into() } else { ours },
-    }
+    Verdict::of_parts(reported::STABILITY, measured.iter().filter_map(text).collect())
 }

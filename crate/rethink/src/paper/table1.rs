@@ -225,5 +225,5 @@ fn verdict(runs: &[Run]) -> Verdict {
     let line = |values: &dyn Fn(&Table1Row) -> Option<f64>| {
         format!("test {} %, random labels {} %", cell(false, values), cell(true, values))
     };
-    Verdict { paper: line(&|row| Some(row.test)), ours: line(&ours) }
+    Verdict::new(line(&|row| Some(row.test)), line(&ours))
 }

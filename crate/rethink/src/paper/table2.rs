@@ -233,5 +233,5 @@ fn verdict(runs: &[Run]) -> Verdict {
         };
         format!("top-1 test {} %, random labels {} %", cells(false), cells(true))
     };
-    Verdict { paper: line(&|row| Some(row.test[0])), ours: line(&ours) }
+    Verdict::new(line(&|row| Some(row.test[0])), line(&ours))
 }

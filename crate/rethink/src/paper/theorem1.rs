@@ -101,5 +101,5 @@ fn verdict(measured: &[Measured]) -> Verdict {
             at("largest_error")?
         ))
     });
-    Verdict { paper: reported::THEOREM1.into(), ours: last.unwrap_or("not measured".into()) }
+    Verdict::new(reported::THEOREM1, last)
 }

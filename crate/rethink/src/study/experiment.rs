@@ -105,7 +105,7 @@ impl Study {
     }
 
     /// `configs` from the store, or trained now, with its progress. A notebook's interrupt ends it after the next step: it returns
-    /// the runs as far as they came, the last one with the ending "interrupted", and goes on from there when it is called again.
+    /// the runs as far as they came, those that were being trained with the ending "interrupted", and goes on from there when it is called again.
     ///
     /// What a cell trains after the interrupted call is not begun: those runs are left out.
     ///

@@ -23,8 +23,8 @@ impl Study {
     fn findings(&self, all: &[(&str, Verdict)]) -> Result<Table> {
         let columns = [("item", Align::Left), ("the paper", Align::Left), ("ours", Align::Left)];
         let mut table = Table::new("verdicts", "The paper's findings and ours", &columns);
-        for (id, Verdict { paper, ours }) in all {
-            table.push(vec![id.to_string(), paper.clone(), ours.clone()])?;
+        for (id, verdict) in all {
+            table.push(vec![id.to_string(), verdict.paper.clone(), verdict.ours().into()])?;
         }
         table.notes = vec![format!("{}, scale {}", self.title(), self.scale_title())];
         Ok(table)
