@@ -96,7 +96,8 @@ pub struct AxisSpec {
     unit: f64,
 }
 
-/// An axis with a title. Linear, unless [`AxisSpec::log`]; its ends are the data's.
+/// An axis with a title. Linear, unless [`AxisSpec::log`]. Without ends of its own, x runs from the data's least to their greatest,
+/// y from 0 (or below) to a round number; a logarithmic axis a little beyond the data.
 pub fn axis(title: &str) -> AxisSpec {
     AxisSpec { title: Some(title.into()), ..AxisSpec::default() }
 }

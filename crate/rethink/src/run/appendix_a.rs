@@ -53,7 +53,7 @@ impl Size {
     }
 }
 
-/// Images a step of every network at scale small.
+/// Images a step at scale small, where an item has no size of its own (figure 1a, table 1's controls, Inception V3).
 pub const SMALL_BATCH: usize = 64;
 /// Epochs between two decays of the learning rate at scale small.
 pub const SMALL_DECAY_EVERY: usize = 4;

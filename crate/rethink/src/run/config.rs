@@ -93,7 +93,8 @@ pub struct TrainConfig {
     #[serde(rename = "decay")]
     pub rate_decay: f64,
     /// Epochs between two applications of `rate_decay`: 1 in the paper. Smaller data sets have shorter
-    /// epochs; a reduced scale keeps the number of *steps* between decays near the paper's 391.
+    /// epochs; with fewer images, scale `paper` and `smoke` keep the number of *steps* between decays near the paper's 391
+    /// (Inception without batch normalisation: at most 2 epochs), `small` has 4 epochs.
     #[serde(rename = "decay_every")]
     pub rate_decay_every: usize,
     /// L2 coefficient: so many times the weight is added to its gradient; 0 switches it off.
