@@ -244,3 +244,14 @@ fn a_killed_run_has_no_step_twice() {
     let steps: Vec<u64> = events.iter().map(|e| e.1).collect();
     assert_eq!(steps, trained.rows.iter().map(|r| u64::from(r.step)).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_number_of_many_digits_makes_no_name_that_is_too_long() {
+    let data = shapes10::dataset();
+    let corruption = Corruption::PartialLabels { p: 1e-300 };
+    let config = config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, corruption, Seeds::default());
+    let events = Store::new("runs").events(&config);
+    let name = events.file_name().unwrap().to_str().unwrap();
+    assert!(name.len() <= 255 && name.ends_with(&config.key()), "{name}");
+    assert!(name.starts_with("mlp1x512-partial-labels-0.000"), "{name}");
+}

@@ -92,6 +92,8 @@ pub enum Event {
     PassedOver(String),
 }
 
+/// Bytes of a folder's name before its key: file systems take 255 in all.
+const LONGEST_NAME: usize = 200;
 /// Seconds between two checkpoints of a run, where not [`CHECKPOINT_EVERY`].
 pub const CHECKPOINT_VARIABLE: &str = "RETHINK_CHECKPOINT";
 /// Seconds between two checkpoints of a run: what a killed one loses at most, besides an epoch.
@@ -136,10 +138,13 @@ impl Store {
         self.folder.join(format!("{key}.lock"))
     }
 
-    /// The folder of the TensorBoard event file of `config`, kept after the run.
+    /// The folder of the TensorBoard event file of `config`, kept after the run: what it is, as far as a name can be long, and its key.
     pub fn events(&self, config: &RunConfig) -> PathBuf {
-        let name = format!("{}-{}-{}", config.model, config.corruption, config.key()).replace(':', "-");
-        self.folder.join("tensorboard").join(name)
+        let mut name = format!("{}-{}", config.model, config.corruption).replace(':', "-");
+        while name.len() > LONGEST_NAME {
+            name.pop();
+        }
+        self.folder.join("tensorboard").join(format!("{name}-{}", config.key()))
     }
 
     /// The finished run of `config`, if there is one; a file of its name that is damaged or another run is passed over, as by
