@@ -16,12 +16,12 @@ pub struct Verified {
     pub verdict: String,
 }
 
-/// The file in which [`fetch`] leaves the SHA-256 of what it has put in a folder, in the format of
+/// The file in which [`fetch`](super::fetch) leaves the SHA-256 of what it has put in a folder, in the format of
 /// `sha256sum`.
 pub const SUMS_FILE: &str = "SHA256SUMS";
 
 /// Checks a folder: that every file is there and well-formed, its checksums where some are known (those
-/// that [`fetch`] left beside the files), and which published set the images are. Where the format's official archive lies in
+/// that [`fetch`](super::fetch) left beside the files), and which published set the images are. Where the format's official archive lies in
 /// the folder or beside it, and the files are that archive's, this is noted beside them ([`origin::vouch`]).
 ///
 /// Errors: [`Error::Missing`] when the folder holds no known format; [`Error::Format`] naming the file
