@@ -6,6 +6,7 @@
 use crate::Result;
 use crate::interrupt;
 use crate::kernel_methods::cholesky::{NotPositive, factorise_block};
+use crate::kernel_methods::gaussian::mean;
 use crate::kernel_methods::solve::{Factor, Kernel};
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
@@ -19,7 +20,8 @@ const ROWS: usize = 256;
 /// `n` points and the kernel `exp(-gamma |x - y|^2)` between any two of them.
 #[derive(Clone, Debug)]
 pub struct Gaussian64 {
-    gamma: f64,
+    /// Factor on the squared distance.
+    pub gamma: f64,
     d: usize,
     /// `n x d`, less `mean`: distances are the same, and lose fewer digits.
     points: Vec<f64>,
@@ -42,12 +44,7 @@ impl Gaussian64 {
     /// When `points` are no whole rows: a defect of the caller.
     pub fn new(points: &[f32], d: usize, gamma: f64) -> Gaussian64 {
         assert!(d > 0 && points.len().is_multiple_of(d), "{} numbers in rows of {d}", points.len());
-        let mut mean = vec![0.0; d];
-        for point in points.chunks_exact(d) {
-            mean.iter_mut().zip(point).for_each(|(to, v)| *to += f64::from(*v));
-        }
-        let n = points.len() / d;
-        mean.iter_mut().for_each(|v| *v /= n.max(1) as f64);
+        let mean = mean(points, d);
         let (points, squares) = centred(points, &mean);
         Gaussian64 { gamma, d, points, squares, mean }
     }

@@ -26,11 +26,7 @@ impl Gaussian {
     pub fn new(mut points: Vec<f32>, d: usize, gamma: f64) -> Gaussian {
         assert!(d > 0 && points.len().is_multiple_of(d), "{} numbers in rows of {d}", points.len());
         let n = points.len() / d;
-        let mut mean = vec![0.0f64; d];
-        for point in points.chunks_exact(d) {
-            mean.iter_mut().zip(point).for_each(|(to, v)| *to += f64::from(*v));
-        }
-        let mean: Vec<f32> = mean.into_iter().map(|v| (v / n.max(1) as f64) as f32).collect();
+        let mean: Vec<f32> = mean(&points, d).into_iter().map(|v| v as f32).collect();
         centre(&mut points, &mean);
         let norms = norms(&points, d);
         Gaussian { gamma, n, d, points, norms, mean }
@@ -90,10 +86,10 @@ impl Gaussian {
     }
 
     /// Tile `i`, `j` of the matrix: `TILE x TILE`, of which those rows and columns are written that have points.
-    fn symmetric_tile(&self, points: &Packed, i: usize, j: usize, out: &mut [f32]) {
+    fn symmetric_tile(&self, gamma: f64, points: &Packed, (i, j): (usize, usize), out: &mut [f32]) {
         points.inner_products(self.span(i), self.span(j), out, TILE);
         let (left, right) = (&self.norms[self.span(i)], &self.norms[self.span(j)]);
-        to_kernel_tile(out, TILE, self.gamma as f32, left, right);
+        to_kernel_tile(out, TILE, gamma as f32, left, right);
         if i == j {
             (0..self.span(i).len()).for_each(|k| out[k * TILE + k] = 1.0);
         }
@@ -101,9 +97,14 @@ impl Gaussian {
 
     /// The kernel's matrix, `ridge` added to its diagonal.
     pub fn matrix(&self, ridge: f64) -> Triangle {
+        self.matrix_of(self.gamma, ridge)
+    }
+
+    /// The matrix of a kernel of another gamma.
+    pub fn matrix_of(&self, gamma: f64, ridge: f64) -> Triangle {
         let mut triangle = Triangle::zeros(self.n);
         let points = self.packed();
-        triangle.fill(|_| (), |(), i, j, tile| self.symmetric_tile(&points, i, j, tile), |_| ());
+        triangle.fill(|_| (), |(), i, j, tile| self.symmetric_tile(gamma, &points, (i, j), tile), |_| ());
         if ridge != 0.0 {
             triangle.add_diagonal(ridge as f32);
         }
@@ -119,7 +120,7 @@ impl Gaussian {
                 if self.span(i).len() < TILE {
                     out.fill(0.0);
                 }
-                self.symmetric_tile(&points, i, j, out);
+                self.symmetric_tile(self.gamma, &points, (i, j), out);
             });
         }
         product.finish()
@@ -172,6 +173,17 @@ impl Gaussian {
         let whole = sum.iter().map(|v| v * v).sum::<f64>();
         2.0 * (n * squares - whole) / (n * (n - 1.0)).max(1.0)
     }
+}
+
+/// The mean of `points` (`n x d`).
+pub(super) fn mean(points: &[f32], d: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; d];
+    for point in points.chunks_exact(d) {
+        mean.iter_mut().zip(point).for_each(|(to, v)| *to += f64::from(*v));
+    }
+    let n = (points.len() / d).max(1) as f64;
+    mean.iter_mut().for_each(|v| *v /= n);
+    mean
 }
 
 fn centre(points: &mut [f32], mean: &[f32]) {

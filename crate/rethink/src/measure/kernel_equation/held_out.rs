@@ -23,6 +23,16 @@ pub(super) fn n_chosen_on(n: usize) -> usize {
     n.min(CHOSEN_ON)
 }
 
+/// Errors: [`Error::Argument`] for a gamma that makes no kernel.
+pub(super) fn check_width(width: Width) -> Result<()> {
+    match width {
+        Width::Gamma(gamma) if !(gamma > 0.0 && gamma.is_finite()) => {
+            Err(Error::argument(OPERATION, format!("gamma {gamma}, above 0 is needed")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What powers of 2 are multiplied with, where the mean squared distance is `distance`.
 pub(super) fn base_gamma(width: Width, distance: f64) -> f64 {
     match width {

@@ -1,9 +1,9 @@
 //! The Gaussian kernel on pixels and on Gabor wavelets: features of which all are in memory at once.
 
-use super::held_out::{ChosenOn, HeldOut, Settings, base_gamma, n_chosen_on};
+use super::held_out::{ChosenOn, HeldOut, Settings, base_gamma, check_width, n_chosen_on};
 use super::solutions::{Problem, Row, error, inner, rows};
-use super::{Arithmetic, KernelEquation, OPERATION, Preprocessing, Width};
-use crate::{Error, Result};
+use super::{Arithmetic, KernelEquation, Preprocessing};
+use crate::Result;
 use rethink_nn::kernel_methods::cholesky;
 use rethink_nn::kernel_methods::dense::Dense;
 use rethink_nn::kernel_methods::float64::{self, Gaussian64};
@@ -15,8 +15,8 @@ use std::time::Instant;
 /// Bytes of a Gaussian kernel's equation with `n` points of `d` features and `m` for testing: half the matrix, and
 /// the points.
 pub fn gaussian_bytes(n: usize, m: usize, d: usize) -> u64 {
-    // The points as they are read, less their mean, and as products want them; and the vectors of the solution.
-    let working = 2 * n * d + n * 10 * 8 * 8;
+    // The points a second time, as products want them, and the vectors of the solution.
+    let working = n * d + n * 10 * 8 * 8;
     cholesky::bytes(n) + 4 * (n * d + m * d + working) as u64
 }
 
@@ -48,25 +48,24 @@ pub(super) fn gaussian(
     };
     let points = features(&data.train.images[..id.train * image])?;
     let test = features(&data.test.images[..id.test * image])?;
-    if let Width::Gamma(gamma) = what.width
-        && !(gamma > 0.0 && gamma.is_finite())
-    {
-        return Err(Error::argument(OPERATION, format!("gamma {gamma}, above 0 is needed")));
-    }
+    check_width(what.width)?;
     let base = base_gamma(what.width, Gaussian::mean_squared_distance(&points, dimensions));
-    let points = Points { dense: *dense, arithmetic: what.arithmetic, train: points, test, dimensions };
-    let mut part = Gaussian::new(points.leading().to_vec(), dimensions, base);
+    let part = points[..n_chosen_on(id.train) * dimensions].to_vec();
+    let mut equation = match what.arithmetic {
+        Arithmetic::Float32 => Equation::Float32 {
+            part: Gaussian::new(part, dimensions, base),
+            whole: Gaussian::new(points, dimensions, base),
+            dense: *dense,
+        },
+        Arithmetic::Float64 => {
+            Equation::Float64 { part, d: dimensions, whole: Gaussian64::new(&points, dimensions, base) }
+        }
+    };
     let seconds = started.elapsed().as_secs_f64();
     rows(what, say, |with_l2, say| {
         let held_out = HeldOut { what, with_l2, base: Some(base), mean: 1.0, targets, classes: *classes };
-        let settings = held_out.choose(say, |gamma| {
-            if what.arithmetic == Arithmetic::Float64 {
-                return Ok(ChosenOn::Points { points: points.leading(), d: dimensions, gamma });
-            }
-            part.gamma = gamma;
-            Ok(ChosenOn::Matrix(part.matrix(0.0)))
-        })?;
-        let (solution, outputs) = points.solve(&settings, targets, *classes, say)?;
+        let settings = held_out.choose(say, |gamma| Ok(equation.chosen_on(gamma)))?;
+        let (solution, outputs) = equation.solve(&settings, targets, *classes, &test, say)?;
         Ok(Row {
             dimensions,
             filters: 0,
@@ -83,48 +82,57 @@ pub(super) fn gaussian(
     })
 }
 
-/// Features of training and test images, and what their Gaussian kernel's equation is solved with.
-struct Points<'a> {
-    dense: Option<&'a dyn Dense>,
-    arithmetic: Arithmetic,
-    /// `n x dimensions`.
-    train: Vec<f32>,
-    /// `m x dimensions`.
-    test: Vec<f32>,
-    dimensions: usize,
+/// The kernel of the images that choices are made on, and that of all.
+enum Equation<'a> {
+    Float32 {
+        part: Gaussian,
+        whole: Gaussian,
+        dense: Option<&'a dyn Dense>,
+    },
+    /// The part by its features (`n x d`).
+    Float64 {
+        part: Vec<f32>,
+        d: usize,
+        whole: Gaussian64,
+    },
 }
 
-impl Points<'_> {
-    /// Those that choices are made on.
-    fn leading(&self) -> &[f32] {
-        &self.train[..n_chosen_on(self.train.len() / self.dimensions) * self.dimensions]
+impl Equation<'_> {
+    fn chosen_on(&self, gamma: f64) -> ChosenOn<'_> {
+        match self {
+            Equation::Float32 { part, .. } => ChosenOn::Matrix(part.matrix_of(gamma, 0.0)),
+            Equation::Float64 { part, d, .. } => ChosenOn::Points { points: part, d: *d, gamma },
+        }
     }
 
-    /// The solution, and its outputs on the test images (`m x classes`).
+    /// The solution, and its outputs on `test` (`m x d`): `m x classes`.
     fn solve(
-        &self,
+        &mut self,
         settings: &Settings,
         targets: &[f64],
         classes: usize,
+        test: &[f32],
         say: &mut dyn FnMut(&str),
     ) -> Result<(Solution, Vec<f64>)> {
-        let (gamma, ridge) = (settings.gamma, settings.ridge);
-        if self.arithmetic == Arithmetic::Float64 {
-            let kernel = Gaussian64::new(&self.train, self.dimensions, gamma);
-            let solution = solve(&kernel, targets, classes, ridge, say)?;
-            let outputs = kernel.predict(&self.test, &solution.weights, classes);
-            return Ok((solution, outputs));
+        let ridge = settings.ridge;
+        match self {
+            Equation::Float64 { whole, .. } => {
+                whole.gamma = settings.gamma;
+                let solution = solve(&*whole, targets, classes, ridge, say)?;
+                let outputs = whole.predict(test, &solution.weights, classes);
+                Ok((solution, outputs))
+            }
+            Equation::Float32 { whole, dense, .. } => {
+                whole.gamma = settings.gamma;
+                let placed = dense.map(|dense| dense.gaussian(whole)).transpose()?;
+                let solution = solve(placed.as_deref().unwrap_or(&*whole), targets, classes, ridge, say)?;
+                drop(placed);
+                let outputs = match dense {
+                    Some(dense) => dense.predict(whole, test, &solution.weights, classes)?,
+                    None => whole.predict(test, &solution.weights, classes),
+                };
+                Ok((solution, outputs))
+            }
         }
-        let kernel = Gaussian::new(self.train.clone(), self.dimensions, gamma);
-        let Some(dense) = self.dense else {
-            let solution = solve(&kernel, targets, classes, ridge, say)?;
-            let outputs = kernel.predict(&self.test, &solution.weights, classes);
-            return Ok((solution, outputs));
-        };
-        let placed = dense.gaussian(&kernel)?;
-        let solution = solve(&*placed, targets, classes, ridge, say)?;
-        drop(placed);
-        let outputs = dense.predict(&kernel, &self.test, &solution.weights, classes)?;
-        Ok((solution, outputs))
     }
 }

@@ -2,12 +2,12 @@
 //! features where they are fewer than images (the primal).
 
 use super::dual::{block, dual, dual_bytes};
-use super::held_out::{CHOSEN_ON, ChosenOn, HeldOut, Settings, base_gamma, n_chosen_on};
-use super::solutions::{Problem, Row, error, inner, rows};
-use super::{Choice, KernelEquation, OPERATION, Width};
+use super::held_out::{CHOSEN_ON, ChosenOn, HeldOut, Settings, base_gamma, check_width, n_chosen_on};
+use super::solutions::{Problem, Row, error, inner, rows, wanted};
+use super::{Choice, KernelEquation};
+use crate::Result;
 use crate::data::DataId;
 use crate::measure::partial::PartialMeasurement;
-use crate::{Error, Result};
 use rayon::prelude::*;
 use rethink_nn::kernel_methods::cholesky;
 use rethink_nn::kernel_methods::dense::{Features, Products, Purpose};
@@ -41,20 +41,15 @@ pub(super) fn gaussian_on_features(
         None => dual_bytes(n, m, at_once),
     };
     check_memory(n, bytes, free_memory())?;
-    if let Width::Gamma(gamma) = what.width
-        && !(gamma > 0.0 && gamma.is_finite())
-    {
-        return Err(Error::argument(OPERATION, format!("gamma {gamma}, above 0 is needed")));
-    }
+    check_width(what.width)?;
     let filters = conv.draw(&data.train.images, data.shape, n, seed)?;
     let (products, seconds) = products(problem, id, &filters, what.features(), unfinished, say)?;
     let leading = match what.choice {
         Choice::Inside if n_chosen_on(n) < n => chosen_on(problem, what, &filters)?,
         _ => products.leading(n_chosen_on(n))?,
     };
-    let wanted = [(what.plain, false), (what.ridge, true)];
     let mut chosen = Vec::new();
-    for (_, with_l2) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
+    for with_l2 in wanted(what) {
         let base = base_gamma(what.width, mean_squared_distance(leading.n(), leading.mean_diagonal()));
         let held_out = HeldOut { what, with_l2, base: Some(base), mean: 1.0, targets, classes: *classes };
         let mut settings = held_out

@@ -32,14 +32,21 @@ pub(super) struct Row {
     pub(super) features: f64,
 }
 
+/// Of each solution that is asked for, whether it has l2.
+pub(super) fn wanted(what: &KernelEquation) -> impl Iterator<Item = bool> {
+    [(what.plain, false), (what.ridge, true)]
+        .into_iter()
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, ridge)| ridge)
+}
+
 /// A row for each of the solutions that are asked for.
 pub(super) fn rows(
     what: &KernelEquation,
     say: &mut dyn FnMut(&str),
     mut row: impl FnMut(bool, &mut dyn FnMut(&str)) -> Result<Row>,
 ) -> Result<Vec<Row>> {
-    let wanted = [(what.plain, false), (what.ridge, true)];
-    wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, ridge)| row(ridge, say)).collect()
+    wanted(what).map(|ridge| row(ridge, say)).collect()
 }
 
 pub(super) fn frame(choice: Choice, id: &DataId, rows: Vec<Row>) -> Result<DataFrame> {
