@@ -23,4 +23,5 @@ mod recipes;
 mod schema;
 mod show;
 mod tensorboard;
+mod threads;
 mod training;
