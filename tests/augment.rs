@@ -5,9 +5,10 @@
 use rethink::data::DataId;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::Corruption;
-use rethink::data::{Dataset, shapes10};
+use rethink::data::{Dataset, Split, shapes10};
 use rethink::run::appendix_a::config_at;
 use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::loader::DataLoader;
 use rethink::run::train::{Progress, TrainedRun, train};
 use rethink::store::digest;
 use rethink_nn::image::{Change, flip, rotate};
@@ -18,6 +19,38 @@ use rethink_nn::optim::DecayOn;
 use rethink_nn::optim::{Rules, SgdStep};
 use rethink_tests::{formula, killed_after_each_epoch};
 use serde_json::Value;
+
+/// On images of more than 255 pixels beside their crop.
+#[test]
+fn crops_of_large_images_are_central_and_reach_every_corner() {
+    let side = 700;
+    // Nothing but where it is marked, so that a crop beside that is zeros, whitened or not.
+    let marked = |from: usize, to: usize| {
+        let at = |i: usize| [i / side % side, i % side];
+        let value =
+            |i: usize| if at(i).iter().all(|v| (from..to).contains(v)) { (i * 7 % 251) as u8 } else { 0 };
+        let image: Vec<u8> = (0..3 * side * side).map(value).collect();
+        let split = |n: usize| Split { images: image.repeat(n), labels: vec![0; n] };
+        let names = ["a", "b"].map(String::from).to_vec();
+        Dataset::new("large", "Large images", names, [3, side, side], split(40), split(1)).unwrap()
+    };
+    // How many of the batch's images are not zeros alone.
+    let seen = |data: &Dataset, change: &dyn Fn(&mut RunConfig)| {
+        let mut config =
+            config_at(data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, Seeds::default());
+        change(&mut config);
+        let loader = DataLoader::new(&config, data, 40, 1).unwrap();
+        let order: Vec<u32> = (0..40).collect();
+        let (images, _) = loader.batch(&order, &loader.choices(1).unwrap()).unwrap();
+        images.chunks_exact(3 * 28 * 28).filter(|image| image.iter().any(|v| *v != 0.0)).count()
+    };
+    let centre = marked(336, 364);
+    assert_eq!(seen(&centre, &|_| ()), 40);
+    assert_eq!(seen(&centre, &|config| config.hyper.augment.flip = true), 40);
+    let corner = marked(400, 700);
+    let reached = seen(&corner, &|config| config.hyper.random_crop = true);
+    assert!((1..40).contains(&reached), "{reached}");
+}
 
 const SHAPE: [usize; 3] = [3, 32, 32];
 const STILL: Change =

@@ -449,7 +449,7 @@ fn export_takes_what_the_store_has_whole_and_names_what_is_missing() {
     let configs = study.configs_of(recipe);
     let store = study.store();
     let keep = |config: &RunConfig| {
-        store.run_by(config, Scale::Smoke, &mut |_| (), &mut |_| Ok(Some(trained(config)))).unwrap()
+        store.run_by((config, 10), Scale::Smoke, &mut |_| (), &mut |_| Ok(Some(trained(config)))).unwrap()
     };
     configs[1..].iter().for_each(|config| drop(keep(config)));
     let Stored::Part { missing, of } = study.stored(recipe).unwrap() else { panic!("a run is missing") };

@@ -96,7 +96,7 @@ fn sweep(folder: &Path) {
     let store = Store::new(folder.join("runs"));
     for config in configs(&data) {
         store
-            .run_by(&config, Scale::Smoke, &mut |_| (), &mut |mut progress| {
+            .run_by((&config, 10), Scale::Smoke, &mut |_| (), &mut |mut progress| {
                 progress.checkpoint_every = Duration::ZERO;
                 train(&config, &data, progress)
             })

@@ -20,6 +20,7 @@ use rethink_nn::kernel_methods::gaussian::{Gaussian, exp_negative};
 use rethink_nn::kernel_methods::random_conv::{BIAS, PATCH, POOL, RandomConv, STRIDE};
 use rethink_nn::kernel_methods::solve::{TOLERANCE, solve};
 use rethink_nn::kernel_methods::triangle::{TILE, Triangle, bytes, check_memory};
+use rethink_nn::models::argmax;
 use rethink_tests::formula;
 use serde_json::Value;
 use std::fs;
@@ -839,4 +840,17 @@ fn what_is_no_number_is_no_solution() {
         values[place] = f64::NAN;
         assert!(largest(values).is_nan(), "{place}");
     }
+}
+
+/// As of a network's scores: of equal outputs the first wins, and one that is no number is never right.
+#[test]
+fn errors_of_equal_outputs_and_of_none() {
+    let nan = f64::NAN;
+    let outputs = [0.5, 0.5, 0.1, 0.2, nan, 0.1, nan, 0.0, 0.0, 0.0, 0.1, 0.2];
+    assert_eq!(error(&outputs, &[0, 1, 0, 2], 3), 0.5);
+    assert_eq!(error(&outputs, &[1, 0, 1, 1], 3), 1.0);
+    assert_eq!(
+        [argmax(&[1.0, 3.0, 3.0]), argmax(&[1.0f32, f32::NAN]), argmax::<f64>(&[])],
+        [Some(1), None, None]
+    );
 }

@@ -415,3 +415,20 @@ fn a_branch_that_passes_its_input_on_passes_its_gradient_back() {
         assert!((a - b).abs() < 1e-6, "{a} and {b}");
     }
 }
+
+/// The velocity of a tensor that is trained may not be left out: it would never be updated.
+#[test]
+fn velocities_of_other_sizes_are_refused_by_name() {
+    let mut network = ModelKind::Mlp1x512.build(3, 10, Init::Glorot, 1).unwrap();
+    let weights = network.parameters().unwrap();
+    let zeros: Vec<Vec<f32>> = weights.iter().map(|p| vec![0.0; p.values.len()]).collect();
+    network.restore(&weights, zeros.clone()).unwrap();
+    for (index, wrong) in [(0, vec![]), (1, vec![0.0; 3])] {
+        let mut velocity = zeros.clone();
+        velocity[index] = wrong;
+        let error = network.restore(&weights, velocity).unwrap_err().to_string();
+        assert!(error.contains(&weights[index].name), "{error}");
+    }
+    let error = network.restore(&weights, vec![vec![0.0]]).unwrap_err().to_string();
+    assert!(error.contains("1 lists for 4 tensors"), "{error}");
+}

@@ -396,7 +396,11 @@ fn of_equal_pixels_one_wins() {
 fn channels_side_by_side() {
     let (a, b) = (image(2, 3, 4, 5, 1.0), image(2, 3, 4, 2, 2.0));
     let (a_traced, tape) = a.leaky_trace().split_tape();
-    let y = concat(vec![Part::Image(a_traced), Part::Image(b.clone())], tape).unwrap();
+    let y = concat(
+        vec![Part::Image(a_traced, InputGradient::First), Part::Image(b.clone(), InputGradient::First)],
+        tape,
+    )
+    .unwrap();
     assert_eq!(*y.shape(), (2, 3, 4, 7));
     for pixel in 0..24 {
         let row = &elements(&y).unwrap()[pixel * 7..][..7];
@@ -411,10 +415,13 @@ fn channels_side_by_side() {
         assert_eq!(db[pixel * 2..][..2], weights[pixel * 7 + 5..][..2]);
     }
     assert!(
-        concat([a, image(2, 4, 4, 1, 1.0)].map(Part::Image).into(), NoneTape)
-            .unwrap_err()
-            .to_string()
-            .contains("expected shape")
+        concat(
+            [a, image(2, 4, 4, 1, 1.0)].map(|part| Part::Image(part, InputGradient::First)).into(),
+            NoneTape
+        )
+        .unwrap_err()
+        .to_string()
+        .contains("expected shape")
     );
     assert!(concat(vec![], NoneTape).is_err());
 }

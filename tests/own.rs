@@ -1,5 +1,7 @@
 //! Data, corruptions and networks of one's own.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rethink::data::corruption::Corruption;
 use rethink::data::{Dataset, Split, shapes10};
 use rethink::run::appendix_a::config_at;
@@ -149,12 +151,89 @@ fn layers_after_rows_have_the_gradients_of_finite_differences() {
                 Layer::Branches(vec![vec![Layer::dropout(0.5)], vec![]]),
             ],
         ),
+        // It draws by image, whether the images lie in lanes or not.
+        (
+            "dropout of one pixel",
+            vec![
+                Layer::conv(3, 4),
+                Layer::MaxPool(Window::square(8, 8, Padding::Valid)),
+                Layer::dropout(0.5),
+                Layer::hidden(8),
+            ],
+        ),
+        // Which branch passes nothing with weights, and who gives the input of several branches its gradient first.
+        (
+            "branches of the images, the last one without weights",
+            vec![Layer::Branches(vec![vec![Layer::conv(3, 4)], vec![]]), Layer::conv(3, 4)],
+        ),
+        (
+            "branches of the images, the first one without weights",
+            vec![Layer::Branches(vec![vec![], vec![Layer::conv(3, 4)]]), Layer::conv(3, 4)],
+        ),
+        (
+            "branches that pass on, in the first of several branches",
+            vec![
+                Layer::conv(3, 4),
+                Layer::Branches(vec![
+                    vec![Layer::Branches(vec![vec![], vec![Layer::conv(3, 4)]])],
+                    vec![Layer::conv(1, 3)],
+                ]),
+                Layer::conv(3, 4),
+            ],
+        ),
+        (
+            "branches that pass on, in branches that pass on",
+            vec![
+                Layer::conv(3, 4),
+                Layer::Branches(vec![
+                    vec![],
+                    vec![Layer::Branches(vec![vec![], vec![Layer::dropout(0.5)], vec![Layer::conv(3, 4)]])],
+                ]),
+            ],
+        ),
         // What only takes rows can follow them in lanes.
         (
             "mean, fully connected layers",
             vec![Layer::conv(3, 4), mean.clone(), Layer::hidden(8), Layer::dropout(0.5), Layer::hidden(8)],
         ),
     ];
+    for (name, layers) in shapes {
+        gradients_are_finite_differences(name, layers);
+    }
+}
+
+/// Layers of one size of image, by chance: branches in branches of all forms.
+fn random_layers(rng: &mut ChaCha8Rng, depth: usize, most: usize) -> Vec<Layer> {
+    let window = Window::square(3, 1, Padding::Same);
+    (0..rng.random_range(0..=most))
+        .map(|_| match rng.random_range(0..if depth > 0 { 9 } else { 5 }) {
+            0 | 1 => Layer::conv(3, rng.random_range(2..5)),
+            2 => Layer::conv(1, 3),
+            3 => Layer::dropout(0.5),
+            4 => Layer::AvgPool(window),
+            _ => {
+                let count = rng.random_range(1..4);
+                Layer::Branches((0..count).map(|_| random_layers(rng, depth - 1, 2)).collect())
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn branches_of_any_form_have_the_gradients_of_finite_differences() {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for number in 0..60 {
+        let layers = random_layers(&mut rng, 3, 3);
+        if plan::count(&layers) == (0, 0) {
+            // A network of one fully connected layer has its inputs in the order of the images, by channel.
+            continue;
+        }
+        gradients_are_finite_differences(&format!("form {number}: {layers:?}"), layers);
+    }
+}
+
+/// Of all weights of the network of `layers` and a layer of scores, and the same as those of a network that is not computed in lanes.
+fn gradients_are_finite_differences(name: &str, mut layers: Vec<Layer>) {
     // Two sixteens of images, of which the second is not full; each channel of each is another mean away.
     let (input, n) = ([8, 8, 3], 20);
     let images: Vec<f32> = formula(n * 192, 6007, 1.7)
@@ -163,46 +242,44 @@ fn layers_after_rows_have_the_gradients_of_finite_differences() {
         .map(|(i, v)| v + (i / 64 % 7) as f32 * 0.3 - 0.6)
         .collect();
     let labels: Vec<u16> = (0..n as u16).map(|i| i % 3).collect();
-    for (name, mut layers) in shapes {
-        layers.push(Layer::scores(10));
-        let gradients_of = |network: &mut dyn Network| {
-            network.gradients(images.clone(), &labels, ForwardContext::training_step(1, 0))
+    layers.push(Layer::scores(10));
+    let gradients_of = |network: &mut dyn Network| {
+        network.gradients(images.clone(), &labels, ForwardContext::training_step(1, 0))
+    };
+    let mut network = build_plan(layers.clone(), input, Init::Glorot, 3).unwrap();
+    let mut start = network.parameters().unwrap();
+    // A unit that gets nothing but zeros, with a bias of zero, is where ReLU has no slope.
+    let is_bias = |name: &str| name.ends_with("bias") || name.ends_with("shift");
+    for bias in start.iter_mut().filter(|parameter| is_bias(&parameter.name)) {
+        bias.values.iter_mut().enumerate().for_each(|(i, v)| *v = 0.05 + 0.01 * i as f32);
+    }
+    network.restore(&start, Vec::new()).unwrap();
+    let (outcome, gradients) =
+        gradients_of(network.as_mut()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    // With dropout of an image, though of none of its pixels, it is never computed in lanes.
+    let by_pixel = [vec![Layer::dropout(0.0)], layers].concat();
+    let mut by_pixel = build_plan(by_pixel, input, Init::Glorot, 3).unwrap();
+    by_pixel.restore(&start, Vec::new()).unwrap();
+    let (expected, theirs) = gradients_of(by_pixel.as_mut()).unwrap();
+    assert!((outcome.loss - expected.loss).abs() < 1e-5, "{name}: {outcome:?} and {expected:?}");
+    assert_eq!((start.len(), theirs.len()), (gradients.len(), gradients.len()), "{name}");
+    for (tensor, gradient) in gradients.iter().enumerate() {
+        let of = &start[tensor].name;
+        let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        let apart = gradient.iter().zip(&theirs[tensor]).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+        assert!(norm > 0.0 && apart.sqrt() < 1e-4 * norm + 1e-6, "{name}, {of}: {norm}, {apart} apart");
+        // Along the gradient itself, where the difference is largest against rounding.
+        let mut along = |sign: f64| {
+            let mut moved = start.clone();
+            for (v, g) in moved[tensor].values.iter_mut().zip(gradient) {
+                *v += (sign * 0.0005 * f64::from(*g) / norm) as f32;
+            }
+            network.restore(&moved, Vec::new()).unwrap();
+            f64::from(gradients_of(network.as_mut()).unwrap().0.loss)
         };
-        let mut network = build_plan(layers.clone(), input, Init::Glorot, 3).unwrap();
-        let mut start = network.parameters().unwrap();
-        // A unit that gets nothing but zeros, with a bias of zero, is where ReLU has no slope.
-        for bias in start.iter_mut().filter(|parameter| parameter.name.ends_with("bias")) {
-            bias.values.iter_mut().enumerate().for_each(|(i, v)| *v = 0.05 + 0.01 * i as f32);
-        }
-        network.restore(&start, Vec::new()).unwrap();
-        let (outcome, gradients) =
-            gradients_of(network.as_mut()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        // With dropout of an image, though of none of its pixels, it is never computed in lanes.
-        let by_pixel = [vec![Layer::dropout(0.0)], layers].concat();
-        let mut by_pixel = build_plan(by_pixel, input, Init::Glorot, 3).unwrap();
-        by_pixel.restore(&start, Vec::new()).unwrap();
-        let (expected, theirs) = gradients_of(by_pixel.as_mut()).unwrap();
-        assert!((outcome.loss - expected.loss).abs() < 1e-5, "{name}: {outcome:?} and {expected:?}");
-        assert_eq!((start.len(), theirs.len()), (gradients.len(), gradients.len()), "{name}");
-        for (tensor, gradient) in gradients.iter().enumerate() {
-            let of = &start[tensor].name;
-            let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
-            let apart =
-                gradient.iter().zip(&theirs[tensor]).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
-            assert!(norm > 0.0 && apart.sqrt() < 1e-4 * norm + 1e-6, "{name}, {of}: {norm}, {apart} apart");
-            // Along the gradient itself, where the difference is largest against rounding.
-            let mut along = |sign: f64| {
-                let mut moved = start.clone();
-                for (v, g) in moved[tensor].values.iter_mut().zip(gradient) {
-                    *v += (sign * 0.0005 * f64::from(*g) / norm) as f32;
-                }
-                network.restore(&moved, Vec::new()).unwrap();
-                f64::from(gradients_of(network.as_mut()).unwrap().0.loss)
-            };
-            let slope = (along(1.0) - along(-1.0)) / 0.001;
-            let wrong = (slope - norm).abs();
-            assert!(wrong < 0.05 * norm + 1e-3, "{name}, {of}: slope {slope}, gradient's norm {norm}");
-        }
+        let slope = (along(1.0) - along(-1.0)) / 0.001;
+        let wrong = (slope - norm).abs();
+        assert!(wrong < 0.05 * norm + 1e-3, "{name}, {of}: slope {slope}, gradient's norm {norm}");
     }
 }
 

@@ -790,6 +790,8 @@ fn an_unfinished_run_that_has_passed_the_end_contains_the_run_that_stops() {
         assert_eq!((origin.key, origin.taken, origin.epochs), (going.key(), end, end + 2), "{name}");
         assert_eq!(run.record.digest, digest(&directly.rows), "{name}");
         assert_eq!(run.record.parameters, directly.parameter_count, "{name}");
+        // Which no checkpoint says.
+        assert_eq!(run.record.classes, Some(10), "{name}");
         assert_eq!(sittings(&run), [(1, 3, true), (4, end, true)], "{name}");
         let beyond: Vec<_> = origin.beyond.iter().map(|s| (s.first, s.last)).collect();
         assert_eq!(beyond, [(end + 1, end + 2)], "{name}");
@@ -911,7 +913,7 @@ fn an_image_that_is_wrong_again_breaks_the_row() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
         let made_up = with_measurements(&measured);
-        store.run_by(&going, Scale::Smoke, &mut |_| {}, &mut |_| Ok(Some(made_up.clone()))).unwrap();
+        store.run_by((&going, 10), Scale::Smoke, &mut |_| {}, &mut |_| Ok(Some(made_up.clone()))).unwrap();
         let (run, said) = made(&store, &stopping, &data);
         assert!(said.epochs.is_empty(), "{measured:?}: {said:?}");
         assert_eq!((run.record.epochs, run.record.ending), (end, ending), "{measured:?}");
@@ -1272,7 +1274,7 @@ impl Again<'_> {
         let Again { store, config, data } = *self;
         let mut theirs = None;
         let run = store.run_by(
-            config,
+            (config, 10),
             Scale::Smoke,
             &mut |event| {
                 if matches!(event, Event::Epoch(row) if row.epoch == epoch) {
@@ -1372,7 +1374,7 @@ fn a_finished_run_that_came_meanwhile_is_not_overwritten() {
         theirs = std::fs::read(store.path(&config.key())).unwrap();
         trained
     };
-    let run = store.run_by(&config, Scale::Smoke, &mut |_| (), &mut training).unwrap();
+    let run = store.run_by((&config, 10), Scale::Smoke, &mut |_| (), &mut training).unwrap();
     assert_eq!(std::fs::read(store.path(&config.key())).unwrap(), theirs);
     assert_eq!(store.get(&config).unwrap().unwrap().record, run.record);
 }

@@ -43,7 +43,7 @@ impl Runs {
         let finished = config(&data, Corruption::RandomLabels);
         store.run(&finished, &data, Scale::Smoke, &mut |_| ()).unwrap();
         let unfinished = config(&data, Corruption::TrueLabels);
-        let left = store.run_by(&unfinished, Scale::Smoke, &mut |_| (), &mut |mut progress| {
+        let left = store.run_by((&unfinished, 10), Scale::Smoke, &mut |_| (), &mut |mut progress| {
             (progress.checkpoint_every, progress.leave_after) = (Duration::ZERO, Some(7));
             train(&unfinished, &data, progress)
         });

@@ -49,7 +49,7 @@ pub fn run(
     let mut told = false;
     let (name, mut said) = (describe(&config), Instant::now());
     let run = study.store().run_by(
-        &config,
+        (&config, study.data.classes.len()),
         study.scale,
         &mut |event| match event {
             Event::Found(_) => rethink_plot::tell!("{name}: in the store"),

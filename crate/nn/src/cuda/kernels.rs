@@ -159,7 +159,7 @@ impl Seen {
         let on = view.change.filter(Change::recolours);
         Seen {
             index: u32::try_from(view.index).expect("fewer than 2^32 images"),
-            corner: [view.corner.0.into(), view.corner.1.into()],
+            corner: [view.corner.0, view.corner.1],
             flip: view.change.is_some_and(|c| c.flip).into(),
             recoloured: on.is_some().into(),
             sine: both(sine),
@@ -193,7 +193,7 @@ impl<B: Backend> Kept<B> {
     /// Whether there is such an image, with the crop inside.
     pub fn has(&self, view: &AugmentedImage) -> bool {
         let ([_, height, width], (top, left)) = (self.shape, view.corner);
-        view.index < self.images && usize::from(top) + CROP <= height && usize::from(left) + CROP <= width
+        view.index < self.images && top as usize + CROP <= height && left as usize + CROP <= width
     }
 }
 
@@ -1019,14 +1019,27 @@ fn on_tensors<B: Backend>(
     arguments: &[Arg],
 ) -> Done<B> {
     assert!(pieces.iter().all(|piece| piece.memory.len() == memory), "{kernel}: memory of a tensor");
-    pieces.chunks(TENSORS).try_for_each(|pieces| {
+    let mut rest = pieces;
+    while !rest.is_empty() {
+        let (pieces, others) = rest.split_at(at_once(rest.iter().map(|piece| piece.length)));
+        rest = others;
         let (tensors, all) = Tensors::of(b, pieces);
         let arguments: Vec<Arg> =
             std::iter::once(Arg::Tensors(&tensors)).chain(arguments.iter().copied()).collect();
         // SAFETY: the types are those of the kernel, which works on `memory` addresses of each tensor; lengths have been
         // checked.
-        unsafe { run(b, kernel, all, &arguments) }
-    })
+        unsafe { run(b, kernel, all, &arguments)? };
+    }
+    Ok(())
+}
+
+/// How many of the first tensors, of so many numbers each, a launch works on: one at least, [`TENSORS`] at most, whose numbers 32 bits count.
+fn at_once(lengths: impl Iterator<Item = usize>) -> usize {
+    let sums = lengths.take(TENSORS).scan(0, |sum, length| {
+        *sum += length;
+        Some(*sum)
+    });
+    sums.take_while(|&sum| u32::try_from(sum).is_ok()).count().max(1)
 }
 
 /// One step of SGD for weights, velocities and gradients.

@@ -629,7 +629,8 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
         self.part = self.together.last().map(|together| together.part(index));
     }
 
-    fn part(&mut self, x: Value<B, T>) -> Result<(Value<B, ()>, T)> {
+    // It looks whether a gradient is there.
+    fn part(&mut self, x: Value<B, T>, _: InputGradient) -> Result<(Value<B, ()>, T)> {
         self.split(x)
     }
 

@@ -13,7 +13,7 @@ pub struct AugmentedImage {
     /// Which image of the training set.
     pub index: usize,
     /// First row and column of its crop.
-    pub corner: (u8, u8),
+    pub corner: (u32, u32),
     /// What else happens to it.
     pub change: Option<Change>,
 }
@@ -23,7 +23,7 @@ impl AugmentedImage {
     /// images of `shape`.
     pub fn write(&self, pixels: &Pixels, shape: [usize; 3], out: &mut [f32]) {
         let [channels, height, width] = shape;
-        let corner = (self.corner.0.into(), self.corner.1.into());
+        let corner = (self.corner.0 as usize, self.corner.1 as usize);
         let Some(change) = self.change else {
             return pixels.whitened(self.index, shape, corner, out);
         };

@@ -24,7 +24,7 @@ pub use cpu::{build_plan, check_room};
 pub use custom::CustomModel;
 pub use description::{Description, Family, Layers};
 pub use initial::Init;
-pub use network::{Network, Parameter, Role, StepOutcome, are_finite, count_correct, count_top};
+pub use network::{Network, Parameter, Role, StepOutcome, are_finite, argmax, count_correct, count_top};
 pub(crate) use network::{check_memory, check_velocity};
 use plan::Layer;
 use serde::de::value::MapAccessDeserializer;
@@ -162,6 +162,15 @@ impl ModelKind {
     /// Whether it has no convolutions, and is no network of one's own.
     pub fn is_mlp(self) -> bool {
         self.family() == Family::Mlp
+    }
+
+    /// How many scores a network of one's own gives for images of `input` (height, width, channels); `None` where it does not fit
+    /// them, and for the paper's networks, which are made for any number of classes.
+    pub fn own_classes(self, input: [usize; 3]) -> Option<usize> {
+        match self.description().layers {
+            Layers::Own(layers) => plan::output(layers, input).ok().map(|[_, _, classes]| classes),
+            Layers::Hidden(_) | Layers::Planned(_) => None,
+        }
     }
 
     /// Whether it is made for photographs, not for small images.

@@ -180,30 +180,44 @@ pub(crate) fn check_memory(parameters: &[Parameter], memory: &Memory) -> Result<
 }
 
 fn check_sizes(operation: &'static str, parameters: &[Parameter], lists: &[Vec<f32>]) -> Result<()> {
-    let fits = lists.len() == parameters.len()
-        && lists.iter().zip(parameters).all(|(v, p)| v.is_empty() || v.len() == p.values.len());
-    if !lists.is_empty() && !fits {
-        return Err(Error::argument(operation, "other sizes than the weights"));
+    if lists.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    if lists.len() != parameters.len() {
+        let problem = format!("{} lists for {} tensors", lists.len(), parameters.len());
+        return Err(Error::argument(operation, problem));
+    }
+    let fits = |list: &[f32], own: &Parameter| match list.len() {
+        0 => !own.is_trained(),
+        length => length == own.values.len(),
+    };
+    match lists.iter().zip(parameters).find(|(list, own)| !fits(list, own)) {
+        None => Ok(()),
+        Some((list, own)) => {
+            let problem = format!("{} numbers for the {} of {}", list.len(), own.values.len(), own.name);
+            Err(Error::argument(operation, problem))
+        }
+    }
 }
 
 /// How many rows of `n x classes` scores have their largest value at the label. A row with a NaN
 /// counts as wrong; of equal scores the first wins.
-pub fn count_correct(scores: &[f32], labels: &[u16], classes: usize) -> usize {
-    let hit = |(row, &label): (&[f32], &u16)| {
-        let mut best = 0;
-        for (i, v) in row.iter().enumerate() {
-            if v.is_nan() {
-                return false;
-            }
-            if *v > row[best] {
-                best = i;
-            }
+pub fn count_correct<F: PartialOrd>(scores: &[F], labels: &[u16], classes: usize) -> usize {
+    let rows = scores.chunks_exact(classes).zip(labels);
+    rows.filter(|(row, label)| argmax(row) == Some(usize::from(**label))).count()
+}
+
+/// Where the largest of some numbers is, the first of equal ones; `None` where one is a NaN or there is none.
+pub fn argmax<F: PartialOrd>(row: &[F]) -> Option<usize> {
+    let mut best = 0;
+    for (i, v) in row.iter().enumerate() {
+        // Each with itself, too: a NaN is not comparable with anything.
+        v.partial_cmp(v)?;
+        if *v > row[best] {
+            best = i;
         }
-        best == usize::from(label)
-    };
-    scores.chunks_exact(classes).zip(labels).filter(|pair| hit(*pair)).count()
+    }
+    (!row.is_empty()).then_some(best)
 }
 
 /// How many rows of `n x classes` scores have fewer than `k` scores above the label's. A row with a NaN counts as

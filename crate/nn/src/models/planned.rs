@@ -296,7 +296,8 @@ fn ends_in_rows(layers: &[Layer], mut from: Size3, work: &mut u128, weighted: &m
             }
             Layer::MaxPool(_) | Layer::AvgPool(_) | Layer::LocalResponseNorm => (),
             Layer::GlobalAvgPool | Layer::Linear { .. } => rows = true,
-            Layer::Dropout(_) if inside[..2] == [1, 1] => (),
+            // It draws by image.
+            Layer::Dropout(_) if inside[..2] == [1, 1] => rows = true,
             Layer::Dropout(_) => return None,
             Layer::Branches(branches) => {
                 // What they end with is put side by side as images.
@@ -413,6 +414,9 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
     fn dropout(&mut self, x: Value<T>, keep_probability: f32) -> Result<Value<T>> {
         match x {
             Value::Rows(x) => dropout(x, keep_probability, self.pass).map(Value::Rows),
+            x if self.pass.order() != Order::Pixels => {
+                dropout(x.rows(self.pass.order())?, keep_probability, self.pass).map(Value::Rows)
+            }
             x => dropout(x.image()?, keep_probability, self.pass).map(Value::Image),
         }
     }
@@ -425,12 +429,12 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
         Value::Image(x.clone().put_tape(tape))
     }
 
-    fn part(&mut self, x: Value<T>) -> Result<(Part, T)> {
+    fn part(&mut self, x: Value<T>, gradient: InputGradient) -> Result<(Part, T)> {
         if let Value::Unwritten(part, tape) = x {
             return Ok((Part::Unwritten(part), tape));
         }
         let (image, tape) = x.image()?.split_tape();
-        Ok((Part::Image(image), tape))
+        Ok((Part::Image(image, gradient), tape))
     }
 
     fn concat(&mut self, parts: Vec<Part>, tape: T) -> Result<Value<T>> {

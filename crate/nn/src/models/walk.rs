@@ -53,8 +53,8 @@ pub(crate) trait LayerOps<T> {
     /// The next layer is a convolution or a pooling, and the last of branch `index`: what it gives may be put where the
     /// concatenation wants it.
     fn end(&mut self, _index: usize) {}
-    /// What a branch has made, apart from its tape.
-    fn part(&mut self, x: Self::Batch) -> Result<(Self::Part, T)>;
+    /// What a branch has made, apart from its tape; the concatenation gives it its gradient as `gradient` says.
+    fn part(&mut self, x: Self::Batch, gradient: InputGradient) -> Result<(Self::Part, T)>;
     /// The channels of all `parts` side by side.
     fn concat(&mut self, parts: Vec<Self::Part>, tape: T) -> Result<Self::Batch>;
     /// A row of scores an image, apart from the tape.
@@ -149,6 +149,7 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
         self.ops.begin(&x, branches)?;
         let mut parts = Vec::new();
         let (first, shared) = (self.first, self.shared);
+        let mut still_first = first;
         // By a branch that makes nothing of it, the gradient is the concatenation's, which comes before all.
         let passed_on = branches.iter().any(|branch| branch.iter().all(may_pass_on));
         for (index, branch) in branches.iter().enumerate() {
@@ -156,10 +157,17 @@ impl<T, O: LayerOps<T>> Walk<'_, T, O> {
             self.shared = shared || passed_on || index + 1 < branches.len();
             let input = self.ops.join(&x, tape);
             let made = self.branch(index, branch, input)?;
-            let (part, rest) = self.ops.part(made)?;
+            still_first &= self.first;
+            // What a branch has made is the concatenation's alone; what it has passed on may be others' input, too.
+            let gradient = match shared && branch.iter().all(may_pass_on) {
+                true => InputGradient::Needed,
+                false => InputGradient::First,
+            };
+            let (part, rest) = self.ops.part(made, gradient)?;
             parts.push(part);
             tape = rest;
         }
+        self.first = still_first;
         self.ops.concat(parts, tape)
     }
 

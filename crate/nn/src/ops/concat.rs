@@ -50,8 +50,9 @@ impl After {
 
 /// What a concatenation is made of.
 pub enum Part {
-    /// Images as they are.
-    Image(Image),
+    /// Images as they are, and whether the concatenation is the first to give them a gradient in the backward pass: whatever else uses
+    /// them comes before it on the tape, or is the same concatenation.
+    Image(Image, InputGradient),
     /// Those of a convolution.
     Unwritten(Unwritten),
 }
@@ -59,14 +60,14 @@ pub enum Part {
 impl Part {
     fn shape(&self) -> (usize, usize, usize, usize) {
         match self {
-            Part::Image(image) => *image.shape(),
+            Part::Image(image, _) => *image.shape(),
             Part::Unwritten(part) => part.shape,
         }
     }
 
     fn device(&self) -> Cpu {
         match self {
-            Part::Image(image) => image.device().clone(),
+            Part::Image(image, _) => image.device().clone(),
             Part::Unwritten(part) => part.device.clone(),
         }
     }
@@ -81,7 +82,7 @@ impl Part {
     /// The rows from `row` on, into the columns of `to`.
     fn write(&self, row: usize, to: ColumnsMut) {
         match self {
-            Part::Image(image) => {
+            Part::Image(image, _) => {
                 let width = image.shape().3;
                 let from = elements(image).unwrap_or_default()[row * width..].chunks_exact(width);
                 for (to, from) in to.rows.chunks_exact_mut(to.width).map(|r| &mut r[to.first..]).zip(from) {
@@ -126,8 +127,7 @@ enum Taker<Ghost> {
 }
 
 /// `n x H x W x (C1 + C2 + ...)` from parts of `n x H x W x C1`, `C2`, ...; `tape` is the one that the
-/// parts were made on. In the backward pass the parts' gradients are this operation's first of all: whatever else uses a part comes
-/// before it on the tape.
+/// parts were made on.
 ///
 /// Errors: [`Error::Shape`] where the parts differ in more than their channels, [`Error::Argument`] without any;
 /// [`Error::Tensor`] when memory is short.
@@ -143,7 +143,10 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
     }
     let device = first.device();
     let whole = |part| match part {
-        Part::Image(image) => image.try_contiguous().map(Part::Image).map_err(Error::tensor(operation)),
+        Part::Image(image, gradient) => {
+            let image = image.try_contiguous().map_err(Error::tensor(operation))?;
+            Ok(Part::Image(image, gradient))
+        }
         part => Ok(part),
     };
     let mut parts: Vec<Part> = parts.into_iter().map(whole).collect::<Result<_>>()?;
@@ -153,11 +156,11 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
     let y = device.try_tensor_from_vec(out, (n, h, w, all)).map_err(Error::tensor(operation))?;
     if T::OWNS_TAPE {
         let taker = |(i, part): (usize, &Part)| match part {
-            Part::Image(image) => {
+            Part::Image(image, gradient) => {
                 // A part that is there twice has two gradients.
-                let same = |other: &Part| matches!(other, Part::Image(o) if address(o) == address(image));
+                let same = |other: &Part| matches!(other, Part::Image(o, _) if address(o) == address(image));
                 let again = parts[..i].iter().any(same);
-                let mode = if again { InputGradient::Needed } else { InputGradient::First };
+                let mode = if again { InputGradient::Needed } else { *gradient };
                 Taker::Image(image.ghost(), mode)
             }
             Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone()),

@@ -59,6 +59,14 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// The bytes of the file at `path` as [`read_regular`] reads them; `None` where there is none.
+pub(crate) fn read_if_there(path: &Path, operation: &'static str, limit: u64) -> Result<Option<Vec<u8>>> {
+    match read_regular(path, operation, limit) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 /// A regular file's bytes (a pipe or a device could block or never end), at most `limit` of them.
 pub(crate) fn read_regular(path: &Path, operation: &'static str, limit: u64) -> Result<Vec<u8>> {
     let status = std::fs::metadata(path).map_err(Error::io(operation, path))?;

@@ -7,7 +7,7 @@
 
 use crate::data::Dataset;
 use crate::measure::expressivity::Sample;
-use crate::measure::theorem1::{knots, project, solve};
+use crate::measure::theorem1::{interleaved_knots, knots, project, solve};
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
@@ -51,8 +51,8 @@ impl DeepNetwork {
     /// The network of depth `k` (3 at least; depth 2 is [`crate::measure::theorem1::TwoLayer`]) that takes `targets` (`n`) on
     /// `points` (`n x d`).
     ///
-    /// Errors: [`Error::Argument`] for a depth below 3 or above n + 3, points that are not distinct or not finite, or
-    /// another number of targets.
+    /// Errors: [`Error::Argument`] for a depth below 3 or above n + 3, points that are not distinct or not finite or too near to
+    /// each other, or another number of targets.
     pub fn fit(points: &[f64], d: usize, targets: &[f64], k: usize, seed: u64) -> Result<DeepNetwork> {
         let n = targets.len();
         if k < 3 || k > deepest(n) {
@@ -70,10 +70,10 @@ impl DeepNetwork {
         // So that the projections, and the first knot, are above zero and pass a ReLU.
         let shift = knots(&x)[0] - (x[n - 1] - x[0]).max(1.0) * 0.01;
         let x: Vec<f64> = x.iter().map(|v| v - shift).collect();
+        let b = interleaved_knots(&x, OPERATION)?;
 
         let mut layers = vec![vec![Unit::new(a.into_iter().enumerate().collect(), -shift)]];
         if k == 3 {
-            let b = knots(&x);
             let w = solve(&x, &b, &y);
             layers.push(b.iter().map(|b| Unit::new(vec![(0, 1.0)], -b)).collect());
             layers.push(vec![Unit::new(w.into_iter().enumerate().collect(), lowest)]);

@@ -97,6 +97,17 @@ pub fn knots(x: &[f64]) -> Vec<f64> {
     std::iter::once(first - before).chain(between).collect()
 }
 
+/// The [`knots`] of `x`, each below its point and above the one before.
+///
+/// Errors: [`Error::Argument`] where two points have no f64 between them.
+pub(super) fn interleaved_knots(x: &[f64], operation: &'static str) -> Result<Vec<f64>> {
+    let b = knots(x);
+    if b.iter().zip(x).all(|(b, x)| b < x) && x.iter().zip(&b[1..]).all(|(x, b)| x < b) {
+        return Ok(b);
+    }
+    Err(Error::argument(operation, "projections so near to each other that no f64 lies between them"))
+}
+
 /// Solves `A w = y` with lemma 1's matrix in O(n): the slope behind knot `i` follows from the one before.
 pub fn solve(x: &[f64], b: &[f64], y: &[f64]) -> Vec<f64> {
     let (mut slope, mut from, mut value) = (0.0, 0.0, 0.0);
@@ -123,12 +134,7 @@ impl TwoLayer {
         let (a, projections, order) = project(points, d, seed)?;
         let x: Vec<f64> = order.iter().map(|&i| projections[i]).collect();
         let y: Vec<f64> = order.iter().map(|&i| targets[i]).collect();
-        let b = knots(&x);
-        let interleave = b.iter().zip(&x).all(|(b, x)| b < x) && x.iter().zip(&b[1..]).all(|(x, b)| x < b);
-        if !interleave {
-            let problem = "projections so near to each other that no f64 lies between them";
-            return Err(Error::argument(OPERATION, problem));
-        }
+        let b = interleaved_knots(&x, OPERATION)?;
         let w = solve(&x, &b, &y);
         Ok(TwoLayer { a, b, w, x })
     }

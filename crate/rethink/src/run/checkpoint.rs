@@ -1,7 +1,8 @@
 //! Checkpoints, from which a killed run goes on as if it had never stopped, and the live log beside them.
 
 use crate::data::imagenet::LeftOut;
-use crate::run::history::History;
+use crate::data::read_if_there;
+use crate::run::history::{History, MOST_TEXT};
 use crate::run::row::{LogRow, StopReason};
 use crate::run::strict;
 use crate::{Error, Result};
@@ -159,10 +160,7 @@ impl Checkpoint {
     /// The last checkpoint; `None` where there is none.
     pub fn read(&self) -> Result<Option<Vec<u8>>> {
         let path = self.path();
-        match fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            other => other.map(Some).map_err(Error::io("read the checkpoint", &path)),
-        }
+        read_if_there(&path, "read the checkpoint", u64::MAX)
     }
 
     /// What a checkpoint holds.
@@ -198,10 +196,9 @@ pub(crate) const LOG: &str = "log.csv";
 /// accuracies, and seconds to three decimals.
 pub(crate) fn read_log(folder: &Path) -> Result<Vec<LogRow>> {
     let path = folder.join(LOG);
-    let text = match fs::read_to_string(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.map_err(Error::io("read the run's log", &path))?,
-    };
+    let bytes = read_if_there(&path, "read the run's log", MOST_TEXT)?.unwrap_or_default();
+    // What is no text is no row either.
+    let text = String::from_utf8_lossy(&bytes);
     let optional = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();

@@ -1,12 +1,15 @@
 //! Where the parts of a run were trained: its sittings, and the run that it was taken from.
 
+use crate::data::read_if_there;
 use crate::run::provenance::Provenance;
 use crate::run::strict;
 use crate::{Error, Result};
 use rethink_plot::files;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::Path;
+
+/// Bytes of the largest text that is read; what a run writes of itself is far below.
+pub(super) const MOST_TEXT: u64 = 1 << 30;
 
 /// A sitting: epochs in a row that one process (or one team of processes) trained without interruption. A run that is killed and
 /// goes on has several.
@@ -123,11 +126,9 @@ pub(crate) fn write(folder: &Path, sittings: &[Sitting]) -> Result<()> {
 /// Errors: [`Error::Format`] for a file of another form, or whose sittings do not follow each other from epoch 1 to `epoch`.
 pub(crate) fn read(folder: &Path, epoch: u32) -> Result<Option<Vec<Sitting>>> {
     let (operation, path) = ("read the run's sittings", folder.join(SITTINGS));
-    let text = match fs::read_to_string(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(Error::io(operation, &path))?,
-    };
+    let Some(bytes) = read_if_there(&path, operation, MOST_TEXT)? else { return Ok(None) };
     let malformed = |problem: String| Error::format(operation, &path, problem);
+    let text = String::from_utf8(bytes).map_err(|_| malformed("no UTF-8 text".into()))?;
     let written: Vec<Written> = strict::from_json(&text).map_err(malformed)?;
     let (mut sittings, mut known) = (Vec::<Sitting>::new(), 0u32);
     for (index, Written { first, last, provenance }) in written.iter().enumerate() {

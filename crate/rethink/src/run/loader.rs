@@ -65,7 +65,7 @@ const LARGEST: usize = 4096;
 pub struct Choices {
     epoch: u32,
     /// Corner of each training image's crop; none for photographs, and where nothing changes.
-    corners: Vec<(u8, u8)>,
+    corners: Vec<(u32, u32)>,
 }
 
 /// Accuracies of one measurement, 0 to 1.
@@ -226,12 +226,12 @@ impl DataLoader {
                 ..
             } => {
                 let mut rng = epoch_stream(*seed, CROPS, epoch);
-                let mut up_to = |size: usize| rng.random_range(0..=(size - CROP).min(255)) as u8;
+                let mut up_to = |size: usize| rng.random_range(0..=size - CROP) as u32;
                 (0..n).map(|_| (up_to(*height), up_to(*width))).collect()
             }
             Images::Small { source: Varied { shape: [_, height, width], .. }, .. } => {
                 let (top, left) = centre(*height, *width)?;
-                vec![(top.min(255) as u8, left.min(255) as u8); n]
+                vec![(top as u32, left as u32); n]
             }
             _ => Vec::new(),
         };

@@ -201,16 +201,18 @@ impl Store {
         if !self.path(&config.key()).exists() {
             check(config, data)?;
         }
-        self.run_by(config, scale, on_event, &mut |progress| train(config, data, progress))
+        self.run_by((config, data.classes.len()), scale, on_event, &mut |progress| {
+            train(config, data, progress)
+        })
     }
 
-    /// As [`Store::run`], but `training` does the training, as with several processes.
+    /// As [`Store::run`] of a configuration for so many classes, but `training` does the training, as with several processes.
     ///
     /// Errors: those of `training`, I/O errors naming the file, [`Error::Argument`] for a [`CHECKPOINT_VARIABLE`] that is
     /// no number.
     pub fn run_by(
         &self,
-        config: &RunConfig,
+        (config, classes): (&RunConfig, usize),
         scale: Scale,
         on_event: &mut dyn FnMut(Event),
         training: &mut dyn FnMut(Progress) -> Result<Option<TrainedRun>>,
@@ -236,7 +238,9 @@ impl Store {
         // Where its own checkpoint cannot be read, nothing is taken from other runs: training then fails with the reason.
         let far = own.epoch().unwrap_or(u32::MAX);
         match origin::find(self, config, far, &mut |why| on_event(Event::PassedOver(why)))? {
-            Some(Taken::Whole(trained, provenance)) => {
+            Some(Taken::Whole(mut trained, provenance)) => {
+                // A checkpoint does not say of how many classes its data set is.
+                trained.classes.get_or_insert(classes);
                 Events::create(&self.events(config), &trained.rows)?;
                 let mut run = finish(config, scale, &trained)?;
                 if let Some(provenance) = provenance {

@@ -166,7 +166,6 @@ fn unfinished(store: &Store, config: &RunConfig, of: &RunConfig) -> Result<Optio
             let history =
                 History { origin: Some(origin(of, taken, &rows, &history)), ..history.until(taken) };
             let parameter_count = parameters.iter().filter(|p| p.is_trained()).map(|p| p.values.len()).sum();
-            // A checkpoint does not say of how many classes its data set is.
             let (rows, classes, parameters) = (rows[..count].to_vec(), None, Vec::new());
             let left_out = position.left_out;
             let trained =

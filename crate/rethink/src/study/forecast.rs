@@ -68,10 +68,12 @@ fn likely_epochs(config: &RunConfig) -> f64 {
     if config.hyper.stop_when_fitted { all.min(to_fit) as f64 } else { all as f64 }
 }
 
-/// Multiply-adds of the forward pass of an image; `None` for a model that does not fit its images.
+/// Multiply-adds of the forward pass of an image of three channels; `None` for a model that does not fit the image. The paper's models
+/// count as if of ten classes, which is little beside the rest.
 pub(super) fn work(config: &RunConfig) -> Option<f64> {
     let input = [config.input, config.input, 3];
-    let layers = config.model.plan(input, 10, config.width_factor).ok()?;
+    let classes = config.model.own_classes(input).unwrap_or(10);
+    let layers = config.model.plan(input, classes, config.width_factor).ok()?;
     Some(plan::work(&layers, input).ok()? as f64)
 }
 

@@ -1,6 +1,6 @@
 //! The Gaussian kernel's width and the weight of l2, chosen on held-out training images.
 
-use super::solutions::{error, largest};
+use super::solutions::error;
 use super::{Choice, KernelEquation, OPERATION, Width};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -8,6 +8,7 @@ use rethink_nn::kernel_methods::choice::{self, Chosen, Free};
 use rethink_nn::kernel_methods::float64::Gaussian64;
 use rethink_nn::kernel_methods::solve::solve;
 use rethink_nn::kernel_methods::triangle::Triangle;
+use rethink_nn::models::argmax;
 
 /// Weights of l2 that are tried, as a share of the kernel's mean diagonal.
 pub const RIDGES: [f64; 7] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1];
@@ -213,7 +214,8 @@ impl ChosenOn<'_> {
             return Err(Error::argument(OPERATION, "too few images to hold some out"));
         }
         let (fitted, held_out) = targets[..n * columns].split_at(fit * columns);
-        let labels: Vec<u16> = held_out.chunks_exact(columns).map(|row| largest(row) as u16).collect();
+        let labels: Vec<u16> =
+            held_out.chunks_exact(columns).map(|row| argmax(row).unwrap_or(0) as u16).collect();
         let (outputs, floor) = match self {
             ChosenOn::Matrix(kernel) => {
                 let solution = solve(&kernel.leading(fit), fitted, columns, ridge, &mut |_| ())?;

@@ -6,6 +6,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::kernel_methods::dense::Dense;
 use rethink_nn::kernel_methods::solve::Solution;
+use rethink_nn::models::count_correct;
 
 /// What is the same for all solutions of a measurement.
 pub(super) struct Problem<'a> {
@@ -90,20 +91,15 @@ pub(super) fn frame(choice: Choice, id: &DataId, rows: Vec<Row>) -> Result<DataF
     DataFrame::new(rows.len(), columns).map_err(Error::frame(OPERATION))
 }
 
-/// The share of rows whose largest output is not the label's.
+/// The share of rows whose largest output is not the label's: as [`count_correct`], a row with a NaN is wrong, and of equal outputs the
+/// first wins.
 pub fn error(outputs: &[f64], labels: &[u16], columns: usize) -> f64 {
     let rows = outputs.len() / columns;
-    let wrong = outputs.chunks_exact(columns).zip(labels).filter(|(row, l)| largest(row) != usize::from(**l));
-    wrong.count() as f64 / rows.max(1) as f64
+    (rows - count_correct(outputs, labels, columns)) as f64 / rows.max(1) as f64
 }
 
 /// An inner product that is 0 or more but for rounding; NaN where one of the numbers is.
 pub(super) fn inner(a: &[f64], b: &[f64]) -> f64 {
     let sum = a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     if sum < 0.0 { 0.0 } else { sum }
-}
-
-pub(super) fn largest(row: &[f64]) -> usize {
-    let by_value = |a: &(usize, &f64), b: &(usize, &f64)| a.1.total_cmp(b.1);
-    row.iter().enumerate().max_by(by_value).map_or(0, |(i, _)| i)
 }
