@@ -491,6 +491,9 @@ fn a_sweep_repeats_with_as_many_seeds_as_asked_for() {
     all.push(out.path().to_str().unwrap());
     assert!(lines(&rethink(&all)).is_empty(), "figure 3 has no runs");
     let refused = rethink(&["sweep", "fig1a", "--seeds", "0", "--out", out.path().to_str().unwrap()]);
+    let measured = rethink(&["sweep", "theorem1", "--seeds", "2", "--out", out.path().to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&measured.stderr);
+    assert!(!measured.status.success() && said.contains("theorem1 is made of measurements"), "{said}");
     assert!(!refused.status.success());
 }
 

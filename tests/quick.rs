@@ -19,6 +19,7 @@ mod ops;
 mod output;
 mod own;
 mod precision;
+mod predictions;
 mod recipes;
 mod schema;
 mod show;

@@ -5,7 +5,7 @@ use rethink::Result;
 use rethink::run::provenance;
 use rethink_cli::commands::What;
 use rethink_cli::commands::mpi;
-use rethink_cli::commands::runs::RunChoice;
+use rethink_cli::commands::run_choice::RunChoice;
 use rethink_nn::distributed::mpi::World;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `rethink claims`: the paper's sentences as checks over the store.
 
 use crate::Result;
-use crate::commands::runs::comparable;
+use crate::commands::compare::comparable;
 use rethink::claims::{self, Check, Judgement};
 use rethink_nn::text::{counted, thousands};
 use rethink_plot::tables::{TEXT_WIDTH, wrapped};
@@ -38,9 +38,11 @@ pub fn claims(only: &[String], out: &Path, json: bool) -> Result<()> {
         }
     }
     let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
+    let in_part = checks.iter().filter(|check| check.in_part).count();
     println!(
-        "\n{} hold, {} fail, {} not yet measured",
+        "\n{} hold{}, {} fail, {} not yet measured",
         count(Judgement::Holds),
+        if in_part > 0 { format!(" ({in_part} of them in part)") } else { String::new() },
         count(Judgement::Fails),
         count(Judgement::NotYetMeasured)
     );
@@ -68,7 +70,7 @@ fn sentences(checks: &[Check]) -> String {
 
 /// The verdict and what it was measured on, on one line.
 pub fn summary(check: &Check) -> String {
-    let Some(scale) = check.scale else { return check.verdict.title().to_uppercase() };
+    let Some(scale) = check.scale else { return check.title().to_uppercase() };
     // One network of a comparison may have more seeds than another.
     let fewest = match check.fewest_seeds {
         0 => String::new(),
@@ -77,7 +79,7 @@ pub fn summary(check: &Check) -> String {
     };
     format!(
         "{} on {}, n = {}, scale {scale}, {fewest}{}",
-        check.verdict.title().to_uppercase(),
+        check.title().to_uppercase(),
         check.data,
         thousands(check.n),
         counted(check.seeds, "seed")

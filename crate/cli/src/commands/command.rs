@@ -5,7 +5,8 @@
 use crate::commands::bench::TURNS;
 use crate::commands::kernel::Kernel;
 use crate::commands::notebooks::Notebooks;
-use crate::commands::runs::{self, RunChoice};
+use crate::commands::run_choice::RunChoice;
+use crate::commands::runs;
 use crate::commands::{Out, Set, What, any_of};
 use crate::slurm::{self, Slurm};
 use crate::{Error, Result, jupyter, signals, watch};
@@ -51,10 +52,14 @@ pub enum Action {
         #[command(flatten)]
         what: What,
     },
-    /// Train one run, unless the store has it
+    /// Train one run, or one for each of some values, unless the store has them
     Run {
         #[command(flatten)]
         choice: RunChoice,
+        /// A run for each of these values of one of the options, as learning-rate=0.01,0.03,0.1 or random-crop=false,true; given several times, for
+        /// all combinations
+        #[arg(long, value_name = "OPTION=VALUE,...")]
+        over: Vec<String>,
         /// Print the record as a line of JSON
         #[arg(long)]
         json: bool,
@@ -98,8 +103,11 @@ pub enum Action {
         #[command(flatten)]
         out: Out,
         /// Print each record as a line of JSON
-        #[arg(long)]
+        #[arg(long, conflicts_with = "csv")]
         json: bool,
+        /// Print the training runs as CSV, a line each: settings, how it ended, accuracies
+        #[arg(long)]
+        csv: bool,
     },
     /// The runs of the store and their curves as they grow, on a page in the browser
     Watch {
@@ -328,10 +336,11 @@ impl Command {
             Action::Reproduce { only, filters, set, what } => {
                 super::reproduce::reproduce(&only, &Study { filters, ..set.study(what.study()?, &only)? })
             }
-            Action::Run { choice, json, what } => {
+            Action::Run { choice, over, json, what } => {
+                let choices = choice.over(&over)?;
                 let study = what.study()?;
                 signals::hear();
-                runs::run(&study, &choice, json)
+                runs::run(&study, &choices, json)
             }
             Action::Sweep { executor: Executor::Here, slurm, .. } if slurm != Slurm::default() => {
                 Err(Error::argument("sweep", "options of Slurm are for `--executor slurm`"))
@@ -354,9 +363,10 @@ impl Command {
                 signals::hear();
                 slurm::item(&manifest, index, &mut |line| rethink_plot::tell!("{line}"))
             }
-            Action::List { out, json } => runs::list(&out.out, json),
+            Action::List { out, csv: true, .. } => runs::list_csv(&out.out),
+            Action::List { out, json, .. } => runs::list(&out.out, json),
             Action::Watch { out, port, no_browser } => watch::watch(&out.out, port, !no_browser),
-            Action::Compare { out, json } => runs::compare(&out.out, json),
+            Action::Compare { out, json } => super::compare::compare(&out.out, json),
             Action::Claims { only, out, json } => super::claims::claims(&only, &out.out, json),
             Action::Status { out, write } => super::status::status(&out, write.as_deref()),
             Action::Export { venue, only, filters, what, to } => {

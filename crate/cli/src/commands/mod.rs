@@ -4,6 +4,7 @@ pub mod bench;
 pub mod book;
 pub mod claims;
 pub mod command;
+pub mod compare;
 pub mod data;
 pub mod export;
 pub mod kernel;
@@ -11,6 +12,7 @@ pub mod kernel;
 pub mod mpi;
 pub mod notebooks;
 pub mod reproduce;
+pub mod run_choice;
 pub mod runs;
 pub mod selftest;
 pub mod status;
@@ -93,7 +95,7 @@ pub struct What {
     /// The data set
     #[arg(long, value_name = "NAME", help = DATA.as_str())]
     pub data: Option<String>,
-    /// Repetitions of each run with other seeds, for mean and deviation [default: the recipe's]
+    /// Repetitions of each training run with other seeds, for mean and deviation [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
     /// Where results are.
@@ -121,10 +123,21 @@ fn help() -> String {
 impl Set {
     /// The study with these values, for `recipe`s made of training runs.
     ///
-    /// Errors: [`Error::Argument`] for an unknown name, a value out of its range, values for a recipe that is made of measurements, and
-    /// networks or levels that leave none of a recipe's runs.
+    /// Errors: [`Error::Argument`] for an unknown name, a value out of its range, values or several seeds for a recipe that is made of
+    /// measurements, and networks or levels that leave none of a recipe's runs.
     pub fn study(&self, study: Study, only: &[String]) -> Result<Study> {
         let study = study.set(self.set.join(",").parse()?)?;
+        for id in only {
+            let recipe = paper::find(id)?;
+            if study.seeds.is_some_and(|seeds| seeds > 1)
+                && matches!(recipe.source, Parts::Measurements { .. })
+            {
+                let problem = format!(
+                    "{id} is made of measurements, which have one seed each: training runs are repeated"
+                );
+                return Err(Error::argument("--seeds", problem));
+            }
+        }
         if study.overrides.is_empty() {
             return Ok(study);
         }

@@ -1,6 +1,7 @@
 //! `rethink-mpi`: one model over many processes, from the command line. Only rank 0 speaks.
 
-use crate::commands::runs::{RunChoice, print_run};
+use crate::commands::run_choice::RunChoice;
+use crate::commands::runs::print_run;
 use crate::{Error, Result};
 use rethink::run::config::{Parallel, RunConfig};
 use rethink::run::row::LogRow;

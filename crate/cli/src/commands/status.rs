@@ -13,7 +13,7 @@ use rethink::run::comparison::Free;
 use rethink::run::config::{RunConfig, Scale};
 use rethink::run::row::StopReason;
 use rethink::store::{Run, Store};
-use rethink::study::Study;
+use rethink::study::{Study, note};
 use rethink_nn::text::{counted, thousands};
 use rethink_plot::files::write_whole;
 use rethink_plot::theme::{Axis, Mark, Plot, SeriesStyle};
@@ -139,7 +139,7 @@ struct Item {
 
 /// Every item, in the paper's order, from the store in `out`.
 fn items(out: &Path) -> Result<Vec<Item>> {
-    let (runs, measured) = crate::commands::runs::comparable(out)?;
+    let (runs, measured) = crate::commands::compare::comparable(out)?;
     if Store::new(out.join("runs")).folder().is_dir() {
         let checks = claims::check_all(&runs, &measured);
         let study = Study::new(Some("shapes10"), Scale::Paper, out)?;
@@ -398,19 +398,21 @@ fn table3_cells(results: &Results) -> Result<(String, String)> {
     Ok((line(&|row| percent(Some(row.paper))), line(&ours)))
 }
 
-/// How many of the claims that the item's recipe serves hold, fail or cannot be judged on the runs that are shown.
+/// How many of the claims that the item's recipe serves hold, hold for a part of what they speak of, fail or cannot be judged on the runs that are shown.
 fn verdicts(item: &Item, checks: &[Check]) -> String {
     let keys: BTreeSet<String> = match &item.results {
         Results::Runs(runs) => runs.iter().map(|run| run.record.config.key()).collect(),
         Results::Measured(all) => all.iter().map(|m| m.record.measurement.key()).collect(),
     };
-    let (mut hold, mut fail, mut open) = (0, Vec::new(), 0);
+    let (mut hold, mut in_part, mut fail, mut open) = (0, 0, Vec::new(), 0);
     for claim in claims::all().iter().filter(|claim| claim.recipes.contains(&item.recipe.id)) {
         let own = checks.iter().filter(|c| c.id == claim.id && c.runs.iter().any(|key| keys.contains(key)));
-        let verdicts: Vec<Judgement> = own.map(|check| check.verdict).collect();
+        let own: Vec<&Check> = own.collect();
+        let is = |verdict| own.iter().any(|check| check.verdict == verdict);
         match () {
-            _ if verdicts.contains(&Judgement::Fails) => fail.push(claim.id),
-            _ if verdicts.contains(&Judgement::Holds) => hold += 1,
+            _ if is(Judgement::Fails) => fail.push(claim.id),
+            _ if own.iter().any(|check| check.verdict == Judgement::Holds && !check.in_part) => hold += 1,
+            _ if is(Judgement::Holds) => in_part += 1,
             _ => open += 1,
         }
     }
@@ -418,7 +420,7 @@ fn verdicts(item: &Item, checks: &[Check]) -> String {
     if !fail.is_empty() {
         parts.push(format!("**{} fail** ({})", fail.len(), fail.join(", ")));
     }
-    for (count, what) in [(hold, "hold"), (open, "open")] {
+    for (count, what) in [(hold, "hold"), (in_part, "hold in part"), (open, "open")] {
         if count > 0 {
             parts.push(format!("{count} {what}"));
         }
@@ -468,25 +470,11 @@ fn size(item: &Item) -> String {
 
 /// How many seeds each of the item's runs or measurements has, as "1" or "1 to 5".
 fn seeds(results: &Results) -> String {
-    let mut of: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    let mut add = |what: String, seed: u64| {
-        of.entry(what).or_default().insert(seed);
-    };
     match results {
-        Results::Runs(runs) => runs.iter().for_each(|run| {
-            let config = &run.record.config;
-            add(config.key_but_for(&[Free::Seeds, Free::FittedEpochs]), config.seeds.init);
-        }),
-        Results::Measured(all) => all.iter().for_each(|m| {
-            let measurement = &m.record.measurement;
-            add(Measurement { seed: 0, ..measurement.clone() }.key(), measurement.seed);
-        }),
-    }
-    let counts = || of.values().map(BTreeSet::len);
-    match (counts().min(), counts().max()) {
-        (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
-        (Some(least), _) => least.to_string(),
-        _ => "-".into(),
+        Results::Runs(runs) => note::seeds_each(runs.iter().map(|run| note::of_run(&run.record.config))),
+        Results::Measured(all) => {
+            note::seeds_each(all.iter().map(|measured| note::of_measurement(&measured.record.measurement)))
+        }
     }
 }
 

@@ -28,6 +28,18 @@ pub enum Init {
     Tutorial,
 }
 
+impl Init {
+    /// As on the command line and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Init::Glorot => "glorot",
+            Init::FanIn => "fan-in",
+            Init::He => "he",
+            Init::Tutorial => "tutorial",
+        }
+    }
+}
+
 impl FromStr for Init {
     type Err = Error;
     fn from_str(text: &str) -> Result<Init> {

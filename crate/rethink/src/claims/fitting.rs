@@ -1,6 +1,6 @@
 //! Sections 1, 1.1 and 2.1: random labels and images are fitted.
 
-use crate::claims::part::{Part, percent, points};
+use crate::claims::part::{Part, percent, points, speaking_of};
 use crate::claims::runs::{
     ERRORS, MODELS, NOISY, Regularized, Runs, by_fit, epochs, fitted, noise, steps, test, train,
 };
@@ -116,7 +116,17 @@ fn settings_fit(group: &Runs, settings: &[Corruption]) -> Vec<Part> {
         let text = format!("{}, {}: train {}", model.title(), setting.title(), percent(accuracy));
         Some(Part::runs(text, accuracy >= FITTED, &[&runs]))
     };
-    settings.iter().filter_map(part).collect()
+    let (mut parts, mut absent) = (Vec::new(), Vec::new());
+    for setting in settings {
+        match part(setting) {
+            Some(part) => parts.push(part),
+            None => absent.push(Part::absent(&format!("{}, {}", model.title(), setting.title()))),
+        }
+    }
+    if !parts.is_empty() {
+        parts.extend(absent);
+    }
+    parts
 }
 
 fn deterioration(group: &Runs) -> Vec<Part> {
@@ -232,8 +242,9 @@ fn noise_first(group: &Runs) -> Vec<Part> {
 /// Training accuracies on true and on random labels, with other batch sizes too where they were tried.
 fn alexnet_and_mlps(group: &Runs) -> Vec<Part> {
     let models = [ModelKind::Alexnet, ModelKind::Mlp3x512, ModelKind::Mlp1x512];
-    let mut parts = fitted(group, &models, Corruption::TrueLabels, Regularized::Not);
-    for part in fitted(group, &models, Corruption::RandomLabels, Regularized::Not) {
+    let of = |labels| speaking_of(&models, fitted(group, &models, labels, Regularized::Not));
+    let mut parts = of(Corruption::TrueLabels);
+    for part in of(Corruption::RandomLabels) {
         parts.push(Part { text: format!("{} (random labels)", part.text), ..part });
     }
     parts
@@ -324,7 +335,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         criterion: "test error never falls by more than two standard errors from one level to the next, and rises in \
                     all by more than 5 points",
         recipes: &["fig1c"],
-        check: Checker::Runs(deterioration),
+        check: Checker::Runs(|group| speaking_of(&NOISY, deterioration(group))),
     },
     Claim {
         id: "remaining-signal",
@@ -396,7 +407,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         quote: "The networks fit the corrupted training set perfectly for all the cases.",
         criterion: "training accuracy at least 99 % at every tenth of corrupted labels that was run, three or more",
         recipes: &["fig1b"],
-        check: Checker::Runs(partial_fitted),
+        check: Checker::Runs(|group| speaking_of(&NOISY, partial_fitted(group))),
     },
     Claim {
         id: "slower-with-noise",
@@ -404,7 +415,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         quote: "Figure 1b shows the slowdown of the convergence time with increasing level of label noises.",
         criterion: "random labels take longer than true ones, and three of four pairs of levels (tenths of corrupted labels) are in order",
         recipes: &["fig1b"],
-        check: Checker::Runs(slowdown),
+        check: Checker::Runs(|group| speaking_of(&NOISY, slowdown(group))),
     },
     Claim {
         id: "error-converges-to-chance",
@@ -413,6 +424,6 @@ pub(super) const CLAIMS: &[Claim] = &[
         criterion: "test accuracy of fitted networks at p = 1 within 3 standard errors of 1 / classes, and no higher than at \
                     the level before",
         recipes: &["fig1c"],
-        check: Checker::Runs(converges_to_chance),
+        check: Checker::Runs(|group| speaking_of(&NOISY, converges_to_chance(group))),
     },
 ];

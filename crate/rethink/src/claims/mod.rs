@@ -116,17 +116,6 @@ pub enum Judgement {
     NotYetMeasured,
 }
 
-impl Judgement {
-    /// For people.
-    pub fn title(self) -> &'static str {
-        match self {
-            Judgement::Holds => "holds",
-            Judgement::Fails => "fails",
-            Judgement::NotYetMeasured => "not yet measured",
-        }
-    }
-}
-
 /// A claim on one data set and scale, and number of images.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
@@ -140,6 +129,8 @@ pub struct Check {
     pub criterion: &'static str,
     /// What the results say.
     pub verdict: Judgement,
+    /// Whether it holds for a part of what the sentence speaks of, and the rest was not run.
+    pub in_part: bool,
     /// The measured numbers, one part per model or comparison.
     pub measured: Vec<String>,
     /// What it would take to judge what is not judged.
@@ -156,6 +147,18 @@ pub struct Check {
     pub fewest_seeds: usize,
     /// Keys of the runs and measurements.
     pub runs: Vec<String>,
+}
+
+impl Check {
+    /// The verdict, for people.
+    pub fn title(&self) -> &'static str {
+        match self.verdict {
+            Judgement::Holds if self.in_part => "holds in part",
+            Judgement::Holds => "holds",
+            Judgement::Fails => "fails",
+            Judgement::NotYetMeasured => "not yet measured",
+        }
+    }
 }
 
 /// Every claim, in the paper's order.
@@ -253,7 +256,7 @@ fn together(claim: &Claim, parts: &[Part]) -> Check {
         match part.outcome {
             Outcome::Holds => measured.push(part.text.clone()),
             Outcome::Fails => measured.push(format!("{} (fails)", part.text)),
-            Outcome::Missing | Outcome::Silent => lacking.push(part.text.clone()),
+            Outcome::Missing | Outcome::Silent | Outcome::Absent => lacking.push(part.text.clone()),
         }
     }
     let mut seeds: Vec<u64> = parts.iter().flat_map(|part| part.seeds.clone()).collect();
@@ -268,6 +271,7 @@ fn together(claim: &Claim, parts: &[Part]) -> Check {
         quote: claim.quote,
         criterion: claim.criterion,
         verdict,
+        in_part: verdict == Judgement::Holds && any(Outcome::Absent),
         measured,
         lacking,
         data: String::new(),

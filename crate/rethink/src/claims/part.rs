@@ -2,6 +2,7 @@
 
 use crate::measure::Measured;
 use crate::store::Run;
+use rethink_nn::models::ModelKind;
 use std::collections::BTreeSet;
 
 /// What a part says of its claim.
@@ -15,6 +16,8 @@ pub(super) enum Outcome {
     Missing,
     /// It says nothing; other parts may.
     Silent,
+    /// The sentence speaks of it too, and it was not run.
+    Absent,
 }
 
 /// One part of a result, of a model or a comparison.
@@ -30,6 +33,8 @@ pub(super) struct Part {
     pub(super) fewest_seeds: usize,
     /// Their largest number of training images.
     pub(super) n: usize,
+    /// The networks of the training runs.
+    pub(super) models: Vec<ModelKind>,
 }
 
 fn distinct(seeds: impl Iterator<Item = u64>) -> usize {
@@ -56,6 +61,7 @@ impl Part {
                 .min()
                 .unwrap_or(0),
             n: all().map(|config| config.data.train).max().unwrap_or(0),
+            models: all().map(|config| config.model).collect(),
         }
     }
 
@@ -69,7 +75,18 @@ impl Part {
             seeds: all().map(|measurement| measurement.seed).collect(),
             fewest_seeds: distinct(all().map(|measurement| measurement.seed)),
             n: all().map(|measurement| measurement.data.train).max().unwrap_or(0),
+            models: Vec::new(),
         }
+    }
+
+    /// A part of what the sentence speaks of that was not run.
+    pub(super) fn absent(what: &str) -> Part {
+        let text = format!("{what}: not run");
+        Part { outcome: Outcome::Absent, ..Part::runs(text, false, &[]) }
+    }
+
+    fn is_judged(&self) -> bool {
+        matches!(self.outcome, Outcome::Holds | Outcome::Fails)
     }
 
     /// The same part as one that is lacking: without it the claim cannot be judged.
@@ -81,6 +98,18 @@ impl Part {
     pub(super) fn silent(self) -> Part {
         Part { outcome: Outcome::Silent, ..self }
     }
+}
+
+/// `parts` of a sentence that speaks of `models`, and those of which none is: where nothing is judged, the sentence is not judged
+/// in part either.
+pub(super) fn speaking_of(models: &[ModelKind], mut parts: Vec<Part>) -> Vec<Part> {
+    if parts.iter().any(Part::is_judged) {
+        let is_there = |model: &&ModelKind| parts.iter().any(|part| part.models.contains(model));
+        let absent: Vec<Part> =
+            models.iter().filter(|model| !is_there(model)).map(|model| Part::absent(model.title())).collect();
+        parts.extend(absent);
+    }
+    parts
 }
 
 pub(super) fn percent(v: f64) -> String {

@@ -253,6 +253,11 @@ pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
     DataFrame::new(lines.len(), columns).map_err(Error::frame("table 3's frame"))
 }
 
+/// A kernel's gamma to three digits: "0.020", "6.91e-6".
+pub fn gamma_text(gamma: f64) -> String {
+    if gamma < 0.001 { format!("{gamma:.2e}") } else { format!("{gamma:.3}") }
+}
+
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {
     let mut table = Table::from_frame(&frame(measured)?, RECIPE.id, RECIPE.title, 2)?;
     table.align[3..].fill(Align::Right);
@@ -269,7 +274,7 @@ fn make(measured: &[Measured], note: &Note) -> Result<Product> {
     for solution in solved(measured) {
         let Some(gamma) = solution.number("gamma").filter(|g| g.is_finite()) else { continue };
         let title = &solution.measured.record.measurement.data.title;
-        let digits = if gamma < 0.001 { format!("{gamma:.2e}") } else { format!("{gamma:.3}") };
+        let digits = gamma_text(gamma);
         let l2 = if solution.regularised() { "with" } else { "without" };
         let text = format!("{title}, {}, {l2} l2: {digits}", solution.what.title());
         if !widths.contains(&text) {

@@ -178,15 +178,36 @@ impl Checkpoint {
         }
         let position = metadata.get("position").map(String::as_str).unwrap_or_default();
         let position: Position = strict::from_json(position).map_err(malformed)?;
-        let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
-        let tensors = file.tensors();
-        let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
-        if metadata.get(CHECKSUM) != Some(&checksum(&metadata, parts)) {
-            return Err(malformed("its checksum is not that of what it holds: it has been damaged".into()));
-        }
-        let (parameters, velocity, memory) = read_tensors(tensors).map_err(malformed)?;
+        let (parameters, velocity, memory) = checked_tensors(bytes, &metadata).map_err(malformed)?;
         Ok(Found { parameters, velocity, memory, position })
     }
+}
+
+/// The tensors in a safetensors file's `bytes`, whose checksum is the one in its `metadata`.
+fn checked_tensors(bytes: &[u8], metadata: &HashMap<String, String>) -> std::result::Result<Tensors, String> {
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let tensors = file.tensors();
+    let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
+    if metadata.get(CHECKSUM) != Some(&checksum(metadata, parts)) {
+        return Err("its checksum is not that of what it holds: it has been damaged".into());
+    }
+    read_tensors(tensors)
+}
+
+/// The weights in the file at `path` that [`write_tensors`] has written, and its metadata; `None` where there is none.
+///
+/// Errors: [`Error::Format`] for a file that is none, or is damaged; I/O errors naming it.
+pub fn read_weights(path: &Path) -> Result<Option<(HashMap<String, String>, Vec<Parameter>)>> {
+    let operation = "read the weights";
+    let Some(bytes) = read_if_there(path, operation, u64::MAX)? else { return Ok(None) };
+    let malformed = |problem: String| {
+        Error::format(operation, path, format!("{problem}; remove it to have the weights made again"))
+    };
+    let (_, header) =
+        safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    let (weights, ..) = checked_tensors(&bytes, &metadata).map_err(malformed)?;
+    Ok(Some((metadata, weights)))
 }
 
 /// The name of the live log in the folder of an unfinished run.

@@ -355,6 +355,18 @@ impl DataLoader {
         Ok((images, labels))
     }
 
+    /// Small images as networks are tested on them (`n x C x 28 x 28` numbers), and their labels: the training images as trained on, with their
+    /// corruption and without random changes, and the test images; `None` for photographs.
+    #[allow(clippy::type_complexity, reason = "images and labels, twice")]
+    pub fn evaluated(&self) -> Option<[(&[f32], &[u16]); 2]> {
+        match &self.images {
+            Images::Small { train, test, .. } => {
+                Some([(train, &self.train_labels), (test, &self.test_labels)])
+            }
+            Images::Photographs(_) => None,
+        }
+    }
+
     /// Accuracy on the whole training set, as trained on: with its corruption, without random changes.
     ///
     /// Errors: those of [`Network::logits`] and of [`Photographs::with`].

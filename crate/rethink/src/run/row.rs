@@ -87,3 +87,15 @@ pub enum StopReason {
     /// It was to end early ([`rethink_nn::interrupt`]), and goes on when it is asked for again. No such run is in a store.
     Interrupted,
 }
+
+impl StopReason {
+    /// In one word, as in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            StopReason::Fitted => "fitted",
+            StopReason::Completed => "completed",
+            StopReason::Diverged => "diverged",
+            StopReason::Interrupted => "interrupted",
+        }
+    }
+}

@@ -108,7 +108,7 @@ impl Study {
             let n = if check.n == 0 { "-".into() } else { thousands(check.n) };
             let lacking = check.lacking.iter().map(|text| format!("lacking: {text}"));
             let measured: Vec<String> = check.measured.iter().cloned().chain(lacking).collect();
-            let (verdict, measured) = (check.verdict.title().into(), measured.join("; "));
+            let (verdict, measured) = (check.title().into(), measured.join("; "));
             table.push(vec![check.id.into(), check.quote.into(), verdict, n, measured])?;
         }
         table.notes = vec![format!("{}, scale {}", self.data.title, self.scale_title())];

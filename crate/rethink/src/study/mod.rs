@@ -4,8 +4,9 @@
 mod experiment;
 mod findings;
 mod forecast;
-mod note;
+pub mod note;
 mod page;
+mod predictions;
 mod sweep;
 mod words;
 
@@ -17,6 +18,7 @@ use crate::run::config::Scale;
 use crate::store::Store;
 use crate::{Error, Result};
 pub use experiment::Stored;
+pub use predictions::mcnemar;
 pub use rethink_nn::text::thousands;
 use rethink_plot::files;
 use std::fs;

@@ -2,12 +2,14 @@
 
 use crate::measure::{Measured, Measurement};
 use crate::paper::{self, Results};
+use crate::run::comparison::Free;
 use crate::run::config::RunConfig;
 use crate::store::Run;
 use crate::study::Study;
 use crate::study::words::left_out;
 use rethink_nn::text::thousands;
 use rethink_plot::Note;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Study {
     /// [`Study::note`] or [`Study::measured_note`].
@@ -43,14 +45,13 @@ impl Study {
             (Some(low), Some(high)) => format!("{} to {}", thousands(low), thousands(high)),
             _ => "no".into(),
         };
-        let seeds = list(&|m| m.seed.to_string()).len();
-        let plural = if seeds == 1 { "seed" } else { "seeds" };
+        let seeds = seeds_each(measured.iter().map(|m| of_measurement(&m.record.measurement)));
         let measurements: Vec<_> = measured
             .iter()
             .map(|m| serde_json::json!({ "key": m.record.measurement.key(), "record": m.record }))
             .collect();
         Note {
-            scale_line: format!("{titles}, n = {n}, {seeds} {plural}, scale {}", self.scale),
+            scale_line: format!("{titles}, n = {n}, {}, scale {}", counted_seeds(&seeds), self.scale),
             provenance: serde_json::json!({
                 "data": self.title(), "scale": self.scale, "measurements": measurements
             }),
@@ -75,10 +76,14 @@ impl Study {
             true => by_model(&configs, |c| c.data.train, |n| thousands(*n)),
             false => range(&|c| c.data.train),
         };
-        let mut seeds: Vec<u64> = configs.iter().map(|c| c.seeds.init).collect();
-        seeds.sort_unstable();
-        seeds.dedup();
-        let plural = if seeds.len() == 1 { "seed" } else { "seeds" };
+        let seeds = seeds_each(configs.iter().map(|c| of_run(c)));
+        // Where all of a model's runs may have as many, each model's; else the range.
+        let as_long =
+            |a: &&RunConfig| configs.iter().all(|b| a.model != b.model || a.hyper.epochs == b.hyper.epochs);
+        let lasting = match configs.iter().all(as_long) && !configs.is_empty() {
+            true => by_model(&configs, |c| c.hyper.epochs, |n| thousands(*n)),
+            false => range(&|c| c.hyper.epochs),
+        };
         let most = if configs.iter().any(|c| c.hyper.stop_when_fitted) { "at most " } else { "" };
         let epochs = if configs.iter().all(|c| c.hyper.epochs == 1) && !configs.is_empty() {
             "epoch"
@@ -86,13 +91,12 @@ impl Study {
             "epochs"
         };
         format!(
-            "{}, n = {}, width {}, {most}{} {epochs}{}, {} {plural}, scale {}",
+            "{}, n = {}, width {}, {most}{lasting} {epochs}{}, {}, scale {}",
             self.titles_of(runs),
             n,
             by_model(&configs, |c| c.width_factor, f64::to_string),
-            range(&|c| c.hyper.epochs),
             ends(&configs),
-            seeds.len(),
+            counted_seeds(&seeds),
             self.scale_title()
         ) + &left_out(runs.iter().map(|run| &run.record))
     }
@@ -124,6 +128,39 @@ impl Study {
             json["set"] = self.overrides.to_string().into();
         }
         json
+    }
+}
+
+/// What tells a run from others but for its seeds and how many epochs in a row have to be fitted before it ends; and its seed.
+pub fn of_run(config: &RunConfig) -> (String, u64) {
+    (config.key_but_for(&[Free::Seeds, Free::FittedEpochs]), config.seeds.init)
+}
+
+/// What tells a measurement from others but for its seed, and that.
+pub fn of_measurement(measurement: &Measurement) -> (String, u64) {
+    (Measurement { seed: 0, ..measurement.clone() }.key(), measurement.seed)
+}
+
+/// How many seeds each of several settings has, of pairs of setting and seed: "1", or "1 to 5" where some have more; "-" of none.
+pub fn seeds_each(all: impl Iterator<Item = (String, u64)>) -> String {
+    let mut of: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for (setting, seed) in all {
+        of.entry(setting).or_default().insert(seed);
+    }
+    let counts = || of.values().map(BTreeSet::len);
+    match (counts().min(), counts().max()) {
+        (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+        (Some(least), _) => least.to_string(),
+        _ => "-".into(),
+    }
+}
+
+/// "1 seed", "1 to 5 seeds", "no seed".
+fn counted_seeds(each: &str) -> String {
+    match each {
+        "-" => "0 seeds".into(),
+        "1" => "1 seed".into(),
+        each => format!("{each} seeds"),
     }
 }
 

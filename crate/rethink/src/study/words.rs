@@ -1,8 +1,10 @@
 //! Runs in a few words, for lines of progress and small print.
 
-use crate::run::config::RunConfig;
+use crate::run::appendix_a;
+use crate::run::config::{RunConfig, Scale, TrainConfig};
 use crate::run::history::Origin;
 use crate::store::Record;
+use rethink_nn::text::counted;
 
 /// A run in a few words: model, corruption, what is switched on.
 pub fn describe(config: &RunConfig) -> String {
@@ -27,9 +29,35 @@ pub fn switched_on(config: &RunConfig) -> Vec<String> {
         };
         parts.push(format!("weight decay {}{on}", hyper.weight_decay));
     }
+    parts.extend(other_steps(config));
     parts.extend(hyper.further());
     if hyper.batch_size != config.model.batch_size() {
         parts.push(format!("mini-batches of {}", hyper.batch_size));
+    }
+    parts
+}
+
+/// What its steps have that no recipe gives this network's, at any scale: the learning rate and its decay, momentum, initial weights.
+fn other_steps(config: &RunConfig) -> Vec<String> {
+    let hyper = &config.hyper;
+    let usual = [Scale::Smoke, Scale::Small, Scale::Paper].map(|scale| {
+        let size = appendix_a::size_at(scale, config.model);
+        let RunConfig { data, model, corruption, seeds, .. } = config;
+        appendix_a::config_of_size(data.clone(), size, *model, *corruption, *seeds).hyper
+    });
+    let other = |same: &dyn Fn(&TrainConfig) -> bool| !usual.iter().any(same);
+    let mut parts = Vec::new();
+    if other(&|usual| usual.learning_rate == hyper.learning_rate) {
+        parts.push(format!("learning rate {}", hyper.learning_rate));
+    }
+    if other(&|usual| usual.rate_decay == hyper.rate_decay) {
+        parts.push(format!("times {} every {}", hyper.rate_decay, counted(hyper.rate_decay_every, "epoch")));
+    }
+    if other(&|usual| usual.momentum == hyper.momentum) {
+        parts.push(format!("momentum {}", hyper.momentum));
+    }
+    if other(&|usual| usual.init == hyper.init) {
+        parts.push(format!("initial weights: {}", hyper.init.name()));
     }
     parts
 }

@@ -1,0 +1,179 @@
+//! Several runs as one frame, what networks say of each image, and two of them beside each other.
+
+use clap::Parser;
+use polars::prelude::*;
+use rethink::data::corruption::Corruption;
+use rethink::run::config::{RunConfig, Scale};
+use rethink::run::row::StopReason;
+use rethink::store::{Run, frame_of};
+use rethink::study::{Study, describe, mcnemar};
+use rethink_cli::commands::command::{Action, Command};
+use rethink_nn::models::ModelKind;
+
+fn study(folder: &std::path::Path) -> Study {
+    Study::new(Some("shapes10"), Scale::Smoke, folder).unwrap()
+}
+
+/// A narrow network on random labels, three epochs.
+fn config(study: &Study) -> RunConfig {
+    let mut config = study.config(ModelKind::Mlp1x512, Corruption::RandomLabels);
+    (config.width_factor, config.hyper.epochs) = (0.1, 3);
+    config
+}
+
+fn trained(study: &Study, config: &RunConfig) -> Run {
+    study.train_all(std::slice::from_ref(config), &mut |_| ()).unwrap().remove(0)
+}
+
+fn of<'a>(frame: &'a DataFrame, name: &str) -> &'a Column {
+    frame.column(name).unwrap()
+}
+
+/// The share of `set`'s images of which `equal` columns are.
+fn share(frame: &DataFrame, set: &str, [a, b]: [&str; 2]) -> f64 {
+    let (a, b) = (of(frame, a).u32().unwrap(), of(frame, b).u32().unwrap());
+    let rows = of(frame, "set").str().unwrap().iter().zip(a.iter().zip(b.iter()));
+    let own: Vec<bool> = rows.filter(|(own, _)| *own == Some(set)).map(|(_, (a, b))| a == b).collect();
+    own.iter().filter(|equal| **equal).count() as f64 / own.len() as f64
+}
+
+#[test]
+fn predictions_are_those_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path());
+    let run = trained(&study, &config(&study));
+    let frame = study.predictions(&run).unwrap();
+    assert_eq!(frame.height(), 400);
+    // On what the run was trained on, and on test images, as its record says.
+    let (train, test) = (run.record.train_accuracy.unwrap(), run.record.test_accuracy.unwrap());
+    assert_eq!(share(&frame, "train", ["predicted", "trained_on"]), train);
+    assert_eq!(share(&frame, "test", ["predicted", "label"]), test);
+    assert!(share(&frame, "train", ["label", "trained_on"]) < 0.3, "random labels");
+    let labels: Vec<u32> = of(&frame, "label").u32().unwrap().iter().flatten().collect();
+    let expected = study.data.train.labels[..200].iter().chain(&study.data.test.labels[..200]);
+    assert!(labels.iter().copied().eq(expected.map(|&label| u32::from(label))));
+    let right: Vec<bool> = of(&frame, "right").bool().unwrap().iter().flatten().collect();
+    let predicted = of(&frame, "predicted").u32().unwrap();
+    assert!(right.iter().zip(predicted.iter().zip(&labels)).all(|(r, (p, l))| *r == (p == Some(*l))));
+    let probability = of(&frame, "probability").f64().unwrap();
+    assert!(probability.iter().flatten().all(|p| (0.1..=1.0).contains(&p)));
+    assert_eq!(of(&frame, "trained_on").null_count(), 200);
+    // The weights were kept, and are read the next time.
+    let weights = folder.path().join("weights").join(format!("{}.safetensors", run.record.config.key()));
+    let written = std::fs::metadata(&weights).unwrap().modified().unwrap();
+    assert!(study.predictions(&run).unwrap().equals_missing(&frame));
+    assert_eq!(std::fs::metadata(&weights).unwrap().modified().unwrap(), written);
+    // Damaged or another run's, they are refused by name.
+    let sound = std::fs::read(&weights).unwrap();
+    let mut damaged = sound.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, damaged).unwrap();
+    let error = study.predictions(&run).unwrap_err().to_string();
+    assert!(error.contains("checksum") && error.contains(weights.to_str().unwrap()), "{error}");
+    std::fs::write(&weights, sound).unwrap();
+    let mut other = run.clone();
+    other.record.digest = "0".repeat(64);
+    assert!(study.predictions(&other).unwrap_err().to_string().contains("of another run"));
+    std::fs::remove_file(&weights).unwrap();
+    // A run whose numbers do not come again, or that was made elsewhere, has no weights to be had.
+    assert!(study.predictions(&other).unwrap_err().to_string().contains("gives other numbers"));
+    assert!(!weights.exists());
+    let mut elsewhere = run.clone();
+    elsewhere.record.provenance.device = "cuda:0: another".into();
+    assert!(study.predictions(&elsewhere).unwrap_err().to_string().contains("was trained on cuda:0"));
+    let data = study.data.changed("other", "Other images", |train, _| train.images[0] ^= 1).unwrap();
+    assert!(Study::of(data, &study).predictions(&run).is_err(), "of other data");
+}
+
+/// A frame of predictions of which the test images are right as said.
+fn said(right: &[bool]) -> DataFrame {
+    let n = right.len();
+    let columns = vec![
+        Column::new("set".into(), vec!["test"; n]),
+        Column::new("label".into(), vec![3u32; n]),
+        Column::new("right".into(), right),
+    ];
+    DataFrame::new(n, columns).unwrap()
+}
+
+/// `p` by SciPy 1.17's `binomtest(first, first + second).pvalue`.
+#[test]
+fn mcnemars_test_is_exact() {
+    for (both, first, second, neither, p) in [
+        (119usize, 16usize, 18usize, 47usize, 0.8641662404406816),
+        (5, 0, 0, 1, 1.0),
+        (100, 10, 1, 4, 0.01171875),
+        (9_000, 400, 300, 300, 0.0001784763144856244),
+    ] {
+        let [mut a, mut b] = [Vec::new(), Vec::new()];
+        for (count, right) in
+            [(both, [true; 2]), (first, [true, false]), (second, [false, true]), (neither, [false; 2])]
+        {
+            a.extend(vec![right[0]; count]);
+            b.extend(vec![right[1]; count]);
+        }
+        let frame = mcnemar(&said(&a), &said(&b)).unwrap();
+        let count = |name: &str| of(&frame, name).u32().unwrap().get(0).unwrap() as usize;
+        assert_eq!(["both", "first", "second", "neither"].map(count), [both, first, second, neither]);
+        let ours = of(&frame, "p").f64().unwrap().get(0).unwrap();
+        assert!((ours - p).abs() < 1e-9 * p, "{ours}, expected {p}");
+    }
+    assert!(
+        mcnemar(&said(&[true]), &said(&[true, false])).unwrap_err().to_string().contains("other test images")
+    );
+    assert!(mcnemar(&DataFrame::empty(), &said(&[true])).is_err());
+}
+
+#[test]
+fn runs_make_a_frame_and_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path());
+    let line = "rethink run --model mlp1x512 --width 0.1 --epochs 2 --over learning-rate=0.01,0.5 --over batch-size=32,64";
+    let Action::Run { choice, over, .. } = Command::try_parse_from(line.split(' ')).unwrap().action else {
+        panic!("{line}");
+    };
+    let choices = choice.over(&over).unwrap();
+    let configs: Vec<RunConfig> = choices.iter().map(|choice| choice.configure(&study)).collect();
+    let settings: Vec<_> = configs.iter().map(|c| (c.hyper.learning_rate, c.hyper.batch_size)).collect();
+    assert_eq!(settings, [(0.01, 32), (0.01, 64), (0.5, 32), (0.5, 64)]);
+    assert!(configs.iter().all(|c| (c.width_factor, c.hyper.epochs) == (0.1, 2)), "what was given stays");
+    let names: Vec<String> = configs.iter().map(describe).collect();
+    assert!(names[3].contains("learning rate 0.5") && !names[1].contains("learning rate"), "{names:?}");
+    let mut distinct = names.clone();
+    distinct.dedup();
+    assert_eq!(distinct.len(), 4, "{names:?}");
+
+    let mut runs: Vec<Run> = configs.iter().map(|config| trained(&study, config)).collect();
+    runs[2].record.ending = StopReason::Diverged;
+    let frame = frame_of(&runs).unwrap();
+    assert_eq!((frame.height(), frame.width()), (4, 23));
+    assert_eq!(of(&frame, "learning_rate").f64().unwrap().to_vec(), [0.01, 0.01, 0.5, 0.5].map(Some));
+    assert_eq!(of(&frame, "batch_size").u32().unwrap().to_vec(), [32, 64, 32, 64].map(Some));
+    let test: Vec<Option<f64>> = of(&frame, "test_accuracy").f64().unwrap().to_vec();
+    assert_eq!(test[0], runs[0].record.test_accuracy);
+    assert_eq!((test[2], of(&frame, "ended").str().unwrap().get(2)), (None, Some("diverged")));
+    assert_eq!(frame_of(&[]).unwrap().height(), 0);
+}
+
+#[test]
+fn values_that_an_option_does_not_take_are_refused() {
+    let line = "rethink run --model mlp1x512 --momentum 0.5 --flip";
+    let Action::Run { choice, .. } = Command::try_parse_from(line.split(' ')).unwrap().action else {
+        panic!("{line}");
+    };
+    let over = |text: &str| choice.over(&[text.to_string()]);
+    let switched = over("random-crop=false,true").unwrap();
+    assert_eq!(switched.iter().map(|choice| choice.random_crop).collect::<Vec<_>>(), [false, true]);
+    assert!(switched.iter().all(|choice| choice.flip && choice.momentum == Some(0.5)));
+    assert_eq!(over("model=mlp1x512,alexnet").unwrap()[1].model, ModelKind::Alexnet);
+    for (text, expected) in [
+        ("learning-rate", "OPTION=VALUE"),
+        ("learning-rate=0.1,fast", "fast"),
+        ("learning-speed=1", "--learning-speed"),
+        ("flip=maybe", "maybe"),
+        ("batch-size=", "batch-size"),
+    ] {
+        let error = over(text).unwrap_err().to_string();
+        assert!(error.contains("--over") && error.contains(expected), "{text}: {error}");
+    }
+}
