@@ -8,9 +8,10 @@ use rethink::run::appendix_a::config_at;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::train::{Progress, train};
 use rethink::study::Study;
+use rethink_nn::memory::check_room;
 use rethink_nn::models::custom::MOST_NESTED;
 use rethink_nn::models::plan::{self, Layer};
-use rethink_nn::models::{CustomModel, Init, ModelKind, Network, build_plan, check_room};
+use rethink_nn::models::{CustomModel, Init, ModelKind, Network, build_plan};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::ops::conv::{Padding, Window};
 use rethink_tests::{formula, killed_after_each_epoch, rethink_bin};
@@ -593,9 +594,12 @@ fn an_own_data_set_is_named_where_its_runs_are_shown() {
     config.data = own.data.id(config.data.train, config.data.test);
     let mut lines = Vec::new();
     runs.extend(own.train_all(&[config.clone()], &mut |line| lines.push(line.to_string())).unwrap());
-    assert!(lines[0].starts_with("[1/1] shifted: MLP 1x512, true labels"), "{lines:?}");
+    assert!(lines[0].starts_with("[1/1] shifted: MLP 1x512, labels as given"), "{lines:?}");
     let note = study.note(&runs);
-    assert!(note.scale_line.starts_with("shapes10 (embedded); Shapes, labels one on, n = 200, "), "{note:?}");
+    assert!(
+        note.scale_line.starts_with("MLP 1x512, shapes10 (embedded); Shapes, labels one on, n = 200, "),
+        "{note:?}"
+    );
     assert!(note.scale_line.contains(", 1 epoch,"), "each ran one, whatever its accuracy: {note:?}");
     assert_eq!(note.provenance["data"], "shapes10 (embedded); Shapes, labels one on");
     let said = config.to_string();

@@ -13,6 +13,7 @@
 //! | [`threads`] | work shared out among threads | |
 //! | [`instructions`] | which vector instructions are used | |
 //! | [`large_pages`] | the allocator of a program that trains | |
+//! | [`memory`] | whether there is memory for what is about to be computed | |
 //! | [`interrupt`] | the wish that work ends early | |
 //! | [`precision`] | what products round their factors to | |
 //! | [`numbers`] | the largest of numbers, where one may be none | |
@@ -28,6 +29,7 @@ pub mod instructions;
 pub mod interrupt;
 pub mod kernel_methods;
 pub mod large_pages;
+pub mod memory;
 pub mod models;
 pub mod numbers;
 pub mod ops;

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rethink_nn::device::Device;
 use rethink_nn::kernel_methods::cholesky;
 use rethink_nn::kernel_methods::gaussian::Gaussian;
-use rethink_nn::kernel_methods::triangle::{check_memory, free_memory};
+use rethink_nn::memory::{check_memory, free_memory};
 use rethink_nn::precision::Precision;
 use rethink_nn::text::counted;
 use std::path::Path;

@@ -11,7 +11,8 @@ use crate::kernel_methods::gaussian::Gaussian;
 use crate::kernel_methods::random_conv::Filters;
 use crate::kernel_methods::random_conv::{FILTERS_AT_ONCE, batches};
 use crate::kernel_methods::solve::{Factor, Kernel};
-use crate::kernel_methods::triangle::{Triangle, check_memory};
+use crate::kernel_methods::triangle::Triangle;
+use crate::memory::check_memory;
 use crate::{Error, Result};
 use std::time::Instant;
 

@@ -268,7 +268,7 @@ KERNEL col2im4(unsigned n, const float4 *rows, float4 *dx, Sizes g, unsigned add
 
 // ---- Winograd's convolution -----------------------------------------------------------------------------------------
 //
-// F(4x4, 3x3) and F(2x2, 5x5) of stride 1, as on the processor (crate/nn/src/ops/winograd.rs): a tile of output needs 6x6
+// F(4x4, 3x3) and F(2x2, 5x5) of stride 1, as on the processor (crate/nn/src/ops/winograd/square.rs): a tile of output needs 6x6
 // pixels of input. 36 transformed numbers a tile and channel, each in a matrix of its own with a row a tile, are multiplied as
 // 36 products. One thread a tile and channel, or a pair of channels of the weights.
 

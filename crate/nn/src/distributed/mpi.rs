@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// MPI, from here until this is dropped, and all processes that `mpirun` has started.
 pub struct World {
-    /// Kept: dropping it ends MPI, after everything else of this process that uses it.
     team: Arc<Processors>,
     processes: Option<Processes>,
+    /// Kept, as the last field: dropping it ends MPI, after everything else of this process that uses it.
     _universe: Universe,
 }
 

@@ -55,20 +55,6 @@ impl Gaussian {
         (others, norms)
     }
 
-    /// The first `n` points alone.
-    pub fn leading(&self, n: usize) -> Gaussian {
-        Gaussian {
-            n,
-            points: self.points[..n * self.d].to_vec(),
-            norms: self.norms[..n].to_vec(),
-            ..self.clone_empty()
-        }
-    }
-
-    fn clone_empty(&self) -> Gaussian {
-        Gaussian { points: Vec::new(), norms: Vec::new(), mean: self.mean.clone(), ..*self }
-    }
-
     fn span(&self, i: usize) -> std::ops::Range<usize> {
         i * TILE..((i + 1) * TILE).min(self.n)
     }

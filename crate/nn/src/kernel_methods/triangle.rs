@@ -5,7 +5,6 @@
 
 use crate::instructions::arch;
 use crate::ops::gemm::{Matrix, Packed};
-use crate::{Error, Result};
 use rayon::prelude::*;
 
 /// Rows and columns of a tile: a packed one fits into the second cache.
@@ -324,36 +323,4 @@ fn add_tile(tile: &[f32], diagonal: bool, own: &[f64], there: &[f64], y: &mut [f
             }
         }
     }
-}
-
-/// Free memory, bytes, as the system says; `None` where it does not.
-pub fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
-/// Checks, before anything is spent, that `needed(n)` bytes are free.
-///
-/// Errors: [`Error::Missing`], which says how many rows would fit.
-pub fn check_memory(n: usize, needed: impl Fn(usize) -> u64, free: Option<u64>) -> Result<()> {
-    let Some(free) = free else { return Ok(()) };
-    if needed(n) <= free {
-        return Ok(());
-    }
-    let (mut fits, mut not) = (0, n);
-    while not - fits > 1 {
-        let middle = (fits + not) / 2;
-        if needed(middle) <= free { fits = middle } else { not = middle }
-    }
-    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-    Err(Error::Missing {
-        what: format!(
-            "the kernel equation of n = {} takes {:.1} GB, {:.1} GB are free",
-            crate::text::thousands(n),
-            gigabytes(needed(n)),
-            gigabytes(free)
-        ),
-        remedy: format!("free some, or take n = {}, which would fit", crate::text::thousands(fits)),
-    })
 }

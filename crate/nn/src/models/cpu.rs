@@ -1,6 +1,6 @@
 //! A plan's network on the processor, through dfdx's tape.
 
-use crate::kernel_methods::triangle::free_memory;
+use crate::memory::{check_room, free_memory};
 use crate::models::initial::{self, Init};
 use crate::models::network::{
     Network, Parameter, Role, StepOutcome, are_finite, check_memory, check_velocity, count_correct,
@@ -11,7 +11,6 @@ use crate::ops::geometry::LANES;
 use crate::ops::norm::follow;
 use crate::ops::{ForwardContext, Rows, elements, elements_mut, factored};
 use crate::optim::{Decay, Descent, Memory, Rules, SgdStep, Tensors};
-use crate::text::thousands;
 use crate::{Error, Result, threads};
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::nn::tensor_collection::*;
@@ -43,27 +42,6 @@ pub fn build_plan(plan: Vec<Layer>, input: [usize; 3], init: Init, seed: u64) ->
     let mut model = Planned::new(&device, plan, input)?;
     initial::draw(&mut model, init, seed)?;
     Ok(Box::new(CpuNetwork { model, classes, device, gradients: None, descent: Descent::default() }))
-}
-
-/// Bytes that are taken for free where the system does not say: more than a processor can address.
-const ADDRESSABLE: u64 = 1 << 47;
-
-/// Checks, before anything is spent, that of `free` bytes (`None`: the system does not say) enough are there for `network`, of so
-/// many `parameters`, which takes `bytes`. The system ends a program that asks for too much, whatever it was doing.
-///
-/// Errors: [`Error::Missing`] with the parameters, the memory that they take and what is free.
-pub fn check_room(network: &str, parameters: u128, bytes: u128, free: Option<u64>) -> Result<()> {
-    let free = free.unwrap_or(ADDRESSABLE);
-    if bytes <= u128::from(free) {
-        return Ok(());
-    }
-    let many = usize::try_from(parameters).map_or_else(|_| format!("{parameters:.1e}"), thousands);
-    let (takes, free) = (bytes as f64 / 1e9, free as f64 / 1e9);
-    Err(Error::Missing {
-        what: format!("{network} of {many} parameters takes {takes:.1} GB of memory, {free:.1} GB are free"),
-        remedy: "free some, or take fewer channels and units (a smaller width), smaller images or batches"
-            .into(),
-    })
 }
 
 impl CpuNetwork {

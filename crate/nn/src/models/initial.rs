@@ -24,7 +24,7 @@ pub enum Init {
     /// which takes no batch normalisation.
     He,
     /// Truncated normals of deviation 0.05 (convolutions), 0.04 (fully connected) and 1/192 (last layer), biases 0.1
-    /// but for the first and the last layer: TensorFlow's CIFAR-10 tutorial, Alexnet's.
+    /// but for the first convolution and the last layer: TensorFlow's CIFAR-10 tutorial, Alexnet's.
     Tutorial,
 }
 

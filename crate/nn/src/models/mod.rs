@@ -20,7 +20,7 @@ pub(crate) mod walk;
 use crate::image::CROP;
 use crate::ops::activation::Activation;
 use crate::{Error, Result};
-pub use cpu::{build_plan, check_room};
+pub use cpu::build_plan;
 pub use custom::CustomModel;
 pub use description::{Description, Family, Layers};
 pub use initial::Init;

@@ -123,8 +123,8 @@ pub trait Network: Send + Sync {
     /// Errors: as for [`Network::parameters`].
     fn is_finite(&self) -> Result<bool>;
 
-    /// Replaces the parameters and the optimiser's velocities (in the same order, empty ones for running
-    /// statistics; none at all before the first step).
+    /// Replaces the parameters and the optimiser's velocities (in the same order, empty exactly for running
+    /// statistics; none at all before the first step). After an error, some weights may be replaced and others not.
     ///
     /// Errors: [`Error::Argument`] where names or shapes are not those of this network.
     fn restore(&mut self, parameters: &[Parameter], velocity: Vec<Vec<f32>>) -> Result<()>;

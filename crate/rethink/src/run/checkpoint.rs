@@ -194,10 +194,18 @@ fn checked_tensors(bytes: &[u8], metadata: &HashMap<String, String>) -> std::res
     read_tensors(tensors)
 }
 
-/// The weights in the file at `path` that [`write_tensors`] has written, and its metadata; `None` where there is none.
+/// A file of weights.
+pub struct KeptWeights {
+    /// Its metadata.
+    pub about: HashMap<String, String>,
+    /// The weights.
+    pub parameters: Vec<Parameter>,
+}
+
+/// The file at `path` that [`write_tensors`] has written; `None` where there is none.
 ///
 /// Errors: [`Error::Format`] for a file that is none, or is damaged; I/O errors naming it.
-pub fn read_weights(path: &Path) -> Result<Option<(HashMap<String, String>, Vec<Parameter>)>> {
+pub fn read_weights(path: &Path) -> Result<Option<KeptWeights>> {
     let operation = "read the weights";
     let Some(bytes) = read_if_there(path, operation, u64::MAX)? else { return Ok(None) };
     let malformed = |problem: String| {
@@ -205,9 +213,9 @@ pub fn read_weights(path: &Path) -> Result<Option<(HashMap<String, String>, Vec<
     };
     let (_, header) =
         safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let (weights, ..) = checked_tensors(&bytes, &metadata).map_err(malformed)?;
-    Ok(Some((metadata, weights)))
+    let about = header.metadata().clone().unwrap_or_default();
+    let (parameters, ..) = checked_tensors(&bytes, &about).map_err(malformed)?;
+    Ok(Some(KeptWeights { about, parameters }))
 }
 
 /// The name of the live log in the folder of an unfinished run.

@@ -180,29 +180,37 @@ impl TrainConfig {
         } = *self;
         let TrainConfig { norm_memory, optimizer, label_smoothing, average, .. } = *self;
         let single = "in single precision";
-        if batch_size == 0 || epochs == 0 || rate_decay_every == 0 {
-            Some(format!(
-                "batch size {batch_size}, {epochs} epochs, decay every {rate_decay_every}: none may be 0"
-            ))
-        } else if i32::try_from(epochs).is_err() {
-            Some(format!("{epochs} epochs (at most {})", i32::MAX))
-        } else if !is_size(learning_rate) {
-            Some(format!("learning rate {learning_rate} (above 0, and neither 0 nor infinite {single})"))
-        } else if !(rate_decay > 0.0 && rate_decay <= 1.0) {
-            Some(format!("decay {rate_decay} of the learning rate (above 0, at most 1)"))
-        } else if !is_share(momentum) {
-            Some(format!("momentum {momentum} (0 to below 1, {single} too)"))
-        } else if !(weight_decay == 0.0 || is_size(weight_decay)) {
-            Some(format!("weight decay {weight_decay} (0, or above and neither 0 nor infinite {single})"))
-        } else if !is_share(norm_memory) {
-            Some(format!("batch norm's memory (norm-memory) {norm_memory} (0 to below 1, {single} too)"))
-        } else if !is_share(label_smoothing) {
-            Some(format!("label smoothing {label_smoothing} (0 to below 1, {single} too)"))
-        } else if let Some(average) = average.filter(|average| !is_share(*average)) {
-            Some(format!("average {average} of the weights (0 to below 1, {single} too)"))
-        } else {
-            optimizer.problem().or_else(|| self.augment.problem())
-        }
+        let positive = |count: usize, text: String| (count == 0).then(|| format!("{text} (1 or more)"));
+        let share = |value: f64, text: String| {
+            (!is_share(value)).then(|| format!("{text} (0 to below 1, {single} too)"))
+        };
+        let wrong = |is: bool, text: String| is.then_some(text);
+        let problems = [
+            positive(batch_size, format!("batch size {batch_size}")),
+            positive(epochs, format!("{epochs} epochs")),
+            wrong(i32::try_from(epochs).is_err(), format!("{epochs} epochs (at most {})", i32::MAX)),
+            wrong(
+                !is_size(learning_rate),
+                format!("learning rate {learning_rate} (above 0, and neither 0 nor infinite {single})"),
+            ),
+            wrong(
+                !(rate_decay > 0.0 && rate_decay <= 1.0),
+                format!("decay {rate_decay} of the learning rate (above 0, at most 1)"),
+            ),
+            positive(rate_decay_every, format!("decay every {rate_decay_every} epochs")),
+            share(momentum, format!("momentum {momentum}")),
+            wrong(
+                !(weight_decay == 0.0 || is_size(weight_decay)),
+                format!("weight decay {weight_decay} (0, or above and neither 0 nor infinite {single})"),
+            ),
+            share(norm_memory, format!("batch norm's memory (norm-memory) {norm_memory}")),
+            share(label_smoothing, format!("label smoothing {label_smoothing}")),
+            average.and_then(|average| share(average, format!("average {average} of the weights"))),
+            optimizer.problem(),
+            self.augment.problem(),
+        ];
+        let problems: Vec<String> = problems.into_iter().flatten().collect();
+        (!problems.is_empty()).then(|| problems.join("; "))
     }
 
     /// Every field, also those that the JSON leaves out at their defaults. For readers; keys are made of the JSON itself.

@@ -68,6 +68,15 @@ pub struct Choices {
     corners: Vec<(u32, u32)>,
 }
 
+/// Images that a network is tested on, and their labels.
+#[derive(Clone, Copy)]
+pub struct Evaluated<'a> {
+    /// `n x C x 28 x 28` numbers, cropped and whitened.
+    pub images: &'a [f32],
+    /// One each.
+    pub labels: &'a [u16],
+}
+
 /// Accuracies of one measurement, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracy {
@@ -355,14 +364,14 @@ impl DataLoader {
         Ok((images, labels))
     }
 
-    /// Small images as networks are tested on them (`n x C x 28 x 28` numbers), and their labels: the training images as trained on, with their
-    /// corruption and without random changes, and the test images; `None` for photographs.
-    #[allow(clippy::type_complexity, reason = "images and labels, twice")]
-    pub fn evaluated(&self) -> Option<[(&[f32], &[u16]); 2]> {
+    /// Small images as networks are tested on them: the training images as trained on, with their corruption and without random changes, and the
+    /// test images; `None` for photographs.
+    pub fn evaluated(&self) -> Option<[Evaluated<'_>; 2]> {
         match &self.images {
-            Images::Small { train, test, .. } => {
-                Some([(train, &self.train_labels), (test, &self.test_labels)])
-            }
+            Images::Small { train, test, .. } => Some([
+                Evaluated { images: train, labels: &self.train_labels },
+                Evaluated { images: test, labels: &self.test_labels },
+            ]),
             Images::Photographs(_) => None,
         }
     }

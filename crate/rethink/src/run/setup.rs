@@ -6,9 +6,9 @@ use crate::run::loader;
 use crate::{Error, Result};
 use rethink_nn::device::Device;
 use rethink_nn::distributed::Parallelism;
-use rethink_nn::kernel_methods::triangle::free_memory;
+use rethink_nn::memory::{check_room, free_memory};
 use rethink_nn::models::plan::{self, Layer, Size3, without_dropout};
-use rethink_nn::models::{self, Network, check_room};
+use rethink_nn::models::{self, Network};
 use rethink_nn::optim::DecayOn;
 
 /// How many images are trained and tested on.

@@ -50,7 +50,8 @@ pub struct Record {
     pub digest: String,
     /// Code, libraries and machine of the last sitting; where that is not recorded, of the program that wrote this file.
     pub provenance: Provenance,
-    /// Every sitting of the run (the epochs that one process trained without interruption), with the code and machine of each. Empty
+    /// Every sitting of the run (the epochs that one process trained to their ends without interruption), with the code and machine of each; an
+    /// epoch that was begun by one and ended by another is the latter's. Empty
     /// in files of versions that did not record them; `provenance` is then that of the last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sittings: Vec<Sitting>,

@@ -76,7 +76,7 @@ impl Study {
         match recipe.source {
             Parts::Runs { .. } => Ok(self.configs_of(recipe)),
             Parts::Measurements { .. } => {
-                Err(Error::argument("configs", format!("{id} is made of measurements: `study.measurements`")))
+                Err(Error::argument("configs", format!("{id} is made of measurements: `study.plan`")))
             }
         }
     }

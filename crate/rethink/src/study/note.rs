@@ -90,8 +90,14 @@ impl Study {
         } else {
             "epochs"
         };
+        let models: BTreeSet<&str> = configs.iter().map(|c| c.model.title()).collect();
+        // Several are in the figure's legend or the table's rows.
+        let model = match models.first() {
+            Some(model) if models.len() == 1 => format!("{model}, "),
+            _ => String::new(),
+        };
         format!(
-            "{}, n = {}, width {}, {most}{lasting} {epochs}{}, {}, scale {}",
+            "{model}{}, n = {}, width {}, {most}{lasting} {epochs}{}, {}, scale {}",
             self.titles_of(runs),
             n,
             by_model(&configs, |c| c.width_factor, f64::to_string),

@@ -59,9 +59,9 @@ impl Study {
         let network = self.network(run)?;
         let mut said = Predictions::default();
         let own = |labels: &[u16]| labels.iter().map(|&label| u32::from(label)).collect::<Vec<_>>();
-        let trained_on = own(train.1).into_iter().map(Some).collect();
-        said.add(network.as_ref(), "train", train, &own(&self.data.train.labels), trained_on)?;
-        said.add(network.as_ref(), "test", test, &own(test.1), vec![None; test.1.len()])?;
+        let trained_on = own(train.labels).into_iter().map(Some).collect();
+        said.add(network.as_ref(), "train", train.images, &own(&self.data.train.labels), trained_on)?;
+        said.add(network.as_ref(), "test", test.images, &own(test.labels), vec![None; test.labels.len()])?;
         said.frame()
     }
 
@@ -73,9 +73,9 @@ impl Study {
     fn weights(&self, run: &Run) -> Result<Vec<Parameter>> {
         let key = run.record.config.key();
         let path = self.weights_path(&key);
-        if let Some((about, weights)) = read_weights(&path)? {
-            if about.get("digest") == Some(&run.record.digest) {
-                return Ok(weights);
+        if let Some(kept) = read_weights(&path)? {
+            if kept.about.get("digest") == Some(&run.record.digest) {
+                return Ok(kept.parameters);
             }
             let problem = "its weights are of another run; remove it to have them made again";
             return Err(Error::format("read the weights", &path, problem));
@@ -142,7 +142,7 @@ impl Predictions {
         &mut self,
         network: &dyn Network,
         set: &'static str,
-        (images, _): (&[f32], &[u16]),
+        images: &[f32],
         labels: &[u32],
         trained_on: Vec<Option<u32>>,
     ) -> Result<()> {

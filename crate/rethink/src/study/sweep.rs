@@ -22,7 +22,7 @@ use crate::study::words::{begun, describe, summary, taken};
 use crate::{Error, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rethink_nn::device::Device;
-use rethink_nn::kernel_methods::triangle;
+use rethink_nn::memory::free_memory;
 use rethink_nn::text::are;
 use rethink_nn::threads::sharing;
 use std::collections::HashMap;
@@ -81,7 +81,7 @@ impl Capacity {
             Device::Cpu => Capacity::of_processor(threads),
             // One after the other.
             _ if !device.works_side_by_side() => Capacity::of_card([None; 2], 1),
-            _ => Capacity::of_card([device.free_memory()?, triangle::free_memory()], threads),
+            _ => Capacity::of_card([device.free_memory()?, free_memory()], threads),
         })
     }
 }

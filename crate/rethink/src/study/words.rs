@@ -1,5 +1,6 @@
 //! Runs in a few words, for lines of progress and small print.
 
+use crate::data::corruption::Corruption;
 use crate::run::appendix_a;
 use crate::run::config::{RunConfig, Scale, TrainConfig};
 use crate::run::history::Origin;
@@ -8,7 +9,12 @@ use rethink_nn::text::counted;
 
 /// A run in a few words: model, corruption, what is switched on.
 pub fn describe(config: &RunConfig) -> String {
-    let mut parts = vec![config.model.title().to_string(), config.corruption.title()];
+    // Of a data set of one's own it is not known whether its labels are the true ones.
+    let labels = match config.corruption {
+        Corruption::TrueLabels if config.data.published().is_none() => "labels as given".into(),
+        corruption => corruption.title(),
+    };
+    let mut parts = vec![config.model.title().to_string(), labels];
     parts.extend(switched_on(config));
     if config.width_factor != 1.0 {
         parts.push(format!("width {}", config.width_factor));

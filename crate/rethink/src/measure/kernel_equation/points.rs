@@ -9,7 +9,7 @@ use rethink_nn::kernel_methods::dense::Dense;
 use rethink_nn::kernel_methods::float64::{self, Gaussian64};
 use rethink_nn::kernel_methods::gaussian::Gaussian;
 use rethink_nn::kernel_methods::solve::{Solution, solve};
-use rethink_nn::kernel_methods::triangle::{check_memory, free_memory};
+use rethink_nn::memory::{check_memory, free_memory};
 use std::time::Instant;
 
 /// Bytes of a Gaussian kernel's equation with `n` points of `d` features and `m` for testing: half the matrix, and

@@ -14,7 +14,8 @@ use rethink_nn::kernel_methods::dense::{Features, Products, Purpose};
 use rethink_nn::kernel_methods::on_features::{OnFeatures, mean_squared_distance};
 use rethink_nn::kernel_methods::random_conv::{FILTERS_AT_ONCE, Filters, RandomConv};
 use rethink_nn::kernel_methods::solve::solve;
-use rethink_nn::kernel_methods::triangle::{self, Triangle, check_memory, free_memory};
+use rethink_nn::kernel_methods::triangle::{self, Triangle};
+use rethink_nn::memory::{check_memory, free_memory};
 use std::time::Instant;
 
 /// Whether the conv-net's equation is solved by features, and not by images.
