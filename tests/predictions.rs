@@ -3,6 +3,7 @@
 use clap::Parser;
 use polars::prelude::*;
 use rethink::data::corruption::Corruption;
+use rethink::paper::ALL;
 use rethink::run::config::{RunConfig, Scale};
 use rethink::run::row::StopReason;
 use rethink::store::{Run, frame_of};
@@ -175,5 +176,22 @@ fn values_that_an_option_does_not_take_are_refused() {
     ] {
         let error = over(text).unwrap_err().to_string();
         assert!(error.contains("--over") && error.contains(expected), "{text}: {error}");
+    }
+}
+
+/// A run's name has what no recipe gives its network.
+#[test]
+fn what_the_recipes_choose_is_not_in_names() {
+    let data = rethink::data::shapes10::dataset();
+    for recipe in &ALL {
+        for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+            for config in recipe.runs(&data, scale) {
+                let name = describe(&config);
+                let named = ["learning rate", "momentum", "every", "initial weights"]
+                    .iter()
+                    .any(|word| name.contains(word));
+                assert!(!named, "{}, {scale}: {name}", recipe.id);
+            }
+        }
     }
 }

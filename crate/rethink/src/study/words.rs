@@ -1,10 +1,13 @@
 //! Runs in a few words, for lines of progress and small print.
 
 use crate::data::corruption::Corruption;
+use crate::paper::reported::TABLE_2;
+use crate::paper::{table2, table4};
 use crate::run::appendix_a;
 use crate::run::config::{RunConfig, Scale, TrainConfig};
 use crate::run::history::Origin;
 use crate::store::Record;
+use rethink_nn::models::Family;
 use rethink_nn::text::counted;
 
 /// A run in a few words: model, corruption, what is switched on.
@@ -43,14 +46,28 @@ pub fn switched_on(config: &RunConfig) -> Vec<String> {
     parts
 }
 
+/// The hyper-parameters that the recipes give the network of `config`, at every scale.
+fn of_recipes(config: &RunConfig) -> Vec<TrainConfig> {
+    let RunConfig { data, model, corruption, seeds, .. } = config;
+    let mut all = Vec::new();
+    for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+        let size = appendix_a::size_at(scale, *model);
+        all.push(appendix_a::config_of_size(data.clone(), size, *model, *corruption, *seeds).hyper);
+        if model.is_for_photographs() {
+            all.push(table2::configure_on(&TABLE_2[0], data.clone(), scale, *seeds).hyper);
+        }
+    }
+    // Table 4's, where images change from epoch to epoch.
+    if *corruption == Corruption::RandomLabels && model.family() == Family::Inception {
+        all.push(TrainConfig { rate_decay: table4::SLOW_DECAY, ..all[0].clone() });
+    }
+    all
+}
+
 /// What its steps have that no recipe gives this network's, at any scale: the learning rate and its decay, momentum, initial weights.
 fn other_steps(config: &RunConfig) -> Vec<String> {
     let hyper = &config.hyper;
-    let usual = [Scale::Smoke, Scale::Small, Scale::Paper].map(|scale| {
-        let size = appendix_a::size_at(scale, config.model);
-        let RunConfig { data, model, corruption, seeds, .. } = config;
-        appendix_a::config_of_size(data.clone(), size, *model, *corruption, *seeds).hyper
-    });
+    let usual = of_recipes(config);
     let other = |same: &dyn Fn(&TrainConfig) -> bool| !usual.iter().any(same);
     let mut parts = Vec::new();
     if other(&|usual| usual.learning_rate == hyper.learning_rate) {
