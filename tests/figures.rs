@@ -1292,3 +1292,29 @@ fn images_are_drawn_with_the_labels_that_are_trained_on() {
         assert!(error.contains(text), "{error}");
     }
 }
+
+/// Mean minus deviation is below zero at one place of two, as beside a run that spikes.
+#[test]
+fn bands_and_bars_that_reach_zero_end_at_the_foot_of_a_logarithmic_axis() {
+    let frame = DataFrame::new(
+        4,
+        vec![
+            Column::new("epoch".into(), [1.0, 2.0, 1.0, 2.0]),
+            Column::new("loss".into(), [0.5, 0.1, 0.6, 2000.0]),
+            Column::new("seed".into(), [1.0, 1.0, 2.0, 2.0]),
+        ],
+    )
+    .unwrap();
+    for marked in [false, true] {
+        let chart = Chart::new(&frame, "epoch", "loss").over("seed").y(axis("loss").log());
+        let chart = if marked { chart.markers() } else { chart };
+        let drawing = chart.draw("spike", &note()).unwrap();
+        let said = "Bands and bars that reach 0 or below end near the foot of the axis: at 1 place.";
+        assert!(drawing.notes.iter().any(|note| note == said), "{:?}", drawing.notes);
+        let (low, high) = chart.extent().unwrap().unwrap();
+        assert!(low > 0.0 && low < 0.1 && high > 2000.0, "{low} to {high}");
+    }
+    let refused =
+        Chart::new(&frame, "epoch", "loss").over("seed").y(axis("loss").log().from(-1.0)).draw("x", &note());
+    assert!(refused.unwrap_err().to_string().contains("cannot begin at -1"));
+}

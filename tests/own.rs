@@ -284,6 +284,21 @@ fn gradients_are_finite_differences(name: &str, mut layers: Vec<Layer>) {
     }
 }
 
+/// Folders are named by a data set's name.
+#[test]
+fn a_data_set_has_a_plain_name() {
+    let data = shapes10::dataset();
+    let long = "a".repeat(101);
+    for name in ["../up", "a/b", "", ".", ".hidden", "a b", "back\\slash", &long] {
+        let error =
+            data.changed(name, "Changed images", |train, _| train.images[0] ^= 1).unwrap_err().to_string();
+        assert!(error.contains("names folders"), "{name}: {error}");
+    }
+    for name in ["mine", "shapes10-0.4_noisy", "Größe"] {
+        assert!(data.changed(name, "Changed images", |train, _| train.images[0] ^= 1).is_ok(), "{name}");
+    }
+}
+
 /// Within all bounds, and with more weights than any memory holds; or more than 64 bits count.
 #[test]
 fn networks_too_large_for_the_memory_are_refused_before_anything_is_written() {

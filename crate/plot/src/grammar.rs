@@ -581,6 +581,16 @@ impl Chart {
                 Key::Line => self.curve(one, &mut drawn),
             }
         }
+        if self.up.log {
+            let foot = self.foot_of(&series);
+            let count = end_above_zero(&mut drawn.marks, foot) + end_above_zero(&mut drawn.points, foot);
+            if count > 0 {
+                let places = if count == 1 { "place" } else { "places" };
+                drawn.notes.push(format!(
+                    "Bands and bars that reach 0 or below end near the foot of the axis: at {count} {places}."
+                ));
+            }
+        }
         drawn.notes.extend(self.beyond(&series));
         let at_foot = series.iter().flat_map(|one| &one.rows).filter(|row| row.at_foot).count();
         if at_foot > 0 {
@@ -677,6 +687,13 @@ impl Chart {
     fn foot(&self, y: &[Option<f64>]) -> f64 {
         let least = y.iter().flatten().copied().filter(|y| *y > 0.0 && y.is_finite()).reduce(f64::min);
         self.up.from.unwrap_or(least.unwrap_or(1.0) / self.up.unit / BELOW_THE_LEAST)
+    }
+
+    /// The same of what `series` draw, in the axis' units.
+    fn foot_of(&self, series: &[Series]) -> f64 {
+        let rows = series.iter().flat_map(|one| &one.rows).filter(|row| !row.at_foot);
+        let least = rows.filter_map(Row::finite).filter(|y| *y > 0.0).reduce(f64::min);
+        self.up.from.unwrap_or(least.unwrap_or(1.0) / BELOW_THE_LEAST)
     }
 
     /// Which series the horizontal axis cuts off.
@@ -929,6 +946,28 @@ fn shared(curves: &[&Curve]) -> Vec<Shared> {
         Some(Shared { x, mean, deviation, shade: shades.map(|shades| mean_sd(&shades).0) })
     };
     first.iter().filter_map(|place| at(place.0)).collect()
+}
+
+/// Lets bands and bars that reach 0 or below, which a logarithmic axis cannot show, end at `foot`. At how many places they did.
+fn end_above_zero(marks: &mut [Mark], foot: f64) -> usize {
+    let mut count = 0;
+    let mut end = |edge: &mut f64| {
+        if *edge <= 0.0 {
+            *edge = foot;
+            count += 1;
+        }
+    };
+    for mark in marks {
+        match mark {
+            Mark::Band { edges, .. } => edges.iter_mut().for_each(|(_, low, high)| {
+                end(low);
+                end(high);
+            }),
+            Mark::Bar { span, .. } => end(&mut span.0),
+            _ => (),
+        }
+    }
+    count
 }
 
 /// The ends of what is drawn, along one axis.

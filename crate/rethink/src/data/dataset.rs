@@ -57,8 +57,9 @@ pub struct Dataset {
 impl Dataset {
     /// Checks that the parts agree (lengths, label range, nothing empty) and fingerprints them.
     ///
-    /// Errors: [`Error::Shape`] where lengths disagree, [`Error::Argument`] for an empty split,
-    /// a label that is no class, and a title that belongs to other images ([`super::published`]).
+    /// Errors: [`Error::Shape`] where lengths disagree, [`Error::Argument`] for an empty split, a label that is no class, a
+    /// title that belongs to other images ([`super::published`]), and a name that is not 1 to 100 letters, digits, `-`, `_` and `.` (not
+    /// at the beginning): folders are named by it.
     pub fn new(
         name: impl Into<String>,
         title: impl Into<String>,
@@ -68,6 +69,13 @@ impl Dataset {
         test: Split,
     ) -> Result<Dataset> {
         let (name, title) = (name.into(), title.into());
+        let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !(1..=100).contains(&name.len()) || name.starts_with('.') || !name.chars().all(good) {
+            let problem = format!(
+                "name {name:?}: 1 to 100 letters, digits, '-', '_' and '.' (not first), as it names folders"
+            );
+            return Err(Error::argument("data set", problem));
+        }
         let mut data = Dataset::unnamed(classes, shape, train, test)?;
         let own = Published::by_fingerprint(&data.fingerprint).is_some_and(|known| known.title == title);
         if Published::is_reserved(&title) && !own {
