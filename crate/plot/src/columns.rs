@@ -43,12 +43,14 @@ pub fn all_numbers(frame: &DataFrame, operation: &'static str, name: &str) -> Re
         .collect()
 }
 
-/// A text column in which every row has a value.
+/// A column of text, numbers or booleans as text; every row has a value.
 pub fn texts(frame: &DataFrame, operation: &'static str, name: &str) -> Result<Vec<String>> {
     let column = find(frame, name).map_err(Error::frame(operation))?;
     let dtype = column.dtype();
-    if *dtype != DataType::String && !dtype.is_categorical() {
-        return Err(Error::argument(operation, format!("column {name} holds {dtype}, not text")));
+    let plain = dtype.is_primitive_numeric() || dtype.is_bool() || *dtype == DataType::String;
+    if !plain && !dtype.is_categorical() {
+        let problem = format!("column {name} holds {dtype}, not text, numbers or booleans");
+        return Err(Error::argument(operation, problem));
     }
     let column = column.cast(&DataType::String).map_err(Error::frame(operation))?;
     let values = column.str().map_err(Error::frame(operation))?;

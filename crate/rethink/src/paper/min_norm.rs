@@ -120,6 +120,11 @@ fn make(measured: &[Measured], note: &Note) -> Result<Product> {
     Ok(Product::Figure(draw(&path(measured)?, &note)?))
 }
 
+/// A norm in whole numbers; of a very large one, that of a nearly singular problem, the order of magnitude alone.
+fn norm_text(norm: f64) -> String {
+    if norm < 1e6 { format!("{norm:.0}") } else { format!("about {norm:.0e}") }
+}
+
 fn verdict(measured: &[Measured]) -> Verdict {
     let ours = || -> Option<String> {
         let path = path(measured).ok()?;
@@ -133,9 +138,9 @@ fn verdict(measured: &[Measured]) -> Verdict {
         let number = |name: &str| column(&solutions, name).ok()?.f64().ok().cloned();
         let (norm, error) = (number("norm")?, number("test_error")?);
         let each = (0..solutions.height())
-            .filter_map(|i| Some(format!("{:.0} ({:.0} %)", norm.get(i)?, 100.0 * error.get(i)?)));
+            .filter_map(|i| Some(format!("{} ({:.0} %)", norm_text(norm.get(i)?), 100.0 * error.get(i)?)));
         Some(format!(
-            "distance {:.0e} from zero, {:.1} from elsewhere; norm (error): {}",
+            "distance {:.0e} from zero, {:.2} from elsewhere; norm (error): {}",
             last("zero")?,
             last("random")?,
             each.collect::<Vec<_>>().join(", ")

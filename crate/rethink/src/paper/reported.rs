@@ -139,7 +139,7 @@ pub const TABLE_4: [Table4Row; 6] = [
 ];
 
 /// What figure 1 claims, in a few words an item.
-pub const FIG1A: &str = "all five fit; random labels last";
+pub const FIG1A: &str = "all five fit; random labels start last";
 /// Section 3.1 and table 2, of ImageNet without augmentation.
 pub const FIG2A: &str = "early stopping +5.4 (weight decay alone), +3.4 (nothing)";
 /// Section 2.1 and the introduction: "training time increases only by a small constant factor".
@@ -179,7 +179,8 @@ pub const THEOREM1: &str = "2n + d weights fit any labels of n points";
 /// Corollary 1.
 pub const COROLLARY1: &str = "depth k, width O(n/k), O(n + d) weights";
 /// Section 5: what SGD finds, and other solutions.
-pub const MIN_NORM: &str = "SGD finds the minimum norm; others that fit have a far larger norm";
+pub const MIN_NORM: &str =
+    "SGD will often find the minimum norm; others that fit have a significantly larger norm";
 /// Section 2.2: Rademacher complexity and VC dimension.
 pub const RADEMACHER: &str = "complexity 1, VC bound trivial";
 /// Section 1.2: "even empirically training neural networks is not uniformly stable for many passes over the data".
