@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 fn environment() -> &'static Environment {
     static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
@@ -137,6 +137,7 @@ fn notebooks_are_committed_without_outputs() {
 pub(crate) struct Executed {
     cases: BTreeMap<String, Option<String>>,
     out: PathBuf,
+    begun: SystemTime,
 }
 
 impl Executed {
@@ -154,7 +155,8 @@ pub(crate) fn executed() -> &'static Executed {
         let out = root().join("target/executed");
         let _ = fs::remove_dir_all(&out);
         fs::create_dir_all(&out).expect("a folder for what notebooks write");
-        Executed { cases: nbval_at_once(&notebooks(), &out), out }
+        let begun = SystemTime::now();
+        Executed { cases: nbval_at_once(&notebooks(), &out), out, begun }
     })
 }
 
@@ -162,7 +164,7 @@ pub(crate) fn executed() -> &'static Executed {
 fn every_cell_of_every_notebook_runs() {
     let notebooks = notebooks();
     let before: Vec<_> = notebooks.iter().map(|n| fs::read(n).expect("a readable notebook")).collect();
-    let Executed { cases, out } = executed();
+    let Executed { cases, out, begun } = executed();
     let failures: Vec<_> =
         cases.iter().filter_map(|(n, f)| f.as_ref().map(|f| format!("{n}: {f}"))).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
@@ -171,7 +173,7 @@ fn every_cell_of_every_notebook_runs() {
     for (notebook, before) in notebooks.iter().zip(before) {
         assert!(fs::read(notebook).expect("a readable notebook") == before, "{} changed", notebook.display());
     }
-    versions_are_the_locks();
+    versions_are_the_locks(*begun);
     cells_draw_what_the_items_draw(&notebooks, out);
     let wrong: Vec<String> = notebooks.iter().flat_map(|n| differences_from_stored(n, out)).collect();
     assert!(
@@ -255,8 +257,9 @@ fn differences_from_stored(notebook: &Path, record: &Path) -> Vec<String> {
     found.iter().map(|difference| format!("{stem}: {difference}")).collect()
 }
 
-/// Every library that the cells just run were built from is one of Cargo.lock's.
-fn versions_are_the_locks() {
+/// Every library that the cells run since `begun` were built from is one of Cargo.lock's. (A kernel's folder that was not used since may be of an
+/// earlier one.)
+fn versions_are_the_locks(begun: SystemTime) {
     let packages = |lock: &Path| -> Vec<String> {
         let text = fs::read_to_string(lock).unwrap_or_else(|e| panic!("{}: {e}", lock.display()));
         text.split("[[package]]")
@@ -269,7 +272,8 @@ fn versions_are_the_locks() {
     let mut seen = 0;
     for kernel in kernels {
         let lock = kernel.expect("a readable folder").path().join("mirror/Cargo.lock");
-        if !lock.is_file() {
+        let written = fs::metadata(&lock).and_then(|file| file.modified());
+        if !written.is_ok_and(|written| written >= begun) {
             continue;
         }
         let used = packages(&lock);
