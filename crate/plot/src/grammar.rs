@@ -770,7 +770,8 @@ impl Chart {
         let without = series.rows.len() - series.rows.iter().filter(shown).count();
         let runs = if without == 1 { "run" } else { "runs" };
         let what = self.up.title.as_ref().unwrap_or(&self.y);
-        (without > 0).then(|| format!("{}: {without} {runs} without a {what} not drawn.", series.name))
+        (without > 0)
+            .then(|| format!("{}: {without} {runs} without a value ({what}), not drawn.", series.name))
     }
 
     /// Rows that are drawn as one marker, in the order in which markers are joined.
