@@ -332,6 +332,9 @@ fn formats_and_priorities_are_told_apart() {
         let takes = data::FORMATS.iter().filter(|format| (format.is_here)(&folder)).count();
         assert_eq!(takes, 1, "{}", folder.display());
     }
+    // Photographs of one's own and ImageNet's have one layout: `tests/imagenet.rs` tells them apart.
+    let prefixes = data::FORMATS.iter().flat_map(|format| format.prefixes.first());
+    assert_eq!(prefixes.filter(|prefix| !prefix.is_empty()).collect::<Vec<_>>(), [&"imagenet:"]);
 }
 
 // ---- MNIST's format ----

@@ -184,6 +184,37 @@ fn figures_have_the_venues_size_and_type() {
     }
 }
 
+#[test]
+fn a_figure_of_ones_own_is_saved_at_a_venues_width() {
+    let drawing = drawings()[0];
+    let folder = tempfile::tempdir().unwrap();
+    for venue in Venue::ALL {
+        let to = folder.path().join(venue.name());
+        let paths = drawing.save_for(venue, &to).unwrap();
+        let names: Vec<String> = ["svg", "png", "pdf", "csv", "json"].map(|e| format!("fig1a.{e}")).into();
+        assert_eq!(paths, names.iter().map(|name| to.join(name)).collect::<Vec<_>>());
+        let styled = drawing.restyled(&venue.style()).unwrap();
+        assert_eq!(fs::read_to_string(&paths[0]).unwrap(), styled.svg);
+        // What is not printed is beside the figure, for the caption.
+        let about: serde_json::Value = serde_json::from_slice(&fs::read(&paths[4]).unwrap()).unwrap();
+        assert_eq!(
+            (&about["notes"][0], about["width_in"].as_f64()),
+            (&drawing.notes[0].clone().into(), Some(styled.width))
+        );
+        assert!(!styled.svg.contains("scale smoke") && drawing.svg.contains("scale smoke"));
+    }
+    assert!(drawing.save_for(Venue::Icml, folder.path().join("a.pdf")).is_err(), "a folder is expected");
+}
+
+#[test]
+fn the_figure_of_stability_says_what_was_trained() {
+    let notes = drawings().into_iter().find(|drawing| drawing.id == "stability").unwrap().notes.join(" ");
+    let training = "MLP 1x512, mini-batches of 64; the same initial weights and the same order of examples in every training";
+    for part in [training, "Thin: mean over both.", "2 training examples replaced"] {
+        assert!(notes.contains(part), "no {part:?} in {notes}");
+    }
+}
+
 /// Columns of a CSV file of numbers, by name.
 fn columns(csv: &str) -> Vec<(String, Vec<f64>)> {
     let mut lines = csv.lines();

@@ -6,7 +6,7 @@ use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::{Corruption, random_labels};
 use rethink::data::imagenet::{LeftOut, PhotographId, decode_bytes, read_as};
 use rethink::data::preprocessing::{Area, Photograph};
-use rethink::data::{self, Dataset, Format, imagenet, shapes10};
+use rethink::data::{self, Dataset, Format, Places, class_folders, imagenet, shapes10};
 use rethink::paper::reported::TABLE_2;
 use rethink::paper::{self, fig2a, table2};
 use rethink::run::appendix_a;
@@ -83,6 +83,176 @@ fn classes_are_sorted_and_any_first_part_has_all_of_them() {
     assert_eq!(study.named, format!("imagenet:{}", folder.path().canonicalize().unwrap().display()));
     let error = data::open(Some("imagenet:/nowhere")).unwrap_err().to_string();
     assert!(error.contains("/nowhere") && error.contains("WordNet"), "{error}");
+}
+
+/// The same thousand as in TensorFlow's and timm's lists.
+#[test]
+fn the_classes_of_ilsvrc_are_known() {
+    let ids = &*imagenet::ILSVRC_IDS;
+    assert!(ids.len() == imagenet::ILSVRC_CLASSES && ids.is_sorted_by(|a, b| a < b));
+    assert!(imagenet::IMAGENETTE.iter().all(|(id, _)| ids.contains(id)));
+    let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    let sum = "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15";
+    assert_eq!(data::sha256_hex(text.as_bytes()), sum);
+}
+
+/// Two classes in `root/name`, `train` and `held_out`: a colour JPEG and PNG each for training, a grey JPEG to be tested on.
+fn own_folder(root: &Path, name: &str, held_out: &str, classes: [&str; 2]) -> PathBuf {
+    let folder = root.join(name);
+    for class in classes {
+        put(&folder, &format!("train/{class}/1.jpg"), &picture("colour.jpg"));
+        put(&folder, &format!("train/{class}/2.PNG"), &picture("colour.png"));
+        put(&folder, &format!("{held_out}/{class}/1.jpeg"), &picture("grey.jpg"));
+    }
+    folder
+}
+
+/// Folders of any names are classes, in the order of the sorted names, of a set that is not called ImageNet's.
+#[test]
+fn photographs_of_ones_own_are_read_from_folders_of_any_names() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, held_out, classes) in [
+        ("pets", "val", ["dog", "cat 1"]),
+        ("numbers", "test", ["2", "10"]),
+        ("own-ids", "val", ["n00000002", "n00000001"]),
+        ("one-of-imagenets", "test", [TENCH, "my tench"]),
+    ] {
+        let folder = own_folder(root.path(), name, held_out, classes);
+        // What systems and editors leave.
+        put(&folder, "train/.DS_Store", b"");
+        put(&folder, "train/.ipynb_checkpoints/1.jpg", &picture("grey.jpg"));
+        put(&folder, &format!("train/{}/._1.jpg", classes[0]), b"no photograph");
+        assert_eq!(Format::of(&folder), Some(&class_folders::FORMAT));
+        let data = data::open(folder.to_str()).unwrap();
+        let mut sorted = classes;
+        sorted.sort();
+        assert_eq!(data.classes, sorted);
+        assert_eq!((&data.train.labels[..], &data.test.labels[..]), (&[0, 1, 0, 1][..], &[0, 1][..]));
+        assert_eq!(data.title, format!("Photographs in folder {name} (2 classes)"));
+        assert_eq!(data.name, format!("photographs-{}", &data.fingerprint[..8]));
+        let id = data.id(4, 2);
+        assert!(id.published().is_none() && !id.is_comparable());
+        assert_eq!(data.photographs.as_ref().unwrap().report(), None);
+        assert_eq!(class_folders::FORMAT.count(&folder), Some((4, 2)));
+        // The whole path is a name by which it is found again; ImageNet's prefix will do as well.
+        let prefixed = Places::default().pick(Some(&format!("imagenet:{}", folder.display()))).unwrap();
+        assert!(prefixed.why.starts_with("photographs in class folders, as named: "), "{}", prefixed.why);
+        assert_eq!(prefixed.read().unwrap().fingerprint, data.fingerprint);
+        assert_eq!(prefixed.name(Some("pets")), folder.canonicalize().unwrap().to_str().unwrap());
+        // As they are needed, where the set is large.
+        let streamed = class_folders::read_as(&folder, 0).unwrap();
+        assert_eq!((&streamed.train.labels, &streamed.classes), (&data.train.labels, &data.classes));
+        streamed.photographs.as_ref().unwrap().decode_all().unwrap();
+        assert_eq!(streamed.photographs.as_ref().unwrap().report(), None);
+        // Not taken for a set that has a name.
+        let places = Places { named: Some(folder.clone()), cache: None };
+        for named in [None, Some("imagenette"), Some("imagenet")] {
+            assert!(places.pick(named).is_err(), "{named:?}");
+        }
+        assert!(imagenet::read(&folder).unwrap_err().to_string().contains("WordNet"));
+    }
+}
+
+/// By the folder's name alone they do not differ.
+#[test]
+fn the_same_photographs_in_another_folder_are_the_same_runs() {
+    let root = tempfile::tempdir().unwrap();
+    let read = |name: &str, classes: [&str; 2]| {
+        data::open(own_folder(root.path(), name, "val", classes).to_str()).unwrap()
+    };
+    let [pets, copy, others] =
+        [read("pets", ["cat", "dog"]), read("copy (1)", ["cat", "dog"]), read("others", ["cat", "dogs"])];
+    assert_eq!(copy.title, "Photographs in folder copy (1) (2 classes)");
+    let key = |data: &Dataset| config(data, 3).key();
+    assert_eq!((key(&pets), pets.id(4, 2)), (key(&copy), copy.id(4, 2)));
+    assert_ne!(key(&pets), key(&others));
+}
+
+/// Of ImageNet's, a class without photographs counts, and so does `test` where there is no `val`; what is no class is not looked at.
+#[test]
+fn parts_of_imagenet_keep_their_name() {
+    let folder = folder();
+    fs::rename(folder.path().join("val"), folder.path().join("test")).unwrap();
+    put(folder.path(), "train/notes/list.txt", b"no photograph");
+    fs::create_dir(folder.path().join("train/n01443537")).unwrap();
+    let data = read(folder.path());
+    assert_eq!((&*data.name, &*data.title), ("imagenet-subset", "ImageNet subset of 4 classes"));
+    assert_eq!((data.classes[1].as_str(), data.test.labels.len()), ("n01443537", 6));
+}
+
+/// Nothing that may have been meant as a photograph or a class is passed over in silence.
+#[test]
+fn folders_that_are_not_as_expected_are_errors_that_name_them() {
+    type Harm<'a> = (&'a dyn Fn(&Path), &'a [&'a str]);
+    let text = |folder: &Path, name: &str| put(folder, name, b"RIFF, WEBP");
+    let colour = picture("colour.jpg");
+    let harms: [Harm; 8] = [
+        (&|f| text(f, "train/bird/1.webp"), &["train/bird", "no .jpg, .jpeg or .png", "convert"]),
+        (&|f| fs::create_dir(f.join("val/bird")).unwrap(), &["val/bird", "no .jpg, .jpeg or .png"]),
+        (&|f| put(f, "val/bird/1.jpg", &colour), &["val/bird", "no class of this name", "same folders"]),
+        (&|f| put(f, "train/loose.jpg", &colour), &["train/loose.jpg", "beside folders of classes"]),
+        (&|f| text(f, "train/bird/1.jpg"), &["train/bird", "none of its files is a photograph"]),
+        (
+            &|f| {
+                fs::remove_dir_all(f.join("val")).unwrap();
+                put(f, "val/1.jpg", &colour);
+            },
+            &["val: ", "neither photographs in folders named as those of train", "LOC_val_solution.csv"],
+        ),
+        (
+            &|f| fs::remove_dir_all(f.join("val")).unwrap(),
+            &["pets: no data_batch_1.bin", "no train, and val or test, with a folder of .jpg, .jpeg or .png"],
+        ),
+        (
+            &|f| {
+                fs::remove_dir_all(f.join("train")).unwrap();
+                text(f, "train/cat/1.webp");
+            },
+            &["pets: ", "files for each class (train/cat/1.jpg)"],
+        ),
+    ];
+    for (harm, words) in harms {
+        let root = tempfile::tempdir().unwrap();
+        let folder = own_folder(root.path(), "pets", "val", ["cat", "dog"]);
+        harm(&folder);
+        for name in [folder.display().to_string(), format!("imagenet:{}", folder.display())] {
+            let error = data::open(Some(&name)).unwrap_err().to_string();
+            let words = words.iter().map(|word| match name.starts_with("imagenet:") {
+                // Other formats are not looked for.
+                true => word.replace("no data_batch_1.bin", "no train"),
+                false => word.to_string(),
+            });
+            words.for_each(|word| assert!(error.contains(&word), "{error:?} lacks {word:?}"));
+        }
+    }
+}
+
+/// By the two lines of the guide.
+#[test]
+fn a_network_trains_on_photographs_of_ones_own() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = own_folder(root.path(), "pets", "val", ["cat", "dog"]);
+    let said = Command::new(rethink_bin()).args(["data", "verify"]).arg(&folder).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    for part in ["pets: photographs in class folders", "train: 4 images, 2 to 2 a class", "(2 classes); "] {
+        assert!(said.status.success() && text.contains(part), "{text}");
+    }
+    for input in [&["--input", "64"][..], &[]] {
+        let said = Command::new(rethink_bin())
+            .args(["run", "--model", "inception", "--scale", "smoke", "--epochs", "1", "--json", "--data"])
+            .arg(&folder)
+            .args(input)
+            .arg("--out")
+            .arg(root.path())
+            .output()
+            .unwrap();
+        let (line, errors) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.status.success(), "{errors}");
+        let line: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+        let data = &line["record"]["config"]["data"];
+        assert_eq!(data["title"], "Photographs in folder pets (2 classes)");
+        assert_eq!((&data["train"], &data["test"]), (&4.into(), &2.into()));
+    }
 }
 
 #[test]

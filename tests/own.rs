@@ -3,9 +3,10 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink::data::corruption::Corruption;
-use rethink::data::{Dataset, Split, shapes10};
+use rethink::data::{self, Dataset, Split, shapes10};
 use rethink::run::appendix_a::config_at;
 use rethink::run::config::{RunConfig, Scale, Seeds};
+use rethink::run::loader::{DataLoader, crop_note};
 use rethink::run::train::{Progress, train};
 use rethink::study::Study;
 use rethink_nn::memory::check_room;
@@ -14,7 +15,7 @@ use rethink_nn::models::plan::{self, Layer};
 use rethink_nn::models::{CustomModel, Init, ModelKind, Network, build_plan};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::ops::conv::{Padding, Window};
-use rethink_tests::{formula, killed_after_each_epoch, rethink_bin};
+use rethink_tests::{formula, killed_after_each_epoch, rethink_bin, root};
 use std::fs;
 use std::process::Command;
 
@@ -297,6 +298,153 @@ fn a_data_set_has_a_plain_name() {
     for name in ["mine", "shapes10-0.4_noisy", "Größe"] {
         assert!(data.changed(name, "Changed images", |train, _| train.images[0] ^= 1).is_ok(), "{name}");
     }
+}
+
+/// Images of `height x width`, two training and two test ones of two classes.
+fn of_size(name: &str, height: usize, width: usize) -> rethink::Result<Dataset> {
+    let images = (0..2 * 3 * height * width).map(|i| (i * i % 251) as u8).collect();
+    let split = Split { images, labels: vec![0, 1] };
+    let names = ["a", "b"].map(String::from).to_vec();
+    Dataset::new(name, "My images", names, [3, height, width], split.clone(), split)
+}
+
+#[test]
+fn a_new_data_set_has_a_plain_name() {
+    for name in ["../up", "", "/tmp/mine"] {
+        let error = of_size(name, 32, 32).unwrap_err().to_string();
+        assert!(error.contains(&format!("name {name:?}")) && error.contains("'-', '_' and '.'"), "{error}");
+    }
+}
+
+#[test]
+fn images_that_a_run_cannot_crop_are_refused_before_anything_is_written() {
+    let out = tempfile::tempdir().unwrap();
+    for (height, width) in [(27, 40), (40, 27), (8, 8)] {
+        let own = Study::of(of_size("tiny", height, width).unwrap(), &study(out.path()));
+        let mut config = own.config(ModelKind::Mlp1x512, Corruption::TrueLabels);
+        let error = own.train(std::slice::from_ref(&config)).unwrap_err().to_string();
+        let size = format!("images of {height}x{width} pixels");
+        assert!(error.contains(&size) && error.contains("pad or enlarge"), "{error}");
+        assert!(error.contains("config.input = 32"), "{error}");
+        assert!(!own.store().folder().exists(), "{}", own.store().folder().display());
+        let direct = train(&config, &own.data, Progress::quiet(&mut |_| {})).unwrap_err().to_string();
+        assert!(direct.contains(&size), "{direct}");
+        // What the error says helps.
+        (config.input, config.hyper.epochs) = (32, 1);
+        train(&config, &own.data, Progress::quiet(&mut |_| {})).unwrap().unwrap();
+    }
+    let own = Study::of(of_size("least", 28, 28).unwrap(), &study(out.path()));
+    let mut config = own.config(ModelKind::Mlp1x512, Corruption::TrueLabels);
+    config.hyper.epochs = 1;
+    train(&config, &own.data, Progress::quiet(&mut |_| {})).unwrap().unwrap();
+}
+
+#[test]
+fn images_of_which_a_run_sees_a_small_part_say_so() {
+    let data = of_size("large", 64, 48).unwrap();
+    assert_eq!(data.crop().unwrap(), "the middle 28x28 of 64x48 pixels");
+    assert!(
+        format!("{data:?}").starts_with(
+            "My images: 2 train and 2 test images of 3x64x48 (runs see the middle 28x28 of 64x48 pixels), 2"
+        ),
+        "{data:?}"
+    );
+    let mut config =
+        config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, Seeds::default());
+    let note = |config: &RunConfig| crop_note(config, &data);
+    assert_eq!(
+        note(&config).unwrap(),
+        "My images: a run sees the middle 28x28 of 64x48 pixels; `config.input` shows more"
+    );
+    // Training says it once, before anything else.
+    let out = tempfile::tempdir().unwrap();
+    let own = Study::of(data.clone(), &study(out.path()));
+    let configs = [Corruption::TrueLabels, Corruption::RandomLabels].map(|corruption| {
+        let mut config = own.config(ModelKind::Mlp1x512, corruption);
+        config.hyper.epochs = 1;
+        config
+    });
+    let mut lines = Vec::new();
+    own.train_all(&configs, &mut |line| lines.push(line.to_string())).unwrap();
+    assert_eq!(lines.iter().position(|line| Some(line) == note(&config).as_ref()), Some(0), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("28x28")).count(), 1, "{lines:?}");
+    config.hyper.random_crop = true;
+    assert!(note(&config).unwrap().contains("random crops in training, in tests the middle"));
+    config.input = 64;
+    assert_eq!(note(&config), None);
+    // As the paper's own.
+    for (height, width) in [(28, 28), (32, 32)] {
+        let data = of_size("small", height, width).unwrap();
+        assert_eq!((data.crop(), crop_note(&config, &data)), (None, None));
+        assert!(!format!("{data:?}").contains("middle"), "{data:?}");
+    }
+}
+
+/// The guide says what an input of another size shows.
+#[test]
+fn another_input_shows_all_but_the_edges() {
+    let side = 64;
+    let value = |i: usize| if (i / side) % side < 8 { 255 } else { 0 };
+    let images: Vec<u8> = (0..3 * side * side).map(value).collect();
+    let split = Split { images, labels: vec![0] };
+    let names = vec!["only".to_string()];
+    let data = Dataset::new("edge", "Edge", names, [3, side, side], split.clone(), split).unwrap();
+    let mut config =
+        config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, Seeds::default());
+    // Of the eight white rows, four are cut off with an input of 64; all are with the crop.
+    for (input, rows) in [(28, 0), (56, 4), (64, 4)] {
+        config.input = input;
+        let loader = DataLoader::new(&config, &data, 1, 1).unwrap();
+        let (images, _) = loader.batch(&[0], &loader.choices(1).unwrap()).unwrap();
+        assert_eq!(images.len(), 3 * input * input);
+        let white = (0..input).filter(|y| images[y * input] > 0.99).count();
+        assert!((rows..=rows + 1).contains(&white), "{input}: {white} white rows");
+    }
+}
+
+/// The guide's reader of files, as it stands there.
+#[test]
+#[ignore = "run by the test below, in a folder that holds the files"]
+fn example() {
+    let read = || -> Result<Dataset, Box<dyn std::error::Error>> {
+        fn split(name: &str) -> std::io::Result<data::Split> {
+            let images = std::fs::read(format!("{name}-images.bin"))?;
+            let labels = std::fs::read(format!("{name}-labels.bin"))?.into_iter().map(u16::from).collect();
+            Ok(data::Split { images, labels })
+        }
+        let names: Vec<String> = ["cat", "dog"].map(String::from).to_vec();
+        let (train, test) = (split("train")?, split("test")?);
+        let mine: Dataset = Dataset::new("mine", "My images", names, [3, 64, 64], train, test)?;
+        Ok(mine)
+    };
+    let mine = read().unwrap();
+    assert_eq!((&mine.train.labels[..], &mine.test.labels[..]), (&[1, 0, 1][..], &[0][..]));
+    assert_eq!(mine.train.images[3 * 64 * 64..][..3], [1, 2, 3]);
+}
+
+#[test]
+fn the_guides_reader_reads_what_numpy_writes() {
+    let guide = fs::read_to_string(root().join("crate/docs/how-to/own.md")).unwrap();
+    let block = guide.split("```rust\n").find(|block| block.starts_with("fn split")).expect("the reader");
+    let own: Vec<&str> = include_str!("own.rs").lines().map(str::trim).collect();
+    for line in block.split("```").next().unwrap().lines().map(str::trim) {
+        assert!(own.contains(&line), "not in this test: {line}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // An array's bytes, last dimension fastest; image 1 begins with 1, 2, 3.
+    for (name, labels) in [("train", vec![1u8, 0, 1]), ("test", vec![0])] {
+        let image = |i: usize| (0..3 * 64 * 64).map(move |j| (i + j) as u8);
+        let images: Vec<u8> = (0..labels.len()).flat_map(image).collect();
+        fs::write(folder.path().join(format!("{name}-images.bin")), images).unwrap();
+        fs::write(folder.path().join(format!("{name}-labels.bin")), labels).unwrap();
+    }
+    let said = Command::new(std::env::current_exe().unwrap())
+        .args(["own::example", "--exact", "--ignored"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.status.success() && text.contains("1 passed"), "{text}");
 }
 
 /// Within all bounds, and with more weights than any memory holds; or more than 64 bits count.

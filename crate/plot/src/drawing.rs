@@ -8,6 +8,7 @@ use crate::output::{check_folder, check_id, json_bytes, write_all};
 use crate::pgf::{self, Pgf};
 use crate::plot::Plot;
 use crate::style::Style;
+use crate::venue::Venue;
 use crate::{Error, Result};
 use polars::prelude::DataFrame;
 use polars_io::SerWriter;
@@ -186,6 +187,26 @@ impl Drawing {
         check_id("save the drawing", &self.id)?;
         check_folder("save the drawing", dir, &self.id)?;
         write_all(dir, &self.id, self.files()?)
+    }
+
+    /// As [`Drawing::save`], in the width and type of `venue`'s pages. What is small print elsewhere is for the paper's caption there:
+    /// ID.json has it (`notes`), and [`Drawing::notes`].
+    ///
+    /// ```
+    /// # use polars::prelude::df;
+    /// use rethink_plot::{Chart, Note, Venue};
+    ///
+    /// # fn main() -> rethink_plot::Result<()> {
+    /// # let frame = df!("epoch" => [1, 2], "loss" => [2.1, 0.4]).expect("columns of one length");
+    /// # let dir = tempfile::tempdir().expect("a folder");
+    /// # let dir = dir.path();
+    /// let drawing = Chart::new(&frame, "epoch", "loss").draw("my-losses", &Note::new("two epochs"))?;
+    /// let paths = drawing.save_for(Venue::Icml, dir)?;
+    /// assert!(paths[2].ends_with("my-losses.pdf"));
+    /// # Ok(()) }
+    /// ```
+    pub fn save_for(&self, venue: Venue, dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        self.restyled(&venue.style())?.save(dir)
     }
 
     /// What [`Drawing::save`] writes: each file's extension and bytes.

@@ -21,7 +21,7 @@
 //! # Ok(()) }
 //! ```
 
-use crate::columns::{all_numbers, distinct, mean_sd, need, numbers, texts};
+use crate::columns::{Names, all_numbers, is_text, mean_sd, names, need, numbers, ranks};
 use crate::frames::{find, kept};
 use crate::panels::Panels;
 use crate::theme::{Axis, Key, Mark, Plot, SeriesStyle, round_up};
@@ -109,8 +109,8 @@ impl Default for AxisSpec {
 }
 
 impl AxisSpec {
-    /// Logarithmic. A row whose x is 0 or less has no place there; one whose y is 0 or less is drawn hollow at the foot of the
-    /// axis, and counted in the small print.
+    /// Logarithmic. A row whose x is 0 or less has no place there; a y, or a mean of them, that is 0 or less is drawn hollow at the
+    /// foot of the axis; a band or bar that goes so far down is cut off there. All are counted in the small print.
     pub fn log(self) -> AxisSpec {
         AxisSpec { log: true, ..self }
     }
@@ -160,6 +160,14 @@ impl AxisSpec {
     }
 
     fn log_over(&self, title: &str, low: f64, high: f64) -> Result<Axis> {
+        for (does, method, end) in [("begin", "from", self.from), ("end", "to", self.to)] {
+            if let Some(end) = end.filter(|end| *end <= 0.0) {
+                let remedy =
+                    format!("`.{method}` takes a number above 0, or leave it out and the data decide");
+                let problem = format!("{title}: a logarithmic axis cannot {does} at {end}; {remedy}");
+                return Err(Error::argument(DRAW, problem));
+            }
+        }
         let room = (high / low).powf(LOG_SHARE).max(LOG_ROOM);
         let (from, to) = (self.from.unwrap_or(low / room), self.to.unwrap_or(high * room));
         let axis = Axis::log(title, from, to)?;
@@ -205,8 +213,6 @@ struct Series {
 struct Row {
     x: f64,
     y: Option<f64>,
-    /// Of 0 or less on a logarithmic axis, and drawn at its foot.
-    at_foot: bool,
     repeat: f64,
     order: f64,
     hollow: bool,
@@ -229,6 +235,8 @@ struct Drawn {
     notes: Vec<String>,
     /// Whether a mean was drawn of several repetitions.
     several: bool,
+    /// How many values of 0 or below a logarithmic axis has at its foot.
+    at_foot: usize,
 }
 
 impl Chart {
@@ -283,13 +291,14 @@ impl Chart {
         Ok(Chart::new(&stacked, x, "value").colour("series"))
     }
 
-    /// A series for each value of the text column `column`, with a colour, dashes and a marker of its own.
+    /// A series for each value of `column` (text, numbers, booleans), with a colour, dashes and a marker of its own: of text in order
+    /// of first appearance, of numbers in rising order. More than 20 numbers are an error, which says how to bin them.
     pub fn colour(mut self, column: &str) -> Chart {
         self.colour = Some(column.into());
         self
     }
 
-    /// Within each colour, a series for each value of the text column `column`, with dashes of its own. The legend names it
+    /// Within each colour, a series for each value of `column` (as in [`Chart::colour`]), with dashes of its own. The legend names it
     /// before the colour's.
     pub fn dashes(mut self, column: &str) -> Chart {
         self.dashes = Some(column.into());
@@ -302,7 +311,7 @@ impl Chart {
         self
     }
 
-    /// Rows of a series at one x, with different numbers in `column`, are repetitions: their mean is drawn, and one sample
+    /// Rows of a series at one x, with different values (numbers, text, booleans) in `column`, are repetitions: their mean is drawn, and one sample
     /// standard deviation as a band (curves) or as bars (markers). A curve's mean goes over the places that all repetitions have;
     /// what single ones have beyond is drawn thin.
     pub fn over(mut self, column: &str) -> Chart {
@@ -388,7 +397,7 @@ impl Chart {
         self.rule(y, "chance")
     }
 
-    /// A panel for each value of the text column `column`, all with the same axes and looks, under one legend. Such a figure
+    /// A panel for each value of `column` (as in [`Chart::colour`]), all with the same axes and looks, under one legend. Such a figure
     /// has no source for pgfplots.
     pub fn panels(mut self, column: &str) -> Chart {
         self.panels = Some(column.into());
@@ -426,11 +435,12 @@ impl Chart {
         Ok(self.series()?.into_iter().map(|series| series.name).collect())
     }
 
-    /// The least and greatest y that is drawn, means and their bars or bands included; `None` where nothing is.
+    /// The least and greatest y that is drawn, means and their bars or bands included, of a logarithmic axis without what is 0 or
+    /// below; `None` where nothing is.
     ///
     /// Errors: those of [`Chart::plot`].
     pub fn extent(&self) -> Result<Option<(f64, f64)>> {
-        Ok(extent(&self.drawn()?.1, |at| at.1))
+        Ok(self.extent_up(&self.drawn()?.1))
     }
 
     /// The figure `id`: letters, digits, `-` and `_`, also the name of its files.
@@ -445,15 +455,15 @@ impl Chart {
 
     fn draw_panels(&self, column: &str, id: &str, note: &Note) -> Result<Drawing> {
         need(&self.frame, DRAW, &[column])?;
-        let of = texts(&self.frame, DRAW, column)?;
+        let of = self.few_names(column)?;
         let mut all = self.clone();
         all.panels = None;
         // Equal looks in all panels, whichever series each has.
-        let colours = self.colour.as_ref().map(|colour| texts(&self.frame, DRAW, colour)).transpose()?;
-        all.order = self.colours(colours.as_deref()).into_iter().map(|(_, name)| name).collect();
+        let colours = self.colour.as_ref().map(|colour| self.few_names(colour)).transpose()?;
+        all.order = self.colours(colours.as_ref()).into_iter().map(|(_, name)| name).collect();
         let mut charts = Vec::new();
-        for value in distinct(&of) {
-            let mine: Vec<bool> = of.iter().map(|other| *other == value).collect();
+        for value in of.distinct {
+            let mine: Vec<bool> = of.rows.iter().map(|other| *other == value).collect();
             charts.push((value, Chart { frame: kept(&self.frame, &mine)?, ..all.clone() }));
         }
         let mut ends = Vec::new();
@@ -477,7 +487,7 @@ impl Chart {
         }
         notes.extend(self.notes.iter().cloned());
         let headings: Vec<&str> = plots.iter().map(|(heading, _)| heading.as_str()).collect();
-        let caption = format!("{caption} Panels: {}.", headings.join(", "));
+        let caption = format!("{caption} Panels{}: {}.", self.by(&[column]), headings.join(", "));
         if let Some((_, first)) = plots.first_mut() {
             first.legend = legend;
         }
@@ -502,8 +512,9 @@ impl Chart {
         notes.extend(self.cut_off(&drawn));
         notes.extend(self.notes.iter().cloned());
         let description = self.described(&series, drawn.several);
+        let rules = self.rules.iter().filter(|(y, _)| !self.is_below(*y));
         let mut marks: Vec<Mark> =
-            self.rules.iter().map(|(y, label)| Mark::Rule { y: *y, label: label.clone() }).collect();
+            rules.map(|(y, label)| Mark::Rule { y: *y, label: label.clone() }).collect();
         marks.extend(drawn.marks);
         if let (Some(label), false) = (&self.row_above, drawn.above.is_empty()) {
             y = y.tick_at(ROW_ABOVE, label);
@@ -518,13 +529,26 @@ impl Chart {
 
     /// The ends of what is drawn, along both axes.
     fn ends(&self, drawn: &Drawn) -> Result<Ends> {
-        let mut across = extent(drawn, |at| at.0);
+        let mut across = extent(drawn, |at| Some(at.0));
         for (x, _) in &drawn.above {
             across = Some(across.map_or((*x, *x), |(low, high)| (low.min(*x), high.max(*x))));
         }
-        let nothing = || Error::argument(DRAW, format!("column {} holds no finite number to draw", self.y));
+        let nothing = || {
+            let place = if self.across.log { format!(" where {} is above 0", self.x) } else { String::new() };
+            Error::argument(DRAW, format!("column {} holds no finite number to draw{place}", self.y))
+        };
         let across = across.ok_or_else(nothing)?;
-        Ok((across, extent(drawn, |at| at.1).unwrap_or((0.0, 1.0))))
+        let empty = if self.up.log { (1.0, 1.0) } else { (0.0, 1.0) };
+        Ok((across, self.extent_up(drawn).unwrap_or(empty)))
+    }
+
+    fn extent_up(&self, drawn: &Drawn) -> Option<(f64, f64)> {
+        extent(drawn, |at| (!self.is_below(at.1)).then_some(at.1))
+    }
+
+    /// Whether a logarithmic axis has no place for `y`.
+    fn is_below(&self, y: f64) -> bool {
+        self.up.log && y <= 0.0
     }
 
     fn legend(&self, series: &[Series]) -> Vec<(String, SeriesStyle, Key)> {
@@ -547,7 +571,10 @@ impl Chart {
     fn described(&self, series: &[Series], several: bool) -> String {
         let title = |axis: &AxisSpec, column: &str| axis.title.clone().unwrap_or(column.into());
         let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
-        let of = if self.is_single() { String::new() } else { format!(": {}", names.join(", ")) };
+        let columns: Vec<&str> =
+            [&self.dashes, &self.colour].into_iter().flatten().map(String::as_str).collect();
+        let list = || format!("{}: {}", self.by(&columns), names.join(", "));
+        let of = if self.is_single() { String::new() } else { list() };
         let plain = || {
             capitalised(&format!(
                 "{} against {}{of}.",
@@ -571,6 +598,13 @@ impl Chart {
         text
     }
 
+    /// " by A and B" of those of the columns whose values do not say what they are: numbers and booleans.
+    fn by(&self, columns: &[&str]) -> String {
+        let bare = |column: &&&str| find(&self.frame, column).is_ok_and(|found| !is_text(found.dtype()));
+        let columns: Vec<&str> = columns.iter().filter(bare).copied().collect();
+        if columns.is_empty() { String::new() } else { format!(" by {}", columns.join(" and ")) }
+    }
+
     /// Its series, and what they draw.
     fn drawn(&self) -> Result<(Vec<Series>, Drawn)> {
         let series = self.series()?;
@@ -582,21 +616,48 @@ impl Chart {
             }
         }
         if self.up.log {
-            let foot = self.foot_of(&series);
-            let count = end_above_zero(&mut drawn.marks, foot) + end_above_zero(&mut drawn.points, foot);
-            if count > 0 {
-                let places = if count == 1 { "place" } else { "places" };
-                drawn.notes.push(format!(
-                    "Bands and bars that reach 0 or below end near the foot of the axis: at {count} {places}."
-                ));
-            }
+            drawn.notes.extend(self.has_no_place(&drawn));
+            let least = self.extent_up(&drawn).map_or(1.0, |ends| ends.0);
+            drawn.lift_to(self.up.from.unwrap_or(least / BELOW_THE_LEAST));
         }
+        drawn.notes.extend(self.left_of_the_axis()?);
         drawn.notes.extend(self.beyond(&series));
-        let at_foot = series.iter().flat_map(|one| &one.rows).filter(|row| row.at_foot).count();
-        if at_foot > 0 {
-            drawn.notes.push(format!("Hollow, at the foot of the axis: {at_foot} of 0 or below."));
+        if drawn.at_foot > 0 {
+            let how = if self.marked { "Hollow, at" } else { "At" };
+            drawn.notes.push(format!("{how} the foot of the axis: {} of 0 or below.", drawn.at_foot));
         }
         Ok((series, drawn))
+    }
+
+    /// Which bands, bars and rules a logarithmic axis cuts off or leaves out, a sentence each.
+    fn has_no_place(&self, drawn: &Drawn) -> Vec<String> {
+        let below = |mark: &Mark| match mark {
+            Mark::Band { edges, .. } => edges.iter().filter(|at| at.1.min(at.2) <= 0.0).count(),
+            Mark::Bar { span, .. } => usize::from(span.0 <= 0.0),
+            Mark::Line { .. } | Mark::Point { .. } | Mark::Cross { .. } | Mark::Rule { .. } => 0,
+        };
+        let count: usize = drawn.marks.iter().chain(&drawn.points).map(below).sum();
+        let places = if count == 1 { "place" } else { "places" };
+        let spreads = (count > 0).then(|| {
+            format!("Bands and bars that reach 0 or below are cut off at the foot of the axis: at {count} {places}.")
+        });
+        let rules = self.rules.iter().filter(|(y, _)| self.is_below(*y));
+        let rules = rules
+            .map(|(y, label)| format!("No place on a logarithmic axis: the dotted line at {y} ({label})."));
+        spreads.into_iter().chain(rules).collect()
+    }
+
+    /// How many values have an x that a logarithmic axis has no place for.
+    fn left_of_the_axis(&self) -> Result<Option<String>> {
+        if !self.across.log {
+            return Ok(None);
+        }
+        let (x, y) = (numbers(&self.frame, DRAW, &self.x)?, numbers(&self.frame, DRAW, &self.y)?);
+        let left = |(x, y): (Option<f64>, Option<f64>)| x.is_some_and(|x| x <= 0.0) && y.is_some();
+        let count = x.into_iter().zip(y).filter(|row| left(*row)).count();
+        let values = if count == 1 { "value" } else { "values" };
+        let what = self.x.replace('_', " ");
+        Ok((count > 0).then(|| format!("Not drawn: {count} {values} where {what} is 0 or below.")))
     }
 
     fn series(&self) -> Result<Vec<Series>> {
@@ -605,17 +666,15 @@ impl Chart {
         let columns = [&self.x, &self.y].into_iter().chain(optional.into_iter().flatten()).chain(hollow);
         need(&self.frame, DRAW, &columns.map(String::as_str).collect::<Vec<_>>())?;
         let rows = self.rows()?;
-        let texts = |column: &Option<String>| {
-            column.as_ref().map(|column| texts(&self.frame, DRAW, column)).transpose()
-        };
-        let (colours, dashes) = (texts(&self.colour)?, texts(&self.dashes)?);
-        let patterns = dashes.as_ref().map_or(vec![String::new()], |dashes| distinct(dashes));
+        let of = |column: &Option<String>| column.as_ref().map(|column| self.few_names(column)).transpose();
+        let (colours, dashes) = (of(&self.colour)?, of(&self.dashes)?);
+        let patterns = dashes.as_ref().map_or(vec![String::new()], |dashes| dashes.distinct.clone());
         let mut series = Vec::new();
-        for (index, colour) in self.colours(colours.as_deref()) {
+        for (index, colour) in self.colours(colours.as_ref()) {
             for (pattern, dash) in patterns.iter().enumerate() {
                 let mine = |row: &usize| {
-                    colours.as_ref().is_none_or(|colours| colours[*row] == colour)
-                        && dashes.as_ref().is_none_or(|dashes| dashes[*row] == *dash)
+                    colours.as_ref().is_none_or(|colours| colours.rows[*row] == colour)
+                        && dashes.as_ref().is_none_or(|dashes| dashes.rows[*row] == *dash)
                 };
                 let mine = (0..rows.len()).filter(mine).filter_map(|row| rows[row]);
                 let (rows, beyond): (Vec<Row>, Vec<Row>) = mine.partition(|row| self.across.has(row.x));
@@ -632,10 +691,27 @@ impl Chart {
         Ok(series)
     }
 
+    /// The names of the values of `column`; an error where there are more numbers than can be told apart.
+    fn few_names(&self, column: &str) -> Result<Names> {
+        let names = names(&self.frame, DRAW, column)?;
+        let dtype = find(&self.frame, column).map_err(Error::frame(DRAW))?.dtype();
+        let count = names.distinct.len();
+        if count <= MOST_NUMBERS || !dtype.is_primitive_numeric() {
+            return Ok(names);
+        }
+        let values = all_numbers(&self.frame, DRAW, column)?;
+        let remedy = binned(column, &values);
+        let problem = format!(
+            "column {column} holds {count} different numbers; more than {MOST_NUMBERS} cannot be told apart. Bin them, as in \
+             `frame.lazy().with_columns([{remedy}]).collect()?`, or make names of them with `col(\"{column}\").cast(DataType::String)`"
+        );
+        Err(Error::argument(DRAW, problem))
+    }
+
     /// The values of the colour's column that there are, each with the number of its look.
-    fn colours(&self, colours: Option<&[String]>) -> Vec<(usize, String)> {
+    fn colours(&self, colours: Option<&Names>) -> Vec<(usize, String)> {
         let Some(colours) = colours else { return vec![(0, self.y.clone())] };
-        let there = distinct(colours);
+        let there = &colours.distinct;
         let first = self.order.iter().cloned().enumerate().filter(|(_, name)| there.contains(name));
         let others = there.iter().filter(|name| !self.order.contains(name)).cloned().enumerate();
         first.chain(others.map(|(index, name)| (self.order.len() + index, name))).collect()
@@ -666,34 +742,19 @@ impl Chart {
         };
         let x = numbers(&self.frame, DRAW, &self.x)?;
         let y = numbers(&self.frame, DRAW, &self.y)?;
-        let (repeat, order) = (wanted(&self.over)?, wanted(&self.path)?);
+        let repeat = self.over.as_ref().map(|column| ranks(&self.frame, DRAW, column));
+        let (repeat, order) = (repeat.unwrap_or(Ok(vec![0.0; count]))?, wanted(&self.path)?);
         let (thin, shade) = (loose(&self.thin)?, loose(&self.shade)?);
         let hollow =
             self.hollow.as_ref().map_or(Ok(vec![false; count]), |hollow| hollow.flags(&self.frame))?;
         let up = |value: f64| value / self.up.unit;
-        let foot = self.foot(&y);
         let row = |row: usize| {
             let x = x[row].filter(|x| x.is_finite())? / self.across.unit;
-            let at_foot = self.up.log && y[row].is_some_and(|y| y <= 0.0);
-            let y = if at_foot { Some(foot) } else { y[row].map(up) };
-            let (repeat, order, hollow) = (repeat[row], order[row], hollow[row] || at_foot);
+            let (y, repeat, order, hollow) = (y[row].map(up), repeat[row], order[row], hollow[row]);
             let (thin, shade) = (thin[row].map(up), shade[row].map(up));
-            (!self.across.log || x > 0.0).then_some(Row { x, y, at_foot, repeat, order, hollow, thin, shade })
+            (!self.across.log || x > 0.0).then_some(Row { x, y, repeat, order, hollow, thin, shade })
         };
         Ok((0..count).map(row).collect())
-    }
-
-    /// Where on a logarithmic axis values of 0 and below are drawn.
-    fn foot(&self, y: &[Option<f64>]) -> f64 {
-        let least = y.iter().flatten().copied().filter(|y| *y > 0.0 && y.is_finite()).reduce(f64::min);
-        self.up.from.unwrap_or(least.unwrap_or(1.0) / self.up.unit / BELOW_THE_LEAST)
-    }
-
-    /// The same of what `series` draw, in the axis' units.
-    fn foot_of(&self, series: &[Series]) -> f64 {
-        let rows = series.iter().flat_map(|one| &one.rows).filter(|row| !row.at_foot);
-        let least = rows.filter_map(Row::finite).filter(|y| *y > 0.0).reduce(f64::min);
-        self.up.from.unwrap_or(least.unwrap_or(1.0) / BELOW_THE_LEAST)
     }
 
     /// Which series the horizontal axis cuts off.
@@ -740,7 +801,9 @@ impl Chart {
             }
             let slight: Vec<f64> = place.iter().filter_map(|row| row.thin).collect();
             if !slight.is_empty() {
-                thin.push((at, mean_sd(&slight).0));
+                let mean = mean_sd(&slight).0;
+                drawn.at_foot += usize::from(self.is_below(mean));
+                thin.push((at, mean));
             }
             let values: Vec<f64> = place.iter().filter_map(Row::finite).collect();
             if values.is_empty() {
@@ -749,7 +812,8 @@ impl Chart {
             let hollow = !above && place.iter().any(|row| row.hollow && row.finite().is_some());
             drawn.several |= self.over.is_some() && self.middle == Middle::Mean && values.len() > 1;
             let (middle, spread) = self.middle_and_spread(&values);
-            if !(hollow && self.path.is_some()) {
+            drawn.at_foot += usize::from(self.is_below(middle));
+            if !((hollow || self.is_below(middle)) && self.path.is_some()) {
                 line.push((at, middle));
             }
             if spread > 0.0 {
@@ -805,6 +869,7 @@ impl Chart {
         for curve in &lost {
             let points: Vec<_> =
                 curve.iter().take_while(|at| at.1.is_finite()).map(|at| (at.0, at.1)).collect();
+            drawn.at_foot += points.iter().filter(|at| self.is_below(at.1)).count();
             drawn.marks.extend(points.last().map(|at| Mark::Cross { at: *at, look }));
             // Without a mean beside it, it is the series' curve.
             drawn.marks.push(Mark::Line { points, look, fine: !whole.is_empty() });
@@ -831,6 +896,7 @@ impl Chart {
             let last = shared.last().map_or(f64::NEG_INFINITY, |at| at.x);
             let tail: Vec<_> = curve.iter().filter(|at| at.0 >= last).map(|at| (at.0, at.1)).collect();
             if tail.len() > 1 {
+                drawn.at_foot += tail[1..].iter().filter(|at| self.is_below(at.1)).count();
                 drawn.marks.push(Mark::Line { points: tail, look, fine: true });
             }
         }
@@ -845,6 +911,7 @@ impl Chart {
             let span = (at.mean - at.deviation, at.mean + at.deviation);
             drawn.marks.push(Mark::Bar { x: at.x, span, look });
         }
+        drawn.at_foot += shared.iter().filter(|at| self.is_below(at.mean)).count();
         match shared.iter().map(|at| (at.x, at.mean)).collect::<Vec<_>>()[..] {
             [at] => drawn.marks.push(Mark::Point { at, look, hollow: false, shift: 0.0 }),
             ref points => drawn.marks.push(Mark::Line { points: points.to_vec(), look, fine: false }),
@@ -867,6 +934,23 @@ fn side_by_side(above: &[(f64, SeriesStyle)], y: f64) -> Vec<Mark> {
         Mark::Point { at: (*x, y), look: *look, hollow: true, shift }
     };
     above.iter().enumerate().map(mark).collect()
+}
+
+impl Drawn {
+    /// Puts what is 0 or below, and has no place on a logarithmic axis, at `foot`; bands and bars are cut off where they are drawn.
+    fn lift_to(&mut self, foot: f64) {
+        for mark in self.marks.iter_mut().chain(&mut self.points) {
+            match mark {
+                Mark::Line { points, .. } => {
+                    points.iter_mut().filter(|at| at.1 <= 0.0).for_each(|at| at.1 = foot);
+                }
+                Mark::Point { at, hollow, .. } if at.1 <= 0.0 => (at.1, *hollow) = (foot, true),
+                Mark::Cross { at, .. } if at.1 <= 0.0 => at.1 = foot,
+                Mark::Point { .. } | Mark::Cross { .. } => (),
+                Mark::Band { .. } | Mark::Bar { .. } | Mark::Rule { .. } => (),
+            }
+        }
+    }
 }
 
 impl Row {
@@ -896,8 +980,23 @@ impl Hollow {
 /// Values of 0 and below lie so many times below the least that a logarithmic axis shows.
 const BELOW_THE_LEAST: f64 = 3.0;
 
+/// A column of numbers gives at most so many series or panels.
+const MOST_NUMBERS: usize = 20;
+
+/// An expression of polars that rounds the values of `column` to at most [`MOST_NUMBERS`] round ones.
+fn binned(column: &str, values: &[f64]) -> String {
+    let (low, high) =
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let power = ((MOST_NUMBERS - 1) as f64 / (high - low)).log10().floor().clamp(-300.0, 300.0) as i32;
+    if power >= 0 {
+        return format!("col(\"{column}\").round({power}, Default::default())");
+    }
+    let step = format!("lit(1e{})", -power);
+    format!("(col(\"{column}\") / {step}).floor() * {step}")
+}
+
 /// A column's name, or a title, at the start of a sentence.
-fn capitalised(text: &str) -> String {
+pub(crate) fn capitalised(text: &str) -> String {
     let text = text.replace('_', " ");
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
@@ -949,30 +1048,8 @@ fn shared(curves: &[&Curve]) -> Vec<Shared> {
     first.iter().filter_map(|place| at(place.0)).collect()
 }
 
-/// Lets bands and bars that reach 0 or below, which a logarithmic axis cannot show, end at `foot`. At how many places they did.
-fn end_above_zero(marks: &mut [Mark], foot: f64) -> usize {
-    let mut count = 0;
-    let mut end = |edge: &mut f64| {
-        if *edge <= 0.0 {
-            *edge = foot;
-            count += 1;
-        }
-    };
-    for mark in marks {
-        match mark {
-            Mark::Band { edges, .. } => edges.iter_mut().for_each(|(_, low, high)| {
-                end(low);
-                end(high);
-            }),
-            Mark::Bar { span, .. } => end(&mut span.0),
-            _ => (),
-        }
-    }
-    count
-}
-
-/// The ends of what is drawn, along one axis.
-fn extent(drawn: &Drawn, of: impl Fn((f64, f64)) -> f64) -> Option<(f64, f64)> {
+/// The ends of what `of` takes of the places that are drawn.
+fn extent(drawn: &Drawn, of: impl Fn((f64, f64)) -> Option<f64>) -> Option<(f64, f64)> {
     let places = |mark: &Mark| -> Vec<(f64, f64)> {
         match mark {
             Mark::Line { points, .. } => points.clone(),
@@ -982,7 +1059,7 @@ fn extent(drawn: &Drawn, of: impl Fn((f64, f64)) -> f64) -> Option<(f64, f64)> {
             Mark::Rule { .. } => Vec::new(),
         }
     };
-    let all = drawn.marks.iter().chain(&drawn.points).flat_map(places).map(of);
+    let all = drawn.marks.iter().chain(&drawn.points).flat_map(places).filter_map(of);
     all.fold(None, |ends, v| Some(ends.map_or((v, v), |(low, high): (f64, f64)| (low.min(v), high.max(v)))))
 }
 

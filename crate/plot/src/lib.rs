@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`drawing`] | a finished figure: shown in a cell, saved in every format |
 //! | [`grammar`] | a chart of a frame: x, y, colour, repetitions, axes |
+//! | [`heatmap`] | a grid of coloured cells, as a confusion matrix |
 //! | [`panels`] | several plots under one legend |
 //! | [`theme`] | what a figure is made with, in one place: the names of the next five |
 //! | [`style`] | size, type, colours, dashes and markers: what all figures share, or a venue decides |
@@ -34,6 +35,7 @@ pub mod export;
 pub mod files;
 pub mod frames;
 pub mod grammar;
+pub mod heatmap;
 pub mod latex;
 mod layout;
 pub mod output;
@@ -51,6 +53,8 @@ pub mod venue;
 pub use drawing::{Art, Drawing, Note, PRINT_DPI, Sketch};
 pub use error::{Error, Result};
 pub use grammar::{Chart, axis};
+pub use heatmap::Heatmap;
 pub use pgf::Pgf;
 pub use plot::Plot;
 pub use style::Style;
+pub use venue::Venue;

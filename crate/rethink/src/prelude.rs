@@ -29,4 +29,4 @@ pub use rethink_nn::precision::Precision;
 pub use rethink_plot::cell::{CellFigure, evcxr_figure, evcxr_figure_with_saving};
 pub use rethink_plot::frames;
 pub use rethink_plot::tables::{self, Table};
-pub use rethink_plot::{Chart, Drawing, Note, axis};
+pub use rethink_plot::{Chart, Drawing, Heatmap, Note, Venue, axis};

@@ -5,7 +5,7 @@
 //! green and blue planes of 32x32 bytes, row by row. Files may hold any whole number of records, so
 //! that subsets in the same layout load too.
 
-use crate::data::format::{Archive, Download, Format, Known, OfficialFile};
+use crate::data::format::{Archive, Download, Format, Known, OfficialFile, Unknown};
 use crate::data::published::Published;
 use crate::data::records::{IMAGE, Records};
 use crate::data::{Dataset, Split, origin, sha256_hex};
@@ -41,8 +41,8 @@ pub static FORMAT: Format = Format {
     counter: count,
     files: |folder| FILES.map(|file| folder.join(file)).to_vec(),
     slow: false,
-    prefix: "",
-    unknown: Some(("cifar10", "CIFAR-10")),
+    prefixes: &[],
+    unknown: Some(Unknown { name: "cifar10-format-", title: "CIFAR-10 format" }),
     archive: Some(ARCHIVE),
     known: &[
         Known {

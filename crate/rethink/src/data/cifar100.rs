@@ -5,7 +5,7 @@
 //! bytes. Files may hold any whole number of records.
 
 use crate::Result;
-use crate::data::format::{Archive, Download, Format, Known, OfficialFile};
+use crate::data::format::{Archive, Download, Format, Known, OfficialFile, Unknown};
 use crate::data::published::Published;
 use crate::data::records::Records;
 use crate::data::{Dataset, origin};
@@ -32,8 +32,8 @@ pub static FORMAT: Format = Format {
     counter: |folder| Some((RECORDS.count(folder, &[TRAIN_FILE])?, RECORDS.count(folder, &[TEST_FILE])?)),
     files: |folder| FILES.map(|file| folder.join(file)).to_vec(),
     slow: false,
-    prefix: "",
-    unknown: Some(("cifar100", "CIFAR-100")),
+    prefixes: &[],
+    unknown: Some(Unknown { name: "cifar100-format-", title: "CIFAR-100 format" }),
     archive: Some(ARCHIVE),
     known: &[Known {
         name: "cifar100",

@@ -4,10 +4,14 @@ use super::imagenet::{PhotographId, Photographs};
 use super::preprocessing::Area;
 use super::{DataId, Format, Published};
 use crate::{Error, Result};
+use rethink_nn::image::CROP;
 use rethink_nn::text::hex;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Height and width of CIFAR-10's images, of which the paper takes 28x28.
+const PAPERS_SIDE: usize = 32;
 
 /// Images of one size and their labels.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,7 +59,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Checks that the parts agree (lengths, label range, nothing empty) and fingerprints them.
+    /// Checks that the parts agree (lengths, label range, nothing empty) and fingerprints them. Images of any size: a run takes the middle
+    /// 28x28 pixels of each unless its `input` says otherwise, and refuses smaller ones.
     ///
     /// Errors: [`Error::Shape`] where lengths disagree, [`Error::Argument`] for an empty split, a label that is no class, a
     /// title that belongs to other images ([`super::published`]), and a name that is not 1 to 100 letters, digits, `-`, `_` and `.` (not
@@ -184,6 +189,14 @@ impl Dataset {
         }
     }
 
+    /// How much a run sees of images larger than the paper's 32x32, of which it takes 28x28 pixels unless its `input` is another:
+    /// "the middle 28x28 of 64x64 pixels". `None` for images up to that size, and for photographs, which are resized.
+    pub fn crop(&self) -> Option<String> {
+        let [_, height, width] = self.shape;
+        let cropped = self.photographs.is_none() && height.max(width) > PAPERS_SIDE;
+        cropped.then(|| format!("the middle {CROP}x{CROP} of {height}x{width} pixels"))
+    }
+
     /// Of photographs, the first `rows` training ones of each class, their central parts at 64x64 pixels, as a data
     /// set for [`Dataset::contact_sheet`].
     fn thumbnails(&self, photographs: &Photographs, rows: usize) -> Dataset {
@@ -264,8 +277,11 @@ impl Dataset {
 impl std::fmt::Debug for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [c, h, w] = self.shape;
-        let images =
-            if self.photographs.is_some() { "photographs".into() } else { format!("images of {c}x{h}x{w}") };
+        let crop = self.crop().map_or(String::new(), |crop| format!(" (runs see {crop})"));
+        let images = match self.photographs {
+            Some(_) => "photographs".into(),
+            None => format!("images of {c}x{h}x{w}{crop}"),
+        };
         write!(
             f,
             "{}: {} train and {} test {images}, {} classes, sha256 {}",

@@ -22,17 +22,34 @@ pub struct Format {
     pub files: fn(&Path) -> Vec<PathBuf>,
     /// Reading takes minutes: a list of data sets does without.
     pub slow: bool,
-    /// What a folder of this format is called where it is named, before the folder (`imagenet:DIR`).
-    pub prefix: &'static str,
-    /// Short name and title of files that are no published set, without "format" and folder: `cifar10`, "CIFAR-10". Title and
-    /// name are part of the keys of runs on such files: published ones are no longer found under others.
-    pub unknown: Option<(&'static str, &'static str)>,
+    /// What may be written before the folder where a folder of this format is named (`imagenet:DIR`); the first is what the program
+    /// itself writes.
+    pub prefixes: &'static [&'static str],
+    /// What files are called that are no published set, if they have a name of their own.
+    pub unknown: Option<Unknown>,
     /// The archive in which its authors publish the files, if they do.
     pub archive: Option<Archive>,
     /// Data sets of this format that have a name on the command line.
     pub known: &'static [Known],
     /// Those whose files are known to be what their title says.
     pub published: &'static [Published],
+}
+
+/// What files are called that are no published set. It is part of the keys of runs on them: published ones are no longer found
+/// under another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The short name, before the first digits of the fingerprint: `cifar10-format-`.
+    pub name: &'static str,
+    /// The title, before the folder, which is for people and no part of a key: "CIFAR-10 format".
+    pub title: &'static str,
+}
+
+impl Unknown {
+    /// The short name of files with this fingerprint.
+    pub(super) fn name_of(self, fingerprint: &str) -> String {
+        format!("{}{}", self.name, &fingerprint[..DIGITS.min(fingerprint.len())])
+    }
 }
 
 /// A data set that is looked for in folders.
@@ -113,21 +130,20 @@ impl Format {
         crate::data::FORMATS.iter().copied().map(sign).collect()
     }
 
+    /// What is written before a folder of this format; nothing for most.
+    pub(super) fn prefix(&self) -> &'static str {
+        self.prefixes.first().copied().unwrap_or_default()
+    }
+
     /// Name and title of files in `folder` with this fingerprint that are no published set.
     pub(super) fn called_by(&self, fingerprint: &str, folder: &Path) -> (String, String) {
-        let (short, _) = self.unknown.unwrap_or((self.title, self.title));
-        let digits = &fingerprint[..DIGITS.min(fingerprint.len())];
-        let title = format!("{} ({})", self.unknown_title(), short_path(folder));
-        (format!("{short}-format-{digits}"), title)
+        let unknown = self.unknown.unwrap_or(Unknown { name: "", title: self.title });
+        (unknown.name_of(fingerprint), format!("{} ({})", unknown.title, short_path(folder)))
     }
 
-    fn unknown_title(&self) -> String {
-        format!("{} format", self.unknown.unwrap_or((self.title, self.title)).1)
-    }
-
-    /// Whether a data set of this title is called by this format, for want of a name.
-    pub(super) fn calls(&self, title: &str) -> bool {
-        self.unknown.is_some() && title.starts_with(&self.unknown_title())
+    /// With what the title of a data set begins, if it is called by this format, for want of a name.
+    pub(super) fn calls(&self, title: &str) -> Option<&'static str> {
+        self.unknown.map(|unknown| unknown.title).filter(|begins| title.starts_with(begins))
     }
 }
 
@@ -149,7 +165,7 @@ impl std::fmt::Debug for Format {
 pub(crate) const DIGITS: usize = 8;
 
 /// The folder's name, after its parent's where the name is that of a format's layout and says nothing of what is in it.
-fn short_path(folder: &Path) -> String {
+pub(super) fn short_path(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let last = name(&whole).unwrap_or_else(|| whole.display().to_string());

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct DataId {
     /// Short name (`cifar10`, `shapes10`).
     pub name: String,
-    /// Name for figures ("CIFAR-10 (JPEG q75)"); of files that are no known set "MNIST format (FOLDER)", the folder being no part of
-    /// a run's key.
+    /// Name for figures ("CIFAR-10 (JPEG q75)"); of files that are no known set "MNIST format (FOLDER)" or "Photographs in folder
+    /// FOLDER (2 classes)", of which what comes after "format" or "folder" is no part of a run's key.
     pub title: String,
     /// SHA-256 of the images and labels, in hexadecimal.
     pub fingerprint: String,

@@ -1,5 +1,6 @@
 //! Photographs in ILSVRC-2012's layout: `train/WNID/*.JPEG`, and `val/WNID/*.JPEG` or `val/*.JPEG` with a list of
-//! their labels. Imagenette and other subsets have the same one.
+//! their labels. Imagenette and other subsets have the same one. ImageNet's are those whose classes are all among ILSVRC-2012's;
+//! other classes are [`class_folders`](crate::data::class_folders).
 //!
 //! A class is a folder of `train`; its label is the place of its WordNet id among all, sorted, as in the Keras and
 //! PyTorch conventions. A flat `val` takes its labels from, in this order: `LOC_val_solution.csv` (the form in which
@@ -25,7 +26,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -38,6 +39,9 @@ pub const ILSVRC_TRAIN: usize = 1_281_167;
 pub const ILSVRC_CLASSES: usize = 1_000;
 /// Training photographs of Imagenette, ten classes of ILSVRC-2012.
 pub const IMAGENETTE_TRAIN: usize = 9_469;
+/// The WordNet ids of ILSVRC-2012's classes, sorted.
+pub static ILSVRC_IDS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("ilsvrc_classes.txt").lines().collect());
 /// Imagenette's classes, sorted, and what they are.
 pub const IMAGENETTE: [(&str, &str); 10] = [
     ("n01440764", "tench"),
@@ -55,14 +59,14 @@ pub const IMAGENETTE: [(&str, &str); 10] = [
 /// The format.
 pub static FORMAT: Format = Format {
     title: "ILSVRC folders",
-    sign: "train and val with folders named by WordNet ids (n01440764)",
+    sign: "train, and val or test, with folders named by ImageNet's WordNet ids (n01440764)",
     is_here,
     reader: read,
     counter: count,
     files: |_| Vec::new(),
     slow: true,
-    prefix: "imagenet:",
-    // Called by the number of their classes.
+    prefixes: &["imagenet:"],
+    // A part of ImageNet is called by the number of its classes.
     unknown: None,
     archive: None,
     known: &[
@@ -108,6 +112,8 @@ pub const ILSVRC: Published = Published {
     verdict: "there are as many classes and photographs as in the name's set; no checksums are published",
 };
 
+/// For errors.
+pub(super) const OPEN: &str = "open the photographs";
 /// Sets of at most so many bytes of files are decoded at once, when they are opened.
 const DECODED_AT_ONCE: u64 = 1 << 30;
 /// So many bytes, where not `DECODED_AT_ONCE`.
@@ -174,7 +180,7 @@ impl PhotographFile {
 pub struct LeftOut {
     /// Of `train`.
     pub train: usize,
-    /// Of `val`.
+    /// Of `val`, or of `test` where there is no `val`.
     pub test: usize,
 }
 
@@ -342,11 +348,37 @@ impl Photographs {
     }
 }
 
-/// Whether `folder` has this layout: `train` with a folder named by a WordNet id, and `val`.
+/// Whether `folder` has this layout: `train` with folders of ILSVRC-2012's classes and no photographs in other folders, and
+/// `val` or `test`.
 pub fn is_here(folder: &Path) -> bool {
-    let classes = fs::read_dir(folder.join("train")).into_iter().flatten().flatten();
-    folder.join("val").is_dir()
-        && classes.into_iter().any(|entry| is_wnid(&entry.file_name().to_string_lossy()))
+    test_folder(folder).is_some() && class_ids(&folder.join("train")).is_ok_and(|ids| ids.is_some())
+}
+
+/// The folder of the test photographs: `val`, as ILSVRC has it, else `test`.
+pub(super) fn test_folder(folder: &Path) -> Option<PathBuf> {
+    ["val", "test"].into_iter().map(|name| folder.join(name)).find(|path| path.is_dir())
+}
+
+/// The WordNet ids by which the folders in `train` are named, sorted. `None` where there are none, or a folder that holds
+/// photographs is named otherwise: then nobody knows that the photographs are ImageNet's.
+///
+/// Errors: [`Error::Io`] for a folder that cannot be listed.
+fn class_ids(train: &Path) -> Result<Option<Vec<String>>> {
+    let mut ids = Vec::new();
+    for path in entries(train)?.into_iter().filter(|path| path.is_dir()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if ILSVRC_IDS.binary_search(&name.as_str()).is_ok() {
+            ids.push(name);
+        } else if !is_hidden(&path) && !pictures(entries(&path)?).is_empty() {
+            return Ok(None);
+        }
+    }
+    Ok((!ids.is_empty()).then_some(ids))
+}
+
+/// Whether a name is that of what programs put beside one's files (`.ipynb_checkpoints`, `._1.jpg`).
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
 
 fn is_wnid(name: &str) -> bool {
@@ -361,12 +393,12 @@ pub fn count(folder: &Path) -> Option<(usize, usize)> {
         let inner: usize = inner.iter().map(|p| entries(p).map_or(0, |e| pictures(e).len())).sum();
         inner + pictures(flat).len()
     };
-    let (train, test) = (files(&folder.join("train")), files(&folder.join("val")));
+    let (train, test) = (files(&folder.join("train")), files(&test_folder(folder)?));
     (train > 0 && test > 0).then_some((train, test))
 }
 
 /// Sorted paths of what is in `folder`.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let operation = "list the photographs";
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(operation, folder))? {
@@ -376,7 +408,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn pictures(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+/// Those of `paths` that are named as JPEG and PNG files are.
+pub(super) fn pictures(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let picture = |p: &PathBuf| {
         let ending = p.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         ["jpeg", "jpg", "png"].contains(&ending.as_str())
@@ -387,14 +420,21 @@ fn pictures(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
 
 /// Reads the data set in `folder`.
 ///
-/// Errors: [`Error::Io`], [`Error::Format`] naming the file: no class, a class of `val` that `train` lacks, labels that
-/// do not fit the files, a split in which nothing is a photograph; [`Error::Argument`] for an [`AT_ONCE_VARIABLE`] that is
-/// no number.
+/// Errors: [`Error::Io`], [`Error::Format`] naming the file: no class, a class that is none of ILSVRC-2012's, a class of `val` that
+/// `train` lacks, labels that do not fit the files, a split in which nothing is a photograph; [`Error::Argument`] for an
+/// [`AT_ONCE_VARIABLE`] that is no number.
 pub fn read(folder: &Path) -> Result<Dataset> {
+    read_as(folder, at_once()?)
+}
+
+/// Sets of up to so many bytes of files are decoded when they are opened: [`AT_ONCE_VARIABLE`], 1 GiB where it is not set.
+///
+/// Errors: [`Error::Argument`] for a value that is no number.
+pub(super) fn at_once() -> Result<u64> {
     let set = std::env::var(AT_ONCE_VARIABLE).ok().filter(|text| !text.is_empty());
-    let Some(text) = set else { return read_as(folder, DECODED_AT_ONCE) };
+    let Some(text) = set else { return Ok(DECODED_AT_ONCE) };
     let problem = |_| Error::argument(AT_ONCE_VARIABLE, format!("{text:?} is no number of bytes"));
-    read_as(folder, text.parse().map_err(problem)?)
+    text.parse().map_err(problem)
 }
 
 /// As [`read`], with another limit: sets of more than `at_once` bytes of files are decoded as they are needed, and what is
@@ -402,26 +442,48 @@ pub fn read(folder: &Path) -> Result<Dataset> {
 ///
 /// Errors: as for [`read`].
 pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
-    let operation = "open the photographs";
     let train_folder = folder.join("train");
-    let mut wnids = Vec::new();
+    let Some(wnids) = class_ids(&train_folder)? else {
+        let problem =
+            "expected folders named by ImageNet's WordNet ids (n01440764), and photographs in no others";
+        return Err(Error::format(OPEN, train_folder, problem));
+    };
     let mut train = Vec::new();
-    for path in entries(&train_folder)?.into_iter().filter(|p| p.is_dir()) {
-        let wnid = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !is_wnid(&wnid) {
-            continue;
-        }
-        train.extend(pictures(entries(&path)?).into_iter().map(|p| (p, wnids.len() as u16)));
-        wnids.push(wnid);
+    for (label, wnid) in wnids.iter().enumerate() {
+        let files = pictures(entries(&train_folder.join(wnid))?);
+        train.extend(files.into_iter().map(|path| (path, label as u16)));
     }
-    if wnids.is_empty() || wnids.len() > usize::from(u16::MAX) {
-        let problem = format!("{} folders named by WordNet ids (n01440764)", wnids.len());
-        return Err(Error::format(operation, train_folder, problem));
-    }
-    let labels: HashMap<&str, u16> = wnids.iter().enumerate().map(|(i, w)| (w.as_str(), i as u16)).collect();
-    let test = test_files(folder, &labels)?;
+    let test_folder = test_folder(folder).unwrap_or_else(|| folder.join("val"));
+    let test = test_files(folder, &test_folder, &labels(&wnids))?;
+    let mut data = open(folder, Listed { classes: wnids, train, test_folder, test }, at_once)?;
+    (data.name, data.title) = names(&data.classes, data.train.len());
+    data.classes.iter_mut().for_each(|wnid| *wnid = class_name(wnid));
+    Ok(data)
+}
 
-    let [train, test] = [train, test].map(|files| in_turns(files, wnids.len()));
+/// What a data set of photographs consists of.
+pub(super) struct Listed {
+    /// In the order of the labels.
+    pub classes: Vec<String>,
+    /// Files and their labels.
+    pub train: Vec<(PathBuf, u16)>,
+    /// Where the test photographs lie.
+    pub test_folder: PathBuf,
+    /// As `train`.
+    pub test: Vec<(PathBuf, u16)>,
+}
+
+/// The label of each class by its name.
+pub(super) fn labels(classes: &[String]) -> HashMap<&str, u16> {
+    classes.iter().enumerate().map(|(label, class)| (class.as_str(), label as u16)).collect()
+}
+
+/// The data set of the photographs that are listed, all below `folder`; without a name.
+///
+/// Errors: [`Error::Io`] for a file that cannot be read; [`Error::Format`] for a split in which nothing is a photograph.
+pub(super) fn open(folder: &Path, listed: Listed, at_once: u64) -> Result<Dataset> {
+    let Listed { classes, train, test_folder, test } = listed;
+    let [train, test] = [train, test].map(|files| in_turns(files, classes.len()));
 
     let mut skipped = BTreeMap::new();
     let mut hash = Sha256::new();
@@ -429,7 +491,7 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
     let mut splits = [Vec::new(), Vec::new()];
     for (split, files) in splits.iter_mut().zip([train, test]) {
         for (path, label) in files {
-            let status = fs::metadata(&path).map_err(Error::io(operation, &path))?;
+            let status = fs::metadata(&path).map_err(Error::io(OPEN, &path))?;
             let size = status.len();
             let below = path.strip_prefix(folder).unwrap_or(&path).to_path_buf();
             if size == 0 {
@@ -483,14 +545,13 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
         }
     }
     let [train, test] = splits;
-    for (name, split) in [("train", &train), ("val", &test)] {
+    for (place, split) in [(folder.join("train"), &train), (test_folder, &test)] {
         if split.is_empty() {
-            return Err(Error::format(operation, folder.join(name), "no photograph"));
+            return Err(Error::format(OPEN, place, "no photograph"));
         }
     }
     let (train, train_labels): (Vec<PhotographFile>, Vec<u16>) = train.into_iter().unzip();
     let (test, test_labels): (Vec<PhotographFile>, Vec<u16>) = test.into_iter().unzip();
-    let (name, title) = names(&wnids, train.len());
     let known = if bytes <= at_once { GOOD } else { UNKNOWN };
     let known = (0..train.len() + test.len()).map(|_| AtomicU8::new(known)).collect();
     let of_train = skipped.keys().filter(|path| path.starts_with("train")).count();
@@ -498,9 +559,9 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
     let (root, skipped) = (folder.to_path_buf(), Mutex::new(skipped));
     let photographs = Photographs { root, train, test, known, kept, at_start, skipped };
     Ok(Dataset {
-        name,
-        title,
-        classes: wnids.iter().map(|wnid| class_name(wnid)).collect(),
+        name: String::new(),
+        title: String::new(),
+        classes,
         shape: [3, 299, 299],
         train: Split { images: Vec::new(), labels: train_labels },
         test: Split { images: Vec::new(), labels: test_labels },
@@ -539,27 +600,33 @@ fn names(wnids: &[String], train: usize) -> (String, String) {
     (name.into(), title)
 }
 
-/// The files of `val` and their labels.
-fn test_files(folder: &Path, labels: &HashMap<&str, u16>) -> Result<Vec<(PathBuf, u16)>> {
-    let operation = "open the photographs";
-    let val = folder.join("val");
-    let (classes, flat): (Vec<_>, Vec<_>) = entries(&val)?.into_iter().partition(|p| p.is_dir());
+/// The test photographs in `val` and their labels: those in its folders, or, where these hold none, those in it by a list.
+fn test_files(folder: &Path, val: &Path, labels: &HashMap<&str, u16>) -> Result<Vec<(PathBuf, u16)>> {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut files = Vec::new();
-    for path in classes.iter().filter(|path| is_wnid(&name(path))) {
+    for path in entries(val)?.iter().filter(|path| path.is_dir() && is_wnid(&name(path))) {
         let Some(&label) = labels.get(name(path).as_str()) else {
-            return Err(Error::format(operation, path, "train has no class of this name"));
+            return Err(Error::format(OPEN, path, "train has no class of this name"));
         };
         files.extend(pictures(entries(path)?).into_iter().map(|p| (p, label)));
     }
-    if !files.is_empty() {
-        return Ok(files);
-    }
-    let flat = pictures(flat);
-    let places = [folder.to_path_buf(), val.clone(), folder.join("ILSVRC2012_devkit_t12/data")];
+    if files.is_empty() { listed_files(folder, val, labels) } else { Ok(files) }
+}
+
+/// The test photographs that lie in `val` itself, with the labels that a list beside them gives.
+///
+/// Errors: [`Error::Format`] where there is no list, or for a list that does not fit.
+pub(super) fn listed_files(
+    folder: &Path,
+    val: &Path,
+    labels: &HashMap<&str, u16>,
+) -> Result<Vec<(PathBuf, u16)>> {
+    let mut flat = pictures(entries(val)?);
+    flat.retain(|path| !path.is_dir());
+    let places = [folder.to_path_buf(), val.to_path_buf(), folder.join("ILSVRC2012_devkit_t12/data")];
     let find = |file: &str| places.iter().map(|place| place.join(file)).find(|path| path.exists());
     if let Some(csv) = find("LOC_val_solution.csv") {
-        let text = fs::read_to_string(&csv).map_err(Error::io(operation, &csv))?;
+        let text = fs::read_to_string(&csv).map_err(Error::io(OPEN, &csv))?;
         // "ILSVRC2012_val_00000001,n02110185 x1 y1 x2 y2 ..."
         let known: HashMap<&str, &str> = text
             .lines()
@@ -569,36 +636,36 @@ fn test_files(folder: &Path, labels: &HashMap<&str, u16>) -> Result<Vec<(PathBuf
         let label = |path: &PathBuf| {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let Some(wnid) = known.get(stem.as_str()) else {
-                return Err(Error::format(operation, &csv, format!("no line for {stem}")));
+                return Err(Error::format(OPEN, &csv, format!("no line for {stem}")));
             };
             labels.get(wnid).copied().ok_or_else(|| {
-                Error::format(operation, &csv, format!("{stem} is a {wnid}, of which train has none"))
+                Error::format(OPEN, &csv, format!("{stem} is a {wnid}, of which train has none"))
             })
         };
         return flat.iter().map(|path| Ok((path.clone(), label(path)?))).collect();
     }
     let Some(truth) = find("ILSVRC2012_validation_ground_truth.txt") else {
-        let problem = "neither folders named by WordNet ids nor LOC_val_solution.csv nor \
+        let problem = "neither photographs in folders named as those of train nor LOC_val_solution.csv nor \
                        ILSVRC2012_validation_ground_truth.txt beside it";
-        return Err(Error::format(operation, &val, problem));
+        return Err(Error::format(OPEN, val, problem));
     };
     let Some(meta) = find("meta.mat") else {
         let problem = "its numbers are those of the development kit's meta.mat, which is not beside it";
-        return Err(Error::format(operation, &truth, problem));
+        return Err(Error::format(OPEN, &truth, problem));
     };
     let order = synsets(&meta)?;
-    let text = fs::read_to_string(&truth).map_err(Error::io(operation, &truth))?;
+    let text = fs::read_to_string(&truth).map_err(Error::io(OPEN, &truth))?;
     let numbers: Vec<&str> = text.split_whitespace().collect();
     if numbers.len() != flat.len() {
         let problem = format!("{} labels for {} photographs in {}", numbers.len(), flat.len(), val.display());
-        return Err(Error::format(operation, &truth, problem));
+        return Err(Error::format(OPEN, &truth, problem));
     }
     let label = |(line, number): (usize, &&str)| {
         let wnid = number.parse().ok().and_then(|n: usize| order.get(n.checked_sub(1)?));
         let label = wnid.and_then(|wnid| labels.get(wnid.as_str())).copied();
         label.ok_or_else(|| {
             let problem = format!("line {}: {number} is no class of train", line + 1);
-            Error::format(operation, &truth, problem)
+            Error::format(OPEN, &truth, problem)
         })
     };
     let labels: Result<Vec<u16>> = numbers.iter().enumerate().map(label).collect();

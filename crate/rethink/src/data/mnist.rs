@@ -3,7 +3,7 @@
 //! A file is a big-endian header (two zero bytes, the element type 8 for unsigned bytes, the number of
 //! dimensions, then each dimension as 32 bits) and the bytes, last dimension fastest.
 
-use crate::data::format::{Download, Format, Known, OfficialFile};
+use crate::data::format::{Download, Format, Known, OfficialFile, Unknown};
 use crate::data::published::Published;
 use crate::data::{Dataset, Split};
 use crate::{Error, Result};
@@ -28,8 +28,8 @@ pub static FORMAT: Format = Format {
     counter: count,
     files: |folder| FILES.iter().filter_map(|file| find(folder, file)).collect(),
     slow: false,
-    prefix: "",
-    unknown: Some(("mnist", "MNIST")),
+    prefixes: &[],
+    unknown: Some(Unknown { name: "mnist-format-", title: "MNIST format" }),
     archive: None,
     known: &[Known {
         name: "mnist",

@@ -3,6 +3,7 @@
 pub mod augmentation;
 pub mod cifar;
 pub mod cifar100;
+pub mod class_folders;
 pub mod corruption;
 mod dataset;
 pub mod fetch;
@@ -32,7 +33,8 @@ use std::path::Path;
 pub use verify::{SUMS_FILE, Verified, verify};
 
 /// Every format of files. To add one: a file of `data` with its [`Format`], declared above and listed here.
-pub static FORMATS: &[&Format] = &[&cifar::FORMAT, &cifar100::FORMAT, &mnist::FORMAT, &imagenet::FORMAT];
+pub static FORMATS: &[&Format] =
+    &[&cifar::FORMAT, &cifar100::FORMAT, &mnist::FORMAT, &imagenet::FORMAT, &class_folders::FORMAT];
 
 /// Every data set of a folder that has a name, by [`Known::priority`].
 pub fn known() -> Vec<&'static Known> {

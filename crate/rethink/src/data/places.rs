@@ -69,16 +69,11 @@ impl Places {
                 None => Err(self.missing(known)),
             };
         }
-        let prefixed = |format: &&'static Format| {
-            let rest = name.strip_prefix(format.prefix).filter(|_| !format.prefix.is_empty())?;
-            Some((*format, PathBuf::from(rest)))
-        };
-        if let Some((format, folder)) = FORMATS.iter().find_map(prefixed) {
-            if Format::of(&folder) == Some(format) {
-                let name = format.prefix.trim_end_matches(':');
-                return Ok(DatasetChoice::folder(name, format, folder, "as named"));
-            }
-            return Err(Error::format("open the data set", folder, format!("no {}", format.sign)));
+        let mut prefixes =
+            FORMATS.iter().flat_map(|format| format.prefixes).filter(|prefix| !prefix.is_empty());
+        if let Some((prefix, folder)) = prefixes.find_map(|prefix| Some((prefix, name.strip_prefix(prefix)?)))
+        {
+            return Self::pick_prefixed(prefix, Path::new(folder));
         }
         let folder = Path::new(name);
         if let Some(format) = Format::of(folder) {
@@ -96,6 +91,17 @@ impl Places {
         }
         let problem = format!("{name:?} is no folder and none of {}", names().join(", "));
         Err(Error::argument("open the data set", problem))
+    }
+
+    /// A folder that was named with `prefix`, which several formats may have.
+    fn pick_prefixed(prefix: &str, folder: &Path) -> Result<DatasetChoice> {
+        let may_be = FORMATS.iter().copied().filter(|format| format.prefixes.contains(&prefix));
+        let Some(format) = may_be.clone().find(|format| (format.is_here)(folder)) else {
+            let problem = may_be.map(|format| format!("no {}", format.sign)).collect::<Vec<_>>().join("; ");
+            return Err(Error::format("open the data set", folder, problem));
+        };
+        let called = if format.prefix() == prefix { prefix.trim_end_matches(':') } else { format.title };
+        Ok(DatasetChoice::folder(called, format, folder.to_path_buf(), "as named"))
     }
 
     fn pick_default(&self) -> Result<DatasetChoice> {
@@ -190,7 +196,7 @@ impl DatasetChoice {
             return known.name.into();
         }
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-        format!("{}{}", format.prefix, folder.display())
+        format!("{}{}", format.prefix(), folder.display())
     }
 
     /// Reads or draws it.
@@ -202,8 +208,8 @@ impl DatasetChoice {
     }
 }
 
-/// Opens the data set `name`: one of [`names`], `imagenet:DIR`, or a folder that holds a known format ([`FORMATS`]). A name is looked for in the folder `RETHINK_DATA`, then in the cache that [`fetch`]
-/// fills. Without a name: the first data set of `RETHINK_DATA` where that is set, else the first of
+/// Opens the data set `name`: one of [`names`], `imagenet:DIR`, or a folder that holds a known format ([`FORMATS`]), photographs of
+/// one's own in class folders among them. A name is looked for in the folder `RETHINK_DATA`, then in the cache that [`fetch`] fills. Without a name: the first data set of `RETHINK_DATA` where that is set, else the first of
 /// the cache, else `shapes10`.
 ///
 /// Errors: [`Error::Missing`] with the remedy for a data set that is nowhere, [`Error::Argument`] for an

@@ -2,7 +2,7 @@
 //!
 //! Many data sets come in the files of CIFAR-10 and MNIST (ciFAIR-10, Fashion-MNIST, Kuzushiji-MNIST, a copy with other
 //! labels). Only what is known to be the published one, to the byte, bears its name and is set beside the paper's numbers; all else is
-//! "CIFAR-10 format (FOLDER)".
+//! "CIFAR-10 format (FOLDER)", or "Photographs in folder FOLDER".
 
 use crate::data::DataId;
 
@@ -61,20 +61,17 @@ impl DataId {
     /// the format of a published set that are not it, nor a published set that the paper has nothing to say of. Those stand in no
     /// comparison with the paper.
     pub fn is_comparable(&self) -> bool {
-        self.published().map_or(!self.is_of_format(), |published| published.comparable)
+        self.published().map_or(self.called().is_none(), |published| published.comparable)
     }
 
-    /// Whether the set is called by its format, for want of a name.
-    fn is_of_format(&self) -> bool {
-        crate::data::FORMATS.iter().any(|format| format.calls(&self.title))
+    /// With what the title begins, if the set is called by its format, for want of a name.
+    fn called(&self) -> Option<&'static str> {
+        crate::data::FORMATS.iter().find_map(|format| format.calls(&self.title))
     }
 
     /// The title as far as it belongs to a run's key: without the folder of a set that is called by it. The same bytes in another
     /// folder are the same runs.
     pub(crate) fn keyed_title(&self) -> &str {
-        match self.is_of_format() {
-            true => self.title.split(" (").next().unwrap_or(&self.title),
-            false => &self.title,
-        }
+        self.called().unwrap_or(&self.title)
     }
 }

@@ -75,7 +75,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         .markers()
         .unmarked("n / depth")
         .x(axis("depth k").log())
-        .y(axis("number").log())
+        .y(axis("weights; width in units").log())
         .note(&format!("Largest error of any fit: {largest:.0e}."))
         .caption(
             "Corollary 1's networks on random labels: width and number of weights against depth. The width falls as \

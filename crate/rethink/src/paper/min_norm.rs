@@ -12,6 +12,7 @@ use crate::paper::{Parts, Product, Recipe, Verdict};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
+use rethink_nn::text::counted;
 use rethink_plot::columns::{all_numbers, need, numbers, texts};
 use rethink_plot::frames::column;
 use rethink_plot::{Chart, Drawing, Note, axis};
@@ -59,8 +60,17 @@ pub fn solutions(measured: &[Measured]) -> Result<DataFrame> {
 
 const DRAW: &str = "draw the way to the minimum norm";
 
-/// Values below are drawn here: they are rounding.
+/// Values below are drawn here: they are rounding, or exactly 0.
 const FLOOR: f64 = 1e-16;
+
+/// What the small print says of the series `name` where some of its `values` are below [`FLOOR`].
+fn floored(name: &str, values: &[f64]) -> Option<String> {
+    let below = values.iter().filter(|value| **value < FLOOR).count();
+    let zeros = values.iter().filter(|value| **value == 0.0).count();
+    let what = if zeros == below { "exactly 0" } else { "0 or rounding" };
+    let all = counted(values.len(), "recorded epoch");
+    (below > 0).then(|| format!("{name}: {what} at {below} of {all}, drawn at {FLOOR:e}."))
+}
 
 /// Draws, against epochs, SGD's relative distance to the solution of least norm from both starts, and the relative
 /// distance of the Hessians from the random start; logarithmic axes, epoch 0 left out.
@@ -83,14 +93,17 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         ("weights, from a random start", "random", &distance),
         ("Hessian, from a random start", "random", &hessian),
     ];
-    let (mut names, mut epochs, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut names, mut epochs, mut values, mut notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (name, from, of) in series {
+        let mut exact = Vec::new();
         for row in (0..start.len()).filter(|row| start[*row] == from) {
             let Some(at) = epoch[row].filter(|epoch| *epoch > 0.0) else { continue };
+            exact.push(of[row]);
             names.push(name);
             epochs.push(at);
             values.push(of[row].max(FLOOR));
         }
+        notes.extend(floored(name, &exact));
     }
     if names.is_empty() {
         return Err(Error::argument(DRAW, "the frame holds no epoch above 0"));
@@ -99,7 +112,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(0.0, f64::max);
     let shown = df!("series" => names, "epoch" => epochs, "value" => values).map_err(Error::frame(DRAW))?;
-    let drawing = Chart::new(&shown, "epoch", "value")
+    let chart = Chart::new(&shown, "epoch", "value")
         .colour("series")
         .order(&series.map(|series| series.0))
         .x(axis("epochs").log().from(1.0).to(last).padded(0.02, 0.02))
@@ -108,8 +121,8 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
             "SGD on a linear model: relative distance of the weights to the solution of least norm, from zero and from a \
              random start, and of the Hessian to that solution's. From zero SGD finds the solution; from elsewhere it fits as \
              well, stays away, and the Hessian is the same.",
-        )
-        .draw("min-norm", note)?;
+        );
+    let drawing = notes.iter().fold(chart, |chart, said| chart.note(said)).draw("min-norm", note)?;
     Ok(Drawing { frame: frame.clone(), ..drawing })
 }
 

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 use polars::prelude::*;
 use rethink_nn::kernel_methods::gabor::Gabor;
 use rethink_plot::columns::{all_numbers, distinct, need, texts};
+use rethink_plot::frames::find;
 use rethink_plot::{Chart, Drawing, Note, axis};
 
 /// The recipe.
@@ -74,8 +75,8 @@ fn gammas(solution: &Solved, all: &[Solved]) -> Vec<f64> {
 }
 
 /// One row per solution: `series` (data set, pre-processing, and where gamma varies its range), `n`, `gamma`, `ridge` (all that
-/// was added to the diagonal, as a share of its mean; 0 without regularisation), `norm`, `train_error`, `test_error` (f64, 0 to
-/// 1).
+/// was added to the diagonal, as a share of its mean; 0 without regularisation), `floor` (what of it a matrix needed that is
+/// singular without; 0 for others), `norm`, `train_error`, `test_error` (f64, 0 to 1).
 ///
 /// Errors: [`Error::Frame`].
 pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
@@ -101,9 +102,10 @@ pub fn frame(measured: &[Measured]) -> Result<DataFrame> {
     });
     let (series, solutions): (Vec<String>, Vec<Solved>) = rows.into_iter().unzip();
     let mut columns = vec![Column::new("series".into(), series)];
-    for name in ["n", "gamma", "ridge", "norm", "train_error", "test_error"] {
+    for name in ["n", "gamma", "ridge", "floor", "norm", "train_error", "test_error"] {
         let value = |s: &Solved| match name {
             "ridge" => s.regularisation(),
+            "floor" => s.number(name).unwrap_or(0.0),
             _ => s.number(name).unwrap_or(f64::NAN),
         };
         let values: Vec<f64> = solutions.iter().map(value).collect();
@@ -119,8 +121,8 @@ const GAMMA: &str = ", gamma ";
 /// Draws test error against norm, the norm on a logarithmic axis, one curve per series in the order of n, then of the rows; hollow
 /// markers are regularised solutions.
 ///
-/// `frame`, one row per solution: `series` (text, as the legend shows it), `n`, `ridge` (0 without regularisation), `norm` (above
-/// 0), `test_error` (0 to 1).
+/// `frame`, one row per solution: `series` (text, as the legend shows it), `n`, `ridge` (0 without regularisation), `floor` (what of
+/// it a singular matrix needed; without the column, none did), `norm` (above 0), `test_error` (0 to 1).
 ///
 /// Errors: absent or mistyped columns, numbers out of range, no row.
 pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
@@ -152,10 +154,13 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
              gamma: the kernel's width) grows along each curve: {}.",
             names.join("; ")
         ));
+    let floor = if find(frame, "floor").is_ok() {
+        all_numbers(frame, DRAW, "floor")?
+    } else {
+        vec![0.0; ridge.len()]
+    };
     if ridge.iter().any(|ridge| *ridge > 0.0) {
-        chart = chart.note(
-            "Hollow: regularised, by l2 or because the matrix is singular in single precision without.",
-        );
+        chart = chart.note(hollow(&ridge, &floor));
     }
     if names.iter().any(|name| name.contains(GAMMA)) {
         chart = chart.note(
@@ -164,6 +169,18 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         );
     }
     Ok(chart.draw("norms", note)?)
+}
+
+/// What the small print says of hollow markers: why those that are drawn are regularised.
+fn hollow(ridge: &[f64], floor: &[f64]) -> &'static str {
+    let l2 = ridge.iter().zip(floor).any(|(all, floor)| all > floor);
+    match (l2, floor.iter().any(|floor| *floor > 0.0)) {
+        (_, false) => "Hollow: regularised by l2.",
+        (false, true) => "Hollow: regularised, because the matrix is singular in single precision without.",
+        (true, true) => {
+            "Hollow: regularised, by l2 or because the matrix is singular in single precision without."
+        }
+    }
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

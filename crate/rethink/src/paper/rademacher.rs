@@ -95,6 +95,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         .rule(1.0, "every sign fitted")
         .x(axis("images n").log())
         .note("Trained networks give a lower bound of the supremum.")
+        .note(&draws(&class, &n))
         .caption(&format!(
             "Empirical Rademacher complexity (equation 1), estimated by training on random signs, against the number of \
              images: {}.",
@@ -103,6 +104,22 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let lowest = chart.extent()?.map_or(0.0, |ends| ends.0.min(0.0));
     let up = axis("correlation with signs").from(lowest).to(1.0).padded(0.0, 0.12);
     Ok(chart.y(up).draw("rademacher", note)?)
+}
+
+/// What the small print says of the bars: of how many draws of each class and n they are, rows being draws.
+fn draws(class: &[String], n: &[f64]) -> String {
+    let of =
+        |row: usize| (0..n.len()).filter(|other| class[*other] == class[row] && n[*other] == n[row]).count();
+    let counts = || (0..n.len()).map(of);
+    match (counts().min().unwrap_or(0), counts().max().unwrap_or(0)) {
+        (_, 0 | 1) => "One draw of signs each, so no bars.".into(),
+        (least, most) if least == most => {
+            format!("Bars: one standard error of the mean over {most} draws of signs.")
+        }
+        (least, most) => {
+            format!("Bars: one standard error of the mean over {least} to {most} draws of signs.")
+        }
+    }
 }
 
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {

@@ -8,7 +8,7 @@ use crate::measure::complexity::Class;
 use crate::measure::{Measured, Measurement, Quantity, stack};
 use crate::paper::Setting;
 use crate::paper::reported;
-use crate::paper::{Parts, Product, Recipe, Verdict};
+use crate::paper::{Parts, Product, Recipe, Verdict, extended};
 use crate::run::config::Scale;
 use crate::{Error, Result};
 use polars::prelude::*;
@@ -92,7 +92,7 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
         .x(axis("epochs").log())
         .y(axis("largest change of a loss (nats)"))
         .note(&format!(
-            "{} replaced, one at a time. Thin: mean over test images. One example changes up to {:.1} % of predictions ({}, {}).",
+            "{} replaced, one at a time. Thick: largest change over test images and replaced examples. Thin: mean over both. One example changes up to {:.1} % of predictions ({}, {}).",
             counted(examples.len(), "training example"),
             100.0 * changed[most],
             labels[most],
@@ -107,7 +107,21 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     Ok(drawing)
 }
 
+/// What the small print says of the networks: which, how they were trained, and what is the same in all trainings.
+fn training(measured: &[Measured]) -> Option<String> {
+    let class = |m: &Measured| match &m.record.measurement.what {
+        Quantity::Stability { class, .. } => {
+            Some(format!("{}, mini-batches of {}", class.title(), class.model.batch_size()))
+        }
+        _ => None,
+    };
+    let classes = distinct(&measured.iter().filter_map(class).collect::<Vec<_>>());
+    let same = "the same initial weights and the same order of examples in every training";
+    (!classes.is_empty()).then(|| format!("{}; {same}.", classes.join(", ")))
+}
+
 fn make(measured: &[Measured], note: &Note) -> Result<Product> {
+    let note = &extended(note, training(measured));
     Ok(Product::Figure(draw(&frame(measured)?, note)?))
 }
 

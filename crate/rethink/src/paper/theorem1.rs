@@ -76,7 +76,10 @@ pub fn draw(frame: &DataFrame, note: &Note) -> Result<Drawing> {
     let drawing = Chart::of_columns(frame, "n", &series)?
         .markers()
         .x(axis("points n").log())
-        .y(axis("value").log())
+        .y(axis("largest weight or error").log())
+        .note(
+            "Weights are those of the second layer; errors are of the labels, which are the classes' numbers (0, 1, 2, ...).",
+        )
         .caption(
             "Theorem 1's network on random labels: largest weight of the second layer, the bound that lemma 1 gives, and the \
              largest error of the fit, against the number of points.",

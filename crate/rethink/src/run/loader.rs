@@ -94,6 +94,29 @@ pub(crate) fn as_photographs(config: &RunConfig, data: &Dataset) -> bool {
     data.photographs.is_some() || config.input != CROP
 }
 
+/// What is wrong with the size of small images of which a run would take 28x28 pixels, if anything.
+pub(crate) fn size_problem(config: &RunConfig, data: &Dataset) -> Option<String> {
+    let [_, height, width] = data.shape;
+    let too_small = !as_photographs(config, data) && height.min(width) < CROP;
+    too_small.then(|| {
+        format!(
+            "images of {height}x{width} pixels, of which a run takes {CROP}x{CROP}: pad or enlarge them before \
+             `Dataset::new`, or have them resized to another `input` (`config.input = 32`)"
+        )
+    })
+}
+
+/// In a line, that a run sees only a part of each small image where that is less than the paper's 28x28 of 32x32; `None` where it
+/// is not.
+pub fn crop_note(config: &RunConfig, data: &Dataset) -> Option<String> {
+    let crop = data.crop().filter(|_| !as_photographs(config, data))?;
+    let seen = match config.hyper.random_crop {
+        true => format!("random crops in training, in tests {crop}"),
+        false => crop,
+    };
+    Some(format!("{}: a run sees {seen}; `config.input` shows more", data.title))
+}
+
 impl Varied {
     /// Whether images change from epoch to epoch.
     fn varies(&self) -> bool {

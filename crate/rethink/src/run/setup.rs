@@ -59,6 +59,8 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
         format!("{option} is not for asynchronous workers, whose server keeps weights and velocities alone")
     } else if let Some(problem) = config.corruption.problem() {
         problem
+    } else if let Some(problem) = loader::size_problem(config, data) {
+        problem
     } else {
         return Ok(DataSizes { train, test });
     };

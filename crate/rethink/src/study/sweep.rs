@@ -12,6 +12,7 @@
 use crate::data::DataId;
 use crate::live::{Call, is_attached};
 use crate::run::config::RunConfig;
+use crate::run::loader::crop_note;
 use crate::run::row::{LogRow, StopReason};
 use crate::store::origin::family;
 use crate::store::{Event, Run, Store};
@@ -232,6 +233,8 @@ struct Progress<'a> {
     first: usize,
     page: Option<Page>,
     forecast: Forecast,
+    /// Said once, whatever the number of runs.
+    crop_said: bool,
     say: &'a mut dyn FnMut(&str),
 }
 
@@ -268,7 +271,7 @@ impl<'a> Progress<'a> {
         };
         let runs = configs.iter().enumerate().map(state).collect();
         let forecast = Forecast::new(&study.store(), configs, lanes);
-        Progress { study, configs, runs, first: 0, page: Page::new(), forecast, say }
+        Progress { study, configs, runs, first: 0, page: Page::new(), forecast, crop_said: false, say }
     }
 
     /// Says it now, or when the runs before are at their end.
@@ -296,6 +299,12 @@ impl<'a> Progress<'a> {
                 (state.started, state.said, state.elsewhere) = (None, Instant::now(), false);
                 if let Some(page) = &self.page {
                     page.training(index, &title, &self.configs[index], &watch);
+                }
+                if let (false, Some(note)) =
+                    (self.crop_said, crop_note(&self.configs[index], &self.study.data))
+                {
+                    self.crop_said = true;
+                    (self.say)(&note);
                 }
                 if after > 0 {
                     self.say(index, format!("{title}: goes on after epoch {after}"));
