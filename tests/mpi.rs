@@ -243,6 +243,7 @@ fn asynchronous_workers_refuse_what_their_server_does_not_keep() {
     let _turn = alone();
     for (option, value, part) in [
         ("--optimizer", "rmsprop", "optimizer rmsprop is not for asynchronous workers"),
+        ("--optimizer", "adam", "optimizer adam is not for asynchronous workers"),
         ("--average", "0.99", "average is not for asynchronous workers"),
     ] {
         let out = tempfile::tempdir().unwrap();

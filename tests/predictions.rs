@@ -86,6 +86,64 @@ fn predictions_are_those_of_the_run() {
     assert!(Study::of(data, &study).predictions(&run).is_err(), "of other data");
 }
 
+/// The network is the run's at every epoch: its accuracies are the curve's.
+#[test]
+fn an_observed_run_is_the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path());
+    let mut config = config(&study);
+    (config.eval_every, config.hyper.average) = (1, Some(0.9));
+    let run = trained(&study, &config);
+    let [train, test] = study.inputs(&run).unwrap();
+    assert_eq!((train.labels.len(), test.labels.len(), train.images.len()), (200, 200, 200 * 2352));
+    assert_ne!(train.labels, study.data.train.labels[..200], "random labels");
+    let mut start = Vec::new();
+    let frame = study
+        .observe(&run, |epoch, network| {
+            let now = network.parameters()?;
+            if epoch == 0 {
+                start = now.clone();
+            }
+            let pairs = now.iter().zip(&start).flat_map(|(a, b)| a.values.iter().zip(&b.values));
+            let moved = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
+            let (accuracy, on_test) = (train.accuracy(network)?, test.accuracy(network)?);
+            Ok(vec![("moved", moved), ("train", accuracy), ("test", on_test), ("loss", train.loss(network)?)])
+        })
+        .unwrap();
+    assert_eq!(frame.get_column_names(), ["epoch", "moved", "train", "test", "loss"]);
+    let numbers = |name: &str| of(&frame, name).f64().unwrap().iter().flatten().collect::<Vec<f64>>();
+    assert!(of(&frame, "epoch").u32().unwrap().iter().flatten().eq(0..4));
+    let moved = numbers("moved");
+    assert!(moved[0] == 0.0 && moved.is_sorted_by(|a, b| a < b), "{moved:?}");
+    let curve: Vec<f64> = of(&run.frame, "test_accuracy").f64().unwrap().iter().flatten().collect();
+    assert_eq!(numbers("test")[1..], curve);
+    assert_eq!(Some(numbers("train")[3]), run.record.train_accuracy);
+    // The start's scores are small: ln 10 of ten classes; a formula of its own for the last.
+    let loss = numbers("loss");
+    assert!((1.5..3.5).contains(&loss[0]) && loss[3] < loss[0], "{loss:?}");
+    let last = study.predictions(&run).unwrap();
+    let probability = of(&last, "probability").f64().unwrap();
+    let of_train = probability.iter().flatten().zip(of(&last, "trained_on").u32().unwrap().iter());
+    let right = of_train.zip(of(&last, "predicted").u32().unwrap().iter()).take(200);
+    let of_right: Vec<f64> = right.filter(|((_, label), said)| label == said).map(|((p, _), _)| p).collect();
+    assert!(of_right.iter().map(|p| -p.ln()).sum::<f64>() / 200.0 <= loss[3] + 1e-6);
+    // The weights are kept on the way.
+    assert!(folder.path().join("weights").join(format!("{}.safetensors", config.key())).exists());
+}
+
+#[test]
+fn what_is_observed_has_the_same_names_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path());
+    let run = trained(&study, &config(&study));
+    let other = study.observe(&run, |epoch, _| Ok(vec![(if epoch < 2 { "a" } else { "b" }, 0.0)]));
+    assert!(other.unwrap_err().to_string().contains("epoch 2 gives b, the epochs before a"));
+    let twice = study.observe(&run, |_, _| Ok(vec![("a", 0.0), ("a", 1.0)])).unwrap_err().to_string();
+    assert!(twice.contains("observe"), "{twice}");
+    let own = study.observe(&run, |_, _| Err(rethink::Error::argument("mine", "no")));
+    assert!(own.unwrap_err().to_string().contains("mine"));
+}
+
 /// A frame of predictions of which the test images are right as said.
 fn said(right: &[bool]) -> DataFrame {
     let n = right.len();

@@ -217,6 +217,7 @@ fn a_killed_run_has_no_step_twice() {
             events: Some(place.clone()),
             checkpoint_every: every,
             leave_after,
+            observer: None,
             ..Progress::quiet(&mut on_epoch)
         };
         train(&config, &data, progress).unwrap()

@@ -262,6 +262,54 @@ fn rms_prop_and_the_average_are_tensorflows() {
     assert!(network.remember(wrong).unwrap_err().to_string().contains("averages"));
 }
 
+/// Four steps beside the papers' formulas in double precision: Kingma and Ba's algorithm 1, and Loshchilov and Hutter's with
+/// decoupled decay.
+#[test]
+fn adam_is_kingma_and_bas() {
+    for decoupled in [false, true] {
+        let (mut network, images, labels) = narrow();
+        let (decay, epsilon) = (0.99, 1e-3);
+        let optimizer = Optimizer::Adam { decay, epsilon, decoupled };
+        network.set_rules(Rules { optimizer, ..Rules::default() });
+        let (rate, momentum, weight_decay) = (0.01, 0.8, 0.05);
+        let step = SgdStep {
+            learning_rate: rate as f32,
+            momentum: momentum as f32,
+            weight_decay: weight_decay as f32,
+        };
+        let parameters = network.parameters().unwrap();
+        let zeros: Vec<Vec<f64>> = parameters.iter().map(|p| vec![0.0; p.values.len()]).collect();
+        let (mut means, mut squares) = (zeros.clone(), zeros);
+        for at in 0..4 {
+            let pass = || ForwardContext::training_step(0, at);
+            let before = values(&*network);
+            let gradients = network.gradients(images.clone(), &labels, pass()).unwrap().1;
+            network.train_step(images.clone(), &labels, step, pass()).unwrap();
+            let after = values(&*network);
+            let t = at as i32 + 1;
+            for (i, parameter) in parameters.iter().enumerate().filter(|(_, p)| p.is_trained()) {
+                for k in 0..parameter.values.len() {
+                    let (w, own) = (f64::from(before[i][k]), f64::from(gradients[i][k]));
+                    let g = if decoupled { own } else { own + weight_decay * w };
+                    means[i][k] = momentum * means[i][k] + (1.0 - momentum) * g;
+                    squares[i][k] = decay * squares[i][k] + (1.0 - decay) * g * g;
+                    let mean = means[i][k] / (1.0 - f64::powi(momentum, t));
+                    let square = squares[i][k] / (1.0 - f64::powi(decay, t));
+                    let shrunk = if decoupled { w - rate * weight_decay * w } else { w };
+                    let wanted = shrunk - rate * mean / (square.sqrt() + epsilon);
+                    let ours = f64::from(after[i][k]);
+                    assert!(
+                        (ours - wanted).abs() < 1e-5,
+                        "{}, step {at}: {ours} and {wanted}",
+                        parameter.name
+                    );
+                }
+            }
+        }
+        assert_eq!(network.memory().unwrap().steps, 4);
+    }
+}
+
 #[test]
 fn smoothed_labels_have_the_loss_and_the_gradients_of_their_formula() {
     let mut network = network(ModelKind::Mlp1x512);
@@ -375,7 +423,7 @@ fn batch_norms_memory_is_the_share_that_is_kept_and_changes_no_weight() {
 fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
     let data = data();
     type Change = (fn(&mut RunConfig), &'static str);
-    let changes: [Change; 16] = [
+    let changes: [Change; 17] = [
         (|c| c.hyper.learning_rate = 1e39, "learning rate"),
         (|c| c.hyper.learning_rate = 1e-50, "learning rate"),
         (|c| c.hyper.learning_rate = 0.0, "learning rate 0"),
@@ -391,6 +439,10 @@ fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
         (|c| c.hyper.average = Some(f64::NAN), "average"),
         (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 1.0, epsilon: 1.0 }, "rmsprop: decay 1"),
         (|c| c.hyper.optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-50 }, "epsilon"),
+        (
+            |c| c.hyper.optimizer = Optimizer::Adam { decay: 1.0, epsilon: 1.0, decoupled: true },
+            "optimizer adamw: decay 1 ",
+        ),
         (|c| c.hyper.rate_decay = 0.0, "decay 0 of the learning rate"),
     ];
     for (number, (change, part)) in changes.into_iter().enumerate() {
@@ -399,14 +451,30 @@ fn values_that_are_nothing_in_single_precision_are_refused_by_name() {
         let error = train(&config, &data, Progress::quiet(&mut |_| {})).unwrap_err().to_string();
         assert!(error.contains(part), "change {number}: {error}");
     }
-    for text in ["adam", "rmsprop+0.9", "rmsprop+1+1", "rmsprop+0.9+0", "rmsprop+a+b"] {
-        assert!(
-            text.parse::<Optimizer>().unwrap_err().to_string().contains("rmsprop+DECAY+EPSILON"),
-            "{text}"
-        );
+    for text in [
+        "adagrad",
+        "sgd+0.9+1",
+        "rmsprop+0.9",
+        "rmsprop+1+1",
+        "rmsprop+0.9+0",
+        "rmsprop+a+b",
+        "adam+0.9",
+        "adamw+1+1",
+    ] {
+        let error = text.parse::<Optimizer>().unwrap_err().to_string();
+        assert!(error.contains(&format!("{text:?} is none of sgd, rmsprop, adam, adamw")), "{error}");
     }
-    for text in ["sgd", "rmsprop", "rmsprop+0.95+0.5"] {
-        assert_eq!(text.parse::<Optimizer>().unwrap().to_string(), text);
+    for (text, title) in [
+        ("sgd", "SGD"),
+        ("rmsprop", "RMSProp (decay 0.9, epsilon 1)"),
+        ("rmsprop+0.95+0.5", "RMSProp (decay 0.95, epsilon 0.5)"),
+        ("adam", "Adam (decay 0.999, epsilon 1e-8)"),
+        ("adam+0.95+1e-5", "Adam (decay 0.95, epsilon 1e-5)"),
+        ("adamw", "AdamW (decay 0.999, epsilon 1e-8)"),
+        ("adamw+0.95+0.5", "AdamW (decay 0.95, epsilon 0.5)"),
+    ] {
+        let optimizer = text.parse::<Optimizer>().unwrap();
+        assert_eq!((optimizer.to_string(), optimizer.title()), (text.into(), title.into()));
     }
 }
 
@@ -488,23 +556,31 @@ fn choices_that_are_as_before_change_no_key() {
 
 /// Mean squares, averages and the number of steps are in the checkpoint.
 #[test]
-fn a_resumed_run_by_rms_prop_with_averages_is_the_uninterrupted_one() {
+fn a_resumed_run_by_another_optimizer_with_averages_is_the_uninterrupted_one() {
     let data = data();
     let mut config =
         config_at(&data, Scale::Smoke, ModelKind::Inception, Corruption::TrueLabels, Seeds::default());
     config.data = data.id(60, 40);
     config.hyper.batch_size = 20;
     config.hyper.epochs = 3;
-    config.hyper.optimizer = Optimizer::INCEPTION_V3;
     config.hyper.average = Some(0.9);
     config.hyper.label_smoothing = 0.1;
     config.hyper.norm_memory = 0.8;
     config.hyper.stop_when_fitted = false;
-    let whole = trained(&config, &data);
-    let (resumed, leaves) = killed_after_each_epoch(&config, &data);
-    assert_eq!(leaves, 2);
-    assert_eq!(digest(&whole.rows), digest(&resumed.rows));
-    assert_eq!(whole.parameters, resumed.parameters);
+    let whole_of = |optimizer| {
+        let config = RunConfig { hyper: TrainConfig { optimizer, ..config.hyper.clone() }, ..config.clone() };
+        let whole = trained(&config, &data);
+        let (resumed, leaves) = killed_after_each_epoch(&config, &data);
+        assert_eq!(leaves, 2);
+        assert_eq!(digest(&whole.rows), digest(&resumed.rows), "{optimizer}");
+        assert_eq!(whole.parameters, resumed.parameters, "{optimizer}");
+        whole
+    };
+    let [adam, adam_w, whole] = [Optimizer::ADAM, Optimizer::ADAM_W, Optimizer::INCEPTION_V3].map(whole_of);
+    assert_ne!(adam.parameters, whole.parameters);
+    // Without weight decay they are one.
+    assert_eq!(adam.parameters, adam_w.parameters);
+    config.hyper.optimizer = Optimizer::INCEPTION_V3;
     // Each of the choices matters.
     let changes: [fn(&mut RunConfig); 4] = [
         |c| c.hyper.optimizer = Optimizer::Sgd,

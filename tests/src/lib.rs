@@ -101,6 +101,7 @@ pub fn leaving(
         folder: Some(folder.to_path_buf()),
         checkpoint_every: Duration::ZERO,
         leave_after: Some(epochs),
+        observer: None,
         ..Progress::quiet(&mut on_epoch)
     };
     train(config, data, progress)

@@ -123,27 +123,30 @@ pub fn operations(place: ToDevice, say: &mut dyn FnMut(&DeviceCheck)) -> Result<
     ];
     let network = build_plan(plan, [28, 28, 3], Init::Glorot, 1)?;
     let many = compare("convolutions of many images", network, [28, 28, 3], CLASSES, (600, 1), place)?;
-    for check in [many, rules(place)?, rounded(place)?] {
+    let by = |optimizer| rules(place, optimizer);
+    let adam = |decoupled| Optimizer::Adam { decay: 0.9, epsilon: 0.1, decoupled };
+    let [rms_prop, adam, adam_w] = [Optimizer::INCEPTION_V3, adam(false), adam(true)].map(by);
+    for check in [many, rms_prop?, adam?, adam_w?, rounded(place)?] {
         say(&check);
         checks.push(check);
     }
     Ok(checks)
 }
 
-/// Steps of RMSProp against smoothed labels, with averages and another memory of batch normalisation than the usual.
-fn rules(place: ToDevice) -> Result<DeviceCheck> {
+/// Steps of an optimiser against smoothed labels, with averages and another memory of batch normalisation than the usual.
+fn rules(place: ToDevice, optimizer: Optimizer) -> Result<DeviceCheck> {
     let plan = vec![Layer::conv_norm(3, 6), Layer::hidden(11), Layer::scores(CLASSES)];
     let mut here = build_plan(plan, [9, 8, 5], Init::Glorot, 1)?;
     let mut there = place(here.as_ref())?;
     let rules = Rules {
         decay_on: DecayOn::Weights,
         norm_memory: 0.7,
-        optimizer: Optimizer::INCEPTION_V3,
+        optimizer,
         label_smoothing: 0.2,
         average: Some(0.6),
         ..Rules::default()
     };
-    let mut check = DeviceCheck::new("RMSProp, smoothed labels, averages");
+    let mut check = DeviceCheck::new(&format!("{}, smoothed labels, averages", optimizer.title()));
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let mut images = || (0..6 * 9 * 8 * 5).map(|_| rng.random_range(-1.7..1.7)).collect::<Vec<f32>>();
     let (tried, labels) = (images(), [0, 1, 2, 3, 4, 5]);

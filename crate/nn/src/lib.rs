@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | [`models`] | the architectures, one file each | appendix A, figure 3 |
 //! | [`ops`] | the layers' operations on dfdx's tape, on fast matrix products | |
-//! | [`optim`] | SGD with momentum and weight decay, RMSProp, averages of weights | appendix A |
+//! | [`optim`] | SGD with momentum and weight decay, RMSProp, Adam, averages of weights | appendix A |
 //! | [`image`] | crops, changes and whitening of a batch's small images | appendix A |
 //! | [`device`], [`cuda`] | what is computed on; networks and kernel equations on a GPU | |
 //! | [`distributed`] | many processes that train one model, by MPI | appendix A |

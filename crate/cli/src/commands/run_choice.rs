@@ -61,7 +61,8 @@ pub struct RunChoice {
     /// Momentum, 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = parsed)]
     pub momentum: Option<f64>,
-    /// What a step does with a gradient: sgd, rmsprop (TensorFlow's, decay 0.9, epsilon 1) or rmsprop+DECAY+EPSILON
+    /// What a step does with a gradient: sgd, rmsprop (TensorFlow's, decay 0.9, epsilon 1), adam or adamw (decay 0.999, epsilon 1e-8; they want
+    /// a lower --learning-rate: 0.001), or one of the last three with other numbers: adam+DECAY+EPSILON
     /// [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<Optimizer>,

@@ -812,6 +812,21 @@ KERNEL rms_prop(unsigned n, ARGUMENT Tensors all, float rate, float momentum, fl
     *w -= velocity;
 }
 
+// Weights, mean gradients, gradients, mean squares. Adam: m += (1 - mu) * (g - m); s += (1 - kept) * (g^2 - s);
+// w -= corrected * m / (sqrt(s * correction) + epsilon), with g + coupled * wd * w for g; AdamW has 0 for `coupled`, and its rate for
+// `decoupled`: w -= decoupled * wd * w.
+KERNEL adam(unsigned n, ARGUMENT Tensors all, float corrected, float momentum, float kept, float correction, float epsilon,
+            float coupled, float decoupled) {
+    EACH_OF_ALL
+    float *w = all.memory[0][t] + at, *m = all.memory[1][t] + at, *s = all.memory[3][t] + at;
+    float own = all.memory[2][t][at] + coupled * all.decay[t] * *w;
+    float mean = *m + (1.0f - momentum) * (own - *m);
+    float square = *s + (1.0f - kept) * (own * own - *s);
+    *m = mean;
+    *s = square;
+    *w -= decoupled * all.decay[t] * *w + corrected * mean / (sqrtf(square * correction) + epsilon);
+}
+
 // Averages, weights: an average moves towards the weights, a -= (1 - kept) * (a - w).
 KERNEL average(unsigned n, ARGUMENT Tensors all, float kept) {
     EACH_OF_ALL

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub const SOURCE: &str = include_str!("kernels.cu");
 
 /// Every function in it.
-pub const NAMES: [&str; 53] = [
+pub const NAMES: [&str; 54] = [
     "view",
     "recolour",
     "along",
@@ -59,6 +59,7 @@ pub const NAMES: [&str; 53] = [
     "weigh",
     "sgd",
     "rms_prop",
+    "adam",
     "average",
     "gaussian",
     "mirror",
@@ -1057,6 +1058,27 @@ pub(super) fn rms_prop<B: Backend>(
 ) -> Done<B> {
     let numbers = [step.learning_rate, step.momentum, kept, epsilon].map(Arg::Real);
     on_tensors(b, "rms_prop", pieces, 4, &numbers)
+}
+
+/// One step of Adam for weights, mean gradients, gradients and mean squares.
+pub(super) fn adam<B: Backend>(
+    b: &B,
+    pieces: &[Piece<B>],
+    step: crate::optim::SgdStep,
+    moments: crate::optim::step::Moments,
+) -> Done<B> {
+    let rate = step.learning_rate;
+    let (coupled, decoupled) = if moments.decoupled { (0.0, rate) } else { (1.0, 0.0) };
+    let numbers = [
+        rate * moments.mean_correction,
+        step.momentum,
+        moments.kept,
+        moments.square_correction,
+        moments.epsilon,
+        coupled,
+        decoupled,
+    ];
+    on_tensors(b, "adam", pieces, 4, &numbers.map(Arg::Real))
 }
 
 /// Moves averages towards weights.

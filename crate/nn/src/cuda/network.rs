@@ -13,7 +13,7 @@ use crate::ops::activation::Activation;
 use crate::ops::conv::Window;
 use crate::ops::linear::InputGradient;
 use crate::ops::{ForwardContext, Size3};
-use crate::optim::Optimizer;
+use crate::optim::step::Rule;
 use crate::optim::{Decay, Memory, Rules, SgdStep};
 use crate::{Error, Result};
 use dfdx::prelude::{Backward, NoneTape, OwnedTape, Tape};
@@ -232,17 +232,16 @@ impl<B: Backend> Placed<B> {
         let trained = self.weights.iter().filter(|weight| weight.trained);
         let pieces = trained.zip(&gradients).map(|(weight, gradient)| {
             let decayed = self.decay.acts_on(weight.shape.len(), &mut matrices);
-            let squares = if optimizer == Optimizer::Sgd { None } else { weight.squares.as_ref() };
+            let squares = if optimizer.is_sgd() { None } else { weight.squares.as_ref() };
             let memory = [Some(&*weight.values), weight.velocity.as_ref(), Some(gradient), squares];
             let memory = memory.into_iter().flatten().map(|buffer| (buffer, 0)).collect();
             Piece { memory, length: weight.length, decay: if decayed { step.weight_decay } else { 0.0 } }
         });
         let pieces: Vec<Piece<B>> = pieces.collect();
-        match optimizer {
-            Optimizer::Sgd => kernels::sgd(&b, &pieces, step),
-            Optimizer::RmsProp { decay, epsilon } => {
-                kernels::rms_prop(&b, &pieces, step, (decay as f32, epsilon as f32))
-            }
+        match Rule::at(optimizer, self.steps, step) {
+            Rule::Sgd => kernels::sgd(&b, &pieces, step),
+            Rule::RmsProp { kept, epsilon } => kernels::rms_prop(&b, &pieces, step, (kept, epsilon)),
+            Rule::Adam(moments) => kernels::adam(&b, &pieces, step, moments),
         }
         .map_err(failed::<B>(operation))
     }

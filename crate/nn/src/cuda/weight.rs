@@ -13,7 +13,7 @@ pub(super) struct Weight<B: Backend> {
     pub values: Arc<Buffer<B>>,
     /// From the first step on.
     pub velocity: Option<Buffer<B>>,
-    /// RMSProp's mean squares, from the first step on.
+    /// RMSProp's or Adam's mean squares, from the first step on.
     pub squares: Option<Buffer<B>>,
     /// From the first step on where weights are averaged.
     pub average: Option<Arc<Buffer<B>>>,
@@ -26,8 +26,8 @@ impl<B: Backend> Weight<B> {
         if self.velocity.is_none() {
             self.velocity = Some(kernels::zeros(b, self.length)?);
         }
-        if self.squares.is_none() && matches!(optimizer, Optimizer::RmsProp { .. }) {
-            self.squares = Some(kernels::upload(b, &vec![1.0; self.length])?);
+        if let (Some(square), None) = (optimizer.first_square(), &self.squares) {
+            self.squares = Some(kernels::upload(b, &vec![square; self.length])?);
         }
         Ok(())
     }

@@ -74,33 +74,98 @@ pub enum Optimizer {
         /// Added to that mean under the root, above 0.
         epsilon: f64,
     },
+    /// Adam (Kingma and Ba), whose first decay rate is the run's momentum: `m` and `s` are running means of the gradient and of its square,
+    /// without their bias towards 0, and `w -= rate m / (sqrt(s) + epsilon)`.
+    Adam {
+        /// Share of the mean of squared gradients that is kept at a step, 0 to below 1: the paper's second decay rate.
+        decay: f64,
+        /// Added to the root of that mean, above 0.
+        epsilon: f64,
+        /// Weight decay acts on the weights themselves, times the rate, and not through the gradient: AdamW (Loshchilov and Hutter).
+        decoupled: bool,
+    },
 }
 
 impl Optimizer {
     /// Of TensorFlow's Inception V3.
     pub const INCEPTION_V3: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1.0 };
+    /// With Kingma and Ba's numbers; their rate is 0.001.
+    pub const ADAM: Optimizer = Optimizer::Adam { decay: 0.999, epsilon: 1e-8, decoupled: false };
+    /// AdamW with the same numbers.
+    pub const ADAM_W: Optimizer = Optimizer::Adam { decay: 0.999, epsilon: 1e-8, decoupled: true };
+    /// What the command line takes, for errors and help.
+    pub const FORMS: &str =
+        "sgd, rmsprop, adam, adamw, or one of the last three with +DECAY+EPSILON (0 to below 1; above 0)";
 
     /// [`Optimizer::Sgd`].
     pub fn is_sgd(&self) -> bool {
         *self == Optimizer::Sgd
     }
 
-    /// The name for a reader: "SGD", "RMSProp (decay 0.9, epsilon 1)".
+    /// The name for a reader: "SGD", "RMSProp (decay 0.9, epsilon 1)", "Adam (decay 0.999, epsilon 1e-8)".
     pub fn title(self) -> String {
         match self {
             Optimizer::Sgd => "SGD".into(),
-            Optimizer::RmsProp { decay, epsilon } => format!("RMSProp (decay {decay}, epsilon {epsilon})"),
+            Optimizer::RmsProp { decay, epsilon } => {
+                format!("RMSProp (decay {decay}, epsilon {})", short(epsilon))
+            }
+            Optimizer::Adam { decay, epsilon, decoupled } => {
+                let name = if decoupled { "AdamW" } else { "Adam" };
+                format!("{name} (decay {decay}, epsilon {})", short(epsilon))
+            }
+        }
+    }
+
+    /// The name on the command line, without numbers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Optimizer::Sgd => "sgd",
+            Optimizer::RmsProp { .. } => "rmsprop",
+            Optimizer::Adam { decoupled: false, .. } => "adam",
+            Optimizer::Adam { decoupled: true, .. } => "adamw",
+        }
+    }
+
+    /// With what its mean squares begin, where it has any: TensorFlow's with ones.
+    pub(crate) fn first_square(self) -> Option<f32> {
+        match self {
+            Optimizer::Sgd => None,
+            Optimizer::RmsProp { .. } => Some(1.0),
+            Optimizer::Adam { .. } => Some(0.0),
+        }
+    }
+
+    /// Its decay and epsilon.
+    fn numbers(self) -> Option<(f64, f64)> {
+        match self {
+            Optimizer::Sgd => None,
+            Optimizer::RmsProp { decay, epsilon } | Optimizer::Adam { decay, epsilon, .. } => {
+                Some((decay, epsilon))
+            }
+        }
+    }
+
+    /// The same with another decay and epsilon; SGD has none.
+    fn with_numbers(self, decay: f64, epsilon: f64) -> Optimizer {
+        match self {
+            Optimizer::Sgd => Optimizer::Sgd,
+            Optimizer::RmsProp { .. } => Optimizer::RmsProp { decay, epsilon },
+            Optimizer::Adam { decoupled, .. } => Optimizer::Adam { decay, epsilon, decoupled },
         }
     }
 }
 
-/// As on the command line: `sgd`, `rmsprop`, `rmsprop+DECAY+EPSILON`.
+/// Each with its usual numbers.
+const USUAL: [Optimizer; 4] = [Optimizer::Sgd, Optimizer::INCEPTION_V3, Optimizer::ADAM, Optimizer::ADAM_W];
+
+/// As on the command line: `sgd`, `rmsprop`, `rmsprop+DECAY+EPSILON`, ...
 impl std::fmt::Display for Optimizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Optimizer::Sgd => f.write_str("sgd"),
-            own if *own == Optimizer::INCEPTION_V3 => f.write_str("rmsprop"),
-            Optimizer::RmsProp { decay, epsilon } => write!(f, "rmsprop+{decay}+{epsilon}"),
+        match self.numbers() {
+            Some((decay, epsilon)) if !USUAL.contains(self) => {
+                write!(f, "{}+{decay}+{}", self.name(), short(epsilon))
+            }
+            _ => f.write_str(self.name()),
         }
     }
 }
@@ -108,22 +173,13 @@ impl std::fmt::Display for Optimizer {
 impl FromStr for Optimizer {
     type Err = Error;
     fn from_str(text: &str) -> Result<Optimizer> {
-        let bad = || {
-            let problem = format!(
-                "{text:?} is none of sgd, rmsprop (decay 0.9, epsilon 1) and rmsprop+DECAY+EPSILON (0 to below 1; above 0)"
-            );
-            Error::argument("optimizer", problem)
-        };
-        let optimizer = match text {
-            "sgd" => Optimizer::Sgd,
-            "rmsprop" => Optimizer::INCEPTION_V3,
-            _ => {
-                let numbers =
-                    text.strip_prefix("rmsprop+").and_then(|rest| rest.split_once('+')).ok_or_else(bad)?;
-                let number = |text: &str| parsed(text).map_err(|_| bad());
-                Optimizer::RmsProp { decay: number(numbers.0)?, epsilon: number(numbers.1)? }
-            }
-        };
+        let bad = || Error::argument("optimizer", format!("{text:?} is none of {}", Optimizer::FORMS));
+        let (name, numbers) = text.split_once('+').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        let usual = USUAL.into_iter().find(|own| own.name() == name).ok_or_else(bad)?;
+        let Some(numbers) = numbers else { return Ok(usual) };
+        let number = |text: &str| parsed(text).map_err(|_| bad());
+        let (decay, epsilon) = numbers.split_once('+').filter(|_| !usual.is_sgd()).ok_or_else(bad)?;
+        let optimizer = usual.with_numbers(number(decay)?, number(epsilon)?);
         if optimizer.problem().is_some() { Err(bad()) } else { Ok(optimizer) }
     }
 }
@@ -131,11 +187,18 @@ impl FromStr for Optimizer {
 impl Optimizer {
     /// What is wrong with its numbers, in the type that it computes in.
     pub fn problem(self) -> Option<String> {
-        let Optimizer::RmsProp { decay, epsilon } = self else { return None };
+        let (decay, epsilon) = self.numbers()?;
         let good = is_share(decay) && is_size(epsilon);
-        (!good)
-            .then(|| format!("optimizer rmsprop: decay {decay} (0 to below 1), epsilon {epsilon} (above 0)"))
+        let problem = || {
+            format!("optimizer {}: decay {decay} (0 to below 1), epsilon {epsilon} (above 0)", self.name())
+        };
+        (!good).then(problem)
     }
+}
+
+/// A number without a row of zeros: "0.5", "1e-8".
+fn short(x: f64) -> String {
+    if x < 1e-4 { format!("{x:e}") } else { x.to_string() }
 }
 
 /// A number from 0 to below 1, in single precision too.

@@ -1,19 +1,12 @@
-//! SGD with momentum and weight decay (appendix A), in one pass over the memory; TensorFlow's RMSProp in its place; and
-//! the average of the weights.
-//!
-//! The update of SGD is dfdx's `Sgd` with classic momentum and L2 weight decay, to the bit:
-//! `g += wd * w; v = g + mu * v; w -= lr * v`. dfdx's own kernel is single-threaded and leaves the
-//! gradients to be cleared by another pass; this one divides each tensor among the threads and
-//! clears the gradient while it is in the cache.
-//!
-//! RMSProp is TensorFlow's (`tf.train.RMSPropOptimizer`, not centred), as its Inception V3 was trained: with
-//! `g += wd * w`, `s += (1 - decay) (g^2 - s)` from 1 on, `v = mu * v + lr * g / sqrt(s + epsilon); w -= v`.
+//! SGD with momentum and weight decay (appendix A), in one pass over the memory; RMSProp or Adam in its place ([`step`] has the
+//! formulas of all three); and the average of the weights.
 //!
 //! The average is `tf.train.ExponentialMovingAverage`'s with `num_updates`: `a -= (1 - d) (a - w)` from the first weights
 //! on, `d` the smaller one of the run's and `(1 + t) / (10 + t)` after `t` earlier steps. As in TensorFlow's
 //! `inception_train.py`, batch normalisation's running statistics, which are averages already, are among what is averaged.
 
 mod choice;
+pub mod step;
 
 use crate::ops::elements_mut;
 use crate::ops::factored::Collected;
@@ -26,17 +19,8 @@ use dfdx::nn::tensor_collection::*;
 use dfdx::prelude::*;
 use rayon::prelude::*;
 use std::cell::RefCell;
-
-/// Coefficients of one update.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SgdStep {
-    /// Step size.
-    pub learning_rate: f32,
-    /// Share of the last velocity that is kept.
-    pub momentum: f32,
-    /// L2 coefficient on what [`Rules::decay_on`] names.
-    pub weight_decay: f32,
-}
+use step::Rule;
+pub use step::SgdStep;
 
 /// What holds for all steps of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,7 +70,7 @@ impl Default for Rules {
 /// What an optimiser remembers beside velocities, one list per tensor of [`crate::models::Network::parameters`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
-    /// RMSProp's mean squares, empty ones for running statistics; none at all for SGD, or before the first step.
+    /// RMSProp's and Adam's mean squares, empty ones for running statistics; none at all for SGD, or before the first step.
     pub squares: Vec<Vec<f32>>,
     /// Averages of all tensors; none at all without averaging, or before the first step.
     pub average: Vec<Vec<f32>>,
@@ -269,7 +253,9 @@ impl TensorVisitor<f32, Cpu> for Each<'_> {
 struct Walk<'a> {
     velocity: &'a mut Vec<Vec<f32>>,
     squares: &'a mut Vec<Vec<f32>>,
-    optimizer: Optimizer,
+    /// With what mean squares begin.
+    first_square: Option<f32>,
+    rule: Rule,
     step: SgdStep,
     decay: Decay,
     at: usize,
@@ -282,27 +268,28 @@ struct TensorState<'a> {
     /// None for SGD.
     squares: &'a mut [f32],
     step: SgdStep,
-    optimizer: Optimizer,
+    rule: Rule,
 }
 
 impl<'a> Walk<'a> {
     fn new(of: &'a mut Descent, step: SgdStep) -> Walk<'a> {
         let Descent { velocity, memory, rules, decay } = of;
-        let squares = &mut memory.squares;
-        Walk { velocity, squares, optimizer: rules.optimizer, step, decay: *decay, at: 0, matrices: 0 }
+        let rule = Rule::at(rules.optimizer, memory.steps, step);
+        let (squares, first_square) = (&mut memory.squares, rules.optimizer.first_square());
+        Walk { velocity, squares, first_square, rule, step, decay: *decay, at: 0, matrices: 0 }
     }
 
     /// Passes a tensor that is not trained, whose place in the order counts; returns the place.
     fn pass(&mut self) -> usize {
-        self.next(0, 0.0)
+        self.next(0)
     }
 
     /// The place of the next tensor; at the first step its memory begins.
-    fn next(&mut self, length: usize, square: f32) -> usize {
+    fn next(&mut self, length: usize) -> usize {
         if self.velocity.len() == self.at {
             self.velocity.push(vec![0.0; length]);
         }
-        if !self.optimizer.is_sgd() && self.squares.len() == self.at {
+        if let (Some(square), true) = (self.first_square, self.squares.len() == self.at) {
             self.squares.push(vec![square; length]);
         }
         self.at += 1;
@@ -311,14 +298,13 @@ impl<'a> Walk<'a> {
 
     /// The place of the next tensor, one of `dimensions` with `length` numbers that are trained, and what belongs to it.
     fn own(&mut self, length: usize, dimensions: usize) -> (usize, TensorState<'_>) {
-        // TensorFlow's mean squares begin with ones.
-        let at = self.next(length, 1.0);
+        let at = self.next(length);
         let mut step = self.step;
         if !self.decay.acts_on(dimensions, &mut self.matrices) {
             step.weight_decay = 0.0;
         }
         let squares = self.squares.get_mut(at).map(Vec::as_mut_slice).unwrap_or_default();
-        (at, TensorState { velocity: &mut self.velocity[at], squares, step, optimizer: self.optimizer })
+        (at, TensorState { velocity: &mut self.velocity[at], squares, step, rule: self.rule })
     }
 }
 
@@ -329,18 +315,18 @@ struct Piece<'a> {
     /// None for SGD.
     squares: &'a mut [f32],
     step: SgdStep,
-    optimizer: Optimizer,
+    rule: Rule,
 }
 
 impl<'a> TensorState<'a> {
     /// `weights` and what belongs to them in pieces of `size`.
     fn pieces(self, weights: &'a mut [f32], size: usize) -> Vec<Piece<'a>> {
-        let TensorState { velocity, squares, step, optimizer } = self;
+        let TensorState { velocity, squares, step, rule } = self;
         let mut squares = squares.chunks_mut(size);
         let both = weights.chunks_mut(size).zip(velocity.chunks_mut(size));
         let piece = |(weights, velocity)| {
             let squares = squares.next().unwrap_or_default();
-            Piece { weights, velocity, squares, step, optimizer }
+            Piece { weights, velocity, squares, step, rule }
         };
         both.map(piece).collect()
     }
@@ -349,12 +335,13 @@ impl<'a> TensorState<'a> {
 impl Piece<'_> {
     /// Moves the weights against their gradient.
     fn descend(self, gradient: &[f32]) {
-        let Piece { weights, velocity, squares, step, optimizer } = self;
-        match optimizer {
-            Optimizer::Sgd => step.apply(weights, velocity, gradient),
-            Optimizer::RmsProp { decay, epsilon } => {
-                step.rms_prop(weights, velocity, squares, gradient, (decay as f32, epsilon as f32));
+        let Piece { weights, velocity, squares, step, rule } = self;
+        match rule {
+            Rule::Sgd => step.apply(weights, velocity, gradient),
+            Rule::RmsProp { kept, epsilon } => {
+                step.rms_prop(weights, velocity, squares, gradient, (kept, epsilon));
             }
+            Rule::Adam(moments) => step.adam(weights, velocity, squares, gradient, moments),
         }
     }
 }
@@ -459,33 +446,4 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
 thread_local! {
     /// Rows of a gradient, between their making and their use.
     static ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
-
-impl SgdStep {
-    /// Moves `weights` and their `velocity`.
-    pub(crate) fn apply(self, weights: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
-        let SgdStep { learning_rate, momentum, weight_decay } = self;
-        for ((w, v), g) in weights.iter_mut().zip(velocity).zip(gradient) {
-            *v = (*g + weight_decay * *w) + momentum * *v;
-            *w -= *v * learning_rate;
-        }
-    }
-
-    /// Moves `weights`, their `velocity` and their mean `squares` by RMSProp.
-    fn rms_prop(
-        self,
-        weights: &mut [f32],
-        velocity: &mut [f32],
-        squares: &mut [f32],
-        gradient: &[f32],
-        (decay, epsilon): (f32, f32),
-    ) {
-        let SgdStep { learning_rate, momentum, weight_decay } = self;
-        for (((w, v), s), g) in weights.iter_mut().zip(velocity).zip(squares).zip(gradient) {
-            let g = *g + weight_decay * *w;
-            *s += (1.0 - decay) * (g * g - *s);
-            *v = momentum * *v + learning_rate * g / (*s + epsilon).sqrt();
-            *w -= *v;
-        }
-    }
 }

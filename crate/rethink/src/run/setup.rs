@@ -10,6 +10,7 @@ use rethink_nn::memory::{check_room, free_memory};
 use rethink_nn::models::plan::{self, Layer, Size3, without_dropout};
 use rethink_nn::models::{self, Network};
 use rethink_nn::optim::DecayOn;
+use rethink_nn::text::{counted, thousands};
 
 /// How many images are trained and tested on.
 pub(super) struct DataSizes {
@@ -33,8 +34,10 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     let (train, test) = (config.data.train, config.data.test);
     let problem = if config.data.fingerprint != data.fingerprint {
         format!("configured for {}, given {data:?}", config.data.title)
-    } else if train == 0 || train > data.train.len() || test == 0 || test > data.test.len() {
-        format!("{train} training and {test} test images of {} and {}", data.train.len(), data.test.len())
+    } else if let Some(problem) =
+        too_many(train, data.train.len(), "training").or_else(|| too_many(test, data.test.len(), "test"))
+    {
+        format!("{}: {problem}", data.title)
     } else if let Some(problem) = hyper.problem() {
         problem
     } else if config.steps_per_epoch().checked_mul(hyper.epochs).is_none_or(|all| u32::try_from(all).is_err())
@@ -55,7 +58,10 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     } else if let (Some(Parallel::Asynchronous { .. }), false) =
         (config.parallel, hyper.optimizer.is_sgd() && hyper.average.is_none())
     {
-        let option = if hyper.optimizer.is_sgd() { "average" } else { "optimizer rmsprop" };
+        let option = match hyper.optimizer.is_sgd() {
+            true => "average".into(),
+            false => format!("optimizer {}", hyper.optimizer.name()),
+        };
         format!("{option} is not for asynchronous workers, whose server keeps weights and velocities alone")
     } else if let Some(problem) = config.corruption.problem() {
         problem
@@ -65,6 +71,14 @@ pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
         return Ok(DataSizes { train, test });
     };
     Err(Error::argument(operation, problem))
+}
+
+/// What is wrong with taking `wanted` images of a split of so many, if anything.
+fn too_many(wanted: usize, there: usize, split: &str) -> Option<String> {
+    let wrong = wanted == 0 || wanted > there;
+    wrong.then(|| {
+        format!("{} wanted, 1 to {} are there", counted(wanted, &format!("{split} image")), thousands(there))
+    })
 }
 
 /// The network of a configuration, at its start, on the device that is trained on.

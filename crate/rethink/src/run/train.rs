@@ -72,13 +72,27 @@ pub struct Progress<'a> {
     pub watch: Option<Arc<Watch>>,
     /// Leave after this epoch's checkpoint, as a kill would; for tests.
     pub leave_after: Option<u32>,
+    /// Sees the network before the first epoch, as epoch 0, and after each: as it is tested, with its averages where it has any. In
+    /// training that goes on from a checkpoint, from there on.
+    pub observer: Option<&'a mut Observer<'a>>,
 }
+
+/// Is called with the number of an epoch and the network after it.
+pub type Observer<'a> = dyn FnMut(u32, &dyn Network) -> Result<()> + 'a;
 
 impl<'a> Progress<'a> {
     /// Keeps nothing, tells `on_epoch`.
     pub fn quiet(on_epoch: &'a mut dyn FnMut(&LogRow)) -> Progress<'a> {
-        let (folder, lock, events, watch, leave_after) = (None, None, None, None, None);
-        Progress { folder, lock, events, checkpoint_every: Duration::MAX, on_epoch, watch, leave_after }
+        Progress {
+            folder: None,
+            lock: None,
+            events: None,
+            checkpoint_every: Duration::MAX,
+            on_epoch,
+            watch: None,
+            leave_after: None,
+            observer: None,
+        }
     }
 }
 
@@ -102,7 +116,7 @@ pub fn train(config: &RunConfig, data: &Dataset, progress: Progress) -> Result<O
 pub fn train_by(
     config: &RunConfig,
     data: &Dataset,
-    progress: Progress,
+    mut progress: Progress,
     processes: &mut Parallelism,
 ) -> Result<Option<TrainedRun>> {
     check_parallelism(config, processes)?;
@@ -123,6 +137,7 @@ pub fn train_by(
     if let Some(watch) = watch {
         watch.rows(&at.rows);
     }
+    observe(&mut progress.observer, at.epoch, network)?;
     let mut interrupted = false;
     while at.ending.is_none() && !interrupted {
         let (started, seconds, rows) = (Instant::now(), at.seconds, at.rows.len());
@@ -143,6 +158,7 @@ pub fn train_by(
             note(row, accuracies, at.seconds);
             (progress.on_epoch)(row);
         }
+        observe(&mut progress.observer, at.epoch, network)?;
         let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
         interrupted = group.is_none() && interrupt::is_wanted();
         match (keeper.may_write(), at.ending) {
@@ -162,6 +178,16 @@ pub fn train_by(
     let (rows, history, parameter_count) = (at.rows, at.history, network.parameter_count());
     let classes = Some(data.classes.len());
     Ok(Some(TrainedRun { rows, ending, parameters, parameter_count, classes, history, left_out }))
+}
+
+/// Shows the observer the network, if there is one.
+///
+/// Errors: the observer's.
+fn observe(observer: &mut Option<&mut Observer>, epoch: u32, network: &mut dyn Network) -> Result<()> {
+    match observer {
+        Some(observer) => by_average(network, |network| observer(epoch, network)),
+        None => Ok(()),
+    }
 }
 
 /// Files that are left out now, but were not when the run began, or the other way round, would make it another run.

@@ -273,6 +273,7 @@ impl Store {
             on_epoch: &mut on_epoch,
             watch: Some(watch.clone()),
             leave_after: None,
+            observer: None,
         };
         let trained =
             training(progress)?.ok_or_else(|| Error::argument("training run", "left before its end"))?;

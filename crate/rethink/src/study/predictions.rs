@@ -4,7 +4,7 @@ use crate::run::checkpoint::{read_weights, write_tensors};
 use crate::run::loader::DataLoader;
 use crate::run::row::StopReason;
 use crate::run::setup;
-use crate::run::train::{Progress, train};
+use crate::run::train::{Observer, Progress, train};
 use crate::store::{Run, digest};
 use crate::study::{Study, describe, duration};
 use crate::{Error, Result};
@@ -80,14 +80,16 @@ impl Study {
             let problem = "its weights are of another run; remove it to have them made again";
             return Err(Error::format("read the weights", &path, problem));
         }
-        let weights = self.trained_again(run)?;
-        let about = HashMap::from([("key".into(), key), ("digest".into(), run.record.digest.clone())]);
-        write_tensors(&path, &weights, &[], &Memory::default(), about)?;
-        Ok(weights)
+        self.trained_again(run, "for its weights", &mut |_, _| Ok(()))
     }
 
-    /// The weights at the end of `run`, by training again.
-    fn trained_again(&self, run: &Run) -> Result<Vec<Parameter>> {
+    /// The weights at the end of `run`, by training again, which is seen by `observer` and said to be `what_for`; they are kept.
+    pub(super) fn trained_again(
+        &self,
+        run: &Run,
+        what_for: &str,
+        observer: &mut Observer,
+    ) -> Result<Vec<Parameter>> {
         let (config, record) = (&run.record.config, &run.record);
         let name = describe(config);
         let refused = |what: String| {
@@ -105,7 +107,7 @@ impl Study {
                 config.parallel.map_or(record.provenance.device.clone(), |parallel| parallel.describe());
             return refused(format!("{name} was trained on {theirs}, here is {device}"));
         }
-        println!("{name}: trained again for its weights ({} the first time)", duration(record.seconds));
+        println!("{name}: trained again {what_for} ({} the first time)", duration(record.seconds));
         let mut said = Instant::now();
         let mut on_epoch = |row: &crate::run::row::LogRow| {
             if said.elapsed() >= SAID {
@@ -113,13 +115,19 @@ impl Study {
                 println!("{name}: epoch {} of {}", row.epoch, record.epochs);
             }
         };
-        let trained = train(config, &self.data, Progress::quiet(&mut on_epoch))?;
+        let mut observer = |epoch: u32, network: &dyn Network| observer(epoch, network);
+        let progress = Progress { observer: Some(&mut observer), ..Progress::quiet(&mut on_epoch) };
+        let trained = train(config, &self.data, progress)?;
         let Some(trained) = trained.filter(|trained| trained.ending != StopReason::Interrupted) else {
             return Err(Error::Interrupted { what: format!("{name}: training again") });
         };
         if digest(&trained.rows) != record.digest {
             return refused(format!("{name}: its training gives other numbers now"));
         }
+        let (key, digest) = (config.key(), record.digest.clone());
+        let path = self.weights_path(&key);
+        let about = HashMap::from([("key".into(), key), ("digest".into(), digest)]);
+        write_tensors(&path, &trained.parameters, &[], &Memory::default(), about)?;
         Ok(trained.parameters)
     }
 }

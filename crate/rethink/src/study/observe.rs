@@ -1,0 +1,135 @@
+//! What a notebook asks of a network while it is trained: numbers of one's own after each epoch, and what the network sees.
+
+use crate::run::loader::{DataLoader, Evaluated};
+use crate::run::setup;
+use crate::store::Run;
+use crate::study::Study;
+use crate::{Error, Result};
+use polars::prelude::{Column, DataFrame};
+use rethink_nn::models::{Network, count_correct};
+use rethink_nn::threads;
+
+/// Images whose scores are computed at a time.
+const AT_ONCE: usize = 250;
+
+/// Images as a network is tested on them, and their labels.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// `n x C x H x W` numbers, cropped and whitened, as [`Network::logits`] takes them.
+    pub images: Vec<f32>,
+    /// One each: of training images the label after the run's corruption.
+    pub labels: Vec<u16>,
+}
+
+impl Inputs {
+    /// The share of the images of which the network says the label, 0 to 1.
+    ///
+    /// Errors: those of [`Network::logits`].
+    pub fn accuracy(&self, network: &dyn Network) -> Result<f64> {
+        let mut correct = 0;
+        self.each(network, |scores, labels| {
+            correct += count_correct(scores, labels, scores.len() / labels.len());
+        })?;
+        Ok(correct as f64 / self.labels.len() as f64)
+    }
+
+    /// The mean cross-entropy of the network's scores with the labels, in nats; without weight decay and smoothing.
+    ///
+    /// Errors: those of [`Network::logits`].
+    pub fn loss(&self, network: &dyn Network) -> Result<f64> {
+        let mut sum = 0.0;
+        self.each(network, |scores, labels| {
+            let rows = scores.chunks_exact(scores.len() / labels.len()).zip(labels);
+            sum += rows.map(|(row, label)| cross_entropy(row, *label)).sum::<f64>();
+        })?;
+        Ok(sum / self.labels.len() as f64)
+    }
+
+    /// Calls `work` with the network's scores of some images after the other, and these images' labels.
+    fn each(&self, network: &dyn Network, mut work: impl FnMut(&[f32], &[u16])) -> Result<()> {
+        let size = self.images.len() / self.labels.len().max(1);
+        let parts = self.images.chunks(AT_ONCE * size.max(1)).zip(self.labels.chunks(AT_ONCE));
+        threads::awake(|| -> Result<()> {
+            for (images, labels) in parts {
+                work(&network.logits(images.to_vec())?, labels);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Of one image's scores, in nats.
+fn cross_entropy(scores: &[f32], label: u16) -> f64 {
+    let most = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = scores.iter().map(|score| (f64::from(*score) - most).exp()).sum();
+    most + sum.ln() - f64::from(scores[usize::from(label)])
+}
+
+impl Study {
+    /// The training and the test images of `run`, as its network is tested on them: with the run's corruption, without random changes.
+    ///
+    /// Errors: [`Error::Argument`] for photographs, which are not kept in memory; those of [`DataLoader::new`].
+    pub fn inputs(&self, run: &Run) -> Result<[Inputs; 2]> {
+        let config = &run.record.config;
+        let loader = DataLoader::new(config, &self.data, config.data.train, config.data.test)?;
+        let Some(both) = loader.evaluated() else {
+            return Err(Error::argument("inputs", format!("{}: of small images alone", self.data.title)));
+        };
+        let kept = |Evaluated { images, labels }: Evaluated| Inputs {
+            images: images.to_vec(),
+            labels: labels.to_vec(),
+        };
+        Ok(both.map(kept))
+    }
+
+    /// Numbers of one's own before the first epoch of `run`, as epoch 0, and after each: a frame with the column `epoch` (u32) and one of f64
+    /// for each name that `measure` gives. It is called with the epoch and with the network as it is tested.
+    ///
+    /// The run's training is repeated, as [`Study::network`] does, and has to give the run's own numbers, bit for bit; what `measure`
+    /// takes of time comes on top.
+    ///
+    /// Errors: those of [`Study::network`] and of `measure`; [`Error::Argument`] where it gives other names than before.
+    pub fn observe(
+        &self,
+        run: &Run,
+        mut measure: impl FnMut(u32, &dyn Network) -> Result<Vec<(&'static str, f64)>>,
+    ) -> Result<DataFrame> {
+        let (mut epochs, mut columns) = (Vec::new(), Vec::new());
+        setup::check(&run.record.config, &self.data)?;
+        self.trained_again(run, "to be observed", &mut |epoch, network| {
+            note(&mut columns, epoch, measure(epoch, network)?)?;
+            epochs.push(epoch);
+            Ok(())
+        })?;
+        frame(epochs, columns)
+    }
+}
+
+/// Adds a row to `columns`, which begin with the first one.
+fn note(
+    columns: &mut Vec<(&'static str, Vec<f64>)>,
+    epoch: u32,
+    row: Vec<(&'static str, f64)>,
+) -> Result<()> {
+    if columns.is_empty() {
+        columns.extend(row.iter().map(|(name, _)| (*name, Vec::new())));
+    }
+    if !columns.iter().map(|(name, _)| name).eq(row.iter().map(|(name, _)| name)) {
+        let names = |all: Vec<&str>| if all.is_empty() { "nothing".to_string() } else { all.join(", ") };
+        let now = names(row.into_iter().map(|(name, _)| name).collect());
+        let before = names(columns.iter().map(|(name, _)| *name).collect());
+        return Err(Error::argument(
+            "observe",
+            format!("epoch {epoch} gives {now}, the epochs before {before}"),
+        ));
+    }
+    columns.iter_mut().zip(row).for_each(|((_, values), (_, value))| values.push(value));
+    Ok(())
+}
+
+fn frame(epochs: Vec<u32>, columns: Vec<(&'static str, Vec<f64>)>) -> Result<DataFrame> {
+    let height = epochs.len();
+    let own = columns.into_iter().map(|(name, values)| Column::new(name.into(), values));
+    let all = std::iter::once(Column::new("epoch".into(), epochs)).chain(own).collect();
+    DataFrame::new(height, all).map_err(Error::frame("observe"))
+}
