@@ -50,7 +50,7 @@ extern "C" __attribute__((visibility("default"))) int start(const char *name, un
     TRY(view) TRY(recolour) TRY(along) TRY(contrast) TRY(whiten) TRY(pixels) TRY(columns) TRY(im2col) TRY(im2col4)
     TRY(col2im) TRY(col2im4) TRY(sum_rows) TRY(bias) TRY(relu_back) TRY(times) TRY(scaled) TRY(moments) TRY(batch_channels) TRY(running_channels) TRY(normalise)
     TRY(normalise_sums) TRY(normalise_back) TRY(follow) TRY(max_pool) TRY(pool_back) TRY(mean_pool) TRY(global_mean)
-    TRY(global_mean_back) TRY(lrn) TRY(lrn_spread) TRY(lrn_back) TRY(cross_entropy) TRY(weigh) TRY(sgd) TRY(rms_prop) TRY(average)
+    TRY(global_mean_back) TRY(lrn) TRY(lrn_spread) TRY(lrn_back) TRY(cross_entropy) TRY(weigh) TRY(sgd) TRY(rms_prop) TRY(adam) TRY(average)
     TRY(gaussian) TRY(mirror) TRY(raised) TRY(plus) TRY(diagonal) TRY(apply) TRY(whole) TRY(patches) TRY(rectified)
     TRY(centred) TRY(standardised) TRY(winograd_input) TRY(winograd_output) TRY(winograd_output_gradient) TRY(winograd_weights)
     TRY(winograd_weight_gradient) TRY(rounded)

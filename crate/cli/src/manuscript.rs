@@ -12,7 +12,7 @@ use rethink_plot::latex;
 use rethink_plot::output::{check_id, json_bytes, write_all};
 use rethink_plot::tables::Table;
 use rethink_plot::venue::Venue;
-use rethink_plot::{Art, Drawing, PRINT_DPI, pgf};
+use rethink_plot::{Content, Drawing, PRINT_DPI, pgf};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -252,8 +252,8 @@ fn paper(drawings: &[Drawing], tables: &[&str], about: &str, venue: Venue) -> St
         let id = &drawing.id;
         let wide = venue.two_columns() && drawing.width > venue.column_in() + 1e-6;
         let float = if wide { "figure*" } else { "figure" };
-        let twice = match (&drawing.art, venue.two_columns()) {
-            (Art::Custom(_), _) => format!("\\input{{{id}.tex}}"),
+        let twice = match (&drawing.content, venue.two_columns()) {
+            (Content::Custom(_), _) => format!("\\input{{{id}.tex}}"),
             (_, true) => format!("\\includegraphics{{{id}.pdf}}\\par\\medskip\n\\input{{{id}.tex}}"),
             (_, false) => format!("\\includegraphics{{{id}.pdf}}\\hfill\n\\input{{{id}.tex}}"),
         };

@@ -114,15 +114,15 @@ impl Axis {
 
 /// An axis as plotters takes it, in its own linear coordinate.
 #[derive(Clone)]
-pub(crate) struct Ticked(Axis);
+pub(crate) struct PlottersAxis(Axis);
 
-impl From<&Axis> for Ticked {
-    fn from(axis: &Axis) -> Ticked {
-        Ticked(axis.clone())
+impl From<&Axis> for PlottersAxis {
+    fn from(axis: &Axis) -> PlottersAxis {
+        PlottersAxis(axis.clone())
     }
 }
 
-impl Ranged for Ticked {
+impl Ranged for PlottersAxis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
@@ -139,7 +139,7 @@ impl Ranged for Ticked {
     }
 }
 
-impl ValueFormatter<f64> for Ticked {
+impl ValueFormatter<f64> for PlottersAxis {
     fn format_ext(&self, place: &f64) -> String {
         let found = self.0.ticks.iter().find(|t| t.0 == *place);
         found.map(|t| t.1.clone()).unwrap_or_default()

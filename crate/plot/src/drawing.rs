@@ -57,12 +57,12 @@ pub struct Drawing {
     /// How it was drawn.
     pub style: Style,
     /// What was drawn.
-    pub art: Art,
+    pub content: Content,
 }
 
 /// What a drawing shows, from which it can be drawn in another style.
 #[derive(Clone, Debug)]
-pub enum Art {
+pub enum Content {
     /// Curves and markers between axes.
     Plot(Box<Plot>),
     /// Something without axes.
@@ -105,7 +105,7 @@ impl Plot {
             provenance: note.provenance.clone(),
             frame: frame.clone(),
             style,
-            art: Art::Plot(Box::new(self)),
+            content: Content::Plot(Box::new(self)),
         })
     }
 }
@@ -135,7 +135,7 @@ impl Drawing {
             provenance: note.provenance.clone(),
             frame,
             style,
-            art: Art::Custom(Arc::new(sketch)),
+            content: Content::Custom(Arc::new(sketch)),
         })
     }
 
@@ -143,9 +143,9 @@ impl Drawing {
     ///
     /// Errors: [`Error::Drawing`].
     pub fn restyled(&self, style: &Style) -> Result<Drawing> {
-        let (svg, width, height) = match &self.art {
-            Art::Plot(plot) => plot.svg(style)?,
-            Art::Custom(sketch) => sketch.svg(&self.notes, &self.caption, style)?,
+        let (svg, width, height) = match &self.content {
+            Content::Plot(plot) => plot.svg(style)?,
+            Content::Custom(sketch) => sketch.svg(&self.notes, &self.caption, style)?,
         };
         Ok(Drawing { svg, width, height, style: *style, ..self.clone() })
     }
@@ -155,9 +155,9 @@ impl Drawing {
     ///
     /// Errors: [`Error::Drawing`].
     pub fn pgfplots(&self, data: &str) -> Result<Option<Pgf>> {
-        match &self.art {
-            Art::Plot(plot) => pgf::pgfplots(plot, &self.style, data).map(Some),
-            Art::Custom(_) => Ok(None),
+        match &self.content {
+            Content::Plot(plot) => pgf::pgfplots(plot, &self.style, data).map(Some),
+            Content::Custom(_) => Ok(None),
         }
     }
 

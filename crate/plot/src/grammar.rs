@@ -42,7 +42,7 @@ pub struct Chart {
     dashes: Option<String>,
     order: Vec<String>,
     over: Option<String>,
-    middle: Middle,
+    middle: Statistic,
     spread: Spread,
     marked: bool,
     unmarked: Vec<String>,
@@ -60,11 +60,11 @@ pub struct Chart {
 }
 
 /// Low and high, across and up.
-type Ends = ((f64, f64), (f64, f64));
+type Limits = ((f64, f64), (f64, f64));
 
 /// What is drawn of repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Middle {
+enum Statistic {
     Mean,
     Greatest,
 }
@@ -225,7 +225,7 @@ type Curve = Vec<(f64, f64, Option<f64>)>;
 
 /// What the series have drawn.
 #[derive(Default)]
-struct Drawn {
+struct Layers {
     /// Lines, bands, bars.
     marks: Vec<Mark>,
     /// Drawn last.
@@ -251,7 +251,7 @@ impl Chart {
             dashes: None,
             order: Vec::new(),
             over: None,
-            middle: Middle::Mean,
+            middle: Statistic::Mean,
             spread: Spread::Deviation,
             marked: false,
             unmarked: Vec::new(),
@@ -321,7 +321,7 @@ impl Chart {
 
     /// Of repetitions the greatest is drawn, and not their mean: of markers alone.
     pub fn greatest(mut self) -> Chart {
-        self.middle = Middle::Greatest;
+        self.middle = Statistic::Greatest;
         self
     }
 
@@ -503,7 +503,7 @@ impl Chart {
     }
 
     /// With axes over `ends` of both; else over what is drawn.
-    fn plot_within(&self, note: &Note, ends: Option<Ends>) -> Result<Plot> {
+    fn plot_within(&self, note: &Note, ends: Option<Limits>) -> Result<Plot> {
         let (series, drawn) = self.drawn()?;
         let (across, up) = ends.map_or_else(|| self.ends(&drawn), Ok)?;
         let mut y = self.up.over(&self.y, up, true)?;
@@ -528,7 +528,7 @@ impl Chart {
     }
 
     /// The ends of what is drawn, along both axes.
-    fn ends(&self, drawn: &Drawn) -> Result<Ends> {
+    fn ends(&self, drawn: &Layers) -> Result<Limits> {
         let mut across = extent(drawn, |at| Some(at.0));
         for (x, _) in &drawn.above {
             across = Some(across.map_or((*x, *x), |(low, high)| (low.min(*x), high.max(*x))));
@@ -542,7 +542,7 @@ impl Chart {
         Ok((across, self.extent_up(drawn).unwrap_or(empty)))
     }
 
-    fn extent_up(&self, drawn: &Drawn) -> Option<(f64, f64)> {
+    fn extent_up(&self, drawn: &Layers) -> Option<(f64, f64)> {
         extent(drawn, |at| (!self.is_below(at.1)).then_some(at.1))
     }
 
@@ -606,9 +606,9 @@ impl Chart {
     }
 
     /// Its series, and what they draw.
-    fn drawn(&self) -> Result<(Vec<Series>, Drawn)> {
+    fn drawn(&self) -> Result<(Vec<Series>, Layers)> {
         let series = self.series()?;
-        let mut drawn = Drawn::default();
+        let mut drawn = Layers::default();
         for one in &series {
             match self.key(&one.name) {
                 Key::Marked => self.marked(one, &mut drawn),
@@ -630,7 +630,7 @@ impl Chart {
     }
 
     /// Which bands, bars and rules a logarithmic axis cuts off or leaves out, a sentence each.
-    fn has_no_place(&self, drawn: &Drawn) -> Vec<String> {
+    fn has_no_place(&self, drawn: &Layers) -> Vec<String> {
         let below = |mark: &Mark| match mark {
             Mark::Band { edges, .. } => edges.iter().filter(|at| at.1.min(at.2) <= 0.0).count(),
             Mark::Bar { span, .. } => usize::from(span.0 <= 0.0),
@@ -771,7 +771,7 @@ impl Chart {
     }
 
     /// What the ends of the vertical axis leave out, a sentence each.
-    fn cut_off(&self, drawn: &Drawn) -> Vec<String> {
+    fn cut_off(&self, drawn: &Layers) -> Vec<String> {
         let line = |mark: &Mark| match mark {
             Mark::Line { points, .. } => points.clone(),
             Mark::Point { at, .. } => vec![*at],
@@ -790,7 +790,7 @@ impl Chart {
     }
 
     /// Markers, their bars, and the line that joins them.
-    fn marked(&self, series: &Series, drawn: &mut Drawn) {
+    fn marked(&self, series: &Series, drawn: &mut Layers) {
         let look = series.look;
         let (mut line, mut thin) = (Vec::new(), Vec::new());
         for place in self.places(&series.rows) {
@@ -810,7 +810,7 @@ impl Chart {
                 continue;
             }
             let hollow = !above && place.iter().any(|row| row.hollow && row.finite().is_some());
-            drawn.several |= self.over.is_some() && self.middle == Middle::Mean && values.len() > 1;
+            drawn.several |= self.over.is_some() && self.middle == Statistic::Mean && values.len() > 1;
             let (middle, spread) = self.middle_and_spread(&values);
             drawn.at_foot += usize::from(self.is_below(middle));
             if !((hollow || self.is_below(middle)) && self.path.is_some()) {
@@ -852,14 +852,14 @@ impl Chart {
     fn middle_and_spread(&self, values: &[f64]) -> (f64, f64) {
         let (mean, deviation) = mean_sd(values);
         match (self.middle, self.spread) {
-            (Middle::Greatest, _) => (values.iter().copied().fold(f64::NEG_INFINITY, f64::max), 0.0),
-            (Middle::Mean, Spread::Deviation) => (mean, deviation),
-            (Middle::Mean, Spread::StandardError) => (mean, deviation / (values.len() as f64).sqrt()),
+            (Statistic::Greatest, _) => (values.iter().copied().fold(f64::NEG_INFINITY, f64::max), 0.0),
+            (Statistic::Mean, Spread::Deviation) => (mean, deviation),
+            (Statistic::Mean, Spread::StandardError) => (mean, deviation / (values.len() as f64).sqrt()),
         }
     }
 
     /// The mean of the repetitions that stay finite with its band, thin what is theirs alone, and those that do not.
-    fn curve(&self, series: &Series, drawn: &mut Drawn) {
+    fn curve(&self, series: &Series, drawn: &mut Layers) {
         let look = series.look;
         let mut rows: Vec<Row> = series.rows.iter().filter(|row| row.y.is_some()).copied().collect();
         rows.sort_by(|a, b| a.repeat.total_cmp(&b.repeat).then(a.x.total_cmp(&b.x)));
@@ -889,7 +889,7 @@ impl Chart {
         format!("{name}: the {} of {what} became infinite or undefined (cross).", self.y)
     }
 
-    fn mean_curve(&self, whole: &[&Curve], look: SeriesStyle, drawn: &mut Drawn) {
+    fn mean_curve(&self, whole: &[&Curve], look: SeriesStyle, drawn: &mut Layers) {
         let shared = shared(whole);
         let shaded = shared.iter().any(|at| at.shade.is_some());
         for curve in whole {
@@ -936,7 +936,7 @@ fn side_by_side(above: &[(f64, SeriesStyle)], y: f64) -> Vec<Mark> {
     above.iter().enumerate().map(mark).collect()
 }
 
-impl Drawn {
+impl Layers {
     /// Puts what is 0 or below, and has no place on a logarithmic axis, at `foot`; bands and bars are cut off where they are drawn.
     fn lift_to(&mut self, foot: f64) {
         for mark in self.marks.iter_mut().chain(&mut self.points) {
@@ -1049,7 +1049,7 @@ fn shared(curves: &[&Curve]) -> Vec<Shared> {
 }
 
 /// The ends of what `of` takes of the places that are drawn.
-fn extent(drawn: &Drawn, of: impl Fn((f64, f64)) -> Option<f64>) -> Option<(f64, f64)> {
+fn extent(drawn: &Layers, of: impl Fn((f64, f64)) -> Option<f64>) -> Option<(f64, f64)> {
     let places = |mark: &Mark| -> Vec<(f64, f64)> {
         match mark {
             Mark::Line { points, .. } => points.clone(),

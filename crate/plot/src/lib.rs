@@ -50,7 +50,7 @@ pub mod tell;
 pub mod theme;
 pub mod venue;
 
-pub use drawing::{Art, Drawing, Note, PRINT_DPI, Sketch};
+pub use drawing::{Content, Drawing, Note, PRINT_DPI, Sketch};
 pub use error::{Error, Result};
 pub use grammar::{Chart, axis};
 pub use heatmap::Heatmap;

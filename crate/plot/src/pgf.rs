@@ -216,7 +216,7 @@ impl Pen<'_> {
         }
         // All bars, and markers one after the other, of one look are one series.
         let mut bars: Vec<(SeriesStyle, Vec<Bar>)> = Vec::new();
-        let mut points: Vec<(Spot, Vec<(f64, f64)>)> = Vec::new();
+        let mut points: Vec<(MarkerLook, Vec<(f64, f64)>)> = Vec::new();
         for mark in marks {
             let (spot, at) = match mark {
                 Mark::Bar { x, span, look } => {
@@ -227,10 +227,10 @@ impl Pen<'_> {
                     continue;
                 }
                 Mark::Point { at, look, hollow, shift } => {
-                    (Spot { look: *look, hollow: *hollow, cross: false, shift: *shift }, *at)
+                    (MarkerLook { look: *look, hollow: *hollow, cross: false, shift: *shift }, *at)
                 }
                 Mark::Cross { at, look } => {
-                    (Spot { look: *look, hollow: false, cross: true, shift: 0.0 }, *at)
+                    (MarkerLook { look: *look, hollow: false, cross: true, shift: 0.0 }, *at)
                 }
                 _ => continue,
             };
@@ -348,7 +348,7 @@ impl Pen<'_> {
         options
     }
 
-    fn marker(&mut self, spot: &Spot) -> String {
+    fn marker(&mut self, spot: &MarkerLook) -> String {
         let colour = self.colour(spot.look.colour());
         let shift = if spot.shift == 0.0 { String::new() } else { format!("xshift={:.2}bp, ", spot.shift) };
         if spot.cross {
@@ -397,7 +397,7 @@ impl Pen<'_> {
         for ((_, look, key), name) in self.plot.legend.iter().zip(&rows.names) {
             let mut image = self.stroke(*look);
             if *key == Key::Marked {
-                let spot = Spot { look: *look, hollow: false, cross: false, shift: 0.0 };
+                let spot = MarkerLook { look: *look, hollow: false, cross: false, shift: 0.0 };
                 image += &format!(", {}, mark repeat=2, mark phase=2", self.marker(&spot));
             }
             let _ =
@@ -412,7 +412,7 @@ type Bar = (f64, (f64, f64));
 
 /// How a marker looks.
 #[derive(Clone, Copy, PartialEq)]
-struct Spot {
+struct MarkerLook {
     look: SeriesStyle,
     hollow: bool,
     cross: bool,

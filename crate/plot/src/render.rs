@@ -1,6 +1,6 @@
 //! A [`Plot`] drawn as an SVG: what its layout has placed, by plotters' elements and our own.
 
-use crate::axes::Ticked;
+use crate::axes::PlottersAxis;
 use crate::elements::{DashedPath, Marker};
 use crate::layout::{KEY_GAP, Layout, RIGHT, clip};
 use crate::plot::{Key, Mark, Plot};
@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-type Panel<'a> = ChartContext<'a, SvgBackend<'a>, Cartesian2d<Ticked, Ticked>>;
+type Panel<'a> = ChartContext<'a, SvgBackend<'a>, Cartesian2d<PlottersAxis, PlottersAxis>>;
 
 pub(crate) fn failed(error: CanvasError) -> Error {
     Error::drawing("draw the figure")(error)
@@ -64,7 +64,7 @@ impl Plot {
         let mut chart: Panel = ChartBuilder::on(&panel)
             .set_label_area_size(LabelAreaPosition::Left, units(left))
             .set_label_area_size(LabelAreaPosition::Bottom, units(bottom))
-            .build_cartesian_2d(Ticked::from(&layout.x), Ticked::from(&self.y))
+            .build_cartesian_2d(PlottersAxis::from(&layout.x), PlottersAxis::from(&self.y))
             .map_err(failed)?;
         chart
             .configure_mesh()

@@ -141,13 +141,13 @@ mod here {
     }
 
     /// The connection on which things are said.
-    struct Talk {
+    struct Connection {
         to: Mutex<UnixStream>,
         answers: Mutex<Receiver<()>>,
     }
 
-    fn talk() -> Option<&'static Talk> {
-        static TALK: OnceLock<Option<Talk>> = OnceLock::new();
+    fn talk() -> Option<&'static Connection> {
+        static TALK: OnceLock<Option<Connection>> = OnceLock::new();
         let make = || {
             let to = connect(&socket()?, "talk").ok()?;
             let from = BufReader::new(to.try_clone().ok()?);
@@ -159,12 +159,12 @@ mod here {
                 }
             };
             std::thread::Builder::new().name("rethink: kernel".into()).spawn(listen).ok()?;
-            Some(Talk { to: Mutex::new(to), answers: Mutex::new(answers) })
+            Some(Connection { to: Mutex::new(to), answers: Mutex::new(answers) })
         };
         TALK.get_or_init(make).as_ref()
     }
 
-    fn say(talk: &Talk, what: &Value) {
+    fn say(talk: &Connection, what: &Value) {
         let mut to = talk.to.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // The kernel's end ends this process.
         let _ = to.write_all(format!("{what}\n").as_bytes());

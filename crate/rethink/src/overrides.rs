@@ -93,8 +93,8 @@ overrides! {
     /// Epochs in a row in which every training image is right, before a run ends; of the runs that end so.
     fitted_epochs: usize, "fitted-epochs", "1 to 100,000", |text| count(text, 100_000), plain;
     /// Only the runs of these networks, such as `mlp1x512+mlp3x512`; a .json file's network enters figures 1a, 1b, 1c and 2b.
-    models: Vec<Chosen>, "models", "names of the paper's networks, such as mlp1x512+mlp3x512, or .json files of one's own",
-        chosen, |models: &Vec<Chosen>, again| joined(models.iter().map(|model| model.written(again)));
+    models: Vec<ChosenModel>, "models", "names of the paper's networks, such as mlp1x512+mlp3x512, or .json files of one's own",
+        chosen, |models: &Vec<ChosenModel>, again| joined(models.iter().map(|model| model.written(again)));
     /// Shares of corrupted labels in figures 1b and 1c, rising.
     levels: Vec<f64>, "levels", "shares of corrupted labels for figures 1b and 1c, 0 to 1, such as 0+0.25+1", shares,
         |levels: &Vec<f64>, _| joined(levels.iter().map(f64::to_string));
@@ -127,8 +127,8 @@ fn named<T: FromStr>(text: &str) -> Result<Option<T>> {
     Ok(text.parse().ok())
 }
 
-fn chosen(text: &str) -> Result<Option<Vec<Chosen>>> {
-    text.split('+').map(Chosen::read).collect()
+fn chosen(text: &str) -> Result<Option<Vec<ChosenModel>>> {
+    text.split('+').map(ChosenModel::read).collect()
 }
 
 fn shares(text: &str) -> Result<Option<Vec<f64>>> {
@@ -151,19 +151,19 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
 
 /// A network that was asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Chosen {
+pub struct ChosenModel {
     /// Which.
     pub model: ModelKind,
     /// Where it is from, if it is one's own.
     file: Option<PathBuf>,
 }
 
-impl Chosen {
+impl ChosenModel {
     /// Errors: those of [`CustomModel::read`] for a .json file.
-    fn read(text: &str) -> Result<Option<Chosen>> {
+    fn read(text: &str) -> Result<Option<ChosenModel>> {
         if !text.ends_with(".json") {
             let model = ModelKind::ALL.into_iter().find(|model| model.name() == text);
-            return Ok(model.map(|model| Chosen { model, file: None }));
+            return Ok(model.map(|model| ChosenModel { model, file: None }));
         }
         let file = path::absolute(text).map_err(Error::io("find the network", Path::new(text)))?;
         if file.to_string_lossy().contains(['+', ',']) {
@@ -171,7 +171,7 @@ impl Chosen {
             return Err(Error::argument(OPERATION, problem));
         }
         let model = ModelKind::Custom(CustomModel::read(&file)?);
-        Ok(Some(Chosen { model, file: Some(file) }))
+        Ok(Some(ChosenModel { model, file: Some(file) }))
     }
 
     /// One's own with digits of its layers' checksum: a network that is changed under its old name gets figures of its own.

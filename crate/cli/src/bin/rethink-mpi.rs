@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use rethink::Result;
 use rethink::run::provenance;
-use rethink_cli::commands::What;
+use rethink_cli::commands::CommonOptions;
 use rethink_cli::commands::mpi;
 use rethink_cli::commands::run_choice::RunChoice;
 use rethink_nn::distributed::mpi::World;
@@ -38,7 +38,7 @@ enum Action {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        what: What,
+        what: CommonOptions,
     },
     /// Train a run by one process and by all together, and say how far they are apart; keeps neither
     Check {
@@ -51,7 +51,7 @@ enum Action {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        what: What,
+        what: CommonOptions,
     },
 }
 

@@ -7,7 +7,7 @@ use crate::commands::kernel::Kernel;
 use crate::commands::notebooks::Notebooks;
 use crate::commands::run_choice::RunChoice;
 use crate::commands::runs;
-use crate::commands::{Out, Set, What, any_of};
+use crate::commands::{CommonOptions, Out, Set, any_of};
 use crate::slurm::{self, Slurm};
 use crate::{Error, Result, jupyter, signals, watch};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -50,7 +50,7 @@ pub enum Action {
         #[command(flatten)]
         set: Set,
         #[command(flatten)]
-        what: What,
+        what: CommonOptions,
     },
     /// Train one run, or one for each of some values, unless the store has them
     Run {
@@ -64,7 +64,7 @@ pub enum Action {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        what: What,
+        what: CommonOptions,
     },
     /// Make every run or measurement of a recipe that the store lacks
     Sweep {
@@ -85,7 +85,7 @@ pub enum Action {
         #[command(flatten)]
         set: Set,
         #[command(flatten)]
-        what: What,
+        what: CommonOptions,
         // Last: its heading is for all that follows.
         #[command(flatten)]
         slurm: Slurm,
@@ -160,7 +160,7 @@ pub enum Action {
         #[arg(long, value_name = "N")]
         filters: Option<usize>,
         #[command(flatten)]
-        what: What,
+        what: CommonOptions,
         /// Folder of the files [default: export-VENUE beside the figures]
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
@@ -171,7 +171,7 @@ pub enum Action {
         #[arg(value_name = "NOTEBOOK")]
         notebooks: Vec<PathBuf>,
         #[command(flatten)]
-        what: What,
+        what: CommonOptions,
         /// Folder of the pages [default: book beside the figures]
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,

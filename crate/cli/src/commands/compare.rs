@@ -22,11 +22,11 @@ struct Comparison {
     /// Per cent; `None`: "failed to converge".
     paper: Option<f64>,
     /// `None`: the store has no run for the cell.
-    ours: Option<Ours>,
+    ours: Option<OurRow>,
 }
 
 #[derive(PartialEq)]
-struct Ours {
+struct OurRow {
     data: String,
     n: usize,
     /// `None`: no training run.
@@ -186,7 +186,7 @@ fn comparisons(runs: &[Run]) -> Vec<Comparison> {
             let values = sound.iter().filter_map(|run| value(run)).map(|v| 100.0 * v).collect();
             let epochs = group.iter().map(|run| run.record.epochs);
             let (low, high) = (epochs.clone().min().unwrap_or(0), epochs.max().unwrap_or(0));
-            let ours = Ours {
+            let ours = OurRow {
                 data,
                 n,
                 width: Some(group[0].record.config.width_factor),
@@ -237,7 +237,7 @@ fn kernels(measured: &[Measured]) -> Vec<Comparison> {
             chosen.extend(number("gamma").map(|gamma| format!("gamma {}", table3::gamma_text(gamma))));
             chosen.extend(number("ridge").map(|weight| format!("l2 {weight}")));
             let chosen = if chosen.is_empty() { String::new() } else { format!(" ({})", chosen.join(", ")) };
-            let ours = Ours {
+            let ours = OurRow {
                 data: record.measurement.data.title.clone(),
                 n: record.measurement.data.train,
                 width: None,

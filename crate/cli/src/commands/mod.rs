@@ -88,7 +88,7 @@ impl TypedValueParser for OutFolder {
 
 /// On what, how much, and where to: the options that the commands share.
 #[derive(Clone, Debug, clap::Args)]
-pub struct What {
+pub struct CommonOptions {
     /// smoke (seconds), small (minutes) or paper (hours to days an item)
     #[arg(long, value_name = "SCALE", default_value = "small")]
     pub scale: Scale,
@@ -174,7 +174,7 @@ fn why_none(study: &Study, recipe: &Recipe) -> String {
     format!("no run of {id} is of {wanted}: models can be {there}")
 }
 
-impl What {
+impl CommonOptions {
     /// The study they describe.
     ///
     /// Errors: those of [`Study::new`].

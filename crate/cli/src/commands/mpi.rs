@@ -105,7 +105,7 @@ pub fn check(world: &World, study: &Study, choice: &RunChoice, tolerance: f64, j
     let all = train_by(&together, &study.data, Progress::quiet(&mut |_| {}), &mut processes)?;
     let all_seconds = started.elapsed().as_secs_f64();
     let (Some(one), Some(all)) = (one, all) else { return Ok(()) };
-    let Apart { loss, weights, worst, accuracy } = apart(&one, &all)?;
+    let LargestDifferences { loss, weights, worst, accuracy } = apart(&one, &all)?;
     let (rows, tensors) = (one.rows.len(), one.parameters.len());
     if json {
         let line = json!({
@@ -142,7 +142,7 @@ fn one_seed(study: &Study) -> Result<()> {
 }
 
 /// The largest differences between two trainings.
-struct Apart {
+struct LargestDifferences {
     /// As a part of a row's loss.
     loss: f64,
     /// Of all trained numbers, as a part of their norm.
@@ -153,7 +153,7 @@ struct Apart {
     accuracy: f64,
 }
 
-fn apart(one: &TrainedRun, other: &TrainedRun) -> Result<Apart> {
+fn apart(one: &TrainedRun, other: &TrainedRun) -> Result<LargestDifferences> {
     let (a, b): (Vec<&LogRow>, Vec<&LogRow>) = (one.rows.iter().collect(), other.rows.iter().collect());
     let steps = |rows: &[&LogRow]| rows.iter().map(|row| row.step).collect::<Vec<u32>>();
     if steps(&a) != steps(&b) || one.parameters.len() != other.parameters.len() {
@@ -181,7 +181,7 @@ fn apart(one: &TrainedRun, other: &TrainedRun) -> Result<Apart> {
         }
     }
     let rows = || a.iter().zip(&b);
-    Ok(Apart {
+    Ok(LargestDifferences {
         loss: largest(rows().map(|(a, b)| (a.loss - b.loss).abs() / a.loss.abs())),
         weights: ratio(whole),
         worst,

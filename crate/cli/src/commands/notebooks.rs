@@ -16,7 +16,7 @@ use std::time::Instant;
 
 /// Which notebooks, and where what belongs to them lies.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Which {
+pub struct NotebookOptions {
     /// Names in `notebooks` (01-fitting-random-labels, or just 01) or paths [default: all in `notebooks`]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -35,7 +35,7 @@ pub enum Notebooks {
     Check {
         /// Which, and where.
         #[command(flatten)]
-        which: Which,
+        which: NotebookOptions,
         /// Largest relative difference of two numbers [default: 1e-6; 0.05 where the stored ones were recorded
         /// with other vector instructions than this processor has: there a tenth of the lines may differ]
         #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
@@ -48,7 +48,7 @@ pub enum Notebooks {
     Accept {
         /// Which, and where.
         #[command(flatten)]
-        which: Which,
+        which: NotebookOptions,
     },
     /// Take outputs and execution counts out of notebooks
     Clean {
@@ -115,7 +115,7 @@ impl Execution {
     }
 }
 
-impl Which {
+impl NotebookOptions {
     fn notebooks(&self, root: &Path) -> Result<Vec<PathBuf>> {
         let there = all(&root.join("notebooks"))?;
         if self.names.is_empty() {
@@ -196,7 +196,7 @@ fn execute(environment: &Environment, notebook: &Path, folder: &Path) -> Result<
 /// So many differences of a notebook are printed.
 const SHOWN: usize = 20;
 
-fn check(root: &Path, which: &Which, (rtol, atol): (Option<f64>, Option<f64>)) -> Result<()> {
+fn check(root: &Path, which: &NotebookOptions, (rtol, atol): (Option<f64>, Option<f64>)) -> Result<()> {
     let notebooks = which.notebooks(root)?;
     let stored = which.expected(root);
     let environment = jupyter::ensure(root)?;
@@ -256,7 +256,7 @@ fn check(root: &Path, which: &Which, (rtol, atol): (Option<f64>, Option<f64>)) -
     })
 }
 
-fn accept(root: &Path, which: &Which) -> Result<()> {
+fn accept(root: &Path, which: &NotebookOptions) -> Result<()> {
     let stored = which.expected(root);
     let notebooks = which.notebooks(root)?;
     let environment = jupyter::ensure(root)?;

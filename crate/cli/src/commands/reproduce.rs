@@ -115,7 +115,7 @@ impl Step {
 
 /// What will be executed.
 fn plan(steps: &[Step], lanes: usize) -> Result<Table> {
-    let all = Ahead::new(steps, lanes).left();
+    let all = TimeLeft::new(steps, lanes).left();
     let title = format!("to be executed, about {} on two fast cores", duration(all));
     let columns = [("notebook", Align::Left), ("items", Align::Left), ("about", Align::Right)];
     let mut table = Table::new("plan", &title, &columns);
@@ -151,7 +151,7 @@ fn execute(
 ) -> Result<Vec<(&'static str, f64)>> {
     steps.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     let threads = rayon::current_num_threads() / lanes;
-    let ahead = Mutex::new(Ahead::new(&steps, lanes));
+    let ahead = Mutex::new(TimeLeft::new(&steps, lanes));
     let failed = Mutex::new(None);
     // A function, for the locks are not to be held while the notebook runs.
     let next = || if locked(&failed).is_none() { locked(&ahead).begin() } else { None };
@@ -183,7 +183,7 @@ fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How much is ahead: the plan's seconds, corrected by what those so far took.
-struct Ahead {
+struct TimeLeft {
     lanes: f64,
     /// Of each step, the plan's seconds.
     planned: Vec<f64>,
@@ -192,10 +192,10 @@ struct Ahead {
     ended: BTreeMap<usize, f64>,
 }
 
-impl Ahead {
-    fn new(steps: &[Step], lanes: usize) -> Ahead {
+impl TimeLeft {
+    fn new(steps: &[Step], lanes: usize) -> TimeLeft {
         let planned = steps.iter().map(|step| step.seconds).collect();
-        Ahead { lanes: lanes as f64, planned, begun: Vec::new(), ended: BTreeMap::new() }
+        TimeLeft { lanes: lanes as f64, planned, begun: Vec::new(), ended: BTreeMap::new() }
     }
 
     /// The next step, and how much is left before it.

@@ -17,7 +17,7 @@ use rethink::study::{Study, note};
 use rethink_nn::text::{counted, thousands};
 use rethink_plot::files::write_whole;
 use rethink_plot::theme::{Axis, Mark, Plot, SeriesStyle};
-use rethink_plot::{Art, Drawing, Note, Style};
+use rethink_plot::{Content, Drawing, Note, Style};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -545,7 +545,7 @@ fn pictures(item: &Item, study: &Study) -> Result<Vec<(String, Vec<u8>)>> {
 
 /// A PNG of a few kilobytes: small type, no small print, and at most 256 colours.
 fn small(drawing: &Drawing) -> Result<Vec<u8>> {
-    if matches!(drawing.art, Art::Custom(_)) {
+    if matches!(drawing.content, Content::Custom(_)) {
         let dpi = (f64::from(2 * THUMBNAIL_WIDTH) / drawing.width).round() as u32;
         return indexed(&drawing.png(dpi.max(24))?);
     }
@@ -595,7 +595,8 @@ fn indexed(image: &[u8]) -> Result<Vec<u8>> {
 /// A figure of which not every run is published: two levels of corruption are points, and no curve between them. Of
 /// figure 1c, with the paper's errors of table 1 beside them.
 fn without_loose_lines(drawing: Drawing, note: &Note, papers: bool) -> Result<Drawing> {
-    let (Art::Plot(plot), true) = (&drawing.art, ["fig1b", "fig1c"].contains(&drawing.id.as_str())) else {
+    let (Content::Plot(plot), true) = (&drawing.content, ["fig1b", "fig1c"].contains(&drawing.id.as_str()))
+    else {
         return Ok(drawing);
     };
     let mut plot: Plot = (**plot).clone();

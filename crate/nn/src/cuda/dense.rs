@@ -1,7 +1,7 @@
 //! Equation 3 on a GPU: whole matrices of single precision in its memory, products by cuBLAS, Cholesky by cuSOLVER. The
 //! conjugate gradients' vectors stay on the processor: they are small.
 
-use crate::cuda::kernels::{self, Bank, Kept, Points, Whole};
+use crate::cuda::kernels::{self, Bank, DeviceImages, DeviceMatrix, Points};
 use crate::cuda::{Backend, Buffer, Fault, failed, turn};
 use crate::image::Pixels;
 use crate::interrupt;
@@ -22,10 +22,10 @@ const TESTED_AT_ONCE: usize = 4096;
 
 /// A device's way with equation 3.
 pub fn dense<B: Backend>(backend: B) -> Box<dyn Dense> {
-    Box::new(On(backend))
+    Box::new(OnDevice(backend))
 }
 
-struct On<B>(B);
+struct OnDevice<B>(B);
 
 /// Checks that so many matrices of `n` rows fit, and `beside` bytes.
 fn check<B: Backend>(b: &B, n: usize, matrices: u64, beside: impl Fn(usize) -> u64) -> Result<()> {
@@ -36,7 +36,7 @@ fn check<B: Backend>(b: &B, n: usize, matrices: u64, beside: impl Fn(usize) -> u
     })
 }
 
-impl<B: Backend> Dense for On<B> {
+impl<B: Backend> Dense for OnDevice<B> {
     fn gaussian(&self, kernel: &Gaussian) -> Result<Box<dyn Kernel>> {
         let b = &self.0;
         let _turn = turn(b);
@@ -45,7 +45,7 @@ impl<B: Backend> Dense for On<B> {
         check(b, n, 2, |n| 4 * (n * d) as u64)?;
         let make = || {
             let points = place(b, kernel.points())?;
-            let mut matrix = Whole::new(b, n, n)?;
+            let mut matrix = DeviceMatrix::new(b, n, n)?;
             matrix.add_products(b, &points.values, &points.values, d, true)?;
             matrix.make_gaussian(b, &points.squares, &points.squares, kernel.gamma as f32, true)?;
             matrix.mirror(b)?;
@@ -71,7 +71,7 @@ impl<B: Backend> Dense for On<B> {
             for others in others.chunks(TESTED_AT_ONCE * d) {
                 let (centred, squares) = kernel.centred(others);
                 let others = place(b, (&centred, &squares))?;
-                let mut values = Whole::new(b, others.count, points.count)?;
+                let mut values = DeviceMatrix::new(b, others.count, points.count)?;
                 values.add_products(b, &others.values, &points.values, d, false)?;
                 values.make_gaussian(b, &others.squares, &points.squares, kernel.gamma as f32, false)?;
                 outputs.extend(values.apply(b, weights, columns)?);
@@ -109,8 +109,8 @@ impl<B: Backend> Dense for On<B> {
             kernels::keep(b, &Pixels::Bytes(images.to_vec()), shape).map_err(failed::<B>(OPERATION))
         };
         let (train, test) = (keep(train)?, keep(test)?);
-        let mut matrix = Whole::new(b, n, n).map_err(failed::<B>(OPERATION))?;
-        let mut cross = Whole::new(b, m, n).map_err(failed::<B>(OPERATION))?;
+        let mut matrix = DeviceMatrix::new(b, n, n).map_err(failed::<B>(OPERATION))?;
+        let mut cross = DeviceMatrix::new(b, m, n).map_err(failed::<B>(OPERATION))?;
         let mut test_squares = vec![0.0; m];
         let size = filters.patches().size();
         for range in batches(filters.count(), FILTERS_AT_ONCE) {
@@ -165,8 +165,8 @@ fn add_filters<B: Backend>(
     filters: &Filters,
     rows: &[f32],
     standardised: bool,
-    (train, test): (&Kept<B>, &Kept<B>),
-    (matrix, cross): (&mut Whole<B>, &mut Whole<B>),
+    (train, test): (&DeviceImages<B>, &DeviceImages<B>),
+    (matrix, cross): (&mut DeviceMatrix<B>, &mut DeviceMatrix<B>),
 ) -> std::result::Result<Vec<f32>, Fault<B>> {
     let patches = filters.patches();
     let count = rows.len() / patches.size();
@@ -193,7 +193,7 @@ fn add_filters<B: Backend>(
 /// A symmetric matrix on the device.
 struct Symmetric<B: Backend> {
     backend: B,
-    matrix: Whole<B>,
+    matrix: DeviceMatrix<B>,
     mean: f64,
 }
 
@@ -220,7 +220,7 @@ impl<B: Backend> Kernel for Symmetric<B> {
 
 struct Factorised<B: Backend> {
     backend: B,
-    matrix: Whole<B>,
+    matrix: DeviceMatrix<B>,
 }
 
 impl<B: Backend> Factor for Factorised<B> {
@@ -259,7 +259,7 @@ impl<B: Backend> Factor for Factorised<B> {
 struct Images<B: Backend> {
     kernel: Symmetric<B>,
     /// Of test images (rows) with training images.
-    cross: Whole<B>,
+    cross: DeviceMatrix<B>,
     /// Squared lengths of the features, of training and of test images.
     squares: [Buffer<B>; 2],
     purpose: Purpose,

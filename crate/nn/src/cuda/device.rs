@@ -23,11 +23,11 @@ const BLOCK: u32 = 256;
 #[derive(Clone)]
 pub struct Gpu {
     card: Arc<Card>,
-    seat: Arc<Seat>,
+    handles: Arc<LibraryHandles>,
 }
 
 /// cuBLAS and cuSOLVER: each has memory to work in, so that who works at the same time needs another one.
-struct Seat {
+struct LibraryHandles {
     blas: CudaBlas,
     solver: OnceLock<Solver>,
     turn: &'static Mutex<()>,
@@ -41,11 +41,11 @@ struct Card {
     name: String,
 }
 
-/// A card, and all seats that there have been.
+/// A card, and the handles of all backends that there have been on it.
 struct Opened {
     number: usize,
     card: Arc<Card>,
-    seats: Vec<Arc<Seat>>,
+    handles: Vec<Arc<LibraryHandles>>,
 }
 
 /// Does something with the card number `number`, which is opened once.
@@ -57,7 +57,7 @@ fn opened<T>(number: usize, work: impl FnOnce(&mut Opened) -> Result<T>) -> Resu
     let place = match cards.iter().position(|opened| opened.number == number) {
         Some(place) => place,
         None => {
-            cards.push(Opened { number, card: Arc::new(Card::open(number)?), seats: Vec::new() });
+            cards.push(Opened { number, card: Arc::new(Card::open(number)?), handles: Vec::new() });
             cards.len() - 1
         }
     };
@@ -126,16 +126,16 @@ impl Gpu {
     /// Errors: [`Error::Missing`] without a driver or its libraries, or with some that do not fit each other;
     /// [`Error::Argument`] for a card that is not there; [`Error::Tensor`] for what the driver says.
     pub fn open(card: usize, tf32: bool) -> Result<Gpu> {
-        opened(card, |Opened { card, seats, .. }| {
-            let seat = match seats.iter().find(|seat| Arc::strong_count(seat) == 1) {
+        opened(card, |Opened { card, handles, .. }| {
+            let handles = match handles.iter().find(|unused| Arc::strong_count(unused) == 1) {
                 Some(free) => free.clone(),
                 None => {
-                    seats.push(Arc::new(Seat::open(&card.device)?));
-                    seats[seats.len() - 1].clone()
+                    handles.push(Arc::new(LibraryHandles::open(&card.device)?));
+                    handles[handles.len() - 1].clone()
                 }
             };
-            seat.multiply(tf32)?;
-            Ok(Gpu { card: card.clone(), seat })
+            handles.multiply(tf32)?;
+            Ok(Gpu { card: card.clone(), handles })
         })
     }
 }
@@ -207,20 +207,20 @@ impl Card {
     }
 }
 
-impl Seat {
-    fn open(device: &Arc<CudaDevice>) -> Result<Seat> {
+impl LibraryHandles {
+    fn open(device: &Arc<CudaDevice>) -> Result<LibraryHandles> {
         let blas = CudaBlas::new(device.clone()).map_err(Error::tensor(OPENING))?;
         // SAFETY: the handle has just been made, and the queue is there as long as a thread.
         unsafe { cublas::result::set_stream(*blas.handle(), QUEUE as *mut _) }
             .map_err(Error::tensor(OPENING))?;
-        Ok(Seat { blas, solver: OnceLock::new(), turn: Box::leak(Box::default()) })
+        Ok(LibraryHandles { blas, solver: OnceLock::new(), turn: Box::leak(Box::default()) })
     }
 
     /// Whether products may round their factors to TensorFloat-32 from now on.
     fn multiply(&self, tf32: bool) -> Result<()> {
         use cublas::sys::cublasMath_t::{CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH};
         let mode = if tf32 { CUBLAS_TF32_TENSOR_OP_MATH } else { CUBLAS_DEFAULT_MATH };
-        // SAFETY: the handle is there as long as the seat, and nobody else has it.
+        // SAFETY: the handle is there as long as `handles`, and nobody else has it.
         unsafe { cublas::sys::cublasSetMathMode(*self.blas.handle(), mode).result() }
             .map_err(Error::tensor(OPENING))
     }
@@ -241,7 +241,7 @@ unsafe impl Send for Card {}
 // SAFETY: as above.
 unsafe impl Sync for Card {}
 
-// SAFETY: a card may be used from every thread, and a seat is one backend's and its clones', who wait for their turn.
+// SAFETY: a card may be used from every thread, and `LibraryHandles` are one backend's and its clones', who wait for their turn.
 unsafe impl Backend for Gpu {
     type Store = Cuda;
 
@@ -250,7 +250,7 @@ unsafe impl Backend for Gpu {
     }
 
     fn turn(&self) -> &'static Mutex<()> {
-        self.seat.turn
+        self.handles.turn
     }
 
     fn finish(&self) {
@@ -300,7 +300,7 @@ unsafe impl Backend for Gpu {
         use cublas::sys::cublasOperation_t::{CUBLAS_OP_N, CUBLAS_OP_T};
         use cublas::sys::cudaDataType_t::{CUDA_R_16BF, CUDA_R_32F};
         let operation = |transposed| if transposed { CUBLAS_OP_T } else { CUBLAS_OP_N };
-        let (handle, [a_apart, b_apart, c_apart]) = (*self.seat.blas.handle(), p.apart);
+        let (handle, [a_apart, b_apart, c_apart]) = (*self.handles.blas.handle(), p.apart);
         let (op_a, op_b) = (operation(p.transpose_a), operation(p.transpose_b));
         let (a, b, c) = (p.a as *const f32, p.b as *const f32, p.c as *mut f32);
         self.card.device.bind_to_thread()?;
@@ -353,11 +353,11 @@ unsafe impl Backend for Gpu {
 
     unsafe fn cholesky(&self, n: usize, matrix: u64) -> Result<Option<usize>> {
         // SAFETY: the caller's.
-        unsafe { self.seat.solver(&self.card.device)?.cholesky(&self.card.device, n, matrix) }
+        unsafe { self.handles.solver(&self.card.device)?.cholesky(&self.card.device, n, matrix) }
     }
 
     unsafe fn cholesky_solve(&self, n: usize, factor: u64, columns: usize, b: u64) -> Result<()> {
         // SAFETY: the caller's.
-        unsafe { self.seat.solver(&self.card.device)?.solve(&self.card.device, (n, factor), (columns, b)) }
+        unsafe { self.handles.solver(&self.card.device)?.solve(&self.card.device, (n, factor), (columns, b)) }
     }
 }

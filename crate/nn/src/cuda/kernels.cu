@@ -27,8 +27,8 @@ struct Sizes {
 
 const unsigned CROP = 28;
 
-// How an image of a batch is seen (Rust: kernels::Seen).
-struct Seen {
+// How an image of a batch is seen (Rust: kernels::ViewWords).
+struct ViewWords {
     unsigned index, top, left, flip, recoloured;
     // Sine and cosine of the angle it is turned by, each as the sum of two.
     float sine, sine_rest, cosine, cosine_rest;
@@ -52,11 +52,11 @@ __device__ Beside beside(double place, unsigned size) {
 
 // The crops (n x C x 28 x 28) of images (C x H x W, bytes or, where there are none, numbers), turned about their centre
 // and flipped; what comes from outside an image is black.
-KERNEL view(unsigned n, const unsigned char *bytes, const float *numbers, const Seen *seen, float *to, unsigned channels,
+KERNEL view(unsigned n, const unsigned char *bytes, const float *numbers, const ViewWords *seen, float *to, unsigned channels,
             unsigned height, unsigned width) {
     EACH
     unsigned x = i % CROP, y = i / CROP % CROP, c = i / CROP / CROP % channels;
-    Seen s = seen[i / CROP / CROP / channels];
+    ViewWords s = seen[i / CROP / CROP / channels];
     unsigned plane = (s.index * channels + c) * height * width;
     double centre_x = width / 2.0, centre_y = height / 2.0;
     double dx = (s.left + (s.flip ? CROP - 1 - x : x)) + 0.5 - centre_x, dy = (s.top + y) + 0.5 - centre_y;
@@ -84,10 +84,10 @@ __device__ float part(float hue, float saturation, float value, float from, floa
 
 // Brightness, saturation and hue of each pixel of recoloured images, in place (TensorFlow's, through HSV): one thread a
 // pixel.
-KERNEL recolour(unsigned n, float *images, const Seen *seen, unsigned channels) {
+KERNEL recolour(unsigned n, float *images, const ViewWords *seen, unsigned channels) {
     EACH
     const unsigned area = CROP * CROP;
-    Seen s = seen[i / area];
+    ViewWords s = seen[i / area];
     if (!s.recoloured) return;
     float *at = images + i / area * channels * area + i % area;
     for (unsigned c = 0; c < channels; c++) at[c * area] += s.brightness;
@@ -129,10 +129,10 @@ KERNEL along(unsigned n, const float *x, const float *of, float *to, unsigned le
 }
 
 // The contrast of recoloured images, from the sums of their channels; then values outside [0, 1] become 0 or 1.
-KERNEL contrast(unsigned n, float *images, const Seen *seen, const float *sums, unsigned channels) {
+KERNEL contrast(unsigned n, float *images, const ViewWords *seen, const float *sums, unsigned channels) {
     EACH
     unsigned plane = i / CROP / CROP;
-    Seen s = seen[plane / channels];
+    ViewWords s = seen[plane / channels];
     if (!s.recoloured) return;
     float mean = sums[plane] / (float)(CROP * CROP);
     float value = s.contrast == 1.0f ? images[i] : (images[i] - mean) * s.contrast + mean;

@@ -136,7 +136,7 @@ impl Sizes {
 /// How an image of a batch is seen, as `kernels.cu` has it: words of four bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct ViewWords {
     index: u32,
     corner: [u32; 2],
     flip: u32,
@@ -150,15 +150,15 @@ struct Seen {
     contrast: f32,
 }
 
-/// Words of a [`Seen`].
-const WORDS: usize = size_of::<Seen>() / size_of::<f32>();
+/// Words of a [`ViewWords`].
+const WORDS: usize = size_of::<ViewWords>() / size_of::<f32>();
 
-impl Seen {
-    fn new(view: &AugmentedImage) -> Seen {
+impl ViewWords {
+    fn new(view: &AugmentedImage) -> ViewWords {
         let both = |v: f64| [v as f32, (v - f64::from(v as f32)) as f32];
         let (sine, cosine) = view.change.map_or(0.0, |c| c.degrees).to_radians().sin_cos();
         let on = view.change.filter(Change::recolours);
-        Seen {
+        ViewWords {
             index: u32::try_from(view.index).expect("fewer than 2^32 images"),
             corner: [view.corner.0, view.corner.1],
             flip: view.change.is_some_and(|c| c.flip).into(),
@@ -174,7 +174,7 @@ impl Seen {
 
     /// Its bits, as the numbers in which memory is counted.
     fn words(self) -> [f32; WORDS] {
-        let Seen { index, corner: [top, left], flip, recoloured, .. } = self;
+        let ViewWords { index, corner: [top, left], flip, recoloured, .. } = self;
         let [a, b, c, d, e] = [index, top, left, flip, recoloured].map(f32::from_bits);
         let ([f, g], [h, i]) = (self.sine, self.cosine);
         [a, b, c, d, e, f, g, h, i, self.brightness, self.saturation, self.hue, self.contrast]
@@ -182,7 +182,7 @@ impl Seen {
 }
 
 /// Images on the device.
-pub(super) struct Kept<B: Backend> {
+pub(super) struct DeviceImages<B: Backend> {
     /// Numbers, or the bits of four bytes each.
     pixels: Buffer<B>,
     bytes: bool,
@@ -190,7 +190,7 @@ pub(super) struct Kept<B: Backend> {
     shape: [usize; 3],
 }
 
-impl<B: Backend> Kept<B> {
+impl<B: Backend> DeviceImages<B> {
     /// Whether there is such an image, with the crop inside.
     pub fn has(&self, view: &AugmentedImage) -> bool {
         let ([_, height, width], (top, left)) = (self.shape, view.corner);
@@ -199,7 +199,11 @@ impl<B: Backend> Kept<B> {
 }
 
 /// `pixels` of images of `shape`, on the device.
-pub(super) fn keep<B: Backend>(b: &B, pixels: &Pixels, shape: [usize; 3]) -> Result<Kept<B>, Fault<B>> {
+pub(super) fn keep<B: Backend>(
+    b: &B,
+    pixels: &Pixels,
+    shape: [usize; 3],
+) -> Result<DeviceImages<B>, Fault<B>> {
     let size: usize = shape.iter().product();
     let (buffer, images) = match pixels {
         Pixels::Floats(numbers) => (upload(b, numbers)?, numbers.len() / size),
@@ -213,7 +217,7 @@ pub(super) fn keep<B: Backend>(b: &B, pixels: &Pixels, shape: [usize; 3]) -> Res
             (upload(b, &words)?, bytes.len() / size)
         }
     };
-    Ok(Kept { pixels: buffer, bytes: matches!(pixels, Pixels::Bytes(_)), images, shape })
+    Ok(DeviceImages { pixels: buffer, bytes: matches!(pixels, Pixels::Bytes(_)), images, shape })
 }
 
 /// Sums of each of `rows` rows of `length` numbers, or, with those, of the squares of the differences from the mean.
@@ -247,7 +251,7 @@ fn along<B: Backend>(
 /// The images of a batch as a step sees them (`n x C x 28 x 28`), each view of one that is kept.
 pub(super) fn views<B: Backend>(
     b: &B,
-    kept: &Kept<B>,
+    kept: &DeviceImages<B>,
     views: &[AugmentedImage],
 ) -> Result<Buffer<B>, Fault<B>> {
     let [channels, height, width] = kept.shape;
@@ -255,7 +259,7 @@ pub(super) fn views<B: Backend>(
     assert!(views.iter().all(|view| kept.has(view)), "views of images that are kept");
     let size = kept.images * channels * height * width;
     assert!(length(b, &kept.pixels) >= if kept.bytes { size.div_ceil(4) } else { size }, "images");
-    let words: Vec<f32> = views.iter().flat_map(|view| Seen::new(view).words()).collect();
+    let words: Vec<f32> = views.iter().flat_map(|view| ViewWords::new(view).words()).collect();
     let (seen, all) = (upload(b, &words)?, n * channels * area);
     let (pixels, none) = (at::<B>(&kept.pixels), Arg::Address(0));
     let (bytes, numbers) = if kept.bytes { (pixels, none) } else { (none, pixels) };
@@ -388,25 +392,25 @@ pub(super) fn pixels<B: Backend>(
 pub(super) type Columns = (usize, usize);
 
 /// What a layer gives, or its gradient: columns of a matrix of pixels, which may have others beside them.
-pub(super) struct Lying<'a, B: Backend> {
+pub(super) struct ColumnSlice<'a, B: Backend> {
     buffer: &'a Buffer<B>,
     /// Numbers of a row of the matrix.
     apart: usize,
     first: usize,
 }
 
-impl<B: Backend> Clone for Lying<'_, B> {
+impl<B: Backend> Clone for ColumnSlice<'_, B> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<B: Backend> Copy for Lying<'_, B> {}
+impl<B: Backend> Copy for ColumnSlice<'_, B> {}
 
-impl<'a, B: Backend> Lying<'a, B> {
+impl<'a, B: Backend> ColumnSlice<'a, B> {
     /// These columns of a matrix.
     pub fn new(buffer: &'a Buffer<B>, (apart, first): Columns) -> Self {
-        Lying { buffer, apart, first }
+        ColumnSlice { buffer, apart, first }
     }
 
     /// Numbers of the whole matrix of `rows` rows, of which `columns` columns are meant.
@@ -435,8 +439,8 @@ impl<'a, B: Backend> Lying<'a, B> {
 /// `width` columns of `rows` rows of `x` become those of `to`, or are added.
 pub(super) fn columns<B: Backend>(
     b: &B,
-    x: Lying<B>,
-    to: Lying<B>,
+    x: ColumnSlice<B>,
+    to: ColumnSlice<B>,
     [rows, width]: [usize; 2],
     add: bool,
 ) -> Done<B> {
@@ -661,7 +665,7 @@ pub(super) fn sum_groups<B: Backend>(
 pub(super) fn bias<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    y: Lying<B>,
+    y: ColumnSlice<B>,
     bias: &Buffer<B>,
     [rows, columns]: [usize; 2],
     relu: bool,
@@ -675,8 +679,8 @@ pub(super) fn bias<B: Backend>(
 /// What a ReLU, which gave `y`, lets pass of a gradient, which lies as that does.
 pub(super) fn relu_back<B: Backend>(
     b: &B,
-    y: Lying<B>,
-    dy: Lying<B>,
+    y: ColumnSlice<B>,
+    dy: ColumnSlice<B>,
     [rows, columns]: [usize; 2],
 ) -> Result<Buffer<B>, Fault<B>> {
     let all = rows * columns;
@@ -787,7 +791,7 @@ pub(super) fn running_channels<B: Backend>(
 pub(super) fn normalise<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    y: Lying<B>,
+    y: ColumnSlice<B>,
     channels: &Buffer<B>,
     [rows, columns]: [usize; 2],
 ) -> Done<B> {
@@ -803,7 +807,7 @@ pub(super) fn normalise<B: Backend>(
 pub(super) fn normalise_back<B: Backend>(
     b: &B,
     x: &Buffer<B>,
-    dy: Lying<B>,
+    dy: ColumnSlice<B>,
     channels: &Buffer<B>,
     [rows, columns]: [usize; 2],
     own: bool,
@@ -835,7 +839,7 @@ pub(super) fn max_pool<B: Backend>(
     b: &B,
     g: &Geometry,
     x: &Buffer<B>,
-    y: Lying<B>,
+    y: ColumnSlice<B>,
     which: &mut Buffer<B>,
 ) -> Done<B> {
     let rows = g.images * g.out_pixels();
@@ -847,7 +851,7 @@ pub(super) fn max_pool<B: Backend>(
 }
 
 /// The mean under each window.
-pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: Lying<B>) -> Done<B> {
+pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: ColumnSlice<B>) -> Done<B> {
     let rows = g.images * g.out_pixels();
     kernel!(
         b, "mean_pool", rows * g.channels; x => g.images * g.pixels() * g.channels, y.buffer => y.length(rows, g.channels);
@@ -859,7 +863,7 @@ pub(super) fn avg_pool<B: Backend>(b: &B, g: &Geometry, x: &Buffer<B>, y: Lying<
 pub(super) fn pool_back<B: Backend>(
     b: &B,
     g: &Geometry,
-    dy: Lying<B>,
+    dy: ColumnSlice<B>,
     which: Option<&Buffer<B>>,
     dx: &mut Buffer<B>,
     add: bool,
@@ -1196,7 +1200,7 @@ pub(super) fn products<B: Backend>(
 }
 
 /// `rows x columns` numbers, column after column: of equation 3.
-pub(super) struct Whole<B: Backend> {
+pub(super) struct DeviceMatrix<B: Backend> {
     pub values: Buffer<B>,
     pub rows: usize,
     pub columns: usize,
@@ -1218,10 +1222,10 @@ fn panels(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..columns).step_by(width).map(move |first| (first, width.min(columns - first)))
 }
 
-impl<B: Backend> Whole<B> {
+impl<B: Backend> DeviceMatrix<B> {
     /// Zeros.
-    pub fn new(b: &B, rows: usize, columns: usize) -> Result<Whole<B>, Fault<B>> {
-        Ok(Whole { values: zeros(b, rows * columns)?, rows, columns })
+    pub fn new(b: &B, rows: usize, columns: usize) -> Result<DeviceMatrix<B>, Fault<B>> {
+        Ok(DeviceMatrix { values: zeros(b, rows * columns)?, rows, columns })
     }
 
     fn check(&self, b: &B) {
@@ -1300,10 +1304,10 @@ impl<B: Backend> Whole<B> {
     }
 
     /// A copy, with `add` added to the diagonal.
-    pub fn raised(&self, b: &B, add: f32) -> Result<Whole<B>, Fault<B>> {
+    pub fn raised(&self, b: &B, add: f32) -> Result<DeviceMatrix<B>, Fault<B>> {
         self.check(b);
         let (rows, columns) = (self.rows, self.columns);
-        let mut to = Whole { values: alloc(b, rows * columns)?, rows, columns };
+        let mut to = DeviceMatrix { values: alloc(b, rows * columns)?, rows, columns };
         panels(self.rows, self.columns).try_for_each(|(first, width)| {
             kernel!(
                 b, "raised", self.rows * width;;
@@ -1403,7 +1407,7 @@ const IMAGES_AT_ONCE: usize = 128;
 /// The conv-net's features of kept images (bytes): `images x (windows x 2 count)`.
 pub(super) fn conv_features<B: Backend>(
     b: &B,
-    kept: &Kept<B>,
+    kept: &DeviceImages<B>,
     bank: &Bank<B>,
 ) -> Result<Buffer<B>, Fault<B>> {
     let Bank { patches, filters, count: filter_count, windows: (down, across) } = *bank;

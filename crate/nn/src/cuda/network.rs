@@ -1,13 +1,13 @@
 //! A network on a device: made of one on the processor, with its weights.
 
-use crate::cuda::kernels::{self, Kept, Piece};
-use crate::cuda::ops::{Ops, Part, Target, Together, Value, take};
+use crate::cuda::kernels::{self, DeviceImages, Piece};
+use crate::cuda::ops::{Concatenation, Ops, Part, Target, Value, take};
 use crate::cuda::weight::Weight;
 use crate::cuda::{Backend, Buffer, Fault, Grads, Key, Turn, failed, turn};
 use crate::image::AugmentedImage;
 use crate::image::{CROP, Pixels};
 use crate::models::plan::{AUXILIARY, Layer, count, output};
-use crate::models::walk::{self, LayerOps, Passed};
+use crate::models::walk::{self, LayerOps, PassResult};
 use crate::models::{Network, Parameter, Role, StepOutcome, are_finite, check_memory, check_velocity};
 use crate::ops::activation::Activation;
 use crate::ops::conv::Window;
@@ -33,7 +33,7 @@ struct Placed<B: Backend> {
     rules: Rules,
     /// Steps so far.
     steps: u64,
-    kept: Option<Kept<B>>,
+    kept: Option<DeviceImages<B>>,
 }
 
 /// Where a batch comes from.
@@ -94,10 +94,10 @@ pub fn place<B: Backend>(network: &dyn Network, backend: B) -> Result<Box<dyn Ne
 }
 
 /// What a pass gives, and what the batch had for running means and variances: the index of the mean, and both.
-type Noted<B, T> = (Passed<Value<B, ()>, T>, Vec<(usize, Buffer<B>)>);
+type ForwardResult<B, T> = (PassResult<Value<B, ()>, T>, Vec<(usize, Buffer<B>)>);
 
 /// A training step up to its gradients.
-struct Stepped<B: Backend> {
+struct BatchGradients<B: Backend> {
     /// Sums over the batch: its cross-entropies, its hits.
     sums: Buffer<B>,
     images: usize,
@@ -148,7 +148,7 @@ impl<B: Backend> Placed<B> {
         images: Images,
         tape: T,
         pass: &mut ForwardContext,
-    ) -> Result<Noted<B, T>> {
+    ) -> Result<ForwardResult<B, T>> {
         let operation = "forward pass";
         if pass.part().is_some() {
             return Err(Error::argument(
@@ -175,7 +175,7 @@ impl<B: Backend> Placed<B> {
         Ok((passed, layers.noted))
     }
 
-    fn passes(&self, images: Images, labels: &[u16], pass: &mut ForwardContext) -> Result<Stepped<B>> {
+    fn passes(&self, images: Images, labels: &[u16], pass: &mut ForwardContext) -> Result<BatchGradients<B>> {
         let operation = "training step";
         if let Some(label) = labels.iter().find(|label| usize::from(**label) >= self.classes) {
             return Err(Error::argument(operation, format!("label {label} of {} classes", self.classes)));
@@ -183,7 +183,8 @@ impl<B: Backend> Placed<B> {
         // Before the device has work: to copy there waits for it.
         let wanted: Vec<f32> = labels.iter().map(|&label| f32::from(label)).collect();
         let wanted = kernels::upload(self.backend(), &wanted).map_err(failed::<B>(operation))?;
-        let (Passed { scores, tape, auxiliary }, noted) = self.forward(images, OwnedTape::default(), pass)?;
+        let (PassResult { scores, tape, auxiliary }, noted) =
+            self.forward(images, OwnedTape::default(), pass)?;
         if labels.len() != scores.n {
             return Err(Error::Shape { operation, expected: vec![scores.n], got: vec![labels.len()] });
         }
@@ -193,7 +194,7 @@ impl<B: Backend> Placed<B> {
         let (loss, sums) = self.ops.loss(&all, &wanted, &self.rules, tape)?;
         drop(all);
         let gradients = loss.try_backward().map_err(failed::<B>(operation))?;
-        Ok(Stepped { sums, images, gradients, noted })
+        Ok(BatchGradients { sums, images, gradients, noted })
     }
 
     /// What a step saw; waits for it.
@@ -288,7 +289,7 @@ impl<B: Backend> Placed<B> {
         pass: &mut ForwardContext,
     ) -> Result<StepOutcome> {
         let _turn = self.turn();
-        let Stepped { sums, images, mut gradients, noted } = self.passes(images, labels, pass)?;
+        let BatchGradients { sums, images, mut gradients, noted } = self.passes(images, labels, pass)?;
         let b = self.ops.backend.clone();
         self.update("training step", step, |_, weight| take(&b, &mut gradients, &weight.key, weight.length))?;
         let means = noted.iter().map(|(mean, noted)| (*mean, noted, 0));
@@ -351,7 +352,7 @@ impl<B: Backend> Network for Placed<B> {
         mut pass: ForwardContext,
     ) -> Result<(StepOutcome, Vec<Vec<f32>>)> {
         let _turn = self.turn();
-        let Stepped { sums, images, mut gradients, noted } =
+        let BatchGradients { sums, images, mut gradients, noted } =
             self.passes(Images::Given(&images), labels, &mut pass)?;
         let outcome = self.outcome(&sums, images)?;
         let mut all = Vec::new();
@@ -525,7 +526,7 @@ struct Layers<'a, B: Backend> {
     pass: &'a mut ForwardContext,
     noted: Vec<(usize, Buffer<B>)>,
     /// Of the branches that are being gone through, the innermost last.
-    together: Vec<Together<B>>,
+    together: Vec<Concatenation<B>>,
     /// Where the next layer puts what it gives, if not in memory of its own.
     part: Option<Part<B>>,
 }
@@ -620,7 +621,7 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
         let [height, width, _] = Layer::Branches(branches.to_vec()).output(x.size)?;
         let channels = branches.iter().map(|branch| Ok(output(branch, x.size)?[2]));
         let channels = channels.collect::<Result<Vec<usize>>>()?;
-        self.together.push(self.network.ops.together(x.n, [height, width], &channels)?);
+        self.together.push(self.network.ops.concatenation(x.n, [height, width], &channels)?);
         Ok(())
     }
 

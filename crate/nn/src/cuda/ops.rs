@@ -2,7 +2,7 @@
 
 use crate::cuda::conv;
 use crate::cuda::conv::Factors;
-use crate::cuda::kernels::{self, Columns, Lying, Numbers, matrix, product};
+use crate::cuda::kernels::{self, ColumnSlice, Columns, Numbers, matrix, product};
 use crate::cuda::{Backend, Buffer, Done, Fault, Grads, Key, failed};
 use crate::ops::geometry::{Geometry, Window};
 use crate::ops::linear::InputGradient;
@@ -28,7 +28,7 @@ pub(super) struct Value<B: Backend, T> {
 }
 
 /// What the branches of a network give, side by side: each writes its channels where they belong, and finds its gradient there.
-pub(super) struct Together<B: Backend> {
+pub(super) struct Concatenation<B: Backend> {
     whole: Arc<Buffer<B>>,
     /// That of the whole, when it has come back.
     gradient: Arc<OnceLock<Buffer<B>>>,
@@ -45,7 +45,7 @@ pub(super) struct Part<B: Backend> {
     columns: Columns,
 }
 
-impl<B: Backend> Together<B> {
+impl<B: Backend> Concatenation<B> {
     pub fn part(&self, index: usize) -> Part<B> {
         Part { whole: self.whole.clone(), gradient: self.gradient.clone(), columns: self.columns[index] }
     }
@@ -68,8 +68,8 @@ impl<B: Backend, T> Value<B, T> {
         self.part.as_ref().map_or((self.size[2], 0), |part| part.columns)
     }
 
-    fn lying(&self) -> Lying<'_, B> {
-        Lying::<B>::new(&self.data, self.columns())
+    fn slice(&self) -> ColumnSlice<'_, B> {
+        ColumnSlice::<B>::new(&self.data, self.columns())
     }
 
     /// The same numbers as one pixel of many channels.
@@ -220,7 +220,7 @@ impl<B: Backend> Ops<B> {
         let y = self.room(operation, target, x.n, [g.out_height, g.out_width, o])?;
         let factors = conv::forward(&self.backend, &g, &x.data, &weight.values, &mut made)
             .and_then(|factors| {
-                kernels::bias(&self.backend, &made, y.lying(), &shift.values, [rows, o], true)?;
+                kernels::bias(&self.backend, &made, y.slice(), &shift.values, [rows, o], true)?;
                 Ok(factors)
             })
             .map_err(failed::<B>(operation))?;
@@ -263,7 +263,7 @@ impl<B: Backend> Ops<B> {
                 let (mean, variance) = (&mean.values, &variance.values);
                 (kernels::running_channels(b, mean, variance, &shift.values, o, EPSILON)?, None)
             };
-            kernels::normalise(b, &middle, y.lying(), &channels, [rows, o])?;
+            kernels::normalise(b, &middle, y.slice(), &channels, [rows, o])?;
             Ok((factors, channels, noted))
         });
         let (factors, channels, noted) = made.map_err(failed::<B>(operation))?;
@@ -300,7 +300,9 @@ impl<B: Backend> Ops<B> {
         };
         let (inputs, weights) = (numbers(&x.data, n * i)?, numbers(&weight.values, o * i)?);
         product(b, (&mut y, 0), inputs.matrix(0, n, i), weights.matrix(0, o, i).t(), false)
-            .and_then(|()| kernels::bias(b, &y, Lying::<B>::new(&y, (o, 0)), &bias.values, [n, o], relu))
+            .and_then(|()| {
+                kernels::bias(b, &y, ColumnSlice::<B>::new(&y, (o, 0)), &bias.values, [n, o], relu)
+            })
             .map_err(failed::<B>(operation))?;
         let y = alone(y, n, [1, 1, o], key).with(x.tape);
         let (ops, x_key) = (self.clone(), x.key);
@@ -333,7 +335,7 @@ impl<B: Backend> Ops<B> {
         let g = x.geometry(operation, window, x.size[2])?;
         let y = self.room(operation, target, x.n, [g.out_height, g.out_width, g.channels])?;
         let mut which = self.alloc(operation, y.len())?;
-        kernels::max_pool(&self.backend, &g, &x.data, y.lying(), &mut which)
+        kernels::max_pool(&self.backend, &g, &x.data, y.slice(), &mut which)
             .map_err(failed::<B>(operation))?;
         Ok(self.pooled(x, y, g, Some(which)))
     }
@@ -348,7 +350,7 @@ impl<B: Backend> Ops<B> {
         let operation = "mean pooling";
         let g = x.geometry(operation, window, x.size[2])?;
         let y = self.room(operation, target, x.n, [g.out_height, g.out_width, g.channels])?;
-        kernels::avg_pool(&self.backend, &g, &x.data, y.lying()).map_err(failed::<B>(operation))?;
+        kernels::avg_pool(&self.backend, &g, &x.data, y.slice()).map_err(failed::<B>(operation))?;
         Ok(self.pooled(x, y, g, None))
     }
 
@@ -436,7 +438,12 @@ impl<B: Backend> Ops<B> {
     }
 
     /// Room for what branches give of `n` images, each with so many channels.
-    pub fn together(&self, n: usize, [height, width]: [usize; 2], channels: &[usize]) -> Result<Together<B>> {
+    pub fn concatenation(
+        &self,
+        n: usize,
+        [height, width]: [usize; 2],
+        channels: &[usize],
+    ) -> Result<Concatenation<B>> {
         let all = channels.iter().sum();
         let whole = self.alloc("concatenation of channels", n * height * width * all)?;
         let mut first = 0;
@@ -445,7 +452,7 @@ impl<B: Backend> Ops<B> {
             (all, first - own)
         });
         let (columns, gradient) = (columns.collect(), Arc::default());
-        Ok(Together { whole: Arc::new(whole), gradient, columns, n, size: [height, width, all] })
+        Ok(Concatenation { whole: Arc::new(whole), gradient, columns, n, size: [height, width, all] })
     }
 
     /// [`crate::ops::concat::concat`]: of `parts`, one after the other with its name, made on `tape`. What is not where it
@@ -453,7 +460,7 @@ impl<B: Backend> Ops<B> {
     pub fn concat<T: Tape<f32, B::Store>>(
         &self,
         parts: Vec<Value<B, ()>>,
-        Together { whole, gradient, columns, n, size }: Together<B>,
+        Concatenation { whole, gradient, columns, n, size }: Concatenation<B>,
         tape: T,
         key: Key<B>,
     ) -> Result<Value<B, T>> {
@@ -463,8 +470,8 @@ impl<B: Backend> Ops<B> {
             let own = part.size[2];
             kernels::columns(
                 &self.backend,
-                Lying::<B>::new(&part.data, (own, 0)),
-                Lying::<B>::new(&whole, columns),
+                ColumnSlice::<B>::new(&part.data, (own, 0)),
+                ColumnSlice::<B>::new(&whole, columns),
                 [rows, own],
                 false,
             )
@@ -479,8 +486,8 @@ impl<B: Backend> Ops<B> {
                 let (dx, there) = slot(&b, gradients, key, rows * own)?;
                 kernels::columns(
                     &b,
-                    Lying::<B>::new(&dy, *columns),
-                    Lying::<B>::new(dx, (*own, 0)),
+                    ColumnSlice::<B>::new(&dy, *columns),
+                    ColumnSlice::<B>::new(dx, (*own, 0)),
                     [rows, *own],
                     there,
                 )?;
@@ -562,20 +569,20 @@ impl<B: Backend, T: Tape<f32, B::Store>> Value<B, T> {
     fn recorded(
         mut self,
         b: &B,
-        back: impl FnOnce(Lying<B>, Lying<B>, &mut Grads<B>) -> Done<B> + 'static,
+        back: impl FnOnce(ColumnSlice<B>, ColumnSlice<B>, &mut Grads<B>) -> Done<B> + 'static,
     ) -> Value<B, T> {
         if T::OWNS_TAPE {
             let (b, data, key) = (b.clone(), self.data.clone(), self.key.clone());
             let (columns, length) = (self.columns(), self.len());
             let together = self.part.as_ref().map(|part| part.gradient.clone());
             self.tape.add_backward_op(move |gradients| {
-                let y = Lying::<B>::new(&data, columns);
+                let y = ColumnSlice::<B>::new(&data, columns);
                 let Some(together) = together else {
                     let dy = take(&b, gradients, &key, length)?;
-                    return back(y, Lying::<B>::new(&dy, columns), gradients);
+                    return back(y, ColumnSlice::<B>::new(&dy, columns), gradients);
                 };
                 let dy = together.get().expect("the gradient of all branches, which comes before");
-                back(y, Lying::<B>::new(dy, columns), gradients)
+                back(y, ColumnSlice::<B>::new(dy, columns), gradients)
             });
         }
         self

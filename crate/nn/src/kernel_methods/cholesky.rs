@@ -7,7 +7,7 @@
 //! on the number of threads.
 
 use crate::instructions::arch;
-use crate::kernel_methods::strassen::{self, Columns, Four};
+use crate::kernel_methods::strassen::{self, Columns, Quadrants};
 use crate::kernel_methods::triangle::{self, AREA, TILE, Tiles, Triangle};
 use crate::ops::gemm::{self, Matrix, Packed, Right};
 use crate::ops::panels;
@@ -265,7 +265,7 @@ impl<'a> Done<'a> {
     }
 
     /// Tile rows `i` and `i + 1` at a pair of tile columns behind the first ones.
-    fn four(&self, i: usize, pair: usize) -> Four<'a> {
+    fn four(&self, i: usize, pair: usize) -> Quadrants<'a> {
         let k = PLAIN + 2 * pair;
         [(i, k), (i, k + 1), (i + 1, k), (i + 1, k + 1)].map(|(i, k)| self.tiles.tile(i, k))
     }

@@ -32,7 +32,7 @@ const SPAN: usize = 2;
 const ROWS: usize = 64;
 
 /// Rows of two by two tiles in panels, the tiles row by row: `[A11, A12, A21, A22]`.
-pub(super) type Four<'a> = [&'a [f32]; 4];
+pub(super) type Quadrants<'a> = [&'a [f32]; 4];
 
 /// Which side of the product.
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ impl Columns {
     }
 
     /// Makes the operands of `pairs` pairs of tiles; `four(pair)` are whole tiles.
-    pub(super) fn set<'a>(&mut self, pairs: usize, four: impl Fn(usize) -> Four<'a> + Sync) {
+    pub(super) fn set<'a>(&mut self, pairs: usize, four: impl Fn(usize) -> Quadrants<'a> + Sync) {
         self.pairs = pairs;
         let height = self.height;
         let spans = self.memory[self.skip..][..PRODUCTS * AREA * pairs].chunks_mut(PRODUCTS * AREA * SPAN);
@@ -87,7 +87,11 @@ impl Columns {
 
     /// Subtracts the products with some rows from `to`, the same rows of four tiles in panels: `[C11, C12, C21, C22]`.
     /// `four(pair)` are those rows.
-    pub(super) fn subtract_products<'a>(&self, mut to: [&mut [f32]; 4], four: impl Fn(usize) -> Four<'a>) {
+    pub(super) fn subtract_products<'a>(
+        &self,
+        mut to: [&mut [f32]; 4],
+        four: impl Fn(usize) -> Quadrants<'a>,
+    ) {
         let area = TILE * self.height;
         let panels = to[0].len() / area;
         let at_once = ROWS / self.height;
@@ -158,12 +162,17 @@ fn span_of(span: usize, pairs: usize) -> Range<usize> {
 }
 
 /// One panel of each.
-fn at_panel(four: Four, panel: usize, height: usize) -> Four {
+fn at_panel(four: Quadrants, panel: usize, height: usize) -> Quadrants {
     four.map(|tile| &tile[panel * TILE * height..][..TILE * height])
 }
 
 /// The seven operands of a panel of rows, one after the other, from some pairs of tiles along the steps.
-fn operands<'a>(side: Side, fours: impl ExactSizeIterator<Item = Four<'a>>, height: usize, to: &mut [f32]) {
+fn operands<'a>(
+    side: Side,
+    fours: impl ExactSizeIterator<Item = Quadrants<'a>>,
+    height: usize,
+    to: &mut [f32],
+) {
     let area = TILE * height;
     let operand = fours.len() * area;
     let mut places: Vec<_> = to.chunks_exact_mut(operand).map(|to| to.chunks_exact_mut(area)).collect();
@@ -176,7 +185,7 @@ fn operands<'a>(side: Side, fours: impl ExactSizeIterator<Item = Four<'a>>, heig
 /// Sums of four panels.
 struct Operands<'a> {
     side: Side,
-    four: Four<'a>,
+    four: Quadrants<'a>,
     to: [&'a mut [f32]; PRODUCTS],
 }
 

@@ -193,7 +193,7 @@ impl Network for CpuNetwork {
     }
 
     fn is_finite(&self) -> Result<bool> {
-        let mut finite = Finite(true);
+        let mut finite = FiniteCheck(true);
         match self.model.visit(&mut finite) {
             Ok(()) => Ok(finite.0),
             Err(never) => match never {},
@@ -358,9 +358,9 @@ impl TensorVisitor<f32, Cpu> for Read {
 }
 
 /// Whether all tensors so far are of numbers.
-struct Finite(bool);
+struct FiniteCheck(bool);
 
-impl TensorVisitor<f32, Cpu> for Finite {
+impl TensorVisitor<f32, Cpu> for FiniteCheck {
     type Viewer = ViewTensorRef;
     type Err = std::convert::Infallible;
     type E2 = f32;

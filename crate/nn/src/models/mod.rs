@@ -79,14 +79,14 @@ networks! {
 /// How a network of one's own is written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Own {
+struct OwnModelJson {
     own: CustomModel,
 }
 
 impl Serialize for ModelKind {
     fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         if let ModelKind::Custom(own) = *self {
-            return Own { own }.serialize(to);
+            return OwnModelJson { own }.serialize(to);
         }
         to.serialize_str(self.name())
     }
@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for Written {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<ModelKind, A::Error> {
-        let Own { own } = Own::deserialize(MapAccessDeserializer::new(map))?;
+        let OwnModelJson { own } = OwnModelJson::deserialize(MapAccessDeserializer::new(map))?;
         Ok(ModelKind::Custom(own))
     }
 }

@@ -1,9 +1,9 @@
 //! A network on the processor, made after its plan.
 
 use crate::models::plan::{Layer, costs};
-use crate::models::walk::{self, LayerOps, Passed};
+use crate::models::walk::{self, LayerOps, PassResult};
 use crate::ops::activation::Activation;
-use crate::ops::concat::{Part, Unwritten, concat};
+use crate::ops::concat::{Part, PendingConv, concat};
 use crate::ops::conv::{self, Conv2d, Window};
 use crate::ops::conv_norm;
 use crate::ops::dropout::dropout;
@@ -221,7 +221,7 @@ impl Planned {
                 Value::Image(arrange(images, self.input, order)?)
             }
         };
-        let Passed { scores, tape, auxiliary } =
+        let PassResult { scores, tape, auxiliary } =
             walk::forward(&mut Ops { network: self, pass }, &self.plan, x)?;
         Ok((scores.put_tape(tape), auxiliary))
     }
@@ -318,7 +318,7 @@ fn ends_in_rows(layers: &[Layer], mut from: Size3, work: &mut u128, weighted: &m
 enum Value<T> {
     Image(Image<T>),
     /// Images that the next layer has written, or the concatenation.
-    Unwritten(Unwritten, T),
+    PendingConv(PendingConv, T),
     Rows(Rows<T>),
 }
 
@@ -327,7 +327,7 @@ impl<T: Tape<f32, Cpu>> Value<T> {
     fn image(self) -> Result<Image<T>> {
         match self {
             Value::Image(image) => Ok(image),
-            Value::Unwritten(part, tape) => concat(vec![Part::Unwritten(part)], tape),
+            Value::PendingConv(part, tape) => concat(vec![Part::PendingConv(part)], tape),
             Value::Rows(rows) => {
                 let (n, size) = *rows.shape();
                 rows.try_reshape_like(&(n, 1, 1, size)).map_err(Error::tensor("rows to pixels"))
@@ -338,7 +338,7 @@ impl<T: Tape<f32, Cpu>> Value<T> {
     fn rows(self, order: Order) -> Result<Rows<T>> {
         match self {
             Value::Rows(rows) => Ok(rows),
-            Value::Image(_) | Value::Unwritten(..) => {
+            Value::Image(_) | Value::PendingConv(..) => {
                 let image = self.image()?;
                 let (n, height, width, channels) = *image.shape();
                 let shape = (n, height * width * channels);
@@ -381,7 +381,7 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
             let order = self.pass.order();
             conv::unwritten(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, order)?
         };
-        Ok(Value::Unwritten(made, tape))
+        Ok(Value::PendingConv(made, tape))
     }
 
     fn linear(
@@ -430,8 +430,8 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
     }
 
     fn part(&mut self, x: Value<T>, gradient: InputGradient) -> Result<(Part, T)> {
-        if let Value::Unwritten(part, tape) = x {
-            return Ok((Part::Unwritten(part), tape));
+        if let Value::PendingConv(part, tape) = x {
+            return Ok((Part::PendingConv(part), tape));
         }
         let (image, tape) = x.image()?.split_tape();
         Ok((Part::Image(image, gradient), tape))

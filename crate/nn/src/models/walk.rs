@@ -62,7 +62,7 @@ pub(crate) trait LayerOps<T> {
 }
 
 /// What a pass through the layers gives.
-pub(crate) struct Passed<S, T> {
+pub(crate) struct PassResult<S, T> {
     pub scores: S,
     /// Of everything that was computed.
     pub tape: T,
@@ -77,12 +77,12 @@ pub(crate) fn forward<T, O: LayerOps<T>>(
     ops: &mut O,
     plan: &[Layer],
     x: O::Batch,
-) -> Result<Passed<O::Scores, T>> {
+) -> Result<PassResult<O::Scores, T>> {
     let mut walk = Walk { ops, conv: 0, linear: 0, first: true, shared: false, auxiliary: None };
     let x = walk.layers(plan, x)?;
     let Walk { ops, auxiliary, .. } = walk;
     let (scores, tape) = ops.scores(x)?;
-    Ok(Passed { scores, tape, auxiliary })
+    Ok(PassResult { scores, tape, auxiliary })
 }
 
 /// Of a network that was made without its plan.

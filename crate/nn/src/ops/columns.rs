@@ -76,21 +76,21 @@ impl Columns {
 }
 
 /// The columns of the gradient that are a part's own, and what they are the gradient of, where one of the parts wants it.
-pub(super) struct Given {
+pub(super) struct GradientColumns {
     pub columns: Columns,
     pub result: Option<Image>,
 }
 
 /// Where a part is told them.
 #[derive(Clone, Default)]
-pub(super) struct Place(Arc<Mutex<Option<Given>>>);
+pub(super) struct Place(Arc<Mutex<Option<GradientColumns>>>);
 
 impl Place {
-    pub fn put(&self, given: Given) {
+    pub fn put(&self, given: GradientColumns) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
     }
 
-    pub fn take(&self) -> Option<Given> {
+    pub fn take(&self) -> Option<GradientColumns> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -4,7 +4,7 @@
 //! the other parts': neither is copied.
 
 use crate::ops::activation::{self, Activation};
-use crate::ops::columns::{Columns, ColumnsMut, Given, Place};
+use crate::ops::columns::{Columns, ColumnsMut, GradientColumns, Place};
 use crate::ops::linear::InputGradient;
 use crate::ops::memory::{give_back_last, lent};
 use crate::ops::norm::Channels;
@@ -17,34 +17,34 @@ use std::sync::Arc;
 const PIXELS: usize = 128;
 
 /// A convolution's sums, and what is to follow them: a concatenation does that where it wants the result, and says where its gradient lies.
-pub struct Unwritten {
+pub struct PendingConv {
     pub(super) shape: (usize, usize, usize, usize),
     pub(super) device: Cpu,
     pub(super) sums: Arc<Vec<f32>>,
-    pub(super) after: Arc<After>,
+    pub(super) after: Arc<Epilogue>,
     pub(super) gradient: Place,
 }
 
 /// What follows a convolution's sums.
-pub(super) enum After {
+pub(super) enum Epilogue {
     /// Batch normalisation and its rectifier.
     Norm(Channels),
     /// A bias for every number of a pixel, and the activation.
     Bias(Vec<f32>, Activation),
 }
 
-impl After {
+impl Epilogue {
     /// The rows `sums`, into the columns of `to`.
     fn write(&self, sums: &[f32], to: ColumnsMut) {
         match self {
-            After::Norm(channels) => channels.apply_to(sums, to),
-            After::Bias(bias, activation) => activation::finish_to(sums, to, bias, *activation),
+            Epilogue::Norm(channels) => channels.apply_to(sums, to),
+            Epilogue::Bias(bias, activation) => activation::finish_to(sums, to, bias, *activation),
         }
     }
 
     /// Whether the gradient depends on the result.
     pub(super) fn wants_result(&self) -> bool {
-        matches!(self, After::Bias(_, Activation::Relu))
+        matches!(self, Epilogue::Bias(_, Activation::Relu))
     }
 }
 
@@ -54,27 +54,27 @@ pub enum Part {
     /// them comes before it on the tape, or is the same concatenation.
     Image(Image, InputGradient),
     /// Those of a convolution.
-    Unwritten(Unwritten),
+    PendingConv(PendingConv),
 }
 
 impl Part {
     fn shape(&self) -> (usize, usize, usize, usize) {
         match self {
             Part::Image(image, _) => *image.shape(),
-            Part::Unwritten(part) => part.shape,
+            Part::PendingConv(part) => part.shape,
         }
     }
 
     fn device(&self) -> Cpu {
         match self {
             Part::Image(image, _) => image.device().clone(),
-            Part::Unwritten(part) => part.device.clone(),
+            Part::PendingConv(part) => part.device.clone(),
         }
     }
 
     /// It is written, and nothing else is wanted of it.
     fn done(self) {
-        if let Part::Unwritten(part) = self {
+        if let Part::PendingConv(part) = self {
             give_back_last(part.sums);
         }
     }
@@ -89,19 +89,19 @@ impl Part {
                     to[..width].copy_from_slice(from);
                 }
             }
-            Part::Unwritten(part) => part.after.write(&part.sums[row * part.shape.3..], to),
+            Part::PendingConv(part) => part.after.write(&part.sums[row * part.shape.3..], to),
         }
     }
 
     fn wants_result(&self) -> bool {
-        matches!(self, Part::Unwritten(part) if part.after.wants_result())
+        matches!(self, Part::PendingConv(part) if part.after.wants_result())
     }
 }
 
 /// The parts' rows side by side, `all` numbers each.
 fn written(parts: &mut [Part], widths: &[usize], rows: usize, all: usize) -> Vec<f32> {
-    if let [Part::Unwritten(part)] = parts
-        && let After::Bias(bias, activation) = &*part.after
+    if let [Part::PendingConv(part)] = parts
+        && let Epilogue::Bias(bias, activation) = &*part.after
         && let Some(sums) = Arc::get_mut(&mut part.sums)
     {
         // Nobody wants the sums any more: the result takes their place.
@@ -121,9 +121,9 @@ fn written(parts: &mut [Part], widths: &[usize], rows: usize, all: usize) -> Vec
 }
 
 /// Who takes a part's gradient.
-enum Taker<Ghost> {
+enum GradientTaker<Ghost> {
     Image(Ghost, InputGradient),
-    Unwritten(Place),
+    PendingConv(Place),
 }
 
 /// `n x H x W x (C1 + C2 + ...)` from parts of `n x H x W x C1`, `C2`, ...; `tape` is the one that the
@@ -161,9 +161,9 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
                 let same = |other: &Part| matches!(other, Part::Image(o, _) if address(o) == address(image));
                 let again = parts[..i].iter().any(same);
                 let mode = if again { InputGradient::Needed } else { *gradient };
-                Taker::Image(image.ghost(), mode)
+                GradientTaker::Image(image.ghost(), mode)
             }
-            Part::Unwritten(part) => Taker::Unwritten(part.gradient.clone()),
+            Part::PendingConv(part) => GradientTaker::PendingConv(part.gradient.clone()),
         };
         let takers: Vec<_> = parts.iter().enumerate().map(taker).collect();
         let y_ghost = y.ghost();
@@ -174,8 +174,10 @@ pub fn concat<T: Tape<f32, Cpu>>(parts: Vec<Part>, mut tape: T) -> Result<Image<
             for (taker, width) in takers.into_iter().zip(widths) {
                 let from = Columns { rows: rows.clone(), first, width: all };
                 match taker {
-                    Taker::Unwritten(place) => place.put(Given { columns: from, result: y_kept.clone() }),
-                    Taker::Image(ghost, mode) => {
+                    GradientTaker::PendingConv(place) => {
+                        place.put(GradientColumns { columns: from, result: y_kept.clone() })
+                    }
+                    GradientTaker::Image(ghost, mode) => {
                         let from = from.view();
                         mode.give(gradients.get_or_alloc_mut(&ghost)?, |dx, add| {
                             threads::each_chunk(dx, PIXELS * width, |chunk, dx| {

@@ -6,8 +6,8 @@
 //! Images in lanes have ways of their own.
 
 use crate::ops::activation::{self, Activation};
-use crate::ops::columns::{Columns, Given, Place};
-use crate::ops::concat::{After, Part, Unwritten, concat};
+use crate::ops::columns::{Columns, GradientColumns, Place};
+use crate::ops::concat::{Epilogue, Part, PendingConv, concat};
 use crate::ops::gemm::{Matrix, Packed, Right, SLACK, product_alone};
 use crate::ops::geometry::{Geometry, Order};
 pub use crate::ops::geometry::{Padding, Window};
@@ -320,7 +320,7 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
     order: Order,
 ) -> Result<Image<T>> {
     let (part, tape) = unwritten(layer, bias, x, activation, input_gradient, order)?;
-    concat(vec![Part::Unwritten(part)], tape)
+    concat(vec![Part::PendingConv(part)], tape)
 }
 
 /// [`conv2d`] before its result is written, and the tape.
@@ -333,13 +333,13 @@ pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
     activation: Activation,
     input_gradient: InputGradient,
     order: Order,
-) -> Result<(Unwritten, T)> {
+) -> Result<(PendingConv, T)> {
     let outputs = layer.outputs();
     if let Some(shape) = bias.map(|b| b.shape().0.0).filter(|channels| *channels != outputs) {
         return Err(Error::Shape { operation: "bias", expected: vec![outputs], got: vec![shape] });
     }
     let values = bias.and_then(elements).map_or_else(|| vec![0.0; outputs], <[f32]>::to_vec);
-    let after = After::Bias(order.spread(&values), activation);
+    let after = Epilogue::Bias(order.spread(&values), activation);
     followed(layer, x, input_gradient, order, bias, |_| after)
 }
 
@@ -352,8 +352,8 @@ pub(super) fn followed<T: Tape<f32, Cpu>>(
     input_gradient: InputGradient,
     order: Order,
     shift: Option<&Tensor<(DynSize,), f32, Cpu>>,
-    after: impl FnOnce(&[f32]) -> After,
-) -> Result<(Unwritten, T)> {
+    after: impl FnOnce(&[f32]) -> Epilogue,
+) -> Result<(PendingConv, T)> {
     let operation = "convolution";
     let shape = *x.shape();
     let (_, _, DynSize(inputs), DynSize(outputs)) = *layer.weight.shape();
@@ -368,7 +368,7 @@ pub(super) fn followed<T: Tape<f32, Cpu>>(
     if let (Some(x), Some(weight)) = (elements(&x), elements(&weight)) {
         forward(&g, x, weight, &mut sums, false);
     }
-    let part = Unwritten {
+    let part = PendingConv {
         shape: (g.images, g.out_height, g.out_width, width),
         device: x.device().clone(),
         after: Arc::new(after(&sums)),
@@ -378,10 +378,10 @@ pub(super) fn followed<T: Tape<f32, Cpu>>(
     if T::OWNS_TAPE {
         let (x_ghost, w_ghost, shift_ghost) = (x.ghost(), weight.ghost(), shift.map(|s| s.ghost()));
         let (size, after, place) = (part.sums.len(), part.after.clone(), part.gradient.clone());
-        let sums = matches!(*after, After::Norm(_)).then(|| part.sums.clone());
+        let sums = matches!(*after, Epilogue::Norm(_)).then(|| part.sums.clone());
         tape.add_backward_op(move |gradients| {
             // Without one, nobody asks.
-            let Some(Given { columns, result }) = place.take() else { return Ok(()) };
+            let Some(GradientColumns { columns, result }) = place.take() else { return Ok(()) };
             let result = result.as_ref().filter(|_| after.wants_result()).map(|result| columns.of(result));
             let (mut dy, from) = match columns.whole(width) {
                 Ok(dy) => (dy, None),
@@ -389,7 +389,7 @@ pub(super) fn followed<T: Tape<f32, Cpu>>(
             };
             let view = from.as_ref().map(Columns::view);
             let shift = match (&*after, &sums) {
-                (After::Norm(channels), Some(sums)) => channels.gradient(sums, view, &mut dy).0,
+                (Epilogue::Norm(channels), Some(sums)) => channels.gradient(sums, view, &mut dy).0,
                 _ => order.fold(&activation::gradient(&mut dy, width, view, result)),
             };
             if let Some(columns) = from {

@@ -3,7 +3,7 @@
 //! Between the three, nothing goes on the tape: the gradient of the normalisation goes straight into the convolution's.
 
 use crate::ops::activation::Activation;
-use crate::ops::concat::{After, Part, Unwritten, concat};
+use crate::ops::concat::{Epilogue, Part, PendingConv, concat};
 use crate::ops::conv::{self, Conv2d};
 use crate::ops::linear::InputGradient;
 use crate::ops::norm::{BatchNorm, Channels};
@@ -23,7 +23,7 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
     pass: &mut ForwardContext,
 ) -> Result<Image<T>> {
     let (part, tape) = unwritten(conv, norm, x, input_gradient, pass)?;
-    concat(vec![Part::Unwritten(part)], tape)
+    concat(vec![Part::PendingConv(part)], tape)
 }
 
 /// [`conv_norm`] before its result is written, and the tape.
@@ -35,13 +35,13 @@ pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
     x: Image<T>,
     input_gradient: InputGradient,
     pass: &mut ForwardContext,
-) -> Result<(Unwritten, T)> {
+) -> Result<(PendingConv, T)> {
     let (outputs, channels) = (conv.outputs(), norm.shift.shape().0.0);
     if channels != outputs {
         let operation = "convolution with batch normalisation";
         return Err(Error::Shape { operation, expected: vec![outputs], got: vec![channels] });
     }
     let order = pass.order();
-    let after = |sums: &[f32]| After::Norm(Channels::new(norm, None, sums, Activation::Relu, pass));
+    let after = |sums: &[f32]| Epilogue::Norm(Channels::new(norm, None, sums, Activation::Relu, pass));
     conv::followed(conv, x, input_gradient, order, Some(&norm.shift), after)
 }

@@ -385,7 +385,7 @@ impl Block<'_> {
                     // SAFETY: pairs are only sent to their own instructions.
                     let (row_stride, col_stride) =
                         unsafe { pairs::pack_left::<S>(self.left, row..row + height, steps, packed, INNER) };
-                    Left { from: packed.as_ptr(), row_stride, col_stride }
+                    LeftTile { from: packed.as_ptr(), row_stride, col_stride }
                 } else if packs {
                     let (rows, steps) = (row..row + height, first..first + steps);
                     let col_stride = if const { S::REGISTER_COUNT >= 32 } {
@@ -393,10 +393,10 @@ impl Block<'_> {
                     } else {
                         pack_left::<LOW_HEIGHT>(self.left, rows, steps, packed)
                     };
-                    Left { from: packed.as_ptr(), row_stride: 1, col_stride }
+                    LeftTile { from: packed.as_ptr(), row_stride: 1, col_stride }
                 } else {
                     let from = data[row * row_stride + first * col_stride..].as_ptr();
-                    Left { from, row_stride, col_stride }
+                    LeftTile { from, row_stride, col_stride }
                 };
                 if self.fetch {
                     fetch((row..row + height).map(|row| &data[row * row_stride + first..][..steps]));
@@ -427,7 +427,7 @@ impl Block<'_> {
 
 /// A tile's left operand where it lies: rows or steps of it are neighbours in memory.
 #[derive(Clone, Copy)]
-struct Left {
+struct LeftTile {
     from: *const f32,
     row_stride: usize,
     col_stride: usize,
@@ -444,7 +444,7 @@ struct Left {
 unsafe fn tile<S: Simd, const M: usize, const N: usize, const PAIRS: bool>(
     simd: S,
     inner: usize,
-    left: Left,
+    left: LeftTile,
     (right, right_step): (*const f32, usize),
     (to, to_stride): (*mut f32, usize),
     cols: usize,

@@ -47,7 +47,7 @@ pub fn max_pool<T: Tape<f32, Cpu>>(x: Image<T>, window: Window) -> Result<Image<
             threads::each_chunk(dx, g.pixels() * c, |image, dx| {
                 let x = &xs[image * g.pixels() * c..][..g.pixels() * c];
                 let rows = image * g.out_pixels() * c..(image + 1) * g.out_pixels() * c;
-                arch.dispatch(Give { g: &g, x, y: &ys[rows.clone()], dy: &dy[rows], dx });
+                arch.dispatch(MaxGradient { g: &g, x, y: &ys[rows.clone()], dy: &dy[rows], dx });
             });
             give_back(dy);
             Ok(())
@@ -90,7 +90,7 @@ impl WithSimd for Largest<'_> {
 }
 
 /// What windows have of an image's gradient goes to the pixels that are the largest under them: of each, the first.
-struct Give<'a> {
+struct MaxGradient<'a> {
     g: &'a Geometry,
     x: &'a [f32],
     y: &'a [f32],
@@ -98,12 +98,12 @@ struct Give<'a> {
     dx: &'a mut [f32],
 }
 
-impl WithSimd for Give<'_> {
+impl WithSimd for MaxGradient<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Give { g, x, y, dy, dx } = self;
+        let MaxGradient { g, x, y, dy, dx } = self;
         let (c, zero) = (g.channels, s.splat_f32s(0.0));
         let mut starts = Vec::with_capacity(g.kernel.0 * g.kernel.1);
         for (row, (y, dy)) in y.chunks_exact(c).zip(dy.chunks_exact(c)).enumerate() {

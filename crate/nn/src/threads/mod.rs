@@ -20,7 +20,7 @@ const LOOKS: u32 = 2048;
 
 /// Whom a thread shares its operations with.
 #[derive(Clone, Default)]
-enum With {
+enum Helpers {
     /// rayon's threads.
     #[default]
     Rayon,
@@ -31,18 +31,18 @@ enum With {
 }
 
 thread_local! {
-    static WITH: RefCell<With> = RefCell::default();
+    static HELPERS: RefCell<Helpers> = RefCell::default();
 }
 
 /// Does `work` while the thread shares its operations with `with`.
-fn sharing_with<R>(with: With, work: impl FnOnce() -> R) -> R {
-    struct Back(With);
-    impl Drop for Back {
+fn sharing_with<R>(with: Helpers, work: impl FnOnce() -> R) -> R {
+    struct Restore(Helpers);
+    impl Drop for Restore {
         fn drop(&mut self) {
-            WITH.set(std::mem::take(&mut self.0));
+            HELPERS.set(std::mem::take(&mut self.0));
         }
     }
-    let _back = Back(WITH.replace(with));
+    let _back = Restore(HELPERS.replace(with));
     work()
 }
 
@@ -52,7 +52,7 @@ fn sharing_with<R>(with: With, work: impl FnOnce() -> R) -> R {
 /// No more threads take part than the machine has processors: one that waits actively for another
 /// which has none to run on would wait long.
 pub fn awake<R>(work: impl FnOnce() -> R) -> R {
-    if !WITH.with_borrow(|with| matches!(with, With::Rayon)) {
+    if !HELPERS.with_borrow(|with| matches!(with, Helpers::Rayon)) {
         // The pool's threads are awake already, or busy with what this is a part of.
         return work();
     }
@@ -61,7 +61,7 @@ pub fn awake<R>(work: impl FnOnce() -> R) -> R {
         SHARING.with_borrow(|sharing| sharing.as_ref().map_or(1, |sharing| sharing.load(Ordering::Relaxed)));
     let threads = processors.min(rayon::current_num_threads()) / sharing.max(1);
     if threads < 2 {
-        return sharing_with(With::Nobody, work);
+        return sharing_with(Helpers::Nobody, work);
     }
     struct Dismissed(Arc<Team>);
     impl Drop for Dismissed {
@@ -75,9 +75,9 @@ pub fn awake<R>(work: impl FnOnce() -> R) -> R {
         let _dismissed = Dismissed(team.clone());
         for member in 1..threads {
             let team = team.clone();
-            scope.spawn(move |_| sharing_with(With::Nobody, || team.follow(member)));
+            scope.spawn(move |_| sharing_with(Helpers::Nobody, || team.follow(member)));
         }
-        sharing_with(With::Team(team.clone()), work)
+        sharing_with(Helpers::Team(team.clone()), work)
     })
 }
 
@@ -96,23 +96,25 @@ pub fn sharing<R>(among: &Arc<AtomicUsize>, work: impl FnOnce() -> R) -> R {
 
 /// How many threads take part in the next [`each`].
 pub fn count() -> usize {
-    WITH.with_borrow(|with| match with {
-        With::Rayon => rayon::current_num_threads(),
-        With::Team(team) => team.members(),
-        With::Nobody => 1,
+    HELPERS.with_borrow(|with| match with {
+        Helpers::Rayon => rayon::current_num_threads(),
+        Helpers::Team(team) => team.members(),
+        Helpers::Nobody => 1,
     })
 }
 
 /// Calls `part` with 0 to `parts - 1`, on all threads.
 pub fn each(parts: usize, part: impl Fn(usize) + Sync) {
-    match WITH.with_borrow(With::clone) {
-        With::Team(team) if parts > 1 => sharing_with(With::Nobody, || match parts.div_ceil(MOST_PARTS) {
-            1 => team.lead(parts, &part),
-            at_once => team.lead(parts.div_ceil(at_once), &|i| {
-                (i * at_once..parts.min((i + 1) * at_once)).for_each(&part);
-            }),
-        }),
-        With::Rayon if parts > 1 => (0..parts).into_par_iter().for_each(&part),
+    match HELPERS.with_borrow(Helpers::clone) {
+        Helpers::Team(team) if parts > 1 => {
+            sharing_with(Helpers::Nobody, || match parts.div_ceil(MOST_PARTS) {
+                1 => team.lead(parts, &part),
+                at_once => team.lead(parts.div_ceil(at_once), &|i| {
+                    (i * at_once..parts.min((i + 1) * at_once)).for_each(&part);
+                }),
+            })
+        }
+        Helpers::Rayon if parts > 1 => (0..parts).into_par_iter().for_each(&part),
         _ => (0..parts).for_each(part),
     }
 }

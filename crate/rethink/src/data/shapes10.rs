@@ -157,12 +157,12 @@ fn length(p: Point) -> f32 {
 /// A rotation as (cosine, sine), from the tangent of half its angle: the system's trigonometric
 /// functions differ between machines, a division does not.
 #[derive(Clone, Copy)]
-struct Turn(f32, f32);
+struct Rotation(f32, f32);
 
-impl Turn {
-    fn half_tangent(t: f32) -> Turn {
+impl Rotation {
+    fn half_tangent(t: f32) -> Rotation {
         let scale = 1.0 / (1.0 + t * t);
-        Turn((1.0 - t * t) * scale, 2.0 * t * scale)
+        Rotation((1.0 - t * t) * scale, 2.0 * t * scale)
     }
 
     fn apply(self, [x, y]: Point) -> Point {
@@ -269,7 +269,7 @@ enum Texture {
 
 struct Pattern {
     texture: Texture,
-    turn: Turn,
+    turn: Rotation,
     offset: Point,
     per_pixel: f32,
 }
@@ -289,7 +289,7 @@ impl Pattern {
         };
         Pattern {
             texture,
-            turn: Turn::half_tangent(draw.between(-1.0, 1.0)),
+            turn: Rotation::half_tangent(draw.between(-1.0, 1.0)),
             offset: [draw.between(0.0, 8.0), draw.between(0.0, 8.0)],
             per_pixel: 1.0 / period,
         }
@@ -348,12 +348,12 @@ struct Scene {
     centre: Point,
     /// Pixels.
     radius: f32,
-    turn: Turn,
+    turn: Rotation,
     /// Height over width.
     stretch: f32,
     shear: f32,
     shadow: (Point, f32),
-    light: Turn,
+    light: Rotation,
     noise: f32,
 }
 
@@ -415,11 +415,11 @@ impl Scene {
             shape,
             centre: [16.0 + SHIFT * draw.bell(), 16.0 + SHIFT * draw.bell()],
             radius: draw.between(7.5, 11.5),
-            turn: Turn::half_tangent(ROTATION * draw.between(-1.0, 1.0)),
+            turn: Rotation::half_tangent(ROTATION * draw.between(-1.0, 1.0)),
             stretch: draw.between(0.82, 1.22),
             shear: 0.08 * draw.bell(),
             shadow: ([draw.between(-2.5, 2.5), draw.between(1.0, 3.0)], draw.between(0.0, 0.5)),
-            light: Turn::half_tangent(draw.between(-1.0, 1.0)),
+            light: Rotation::half_tangent(draw.between(-1.0, 1.0)),
             noise: draw.between(0.01, 0.05),
         }
     }

@@ -33,12 +33,12 @@ pub(crate) struct Position {
     pub left_out: Option<LeftOut>,
     /// How far the next epoch has come, where training was interrupted within it. Its rows are among `rows`, its steps in `step`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Within>,
+    pub within: Option<PartialEpoch>,
 }
 
 /// What the steps of an unfinished epoch have shown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Within {
+pub(crate) struct PartialEpoch {
     /// Batches that have had their turn.
     pub batches: usize,
     /// How many images were classified as labelled, each before its own update, and how many there were.

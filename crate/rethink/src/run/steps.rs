@@ -12,7 +12,7 @@
 //! ```
 
 use crate::Result;
-use crate::run::checkpoint::{Interval, Position, Within};
+use crate::run::checkpoint::{Interval, PartialEpoch, Position};
 use crate::run::config::RunConfig;
 use crate::run::loader::{Choices, DataLoader};
 use crate::run::row::LogRow;
@@ -231,7 +231,7 @@ pub(super) struct EpochLog<'a> {
     /// Rows that a [`Watch`] has.
     shown: usize,
     /// How far it came, where it was left early.
-    pub left: Option<Within>,
+    pub left: Option<PartialEpoch>,
     /// How many images were classified as labelled, each before its own update, and how many there were.
     pub correct: usize,
     pub seen: usize,
@@ -243,7 +243,7 @@ impl EpochLog<'_> {
     /// At the beginning of an epoch of so many batches, with the learning rate `rate`.
     pub fn new<'a>(at: &'a mut Position, config: &RunConfig, steps: usize, rate: f64) -> EpochLog<'a> {
         let (before, log_every, shown) = (at.seconds, config.log_every, at.rows.len());
-        let Within { interval, correct, seen, .. } = at.within.take().unwrap_or_default();
+        let PartialEpoch { interval, correct, seen, .. } = at.within.take().unwrap_or_default();
         let (left, diverged) = (None, false);
         EpochLog { at, log_every, steps, rate, before, interval, shown, left, correct, seen, diverged }
     }
@@ -260,7 +260,7 @@ impl EpochLog<'_> {
     /// Leaves the epoch after so many batches.
     fn leave(&mut self, batches: usize) {
         let (correct, seen, interval) = (self.correct, self.seen, std::mem::take(&mut self.interval));
-        self.left = Some(Within { batches, correct, seen, interval });
+        self.left = Some(PartialEpoch { batches, correct, seen, interval });
     }
 
     /// Counts a step; false where the run ends with it.

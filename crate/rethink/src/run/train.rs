@@ -10,7 +10,7 @@
 use crate::data::Dataset;
 use crate::data::imagenet::LeftOut;
 use crate::lock::Lock;
-use crate::run::checkpoint::{Checkpoint, Position, Within};
+use crate::run::checkpoint::{Checkpoint, PartialEpoch, Position};
 use crate::run::config::RunConfig;
 use crate::run::history::{self, History, Sitting};
 use crate::run::loader::{Accuracy, DataLoader};
@@ -127,7 +127,7 @@ pub fn train_by(
     let left_out = loader.check(group)?;
     let mut network = network(config, data)?;
     let network = network.as_mut();
-    let mut keeper = Keeper::new(config, &progress);
+    let mut keeper = RunRecorder::new(config, &progress);
     let mut at = keeper.resume(network, group)?.unwrap_or(Position { left_out, ..Position::default() });
     check_left_out(data, &progress, at.left_out, left_out)?;
     keeper.begin_sitting(&mut at)?;
@@ -218,7 +218,7 @@ struct Trained {
     /// The last loss was infinite or not a number.
     diverged: bool,
     /// How far it came, where it was left early.
-    left: Option<Within>,
+    left: Option<PartialEpoch>,
 }
 
 /// The steps of the epoch that `at` says, begun at `started`, of which `watch` is told.
@@ -306,7 +306,7 @@ fn note(row: &mut LogRow, [measured, tested]: [Option<Accuracy>; 2], seconds: f6
 }
 
 /// What is kept of a run while it goes.
-struct Keeper<'a> {
+struct RunRecorder<'a> {
     lock: Option<&'a Lock>,
     /// In no folder where nothing is kept: such a process reads what another one sends.
     checkpoint: Checkpoint,
@@ -320,9 +320,9 @@ struct Keeper<'a> {
     precision: Precision,
 }
 
-impl<'a> Keeper<'a> {
-    fn new(config: &RunConfig, progress: &Progress<'a>) -> Keeper<'a> {
-        Keeper {
+impl<'a> RunRecorder<'a> {
+    fn new(config: &RunConfig, progress: &Progress<'a>) -> RunRecorder<'a> {
+        RunRecorder {
             lock: progress.lock,
             checkpoint: Checkpoint::new(progress.folder.clone().unwrap_or_default(), config.key()),
             kept: progress.folder.is_some(),

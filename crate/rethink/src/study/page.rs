@@ -26,14 +26,14 @@ const POINTS: usize = 500;
 
 /// Of a call that is at work. Dropped, it leaves the page as if there had been none.
 pub(super) struct Page {
-    now: Arc<Mutex<Now>>,
+    now: Arc<Mutex<PageState>>,
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What there is to show.
 #[derive(Default)]
-struct Now {
+struct PageState {
     /// What is at work where nothing trains.
     text: String,
     /// ", about 3 min left".
@@ -51,7 +51,7 @@ struct Training {
     since: Instant,
 }
 
-impl Now {
+impl PageState {
     fn lines(&self) -> String {
         if self.training.is_empty() {
             return self.text.clone();
@@ -79,7 +79,7 @@ impl Page {
         if !live::is_attached() || std::env::var(live::LIVE_VARIABLE).is_ok_and(|value| value == "0") {
             return None;
         }
-        let now: Arc<Mutex<Now>> = Arc::default();
+        let now: Arc<Mutex<PageState>> = Arc::default();
         let (end, ended) = channel::<()>();
         let show = now.clone();
         let work = move || {
@@ -135,7 +135,7 @@ impl Page {
 
     /// Something else is at work, which has just said `text`.
     pub fn says(&self, title: &str, text: &str) {
-        *lock(&self.now) = Now { text: format!("{title}: {text}"), ..Now::default() };
+        *lock(&self.now) = PageState { text: format!("{title}: {text}"), ..PageState::default() };
     }
 }
 
@@ -148,7 +148,7 @@ impl Drop for Page {
     }
 }
 
-fn lock(now: &Mutex<Now>) -> MutexGuard<'_, Now> {
+fn lock(now: &Mutex<PageState>) -> MutexGuard<'_, PageState> {
     now.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 

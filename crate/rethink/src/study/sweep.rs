@@ -40,11 +40,11 @@ struct Capacity {
     /// As many stand for a run of a smaller step.
     least: f64,
     /// Bytes of memory, each with what one run holds of it.
-    memory: Vec<(f64, Held)>,
+    memory: Vec<(f64, MemoryOfRun)>,
 }
 
 /// Bytes that a run holds, whose step has so many multiply-adds.
-type Held = fn(&RunConfig, f64) -> f64;
+type MemoryOfRun = fn(&RunConfig, f64) -> f64;
 
 /// Images as the network gets them.
 fn images(config: &RunConfig, _step: f64) -> f64 {
@@ -60,7 +60,7 @@ fn kept(config: &RunConfig) -> f64 {
 impl Capacity {
     fn of_processor(threads: usize) -> Capacity {
         let of_a_thread = 1e9;
-        let memory: Vec<(f64, Held)> = vec![((1u64 << 30) as f64, images)];
+        let memory: Vec<(f64, MemoryOfRun)> = vec![((1u64 << 30) as f64, images)];
         Capacity { step: threads as f64 * of_a_thread, least: of_a_thread, memory }
     }
 
@@ -69,8 +69,8 @@ impl Capacity {
     fn of_card([on_card, beside]: [Option<u64>; 2], threads: usize) -> Capacity {
         let (step, most) = (8e10, threads.clamp(1, 8) as f64);
         // The memory of a step is that of `crate/notes/gpu.md` and a half more; cuBLAS has some of its own.
-        let there: Held = |config, step| kept(config) + 0.03 * step + (64 << 20) as f64;
-        let here: Held = |config, step| images(config, step) + kept(config);
+        let there: MemoryOfRun = |config, step| kept(config) + 0.03 * step + (64 << 20) as f64;
+        let here: MemoryOfRun = |config, step| images(config, step) + kept(config);
         let half = |free: Option<u64>| free.map_or(f64::INFINITY, |free| free as f64 / 2.0);
         let memory = vec![(half(on_card), there), (half(beside), here)];
         Capacity { step, least: step / most, memory }
@@ -133,7 +133,7 @@ fn side_by_side(lane: &Lane, (lanes, threads): (usize, usize), progress: &mut Pr
     let pools: Vec<ThreadPool> =
         pools.collect::<Result<_, _>>().map_err(|e| Error::argument("threads", e.to_string()))?;
     let working = Arc::new(AtomicUsize::new(lanes));
-    let (tell, said) = channel::<(usize, Of)>();
+    let (tell, said) = channel::<(usize, Message)>();
     thread::scope(|scope| {
         for pool in pools {
             let (working, tell) = (working.clone(), tell.clone());
@@ -151,7 +151,7 @@ fn side_by_side(lane: &Lane, (lanes, threads): (usize, usize), progress: &mut Pr
 }
 
 /// What a lane says of a run.
-enum Of {
+enum Message {
     Event(Event),
     End(Box<Result<Run>>),
 }
@@ -207,18 +207,19 @@ struct Lane<'a> {
 
 impl Lane<'_> {
     /// Until there are no more; `tell` gets the place of each run and what there is to say of it.
-    fn work(&self, tell: &mut dyn FnMut(usize, Of)) {
+    fn work(&self, tell: &mut dyn FnMut(usize, Message)) {
         while let Some(chain) = self.chains.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             for &index in chain {
                 if self.over.load(Ordering::Relaxed) {
                     return;
                 }
                 let (config, Study { data, scale, .. }) = (&self.configs[index], self.study);
-                let run = self.store.run(config, data, *scale, &mut |event| tell(index, Of::Event(event)));
+                let run =
+                    self.store.run(config, data, *scale, &mut |event| tell(index, Message::Event(event)));
                 if !run.as_ref().is_ok_and(|run| run.record.ending != StopReason::Interrupted) {
                     self.over.store(true, Ordering::Relaxed);
                 }
-                tell(index, Of::End(Box::new(run)));
+                tell(index, Message::End(Box::new(run)));
             }
         }
     }
@@ -283,10 +284,10 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn hear(&mut self, index: usize, of: Of) {
+    fn hear(&mut self, index: usize, of: Message) {
         match of {
-            Of::Event(event) => self.event(index, event),
-            Of::End(run) => self.end(index, *run),
+            Message::Event(event) => self.event(index, event),
+            Message::End(run) => self.end(index, *run),
         }
     }
 
