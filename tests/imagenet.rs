@@ -255,6 +255,35 @@ fn a_network_trains_on_photographs_of_ones_own() {
     }
 }
 
+/// A file that is no photograph has no row, and the numbers of those after it stay.
+#[test]
+fn predictions_of_photographs_are_those_of_the_run() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = own_folder(root.path(), "pets", "val", ["cat", "dog"]);
+    put(&folder, "train/cat/1a.jpg", b"no photograph");
+    let out = root.path().join("out");
+    let data = class_folders::read_as(&folder, 0).unwrap();
+    let study = Study::of(data, &Study::new(Some("shapes10"), Scale::Smoke, out.to_str().unwrap()).unwrap());
+    let mut config = study.config(ModelKind::Mlp1x512, Corruption::TrueLabels);
+    (config.width_factor, config.input, config.hyper.epochs) = (0.1, 32, 3);
+    let run = study.train_all(&[config], &mut |_| ()).unwrap().remove(0);
+    assert_eq!(run.record.left_out, Some(LeftOut { train: 1, test: 0 }));
+    let frame = study.predictions(&run).unwrap();
+    let numbers =
+        |name: &str| -> Vec<u32> { frame.column(name).unwrap().u32().unwrap().iter().flatten().collect() };
+    // In turns of the classes: cat/1, dog/1, cat/1a, dog/2, cat/2; then the two test photographs.
+    assert_eq!(numbers("image"), [0, 1, 3, 4, 0, 1]);
+    assert_eq!(numbers("label"), [0, 1, 1, 0, 0, 1]);
+    assert_eq!(numbers("trained_on"), [0, 1, 1, 0]);
+    let right: Vec<bool> = frame.column("right").unwrap().bool().unwrap().iter().flatten().collect();
+    let share = |rows: &[bool]| rows.iter().filter(|right| **right).count() as f64 / rows.len() as f64;
+    assert_eq!(Some(share(&right[..4])), run.record.train_accuracy);
+    assert_eq!(Some(share(&right[4..])), run.record.test_accuracy);
+    let [train, test] = study.inputs(&run).unwrap();
+    assert_eq!((train.labels, test.labels), (vec![0, 1, 1, 0], vec![0, 1]));
+    assert_eq!((train.images.len(), test.images.len()), (4 * 3 * 32 * 32, 2 * 3 * 32 * 32));
+}
+
 #[test]
 fn the_fingerprint_is_that_of_names_labels_and_contents() {
     let folder = folder();

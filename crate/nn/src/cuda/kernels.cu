@@ -536,10 +536,10 @@ KERNEL batch_channels(unsigned n, const float *sums, unsigned parts, const float
     }
     float away = plain / rows, mean = x[i] + away;
     float variance = fmaxf(squares / rows - away * away, 0.0f);
-    float deviation = 1.0f / sqrtf(variance + epsilon);
+    float inverse_deviation = 1.0f / sqrtf(variance + epsilon);
     channels[i] = mean;
-    channels[n + i] = deviation;
-    channels[2 * n + i] = shift[i] - mean * deviation;
+    channels[n + i] = inverse_deviation;
+    channels[2 * n + i] = shift[i] - mean * inverse_deviation;
     noted[i] = mean;
     noted[n + i] = variance * rows / fmaxf(rows - 1.0f, 1.0f);
 }
@@ -548,10 +548,10 @@ KERNEL batch_channels(unsigned n, const float *sums, unsigned parts, const float
 KERNEL running_channels(unsigned n, const float *mean, const float *variance, const float *shift, float *channels,
                         float epsilon) {
     EACH
-    float deviation = 1.0f / sqrtf(variance[i] + epsilon);
+    float inverse_deviation = 1.0f / sqrtf(variance[i] + epsilon);
     channels[i] = mean[i];
-    channels[n + i] = deviation;
-    channels[2 * n + i] = shift[i] - mean[i] * deviation;
+    channels[n + i] = inverse_deviation;
+    channels[2 * n + i] = shift[i] - mean[i] * inverse_deviation;
 }
 
 // ReLU of a x + b.

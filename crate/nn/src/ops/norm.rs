@@ -82,13 +82,13 @@ impl<E: Dtype, D: Device<E>> TensorCollection<E, D> for BatchNorm<E, D> {
     }
 }
 
-/// What the normalisation of one batch does to a channel: `(x - mean) * deviation * scale + shift`. The vectors have
+/// What the normalisation of one batch does to a channel: `(x - mean) * inverse_deviation * scale + shift`. The vectors have
 /// a number for every lane of a channel; the scale has one a channel.
 pub(super) struct Channels {
     order: Order,
     mean: Vec<f32>,
-    /// 1 / sqrt(variance + epsilon).
-    deviation: Vec<f32>,
+    /// `1 / sqrt(variance + epsilon)`.
+    inverse_deviation: Vec<f32>,
     scale: Option<Vec<f32>>,
     /// `a x + b`, the same in two operations.
     a: Vec<f32>,
@@ -125,16 +125,16 @@ impl Channels {
             let running = |t| elements(t).unwrap_or_default().to_vec();
             (running(&layer.mean), running(&layer.variance))
         };
-        let deviation: Vec<f32> = variance.iter().map(|v| 1.0 / (v + EPSILON).sqrt()).collect();
+        let inverse_deviation: Vec<f32> = variance.iter().map(|v| 1.0 / (v + EPSILON).sqrt()).collect();
         let scale = scale.map(<[f32]>::to_vec);
         let a: Vec<f32> = match &scale {
-            Some(scale) => deviation.iter().zip(scale).map(|(d, s)| d * s).collect(),
-            None => deviation.clone(),
+            Some(scale) => inverse_deviation.iter().zip(scale).map(|(d, s)| d * s).collect(),
+            None => inverse_deviation.clone(),
         };
         let b: Vec<f32> = shift.iter().zip(&mean).zip(&a).map(|((s, m), a)| s - m * a).collect();
         let (relu, own) = (activation == Activation::Relu, pass.training());
-        let [mean, deviation, a, b] = [mean, deviation, a, b].map(|v| order.spread(&v));
-        Channels { order, mean, deviation, scale, a, b, relu, own, part: pass.part().cloned() }
+        let [mean, inverse_deviation, a, b] = [mean, inverse_deviation, a, b].map(|v| order.spread(&v));
+        Channels { order, mean, inverse_deviation, scale, a, b, relu, own, part: pass.part().cloned() }
     }
 
     /// `a x + b` of the channels from `k` on.
@@ -146,7 +146,7 @@ impl Channels {
     /// `x`, normalised.
     #[inline(always)]
     fn normal<S: Simd>(&self, s: S, x: S::f32s, k: usize) -> S::f32s {
-        s.mul_f32s(s.sub_f32s(x, load(s, &self.mean, k)), load(s, &self.deviation, k))
+        s.mul_f32s(s.sub_f32s(x, load(s, &self.mean, k)), load(s, &self.inverse_deviation, k))
     }
 
     /// The normalised `x`.

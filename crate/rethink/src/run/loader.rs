@@ -68,13 +68,33 @@ pub struct Choices {
     corners: Vec<(u32, u32)>,
 }
 
-/// Images that a network is tested on, and their labels.
-#[derive(Clone, Copy)]
-pub struct Evaluated<'a> {
-    /// `n x C x 28 x 28` numbers, cropped and whitened.
-    pub images: &'a [f32],
-    /// One each.
-    pub labels: &'a [u16],
+/// Which images a network is tested on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subset {
+    /// Those that it is trained on, with the run's corruption, without random changes.
+    Train,
+    /// The test images.
+    Test,
+}
+
+impl Subset {
+    /// "train" or "test".
+    pub fn name(self) -> &'static str {
+        match self {
+            Subset::Train => "train",
+            Subset::Test => "test",
+        }
+    }
+}
+
+/// Some images of a [`Subset`] as the network sees them.
+pub struct TestedImages<'a> {
+    /// Their numbers in the data set, rising. Files that are no photographs are passed over.
+    pub numbers: Vec<u32>,
+    /// `n x C x H x W` numbers, ready for [`Network::logits`].
+    pub images: Cow<'a, [f32]>,
+    /// One each: of training images the label after the corruption.
+    pub labels: Cow<'a, [u16]>,
 }
 
 /// Accuracies of one measurement, 0 to 1.
@@ -387,97 +407,99 @@ impl DataLoader {
         Ok((images, labels))
     }
 
-    /// Small images as networks are tested on them: the training images as trained on, with their corruption and without random changes, and the
-    /// test images; `None` for photographs.
-    pub fn evaluated(&self) -> Option<[Evaluated<'_>; 2]> {
-        match &self.images {
-            Images::Small { train, test, .. } => Some([
-                Evaluated { images: train, labels: &self.train_labels },
-                Evaluated { images: test, labels: &self.test_labels },
-            ]),
-            Images::Photographs(_) => None,
+    /// The labels of `subset`, those of files that are no photographs among them: of training images after the corruption.
+    pub fn labels(&self, subset: Subset) -> &[u16] {
+        match subset {
+            Subset::Train => &self.train_labels,
+            Subset::Test => &self.test_labels,
         }
     }
 
-    /// Accuracy on the whole training set, as trained on: with its corruption, without random changes.
+    /// Calls `work` with the images of `subset` as networks are tested on them, some at a time, in their order.
     ///
-    /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
-    pub fn train_accuracy(&self, network: &dyn Network, team: Option<&dyn ProcessGroup>) -> Result<Accuracy> {
-        match &self.images {
-            Images::Small { train, .. } => self.small(network, train, &self.train_labels, team),
-            Images::Photographs(s) => {
-                self.streamed(network, s, (&self.train_labels, PhotographId::Train), team)
-            }
-        }
+    /// Errors: those of `work` and of [`Photographs::with`].
+    pub fn tested(&self, subset: Subset, work: &mut dyn FnMut(TestedImages) -> Result<()>) -> Result<()> {
+        self.tested_by((0, 1), subset, work)
     }
 
-    /// Accuracy on the test set.
-    ///
-    /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
-    pub fn test_accuracy(&self, network: &dyn Network, team: Option<&dyn ProcessGroup>) -> Result<Accuracy> {
-        match &self.images {
-            Images::Small { test, .. } => self.small(network, test, &self.test_labels, team),
-            Images::Photographs(s) => {
-                self.streamed(network, s, (&self.test_labels, PhotographId::Test), team)
-            }
-        }
-    }
-
-    fn small(
+    /// As [`DataLoader::tested`], of which process `rank` of `size` has its share.
+    fn tested_by(
         &self,
-        network: &dyn Network,
-        images: &[f32],
-        labels: &[u16],
-        team: Option<&dyn ProcessGroup>,
-    ) -> Result<Accuracy> {
-        const AT_ONCE: usize = 250;
-        let (rank, size) = places(team);
-        let (mut correct, mut unsound) = (0, 0);
-        let parts = images.chunks(AT_ONCE * self.image).zip(labels.chunks(AT_ONCE));
-        threads::awake(|| -> Result<()> {
-            for (images, labels) in parts.skip(rank).step_by(size) {
-                let scores = network.logits(images.to_vec())?;
-                correct += count_correct(&scores, labels, scores.len() / labels.len());
-                unsound += usize::from(!are_finite(&scores));
-            }
-            Ok(())
-        })?;
-        let [correct, unsound] = together(team, [correct, unsound].map(|n| n as f64));
-        Ok(Accuracy { top1: correct / labels.len() as f64, top5: None, finite: unsound == 0.0 })
-    }
-
-    fn streamed(
-        &self,
-        network: &dyn Network,
-        streamed: &Streamed,
-        (labels, place): (&[u16], fn(usize) -> PhotographId),
-        team: Option<&dyn ProcessGroup>,
-    ) -> Result<Accuracy> {
-        const AT_ONCE: usize = 50;
-        let (rank, size) = places(team);
-        let (mut correct, mut among_five, mut seen, mut unsound) = (0, 0, 0, 0);
-        threads::awake(|| -> Result<()> {
-            for (part, labels) in labels.chunks(AT_ONCE).enumerate().skip(rank).step_by(size) {
-                let images = vec![0.0; labels.len() * self.image];
-                let (images, labels) = self.decoded(images, labels.to_vec(), |at, out| {
-                    streamed.central(place(part * AT_ONCE + at), out)
-                })?;
-                if labels.is_empty() {
-                    continue;
+        (rank, size): (usize, usize),
+        subset: Subset,
+        work: &mut dyn FnMut(TestedImages) -> Result<()>,
+    ) -> Result<()> {
+        let labels = self.labels(subset);
+        let at_once = match self.images {
+            Images::Small { .. } => 250,
+            Images::Photographs(_) => 50,
+        };
+        let photograph = |number: usize| match subset {
+            Subset::Train => PhotographId::Train(number),
+            Subset::Test => PhotographId::Test(number),
+        };
+        for (part, labels) in labels.chunks(at_once).enumerate().skip(rank).step_by(size) {
+            let first = part * at_once;
+            let numbers: Vec<u32> = (first as u32..).take(labels.len()).collect();
+            let tested = match &self.images {
+                Images::Small { train, test, .. } => {
+                    let all = if subset == Subset::Train { train } else { test };
+                    let images = &all[first * self.image..(first + labels.len()) * self.image];
+                    TestedImages { numbers, images: images.into(), labels: labels.into() }
                 }
-                let scores = network.logits(images)?;
+                Images::Photographs(streamed) => {
+                    let images = vec![0.0; labels.len() * self.image];
+                    let (images, labels) = self.decoded(images, labels.to_vec(), |at, out| {
+                        streamed.central(photograph(first + at), out)
+                    })?;
+                    // What is no photograph has been found out by now.
+                    let there =
+                        |number: &u32| !streamed.photographs.is_left_out(photograph(*number as usize));
+                    let numbers = numbers.into_iter().filter(there).collect();
+                    TestedImages { numbers, images: images.into(), labels: labels.into() }
+                }
+            };
+            if !tested.labels.is_empty() {
+                work(tested)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of the images of `subset` the network says the label of; of several processes, each looks at a part.
+    ///
+    /// Errors: those of [`Network::logits`] and of [`Photographs::with`].
+    pub fn accuracy(
+        &self,
+        network: &dyn Network,
+        subset: Subset,
+        team: Option<&dyn ProcessGroup>,
+    ) -> Result<Accuracy> {
+        let of_photographs = matches!(self.images, Images::Photographs(_));
+        let (mut correct, mut among_five, mut seen, mut unsound) = (0, 0, 0, 0);
+        threads::awake(|| {
+            self.tested_by(places(team), subset, &mut |TestedImages { images, labels, .. }| {
+                let scores = network.logits(images.into_owned())?;
                 let classes = scores.len() / labels.len();
                 correct += count_correct(&scores, &labels, classes);
-                among_five += count_top(5, &scores, &labels, classes);
+                if of_photographs {
+                    among_five += count_top(5, &scores, &labels, classes);
+                }
                 seen += labels.len();
                 unsound += usize::from(!are_finite(&scores));
-            }
-            Ok(())
+                Ok(())
+            })
         })?;
         let [correct, among_five, seen, unsound] =
             together(team, [correct, among_five, seen, unsound].map(|n| n as f64));
         let share = |count: f64| count / seen.max(1.0);
-        Ok(Accuracy { top1: share(correct), top5: Some(share(among_five)), finite: unsound == 0.0 })
+        let top5 = of_photographs.then(|| share(among_five));
+        Ok(Accuracy { top1: share(correct), top5, finite: unsound == 0.0 })
+    }
+
+    /// Numbers of an image.
+    pub fn image_size(&self) -> usize {
+        self.image
     }
 }
 

@@ -13,7 +13,7 @@ use crate::lock::Lock;
 use crate::run::checkpoint::{Checkpoint, PartialEpoch, Position};
 use crate::run::config::RunConfig;
 use crate::run::history::{self, History, Sitting};
-use crate::run::loader::{Accuracy, DataLoader};
+use crate::run::loader::{Accuracy, DataLoader, Subset};
 use crate::run::provenance::Provenance;
 use crate::run::row::{LogRow, StopReason};
 use crate::run::setup::{DataSizes, check_parallelism, network, sizes};
@@ -257,10 +257,10 @@ fn evaluate(
     trained: Trained,
 ) -> Result<[Option<Accuracy>; 2]> {
     let on_training = |network: &mut dyn Network| {
-        by_average(network, |network| loader.train_accuracy(network, group)).map(Some)
+        by_average(network, |network| loader.accuracy(network, Subset::Train, group)).map(Some)
     };
     let on_test = |network: &mut dyn Network| {
-        by_average(network, |network| loader.test_accuracy(network, group)).map(Some)
+        by_average(network, |network| loader.accuracy(network, Subset::Test, group)).map(Some)
     };
     // A loss is taken before its step's update: what the epoch's last step ruined shows in the weights, or, where these
     // are numbers still, in the scores of an evaluation.

@@ -1,12 +1,14 @@
 //! What a notebook asks of a network while it is trained: numbers of one's own after each epoch, and what the network sees.
 
-use crate::run::loader::{DataLoader, Evaluated};
+use crate::run::loader::{DataLoader, Subset};
 use crate::run::setup;
 use crate::store::Run;
 use crate::study::Study;
 use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
+use rethink_nn::memory::free_memory;
 use rethink_nn::models::{Network, count_correct};
+use rethink_nn::text::counted;
 use rethink_nn::threads;
 
 /// Images whose scores are computed at a time.
@@ -66,20 +68,34 @@ fn cross_entropy(scores: &[f32], label: u16) -> f64 {
 }
 
 impl Study {
-    /// The training and the test images of `run`, as its network is tested on them: with the run's corruption, without random changes.
+    /// The training and the test images of `run`, as its network is tested on them: with the run's corruption, without random changes and
+    /// without files that are no photographs.
     ///
-    /// Errors: [`Error::Argument`] for photographs, which are not kept in memory; those of [`DataLoader::new`].
+    /// Errors: [`Error::Missing`] where there is no memory for all of them; those of [`DataLoader::new`] and [`DataLoader::tested`].
     pub fn inputs(&self, run: &Run) -> Result<[Inputs; 2]> {
         let config = &run.record.config;
+        setup::check(config, &self.data)?;
         let loader = DataLoader::new(config, &self.data, config.data.train, config.data.test)?;
-        let Some(both) = loader.evaluated() else {
-            return Err(Error::argument("inputs", format!("{}: of small images alone", self.data.title)));
+        let count = config.data.train + config.data.test;
+        let bytes = count as u64 * loader.image_size() as u64 * size_of::<f32>() as u64;
+        if let Some(free) = free_memory().filter(|free| bytes > *free) {
+            let [takes, free] = [bytes, free].map(|bytes| bytes as f64 / 1e9);
+            let images = counted(count, "image");
+            return Err(Error::Missing {
+                what: format!("{images} as inputs take {takes:.1} GB of memory, {free:.1} GB are free"),
+                remedy: "take fewer images (`n`), or a smaller input".into(),
+            });
+        }
+        let all = |subset| -> Result<Inputs> {
+            let (mut images, mut labels) = (Vec::new(), Vec::new());
+            loader.tested(subset, &mut |tested| {
+                images.extend_from_slice(&tested.images);
+                labels.extend_from_slice(&tested.labels);
+                Ok(())
+            })?;
+            Ok(Inputs { images, labels })
         };
-        let kept = |Evaluated { images, labels }: Evaluated| Inputs {
-            images: images.to_vec(),
-            labels: labels.to_vec(),
-        };
-        Ok(both.map(kept))
+        Ok([all(Subset::Train)?, all(Subset::Test)?])
     }
 
     /// Numbers of one's own before the first epoch of `run`, as epoch 0, and after each: a frame with the column `epoch` (u32) and one of f64

@@ -1,7 +1,7 @@
 //! What trained networks say of each image: predictions of a run, and two runs on the same images beside each other.
 
 use crate::run::checkpoint::{read_weights, write_tensors};
-use crate::run::loader::DataLoader;
+use crate::run::loader::{DataLoader, Subset, TestedImages};
 use crate::run::row::StopReason;
 use crate::run::setup;
 use crate::run::train::{Observer, Progress, train};
@@ -18,8 +18,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Images whose scores are computed at a time.
-const AT_ONCE: usize = 250;
 /// Between two lines of progress.
 const SAID: Duration = Duration::from_secs(5);
 
@@ -44,24 +42,23 @@ impl Study {
     /// What the network of `run` says of each image that it was trained and tested on, in their order: a frame with the columns
     /// `set` ("train" or "test"), `image` (its number in the data set, u32), `label` (the data set's, u32), `trained_on` (the label after
     /// the run's corruption, u32; null for test images), `predicted` (u32), `probability` (of the predicted class, 0 to 1, f64) and `right`
-    /// (whether it is `label`). Training images are as the network was trained on them, without random changes.
+    /// (whether it is `label`). Images are as the network is tested on them, without random changes; files that are no photographs have
+    /// no row.
     ///
-    /// Errors: those of [`Study::network`]; [`Error::Argument`] for photographs.
+    /// Errors: those of [`Study::network`] and of [`DataLoader::tested`].
     pub fn predictions(&self, run: &Run) -> Result<DataFrame> {
         let config = &run.record.config;
-        let loader = DataLoader::new(config, &self.data, config.data.train, config.data.test)?;
-        let Some([train, test]) = loader.evaluated() else {
-            return Err(Error::argument(
-                "predictions",
-                format!("{}: of small images alone", self.data.title),
-            ));
-        };
         let network = self.network(run)?;
+        let loader = DataLoader::new(config, &self.data, config.data.train, config.data.test)?;
         let mut said = Predictions::default();
-        let own = |labels: &[u16]| labels.iter().map(|&label| u32::from(label)).collect::<Vec<_>>();
-        let trained_on = own(train.labels).into_iter().map(Some).collect();
-        said.add(network.as_ref(), "train", train.images, &own(&self.data.train.labels), trained_on)?;
-        said.add(network.as_ref(), "test", test.images, &own(test.labels), vec![None; test.labels.len()])?;
+        threads::awake(|| -> Result<()> {
+            for (subset, split) in [(Subset::Train, &self.data.train), (Subset::Test, &self.data.test)] {
+                loader.tested(subset, &mut |tested| {
+                    said.add(network.as_ref(), subset, &split.labels, tested)
+                })?;
+            }
+            Ok(())
+        })?;
         said.frame()
     }
 
@@ -145,30 +142,22 @@ struct Predictions {
 }
 
 impl Predictions {
-    /// What `network` says of `images` (as many as `trained_on`), of which the data set has the first `labels`.
+    /// What `network` says of some images of `subset`, of which the data set has the `labels`.
     fn add(
         &mut self,
         network: &dyn Network,
-        set: &'static str,
-        images: &[f32],
-        labels: &[u32],
-        trained_on: Vec<Option<u32>>,
+        subset: Subset,
+        labels: &[u16],
+        tested: TestedImages,
     ) -> Result<()> {
-        let count = trained_on.len();
-        let size = images.len() / count.max(1);
-        threads::awake(|| -> Result<()> {
-            for (part, images) in images.chunks(AT_ONCE * size.max(1)).enumerate() {
-                let scores = network.logits(images.to_vec())?;
-                let classes = scores.len() / (images.len() / size);
-                for (i, scores) in scores.chunks_exact(classes).enumerate() {
-                    self.push(labels[part * AT_ONCE + i], scores);
-                }
-            }
-            Ok(())
-        })?;
-        self.set.extend(std::iter::repeat_n(set, count));
-        self.image.extend(0..count as u32);
-        self.trained_on.extend(trained_on);
+        let scores = network.logits(tested.images.into_owned())?;
+        let rows = scores.chunks_exact(scores.len() / tested.numbers.len());
+        for ((number, trained_on), scores) in tested.numbers.iter().zip(&*tested.labels).zip(rows) {
+            self.set.push(subset.name());
+            self.image.push(*number);
+            self.trained_on.push((subset == Subset::Train).then(|| u32::from(*trained_on)));
+            self.push(u32::from(labels[*number as usize]), scores);
+        }
         Ok(())
     }
 
