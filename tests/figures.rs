@@ -1536,6 +1536,25 @@ fn a_heatmap_of_any_two_columns_says_what_it_lacks() {
     let filled = map.clone().absent(0.0).decimals(1).draw("filled", &note()).unwrap();
     assert_eq!(filled.notes.len(), 1);
     assert!(self::texts(&filled.svg).contains(&"0.5".to_string()));
+    // What is undefined stays so; numbers of other types are one class; equal names are two.
+    let shares = df!(
+        "label" => [0u32, 0, 1, 1], "predicted" => [0i64, 1, 0, 1], "share" => [0.25, 0.75, f64::NAN, f64::NAN]
+    )
+    .unwrap();
+    let shares = Heatmap::confusion(&shares, "predicted", "label", "share");
+    for map in [shares.clone(), shares.classes(&["crane", "crane"])] {
+        let drawing = map.draw("shares", &note()).unwrap();
+        assert_eq!(drawing.notes[1], "Grey: 2 cells without a value.");
+        assert_eq!(cells(&drawing.svg, 4)[2..], ["#E4E4E4", "#E4E4E4"]);
+    }
+    let mixed = df!("label" => ["0"], "predicted" => [0], "share" => [1.0]).unwrap();
+    let mixed = Heatmap::confusion(&mixed, "predicted", "label", "share").draw("x", &note());
+    assert!(
+        mixed.unwrap_err().to_string().contains("columns predicted and label hold i32 and str; cast one")
+    );
+    // Long titles are cut at the figure's edges.
+    let long = "a very long title of an axis ".repeat(8);
+    check_texts(&map.clone().titles(&long, &long, &long).draw("long", &note()).unwrap());
     // Many cells have no room for numbers; names are thinned out.
     let side: Vec<u32> = (0..3600).map(|i| i % 60).collect();
     let down: Vec<u32> = (0..3600).map(|i| i / 60).collect();
@@ -1613,4 +1632,29 @@ fn small_print_says_what_bars_floors_and_hollow_markers_are() {
     let singular = "because the matrix is singular in single precision without.";
     said(&drawn([1e-4, 0.0], [1e-4, 0.0]), &format!("Hollow: regularised, {singular}"));
     said(&drawn([1e-4, 0.1], [1e-4, 0.0]), &format!("Hollow: regularised, by l2 or {singular}"));
+}
+
+/// Panels have one axis, and so one foot: a third of the least value in any of them.
+#[test]
+fn zeros_in_panels_stand_below_all_else() {
+    let frame = df!(
+        "x" => [1, 2, 1, 2, 1, 2], "y" => [1e-2, 0.0, 1e-6, 1.0, 0.0, 0.0], "of" => ["a", "a", "b", "b", "c", "c"]
+    )
+    .unwrap();
+    let chart = Chart::new(&frame, "x", "y").markers().y(axis("y").log()).panels("of");
+    let drawing = chart.draw("panels", &note()).unwrap();
+    let document = roxmltree::Document::parse(&drawing.svg).unwrap();
+    let markers = document.descendants().filter(|node| node.has_tag_name("circle"));
+    let places = markers.map(|circle| ["cx", "cy"].map(|at| circle.attribute(at).unwrap().parse().unwrap()));
+    let mut places: Vec<[f64; 2]> = places.collect();
+    // Filled markers have a white ring, and so are met twice.
+    places.dedup();
+    let of = |panel: usize, row: usize| places[2 * panel + row][1];
+    assert_eq!(places.len(), 6, "{places:?}");
+    // Panels a and b are side by side; c is below, with the same height between its points and its axis.
+    assert!(of(0, 1) > of(1, 0) && of(1, 0) > of(0, 0) && of(0, 0) > of(1, 1), "{places:?}");
+    assert_eq!(of(2, 0), of(2, 1));
+    for panel in ["a", "c"] {
+        assert!(drawing.notes.iter().any(|note| note.starts_with(&format!("{panel}: Hollow, at the foot"))));
+    }
 }

@@ -186,8 +186,13 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
     type Harm<'a> = (&'a dyn Fn(&Path), &'a [&'a str]);
     let text = |folder: &Path, name: &str| put(folder, name, b"RIFF, WEBP");
     let colour = picture("colour.jpg");
-    let harms: [Harm; 8] = [
-        (&|f| text(f, "train/bird/1.webp"), &["train/bird", "no .jpg, .jpeg or .png", "convert"]),
+    let harms: [Harm; 10] = [
+        (&|f| text(f, "train/bird/1.txt"), &["train/bird", "no .jpg, .jpeg or .png", "convert its pictures"]),
+        (&|f| text(f, "train/cat/3.webp"), &["train/cat/3.webp", "neither .jpg, .jpeg nor .png; convert it"]),
+        (
+            &|f| put(f, "train/cat/more/1.jpg", &colour),
+            &["train/cat/more", "folder within the folder of a class"],
+        ),
         (&|f| fs::create_dir(f.join("val/bird")).unwrap(), &["val/bird", "no .jpg, .jpeg or .png"]),
         (&|f| put(f, "val/bird/1.jpg", &colour), &["val/bird", "no class of this name", "same folders"]),
         (&|f| put(f, "train/loose.jpg", &colour), &["train/loose.jpg", "beside folders of classes"]),
@@ -224,6 +229,39 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
             });
             words.for_each(|word| assert!(error.contains(&word), "{error:?} lacks {word:?}"));
         }
+    }
+}
+
+/// A class without test photographs is named; an empty `val` is none.
+#[test]
+fn photographs_that_are_not_all_there_are_read_as_far_as_they_are() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = own_folder(root.path(), "pets", "test", ["cat", "dog"]);
+    fs::create_dir(folder.join("val")).unwrap();
+    assert_eq!(data::open(folder.to_str()).unwrap().test.labels, [0, 1]);
+    fs::remove_dir_all(folder.join("test/dog")).unwrap();
+    let said = Command::new(rethink_bin()).args(["data", "verify"]).arg(&folder).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    let sentence = "pets/test: no photograph of dog; networks are tested on the other classes alone";
+    assert!(said.status.success() && text.contains(sentence), "{text}");
+}
+
+/// Only a title that is made of a folder loses it in the key.
+#[test]
+fn a_title_of_ones_own_is_part_of_the_key() {
+    let key = |title: &str| {
+        let mut data = shapes10::generate(10, 10, 1).unwrap();
+        (data.name, data.title) = ("mine".into(), title.into());
+        config(&data, 0).key()
+    };
+    assert_eq!(key("Photographs in folder a (2 classes)"), key("Photographs in folder b c (2 classes)"));
+    assert_eq!(key("CIFAR-10 format (a)"), key("CIFAR-10 format (b)"));
+    for (one, other) in [
+        ("Photographs in folders of a", "Photographs in folders of b"),
+        ("CIFAR-10 format, cleaned", "CIFAR-10 format (a)"),
+        ("CIFAR-10 format, cleaned", "CIFAR-10 format, twice"),
+    ] {
+        assert_ne!(key(one), key(other), "{one}");
     }
 }
 

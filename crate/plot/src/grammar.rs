@@ -53,6 +53,8 @@ pub struct Chart {
     shade: Option<String>,
     rules: Vec<(f64, String)>,
     panels: Option<String>,
+    /// Where a logarithmic axis has what is 0 or below; by itself under the least value.
+    foot: Option<f64>,
     across: AxisSpec,
     up: AxisSpec,
     caption: Option<String>,
@@ -262,6 +264,7 @@ impl Chart {
             shade: None,
             rules: Vec::new(),
             panels: None,
+            foot: None,
             across: AxisSpec::default(),
             up: AxisSpec::default(),
             caption: None,
@@ -466,8 +469,15 @@ impl Chart {
             let mine: Vec<bool> = of.rows.iter().map(|other| *other == value).collect();
             charts.push((value, Chart { frame: kept(&self.frame, &mine)?, ..all.clone() }));
         }
-        let mut ends = Vec::new();
+        // One foot, as there is one axis.
+        let mut least = Vec::new();
         for (_, chart) in &charts {
+            least.extend(chart.extent_up(&chart.unlifted()?.1).map(|ends| ends.0));
+        }
+        let foot = least.into_iter().reduce(f64::min).map(|least| least / BELOW_THE_LEAST);
+        let mut ends = Vec::new();
+        for (_, chart) in &mut charts {
+            chart.foot = foot;
             ends.push(chart.ends(&chart.drawn()?.1)?);
         }
         let span = |ends: Vec<(f64, f64)>| ends.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
@@ -605,8 +615,8 @@ impl Chart {
         if columns.is_empty() { String::new() } else { format!(" by {}", columns.join(" and ")) }
     }
 
-    /// Its series, and what they draw.
-    fn drawn(&self) -> Result<(Vec<Series>, Layers)> {
+    /// Its series, and what they draw, all where it is.
+    fn unlifted(&self) -> Result<(Vec<Series>, Layers)> {
         let series = self.series()?;
         let mut drawn = Layers::default();
         for one in &series {
@@ -615,10 +625,16 @@ impl Chart {
                 Key::Line => self.curve(one, &mut drawn),
             }
         }
+        Ok((series, drawn))
+    }
+
+    /// Its series, and what they draw; on a logarithmic axis what is 0 or below at the foot.
+    fn drawn(&self) -> Result<(Vec<Series>, Layers)> {
+        let (series, mut drawn) = self.unlifted()?;
         if self.up.log {
             drawn.notes.extend(self.has_no_place(&drawn));
-            let least = self.extent_up(&drawn).map_or(1.0, |ends| ends.0);
-            drawn.lift_to(self.up.from.unwrap_or(least / BELOW_THE_LEAST));
+            let below = || self.extent_up(&drawn).map_or(1.0, |ends| ends.0) / BELOW_THE_LEAST;
+            drawn.lift_to(self.up.from.or(self.foot).unwrap_or_else(below));
         }
         drawn.notes.extend(self.left_of_the_axis()?);
         drawn.notes.extend(self.beyond(&series));

@@ -23,7 +23,7 @@ use crate::{Drawing, Error, Note, Result};
 use plotters::prelude::{Color, PathElement, RGBColor, Rectangle};
 use plotters::style::FontTransform;
 use plotters::style::text_anchor::{HPos, VPos};
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, DataType};
 use std::collections::HashMap;
 
 const DRAW: &str = "draw the heatmap";
@@ -82,7 +82,8 @@ impl Heatmap {
         self
     }
 
-    /// A pair without a row, or whose value is absent or undefined, has this one; else it is grey, and counted in the small print.
+    /// A pair without a row, or whose value is null, has this one; else it is grey, and counted in the small print. So is, in any case, a
+    /// pair whose value is NaN or infinite.
     pub fn absent(mut self, value: f64) -> Heatmap {
         self.absent = Some(value);
         self
@@ -140,21 +141,25 @@ impl Heatmap {
                 return Err(Error::argument(DRAW, problem));
             }
         }
-        let places = |all: &[String]| -> HashMap<String, usize> { all.iter().cloned().zip(0..).collect() };
-        let (columns, rows) = (places(&across.1), places(&down.1));
-        let mut cells = vec![None; columns.len() * rows.len()];
-        let mut seen = vec![false; cells.len()];
+        let columns = across.1.len();
+        let mut cells = vec![None; columns * down.1.len()];
+        let (mut seen, mut undefined) = (vec![false; cells.len()], vec![false; cells.len()]);
         for (row, value) in numbers(&self.frame, DRAW, value)?.into_iter().enumerate() {
-            let (a, b) = (&across.0[row], &down.0[row]);
-            let cell = rows[b] * columns.len() + columns[a];
+            let (a, b) = (across.0[row], down.0[row]);
+            let cell = b * columns + a;
             if std::mem::replace(&mut seen[cell], true) {
+                let (a, b) = (&across.1[a], &down.1[b]);
                 let problem =
                     format!("several rows of {x} {a} and {y} {b}; `group_by` and `agg` make one of them");
                 return Err(Error::argument(DRAW, problem));
             }
             cells[cell] = value.filter(|value| value.is_finite());
+            undefined[cell] = value.is_some() && cells[cell].is_none();
         }
-        cells.iter_mut().for_each(|cell| *cell = cell.or(self.absent.filter(|v| v.is_finite())));
+        let absent = self.absent.filter(|value| value.is_finite());
+        let unsaid =
+            cells.iter_mut().zip(&undefined).filter(|(cell, undefined)| cell.is_none() && !**undefined);
+        unsaid.for_each(|(cell, _)| *cell = absent);
         let values: Vec<f64> = cells.iter().flatten().copied().collect();
         let Some(high) = values.iter().copied().reduce(f64::max) else {
             return Err(Error::argument(DRAW, format!("column {value} holds no finite number")));
@@ -175,38 +180,68 @@ impl Heatmap {
         })
     }
 
-    /// Of both axes, the name of each row's category, and all categories in order.
+    /// Of both axes, each row's category, and all categories in order.
     fn categories(&self) -> Result<(Categories, Categories)> {
         let [x, y, _] = &self.columns;
-        let named = |column: &str| -> Result<Categories> {
-            let found = names(&self.frame, DRAW, column)?;
-            if self.classes.is_empty() {
-                return Ok((found.rows, found.distinct));
-            }
-            let class = |number: &String| {
-                let class = number.parse().ok().and_then(|k: usize| self.classes.get(k)).cloned();
-                let problem =
-                    || format!("column {column}: no class {number} among {} names", self.classes.len());
-                class.ok_or_else(|| Error::argument(DRAW, problem()))
-            };
-            Ok((found.rows.iter().map(class).collect::<Result<_>>()?, self.classes.clone()))
-        };
-        let (mut across, mut down) = (named(x)?, named(y)?);
-        if self.same && self.classes.is_empty() {
+        let frame = if self.same { self.of_one_type()? } else { self.frame.clone() };
+        if !self.classes.is_empty() {
+            return Ok((self.numbered(&frame, x)?, self.numbered(&frame, y)?));
+        }
+        let (across, down) = (names(&frame, DRAW, x)?, names(&frame, DRAW, y)?);
+        let [mut columns, mut rows] = [across.distinct, down.distinct];
+        if self.same {
             // Stacked, numbers stay in rising order whichever of the two columns has them.
-            let [a, b] = [x, y].map(|column| crate::frames::column(&self.frame, column).cloned());
+            let [a, b] = [x, y].map(|column| crate::frames::column(&frame, column).cloned());
             let mut both = b?;
             both.extend(&a?).map_err(Error::frame(DRAW))?;
             let both = DataFrame::new(both.len(), vec![both]).map_err(Error::frame(DRAW))?;
-            let all = names(&both, DRAW, y)?.distinct;
-            (across.1, down.1) = (all.clone(), all);
+            columns = names(&both, DRAW, y)?.distinct;
+            rows = columns.clone();
         }
-        Ok((across, down))
+        Ok((placed(&across.rows, columns), placed(&down.rows, rows)))
+    }
+
+    /// The frame with numbers of one type in both columns of categories.
+    fn of_one_type(&self) -> Result<DataFrame> {
+        let [x, y, _] = &self.columns;
+        let column = |name: &str| crate::frames::column(&self.frame, name).map_err(Error::from);
+        let (a, b) = (column(x)?, column(y)?);
+        if a.dtype() == b.dtype() {
+            return Ok(self.frame.clone());
+        }
+        if !a.dtype().is_primitive_numeric() || !b.dtype().is_primitive_numeric() {
+            let problem =
+                format!("columns {x} and {y} hold {} and {}; cast one of them", a.dtype(), b.dtype());
+            return Err(Error::argument(DRAW, problem));
+        }
+        let mut frame = self.frame.clone();
+        for column in [a, b] {
+            let wide = column.cast(&DataType::Float64).map_err(Error::frame(DRAW))?;
+            frame.with_column(wide).map_err(Error::frame(DRAW))?;
+        }
+        Ok(frame)
+    }
+
+    /// Each row's class by its number, and all classes.
+    fn numbered(&self, frame: &DataFrame, column: &str) -> Result<Categories> {
+        let class = |number: &String| {
+            let known = number.parse().ok().filter(|class: &usize| *class < self.classes.len());
+            let problem = || format!("column {column}: no class {number} among {} names", self.classes.len());
+            known.ok_or_else(|| Error::argument(DRAW, problem()))
+        };
+        let rows = names(frame, DRAW, column)?.rows;
+        Ok((rows.iter().map(class).collect::<Result<_>>()?, self.classes.clone()))
     }
 }
 
-/// Row by row, and each once.
-type Categories = (Vec<String>, Vec<String>);
+/// The place of each row's name among all, which are different.
+fn placed(rows: &[String], all: Vec<String>) -> Categories {
+    let places: HashMap<&str, usize> = all.iter().map(String::as_str).zip(0..).collect();
+    (rows.iter().map(|name| places[name.as_str()]).collect(), all)
+}
+
+/// The place of each row's category among all, and these.
+type Categories = (Vec<usize>, Vec<String>);
 
 /// Most categories along an axis.
 const MOST: usize = 100;
@@ -364,9 +399,15 @@ impl Grid {
         }
         let middle = places.left + width * self.across.len() as f64 / 2.0;
         let below = foot + places.bottom + GAP + style.title_pt / 2.0;
-        write(canvas, style, &self.titles[0], (middle, below), style.title_pt, (INK, HPos::Center))?;
-        let beside = (places.title, (places.top + foot) / 2.0);
-        turn(canvas, style, &self.titles[1], beside, style.title_pt, HPos::Center)
+        let room = 2.0 * f64::min(middle - MARGIN, style.width_in * 72.0 - MARGIN - middle);
+        let title = style.family.cut(&self.titles[0], style.title_pt, room)?;
+        write(canvas, style, &title, (middle, below), style.title_pt, (INK, HPos::Center))?;
+        // From the colours' scale down to the other title, which is more than a low grid has; in the grid's middle where it fits.
+        let (from, to) = (places.top - GAP, below - style.title_pt / 2.0 - GAP);
+        let beside = style.family.cut(&self.titles[1], style.title_pt, to - from)?;
+        let half = style.family.width(&beside, style.title_pt)? / 2.0;
+        let middle = ((places.top + foot) / 2.0).max(from + half).min(to - half);
+        turn(canvas, style, &beside, (places.title, middle), style.title_pt, HPos::Center)
     }
 }
 

@@ -67,7 +67,7 @@ impl Rule {
                     kept: decay as f32,
                     epsilon: epsilon as f32,
                     mean_correction: correction(f64::from(step.momentum)),
-                    square_correction: correction(decay),
+                    square_correction: correction(f64::from(decay as f32)),
                     decoupled,
                 })
             }

@@ -42,7 +42,7 @@ pub static FORMAT: Format = Format {
     files: |folder| FILES.map(|file| folder.join(file)).to_vec(),
     slow: false,
     prefixes: &[],
-    unknown: Some(Unknown { name: "cifar10-format-", title: "CIFAR-10 format" }),
+    unknown: Some(Unknown { name: "cifar10-format-", title: "CIFAR-10 format", in_brackets: true }),
     archive: Some(ARCHIVE),
     known: &[
         Known {

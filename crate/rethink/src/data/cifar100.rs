@@ -33,7 +33,7 @@ pub static FORMAT: Format = Format {
     files: |folder| FILES.map(|file| folder.join(file)).to_vec(),
     slow: false,
     prefixes: &[],
-    unknown: Some(Unknown { name: "cifar100-format-", title: "CIFAR-100 format" }),
+    unknown: Some(Unknown { name: "cifar100-format-", title: "CIFAR-100 format", in_brackets: true }),
     archive: Some(ARCHIVE),
     known: &[Known {
         name: "cifar100",

@@ -1,18 +1,19 @@
 //! Photographs of one's own in folders named by their classes: `train/CLASS/*.jpg`, and `val/CLASS/*.jpg` or `test/CLASS/*.jpg`.
 //! Files end in `.jpg`, `.jpeg` or `.png`; any names of folders are classes, in the order of the sorted names.
 //!
-//! What is read, decoded and left out is as for ImageNet ([`crate::data::imagenet`]), whose layout this is. What is ImageNet's by the names of
-//! its classes is read there and bears its name; nothing here does.
+//! Photographs are decoded, and broken ones left out, as ImageNet's are ([`crate::data::imagenet`]), whose layout this is. A set whose
+//! folders are all named by ImageNet's classes is read there, and called ImageNet's; the sets here never are.
 
 use crate::data::Dataset;
 use crate::data::format::{Format, Unknown, short_path};
 use crate::data::imagenet::{self, Listed, OPEN, entries, is_hidden, pictures};
 use crate::{Error, Result};
 use rethink_nn::text::thousands;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// How such sets are called.
-const UNKNOWN: Unknown = Unknown { name: "photographs-", title: "Photographs in folder" };
+const UNKNOWN: Unknown = Unknown { name: "photographs-", title: "Photographs in folder", in_brackets: false };
 
 /// The format.
 pub static FORMAT: Format = Format {
@@ -20,7 +21,7 @@ pub static FORMAT: Format = Format {
     sign: "train, and val or test, with a folder of .jpg, .jpeg or .png files for each class (train/cat/1.jpg)",
     is_here,
     reader: read,
-    counter: count,
+    counter: imagenet::count,
     files: |_| Vec::new(),
     slow: true,
     prefixes: &["", "imagenet:"],
@@ -38,12 +39,6 @@ pub fn is_here(folder: &Path) -> bool {
     imagenet::test_folder(folder).is_some()
         && entries(&folder.join("train")).is_ok_and(|paths| paths.iter().any(with_photographs))
         && !imagenet::is_here(folder)
-}
-
-/// Training and test files, without a look into them.
-pub fn count(folder: &Path) -> Option<(usize, usize)> {
-    let files = |folder: &Path| Some(classes(folder).ok()?.iter().map(|(_, files)| files.len()).sum());
-    Some((files(&folder.join("train"))?, files(&imagenet::test_folder(folder)?)?))
 }
 
 /// Reads the data set in `folder`. It is titled "Photographs in folder FOLDER (2 classes)".
@@ -84,6 +79,9 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
     if test.is_empty() {
         test = imagenet::listed_files(folder, &test_folder, &labels)?;
     }
+    if let Some(said) = untested(&names, &test) {
+        rethink_plot::tell!("{}: {said}", test_folder.display());
+    }
     let mut data = imagenet::open(folder, Listed { classes: names, train, test_folder, test }, at_once)?;
     // The number of classes is in the labels, and so in the fingerprint, where each class has a photograph.
     let mut seen = vec![false; data.classes.len()];
@@ -99,6 +97,16 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
     };
     data.title = format!("{} {} ({count})", UNKNOWN.title, short_path(folder));
     Ok(data)
+}
+
+/// Which classes no test photograph is of, in a sentence; `None` where there is one of each.
+fn untested(classes: &[String], test: &[(PathBuf, u16)]) -> Option<String> {
+    let tested: HashSet<u16> = test.iter().map(|(_, label)| *label).collect();
+    let missing: Vec<&str> =
+        (0..).zip(classes).filter(|(k, _)| !tested.contains(k)).map(|(_, c)| c.as_str()).collect();
+    let said =
+        || format!("no photograph of {}; networks are tested on the other classes alone", missing.join(", "));
+    (!missing.is_empty()).then(said)
 }
 
 /// The folders in `folder` by their sorted names, each with the photographs in it. Hidden ones are not looked at.
@@ -119,13 +127,33 @@ fn class_name(path: &Path) -> Result<String> {
     name.map(String::from).ok_or_else(|| Error::format(OPEN, path, "the name of a class is not UTF-8"))
 }
 
+/// The photographs in the folder of a class.
+///
+/// Errors: [`Error::Format`] where there is none, and for what may have been meant as one: a picture in another format, or in a folder within.
 fn photographs(path: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = pictures(entries(path)?);
-    files.retain(|file| !is_hidden(file));
-    if files.is_empty() {
+    let (folders, mut files): (Vec<_>, Vec<_>) =
+        entries(path)?.into_iter().filter(|path| !is_hidden(path)).partition(|path| path.is_dir());
+    let with_pictures = |path: &&PathBuf| entries(path).is_ok_and(|files| !pictures(files).is_empty());
+    if let Some(folder) = folders.iter().find(with_pictures) {
+        let problem = "photographs in a folder within the folder of a class; move them into that one";
+        return Err(Error::format(OPEN, folder, problem));
+    }
+    if let Some(other) = files.iter().find(|path| is_other_picture(path)) {
         let problem =
-            "no .jpg, .jpeg or .png file in the folder of a class; convert them, or remove the folder";
+            "a picture that is neither .jpg, .jpeg nor .png; convert it to one of these, or move it away";
+        return Err(Error::format(OPEN, other, problem));
+    }
+    files = pictures(files);
+    if files.is_empty() {
+        let problem = "no .jpg, .jpeg or .png file in the folder of a class; convert its pictures to one of these, or remove the folder";
         return Err(Error::format(OPEN, path, problem));
     }
     Ok(files)
+}
+
+/// Whether a file is named as pictures are that cannot be decoded here.
+fn is_other_picture(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    ["webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2", "ppm", "pgm"]
+        .contains(&ending.as_str())
 }

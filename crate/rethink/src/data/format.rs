@@ -43,9 +43,20 @@ pub struct Unknown {
     pub name: &'static str,
     /// The title, before the folder, which is for people and no part of a key: "CIFAR-10 format".
     pub title: &'static str,
+    /// Whether the folder is in brackets behind the title; if not, the rest of the title is its name and what else there is to say.
+    pub in_brackets: bool,
 }
 
 impl Unknown {
+    /// The part of a set's `title` that belongs to keys, if the set is called so.
+    fn keyed(self, title: &str) -> Option<&str> {
+        let rest = title.strip_prefix(self.title)?;
+        if self.in_brackets {
+            return title.split(" (").next();
+        }
+        rest.starts_with(' ').then_some(self.title)
+    }
+
     /// The short name of files with this fingerprint.
     pub(super) fn name_of(self, fingerprint: &str) -> String {
         format!("{}{}", self.name, &fingerprint[..DIGITS.min(fingerprint.len())])
@@ -137,13 +148,13 @@ impl Format {
 
     /// Name and title of files in `folder` with this fingerprint that are no published set.
     pub(super) fn called_by(&self, fingerprint: &str, folder: &Path) -> (String, String) {
-        let unknown = self.unknown.unwrap_or(Unknown { name: "", title: self.title });
+        let unknown = self.unknown.unwrap_or(Unknown { name: "", title: self.title, in_brackets: true });
         (unknown.name_of(fingerprint), format!("{} ({})", unknown.title, short_path(folder)))
     }
 
-    /// With what the title of a data set begins, if it is called by this format, for want of a name.
-    pub(super) fn calls(&self, title: &str) -> Option<&'static str> {
-        self.unknown.map(|unknown| unknown.title).filter(|begins| title.starts_with(begins))
+    /// The part of a data set's `title` that belongs to keys, if the set is called by this format, for want of a name.
+    pub(super) fn keyed<'a>(&self, title: &'a str) -> Option<&'a str> {
+        self.unknown.and_then(|unknown| unknown.keyed(title))
     }
 }
 

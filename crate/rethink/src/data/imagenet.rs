@@ -354,22 +354,24 @@ pub fn is_here(folder: &Path) -> bool {
     test_folder(folder).is_some() && class_ids(&folder.join("train")).is_ok_and(|ids| ids.is_some())
 }
 
-/// The folder of the test photographs: `val`, as ILSVRC has it, else `test`.
+/// The folder of the test photographs: `val`, as ILSVRC has it, else, or where that is empty, `test`.
 pub(super) fn test_folder(folder: &Path) -> Option<PathBuf> {
-    ["val", "test"].into_iter().map(|name| folder.join(name)).find(|path| path.is_dir())
+    let both = ["val", "test"].map(|name| folder.join(name)).into_iter().filter(|path| path.is_dir());
+    let filled = |path: &PathBuf| entries(path).is_ok_and(|all| all.iter().any(|path| !is_hidden(path)));
+    both.clone().find(filled).or_else(|| both.into_iter().next())
 }
 
 /// The WordNet ids by which the folders in `train` are named, sorted. `None` where there are none, or a folder that holds
 /// photographs is named otherwise: then nobody knows that the photographs are ImageNet's.
 ///
-/// Errors: [`Error::Io`] for a folder that cannot be listed.
+/// Errors: [`Error::Io`] where `train` cannot be listed; a folder in it that cannot be, and is no class, is passed over.
 fn class_ids(train: &Path) -> Result<Option<Vec<String>>> {
     let mut ids = Vec::new();
     for path in entries(train)?.into_iter().filter(|path| path.is_dir()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if ILSVRC_IDS.binary_search(&name.as_str()).is_ok() {
             ids.push(name);
-        } else if !is_hidden(&path) && !pictures(entries(&path)?).is_empty() {
+        } else if !is_hidden(&path) && entries(&path).is_ok_and(|files| !pictures(files).is_empty()) {
             return Ok(None);
         }
     }
@@ -388,10 +390,11 @@ fn is_wnid(name: &str) -> bool {
 /// Training and test files, without a look into them.
 pub fn count(folder: &Path) -> Option<(usize, usize)> {
     let files = |folder: &Path| -> usize {
-        let classes = entries(folder).unwrap_or_default();
-        let (inner, flat): (Vec<_>, Vec<_>) = classes.into_iter().partition(|p| p.is_dir());
-        let inner: usize = inner.iter().map(|p| entries(p).map_or(0, |e| pictures(e).len())).sum();
-        inner + pictures(flat).len()
+        let shown = |paths: Vec<PathBuf>| paths.into_iter().filter(|path| !is_hidden(path));
+        let (inner, flat): (Vec<_>, Vec<_>) =
+            shown(entries(folder).unwrap_or_default()).partition(|path| path.is_dir());
+        let count = |paths: Vec<PathBuf>| pictures(shown(paths).collect()).len();
+        inner.iter().map(|path| entries(path).map_or(0, count)).sum::<usize>() + count(flat)
     };
     let (train, test) = (files(&folder.join("train")), files(&test_folder(folder)?));
     (train > 0 && test > 0).then_some((train, test))

@@ -29,7 +29,7 @@ pub static FORMAT: Format = Format {
     files: |folder| FILES.iter().filter_map(|file| find(folder, file)).collect(),
     slow: false,
     prefixes: &[],
-    unknown: Some(Unknown { name: "mnist-format-", title: "MNIST format" }),
+    unknown: Some(Unknown { name: "mnist-format-", title: "MNIST format", in_brackets: true }),
     archive: None,
     known: &[Known {
         name: "mnist",

@@ -64,9 +64,9 @@ impl DataId {
         self.published().map_or(self.called().is_none(), |published| published.comparable)
     }
 
-    /// With what the title begins, if the set is called by its format, for want of a name.
-    fn called(&self) -> Option<&'static str> {
-        crate::data::FORMATS.iter().find_map(|format| format.calls(&self.title))
+    /// The title without its folder, if the set is called by its format, for want of a name.
+    fn called(&self) -> Option<&str> {
+        crate::data::FORMATS.iter().find_map(|format| format.keyed(&self.title))
     }
 
     /// The title as far as it belongs to a run's key: without the folder of a set that is called by it. The same bytes in another

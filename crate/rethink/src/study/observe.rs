@@ -104,48 +104,74 @@ impl Study {
     /// The run's training is repeated, as [`Study::network`] does, and has to give the run's own numbers, bit for bit; what `measure`
     /// takes of time comes on top.
     ///
-    /// Errors: those of [`Study::network`] and of `measure`; [`Error::Argument`] where it gives other names than before.
-    pub fn observe(
+    /// Errors: those of [`Study::network`] and of `measure`; [`Error::Argument`] where it gives no names, one twice or `epoch`, and where it gives
+    /// other names than at epoch 0.
+    pub fn observe<Name: Into<String>>(
         &self,
         run: &Run,
-        mut measure: impl FnMut(u32, &dyn Network) -> Result<Vec<(&'static str, f64)>>,
+        mut measure: impl FnMut(u32, &dyn Network) -> Result<Vec<(Name, f64)>>,
     ) -> Result<DataFrame> {
-        let (mut epochs, mut columns) = (Vec::new(), Vec::new());
         setup::check(&run.record.config, &self.data)?;
+        let mut observed = Observed::default();
         self.trained_again(run, "to be observed", &mut |epoch, network| {
-            note(&mut columns, epoch, measure(epoch, network)?)?;
-            epochs.push(epoch);
-            Ok(())
+            let row = measure(epoch, network)?;
+            observed.add(epoch, row.into_iter().map(|(name, value)| (name.into(), value)).collect())
         })?;
-        frame(epochs, columns)
+        observed.frame()
     }
 }
 
-/// Adds a row to `columns`, which begin with the first one.
-fn note(
-    columns: &mut Vec<(&'static str, Vec<f64>)>,
-    epoch: u32,
-    row: Vec<(&'static str, f64)>,
-) -> Result<()> {
-    if columns.is_empty() {
-        columns.extend(row.iter().map(|(name, _)| (*name, Vec::new())));
-    }
-    if !columns.iter().map(|(name, _)| name).eq(row.iter().map(|(name, _)| name)) {
-        let names = |all: Vec<&str>| if all.is_empty() { "nothing".to_string() } else { all.join(", ") };
-        let now = names(row.into_iter().map(|(name, _)| name).collect());
-        let before = names(columns.iter().map(|(name, _)| *name).collect());
-        return Err(Error::argument(
-            "observe",
-            format!("epoch {epoch} gives {now}, the epochs before {before}"),
-        ));
-    }
-    columns.iter_mut().zip(row).for_each(|((_, values), (_, value))| values.push(value));
-    Ok(())
+/// The columns of [`Study::observe`].
+#[derive(Default)]
+struct Observed {
+    epochs: Vec<u32>,
+    names: Vec<String>,
+    values: Vec<Vec<f64>>,
 }
 
-fn frame(epochs: Vec<u32>, columns: Vec<(&'static str, Vec<f64>)>) -> Result<DataFrame> {
-    let height = epochs.len();
-    let own = columns.into_iter().map(|(name, values)| Column::new(name.into(), values));
-    let all = std::iter::once(Column::new("epoch".into(), epochs)).chain(own).collect();
-    DataFrame::new(height, all).map_err(Error::frame("observe"))
+impl Observed {
+    fn add(&mut self, epoch: u32, row: Vec<(String, f64)>) -> Result<()> {
+        let (names, row): (Vec<String>, Vec<f64>) = row.into_iter().unzip();
+        if self.epochs.is_empty() {
+            check_names(&names)?;
+            (self.names, self.values) = (names, vec![Vec::new(); row.len()]);
+        } else if names != self.names {
+            let problem =
+                format!("epoch {epoch} gives {}, the epochs before {}", listed(&names), listed(&self.names));
+            return Err(Error::argument("observe", problem));
+        }
+        self.epochs.push(epoch);
+        self.values.iter_mut().zip(row).for_each(|(values, value)| values.push(value));
+        Ok(())
+    }
+
+    fn frame(self) -> Result<DataFrame> {
+        let height = self.epochs.len();
+        let own = self.names.into_iter().zip(self.values);
+        let own = own.map(|(name, values)| Column::new(name.into(), values));
+        let all = std::iter::once(Column::new("epoch".into(), self.epochs)).chain(own).collect();
+        DataFrame::new(height, all).map_err(Error::frame("observe"))
+    }
+}
+
+/// Whether a frame can have columns of these names beside `epoch`.
+fn check_names(names: &[String]) -> Result<()> {
+    let taken = |(at, name): &(usize, &String)| *name == "epoch" || names[..*at].contains(name);
+    if names.is_empty() {
+        return Err(Error::argument("observe", "epoch 0 gives no number: `Ok(vec![(\"name\", number)])`"));
+    }
+    match names.iter().enumerate().find(taken) {
+        None => Ok(()),
+        Some((_, name)) => {
+            let problem = format!(
+                "two columns of the name {name} (`epoch` is there already); epoch 0 gives {}",
+                listed(names)
+            );
+            Err(Error::argument("observe", problem))
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }

@@ -80,7 +80,7 @@ impl Study {
         self.trained_again(run, "for its weights", &mut |_, _| Ok(()))
     }
 
-    /// The weights at the end of `run`, by training again, which is seen by `observer` and said to be `what_for`; they are kept.
+    /// The weights at the end of `run`, by training again, which is seen by `observer` and said to be `what_for`; they are kept where that is possible.
     pub(super) fn trained_again(
         &self,
         run: &Run,
@@ -121,11 +121,21 @@ impl Study {
         if digest(&trained.rows) != record.digest {
             return refused(format!("{name}: its training gives other numbers now"));
         }
-        let (key, digest) = (config.key(), record.digest.clone());
-        let path = self.weights_path(&key);
-        let about = HashMap::from([("key".into(), key), ("digest".into(), digest)]);
-        write_tensors(&path, &trained.parameters, &[], &Memory::default(), about)?;
+        self.keep(run, &trained.parameters);
         Ok(trained.parameters)
+    }
+
+    /// Keeps the weights of `run`, unless others are there. Says so where it cannot: what they were made for is not lost with them.
+    fn keep(&self, run: &Run, weights: &[Parameter]) {
+        let (key, digest) = (run.record.config.key(), run.record.digest.clone());
+        let path = self.weights_path(&key);
+        if path.exists() {
+            return;
+        }
+        let about = HashMap::from([("key".into(), key), ("digest".into(), digest)]);
+        if let Err(error) = write_tensors(&path, weights, &[], &Memory::default(), about) {
+            rethink_plot::tell!("warning: the weights are not kept: {error}");
+        }
     }
 }
 
