@@ -216,9 +216,9 @@ impl Pen<'_> {
         }
         // All bars, and markers one after the other, of one look are one series.
         let mut bars: Vec<(SeriesStyle, Vec<Bar>)> = Vec::new();
-        let mut points: Vec<(MarkerLook, Vec<(f64, f64)>)> = Vec::new();
+        let mut points: Vec<(MarkerStyle, Vec<(f64, f64)>)> = Vec::new();
         for mark in marks {
-            let (spot, at) = match mark {
+            let (marker, at) = match mark {
                 Mark::Bar { x, span, look } => {
                     match bars.iter_mut().find(|b| b.0 == *look) {
                         Some((_, all)) => all.push((*x, *span)),
@@ -227,25 +227,25 @@ impl Pen<'_> {
                     continue;
                 }
                 Mark::Point { at, look, hollow, shift } => {
-                    (MarkerLook { look: *look, hollow: *hollow, cross: false, shift: *shift }, *at)
+                    (MarkerStyle { look: *look, hollow: *hollow, cross: false, shift: *shift }, *at)
                 }
                 Mark::Cross { at, look } => {
-                    (MarkerLook { look: *look, hollow: false, cross: true, shift: 0.0 }, *at)
+                    (MarkerStyle { look: *look, hollow: false, cross: true, shift: 0.0 }, *at)
                 }
                 _ => continue,
             };
             match points.last_mut() {
-                Some((last, all)) if *last == spot => all.push(at),
-                _ => points.push((spot, vec![at])),
+                Some((last, all)) if *last == marker => all.push(at),
+                _ => points.push((marker, vec![at])),
             }
         }
         for (look, bars) in &bars {
             self.bars(bars, *look);
         }
-        for (spot, places) in &points {
+        for (marker, places) in &points {
             let columns = places.iter().map(|p| (p.0, self.clamped(p.1))).unzip();
             let n = self.keep(&[("x", columns.0), ("y", columns.1)]);
-            let options = format!("only marks, {}", self.marker(spot));
+            let options = format!("only marks, {}", self.marker(marker));
             self.add(&options, "y", n);
         }
     }
@@ -348,14 +348,15 @@ impl Pen<'_> {
         options
     }
 
-    fn marker(&mut self, spot: &MarkerLook) -> String {
-        let colour = self.colour(spot.look.colour());
-        let shift = if spot.shift == 0.0 { String::new() } else { format!("xshift={:.2}bp, ", spot.shift) };
-        if spot.cross {
+    fn marker(&mut self, marker: &MarkerStyle) -> String {
+        let colour = self.colour(marker.look.colour());
+        let shift =
+            if marker.shift == 0.0 { String::new() } else { format!("xshift={:.2}bp, ", marker.shift) };
+        if marker.cross {
             return format!("mark=x, mark size=2.4bp, mark options={{draw={colour}, line width=1.2bp}}");
         }
         // The SVG's shapes; pgf's triangle has equal sides.
-        let (shape, factor, turn) = match spot.look.shape() {
+        let (shape, factor, turn) = match marker.look.shape() {
             0 => ("*", 1.0, ""),
             1 => ("square*", 0.88, ""),
             2 => ("triangle*", 1.3, ""),
@@ -363,7 +364,7 @@ impl Pen<'_> {
             _ => ("triangle*", 1.3, "rotate=180, "),
         };
         let (inside, edge, line) =
-            if spot.hollow { ("white", colour.as_str(), 0.9) } else { (colour.as_str(), "white", 0.5) };
+            if marker.hollow { ("white", colour.as_str(), 0.9) } else { (colour.as_str(), "white", 0.5) };
         format!(
             "mark={shape}, mark size={:.2}bp, mark options={{{shift}{turn}solid, fill={inside}, draw={edge}, line width={line}bp}}",
             factor * MARKER
@@ -397,8 +398,8 @@ impl Pen<'_> {
         for ((_, look, key), name) in self.plot.legend.iter().zip(&rows.names) {
             let mut image = self.stroke(*look);
             if *key == Key::Marked {
-                let spot = MarkerLook { look: *look, hollow: false, cross: false, shift: 0.0 };
-                image += &format!(", {}, mark repeat=2, mark phase=2", self.marker(&spot));
+                let marker = MarkerStyle { look: *look, hollow: false, cross: false, shift: 0.0 };
+                image += &format!(", {}, mark repeat=2, mark phase=2", self.marker(&marker));
             }
             let _ =
                 writeln!(entries, "\\addlegendimage{{{image}}}\n\\addlegendentry{{{}}}", escape_latex(name));
@@ -412,7 +413,7 @@ type Bar = (f64, (f64, f64));
 
 /// How a marker looks.
 #[derive(Clone, Copy, PartialEq)]
-struct MarkerLook {
+struct MarkerStyle {
     look: SeriesStyle,
     hollow: bool,
     cross: bool,

@@ -146,8 +146,8 @@ mod here {
         answers: Mutex<Receiver<()>>,
     }
 
-    fn talk() -> Option<&'static Connection> {
-        static TALK: OnceLock<Option<Connection>> = OnceLock::new();
+    fn connection() -> Option<&'static Connection> {
+        static CONNECTION: OnceLock<Option<Connection>> = OnceLock::new();
         let make = || {
             let to = connect(&socket()?, "talk").ok()?;
             let from = BufReader::new(to.try_clone().ok()?);
@@ -161,19 +161,19 @@ mod here {
             std::thread::Builder::new().name("rethink: kernel".into()).spawn(listen).ok()?;
             Some(Connection { to: Mutex::new(to), answers: Mutex::new(answers) })
         };
-        TALK.get_or_init(make).as_ref()
+        CONNECTION.get_or_init(make).as_ref()
     }
 
-    fn say(talk: &Connection, what: &Value) {
-        let mut to = talk.to.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    fn say(connection: &Connection, what: &Value) {
+        let mut to = connection.to.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // The kernel's end ends this process.
         let _ = to.write_all(format!("{what}\n").as_bytes());
     }
 
     /// Shows `data`, MIME types and texts, in the running cell under the name `id`; `again`: in the place of what it has shown.
     pub fn show(id: &str, data: &Value, again: bool) {
-        if let Some(talk) = talk() {
-            say(talk, &json!({ "show": id, "data": data, "again": again }));
+        if let Some(connection) = connection() {
+            say(connection, &json!({ "show": id, "data": data, "again": again }));
         }
     }
 
@@ -185,18 +185,18 @@ mod here {
         if *calls > 1 {
             return;
         }
-        let Some(talk) = talk() else { return };
-        let answers = talk.answers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Some(connection) = connection() else { return };
+        let answers = connection.answers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // An interrupt that came after an earlier call's end.
         answers.try_iter().for_each(drop);
-        say(talk, &json!({ "call": "begin" }));
+        say(connection, &json!({ "call": "begin" }));
         let _ = answers.recv_timeout(ANSWER);
     }
 
     pub(super) fn end() {
         let mut calls = CALLS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         *calls -= 1;
-        if *calls == 0 && talk().is_some() {
+        if *calls == 0 && connection().is_some() {
             interrupt::want(false);
         }
     }

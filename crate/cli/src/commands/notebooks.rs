@@ -35,7 +35,7 @@ pub enum Notebooks {
     Check {
         /// Which, and where.
         #[command(flatten)]
-        which: NotebookOptions,
+        options: NotebookOptions,
         /// Largest relative difference of two numbers [default: 1e-6; 0.05 where the stored ones were recorded
         /// with other vector instructions than this processor has: there a tenth of the lines may differ]
         #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
@@ -48,7 +48,7 @@ pub enum Notebooks {
     Accept {
         /// Which, and where.
         #[command(flatten)]
-        which: NotebookOptions,
+        options: NotebookOptions,
     },
     /// Take outputs and execution counts out of notebooks
     Clean {
@@ -74,8 +74,8 @@ impl Notebooks {
     pub fn perform(self) -> Result<()> {
         let root = jupyter::root()?;
         match self {
-            Notebooks::Check { which, rtol, atol } => check(&root, &which, (rtol, atol)),
-            Notebooks::Accept { which } => accept(&root, &which),
+            Notebooks::Check { options, rtol, atol } => check(&root, &options, (rtol, atol)),
+            Notebooks::Accept { options } => accept(&root, &options),
             Notebooks::Clean { check, paths } => clean_all(&root, &paths, check),
         }
     }
@@ -196,14 +196,14 @@ fn execute(environment: &Environment, notebook: &Path, folder: &Path) -> Result<
 /// So many differences of a notebook are printed.
 const SHOWN: usize = 20;
 
-fn check(root: &Path, which: &NotebookOptions, (rtol, atol): (Option<f64>, Option<f64>)) -> Result<()> {
-    let notebooks = which.notebooks(root)?;
-    let stored = which.expected(root);
+fn check(root: &Path, options: &NotebookOptions, (rtol, atol): (Option<f64>, Option<f64>)) -> Result<()> {
+    let notebooks = options.notebooks(root)?;
+    let stored = options.expected(root);
     let environment = jupyter::ensure(root)?;
     let mut wrong = Vec::new();
     for notebook in &notebooks {
         let (name, started) = (stem(notebook), Instant::now());
-        let execution = which.execution(notebook)?;
+        let execution = options.execution(notebook)?;
         let compared = execution.perform(&environment, notebook).and_then(|got| {
             let stored = Outputs::read(&expected::folder(&stored, notebook))?;
             let rule = Rule::of(&stored, &got);
@@ -256,12 +256,12 @@ fn check(root: &Path, which: &NotebookOptions, (rtol, atol): (Option<f64>, Optio
     })
 }
 
-fn accept(root: &Path, which: &NotebookOptions) -> Result<()> {
-    let stored = which.expected(root);
-    let notebooks = which.notebooks(root)?;
+fn accept(root: &Path, options: &NotebookOptions) -> Result<()> {
+    let stored = options.expected(root);
+    let notebooks = options.notebooks(root)?;
     let environment = jupyter::ensure(root)?;
     for notebook in notebooks {
-        let execution = which.execution(&notebook)?;
+        let execution = options.execution(&notebook)?;
         let got = execution.perform(&environment, &notebook)?;
         let folder = expected::folder(&stored, &notebook);
         // What becomes of the numbers, before the old ones are gone.

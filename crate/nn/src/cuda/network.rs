@@ -162,7 +162,7 @@ impl<B: Backend> Placed<B> {
             names: self.weights.len(),
             pass,
             noted: Vec::new(),
-            together: Vec::new(),
+            concatenations: Vec::new(),
             part: None,
         };
         let key = layers.key()?;
@@ -526,7 +526,7 @@ struct Layers<'a, B: Backend> {
     pass: &'a mut ForwardContext,
     noted: Vec<(usize, Buffer<B>)>,
     /// Of the branches that are being gone through, the innermost last.
-    together: Vec<Concatenation<B>>,
+    concatenations: Vec<Concatenation<B>>,
     /// Where the next layer puts what it gives, if not in memory of its own.
     part: Option<Part<B>>,
 }
@@ -621,12 +621,12 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
         let [height, width, _] = Layer::Branches(branches.to_vec()).output(x.size)?;
         let channels = branches.iter().map(|branch| Ok(output(branch, x.size)?[2]));
         let channels = channels.collect::<Result<Vec<usize>>>()?;
-        self.together.push(self.network.ops.concatenation(x.n, [height, width], &channels)?);
+        self.concatenations.push(self.network.ops.concatenation(x.n, [height, width], &channels)?);
         Ok(())
     }
 
     fn end(&mut self, index: usize) {
-        self.part = self.together.last().map(|together| together.part(index));
+        self.part = self.concatenations.last().map(|all| all.part(index));
     }
 
     // It looks whether a gradient is there.
@@ -635,8 +635,8 @@ impl<T: Tape<f32, B::Store>, B: Backend> LayerOps<T> for Layers<'_, B> {
     }
 
     fn concat(&mut self, parts: Vec<Value<B, ()>>, tape: T) -> Result<Value<B, T>> {
-        let (key, together) = (self.key()?, self.together.pop().ok_or_else(walk::short)?);
-        self.network.ops.concat(parts, together, tape, key)
+        let (key, concatenation) = (self.key()?, self.concatenations.pop().ok_or_else(walk::short)?);
+        self.network.ops.concat(parts, concatenation, tape, key)
     }
 
     fn scores(&mut self, x: Value<B, T>) -> Result<(Value<B, ()>, T)> {

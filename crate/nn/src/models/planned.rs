@@ -376,10 +376,10 @@ impl<T: Tape<f32, Cpu>> LayerOps<T> for Ops<'_> {
         let ConvModule { conv, norm } = self.network.convs.get(index).ok_or_else(walk::short)?;
         let x = x.image()?;
         let (made, tape) = if normalised {
-            conv_norm::unwritten(conv, norm, x, input_gradient, self.pass)?
+            conv_norm::pending(conv, norm, x, input_gradient, self.pass)?
         } else {
             let order = self.pass.order();
-            conv::unwritten(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, order)?
+            conv::pending(conv, Some(&norm.shift), x, Activation::Relu, input_gradient, order)?
         };
         Ok(Value::PendingConv(made, tape))
     }

@@ -86,8 +86,8 @@ pub(super) struct GradientColumns {
 pub(super) struct Place(Arc<Mutex<Option<GradientColumns>>>);
 
 impl Place {
-    pub fn put(&self, given: GradientColumns) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
+    pub fn put(&self, gradient_columns: GradientColumns) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient_columns);
     }
 
     pub fn take(&self) -> Option<GradientColumns> {

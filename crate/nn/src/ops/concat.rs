@@ -21,7 +21,7 @@ pub struct PendingConv {
     pub(super) shape: (usize, usize, usize, usize),
     pub(super) device: Cpu,
     pub(super) sums: Arc<Vec<f32>>,
-    pub(super) after: Arc<Epilogue>,
+    pub(super) epilogue: Arc<Epilogue>,
     pub(super) gradient: Place,
 }
 
@@ -89,19 +89,19 @@ impl Part {
                     to[..width].copy_from_slice(from);
                 }
             }
-            Part::PendingConv(part) => part.after.write(&part.sums[row * part.shape.3..], to),
+            Part::PendingConv(part) => part.epilogue.write(&part.sums[row * part.shape.3..], to),
         }
     }
 
     fn wants_result(&self) -> bool {
-        matches!(self, Part::PendingConv(part) if part.after.wants_result())
+        matches!(self, Part::PendingConv(part) if part.epilogue.wants_result())
     }
 }
 
 /// The parts' rows side by side, `all` numbers each.
 fn written(parts: &mut [Part], widths: &[usize], rows: usize, all: usize) -> Vec<f32> {
     if let [Part::PendingConv(part)] = parts
-        && let Epilogue::Bias(bias, activation) = &*part.after
+        && let Epilogue::Bias(bias, activation) = &*part.epilogue
         && let Some(sums) = Arc::get_mut(&mut part.sums)
     {
         // Nobody wants the sums any more: the result takes their place.

@@ -319,14 +319,14 @@ pub fn conv2d<T: Tape<f32, Cpu>>(
     input_gradient: InputGradient,
     order: Order,
 ) -> Result<Image<T>> {
-    let (part, tape) = unwritten(layer, bias, x, activation, input_gradient, order)?;
+    let (part, tape) = pending(layer, bias, x, activation, input_gradient, order)?;
     concat(vec![Part::PendingConv(part)], tape)
 }
 
 /// [`conv2d`] before its result is written, and the tape.
 ///
 /// Errors: as for [`conv2d`].
-pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
+pub(crate) fn pending<T: Tape<f32, Cpu>>(
     layer: &Conv2d<f32, Cpu>,
     bias: Option<&Tensor<(DynSize,), f32, Cpu>>,
     x: Image<T>,
@@ -339,11 +339,11 @@ pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
         return Err(Error::Shape { operation: "bias", expected: vec![outputs], got: vec![shape] });
     }
     let values = bias.and_then(elements).map_or_else(|| vec![0.0; outputs], <[f32]>::to_vec);
-    let after = Epilogue::Bias(order.spread(&values), activation);
-    followed(layer, x, input_gradient, order, bias, |_| after)
+    let epilogue = Epilogue::Bias(order.spread(&values), activation);
+    followed(layer, x, input_gradient, order, bias, |_| epilogue)
 }
 
-/// The convolution of `x` with `after` of its sums to follow; `shift` is what has the sum of the gradient over a channel's pixels for its own.
+/// The convolution of `x`, whose sums `epilogue` is yet to finish; `shift` is what has the sum of the gradient over a channel's pixels for its own.
 ///
 /// Errors: as for [`conv2d`].
 pub(super) fn followed<T: Tape<f32, Cpu>>(
@@ -352,7 +352,7 @@ pub(super) fn followed<T: Tape<f32, Cpu>>(
     input_gradient: InputGradient,
     order: Order,
     shift: Option<&Tensor<(DynSize,), f32, Cpu>>,
-    after: impl FnOnce(&[f32]) -> Epilogue,
+    epilogue: impl FnOnce(&[f32]) -> Epilogue,
 ) -> Result<(PendingConv, T)> {
     let operation = "convolution";
     let shape = *x.shape();
@@ -371,24 +371,24 @@ pub(super) fn followed<T: Tape<f32, Cpu>>(
     let part = PendingConv {
         shape: (g.images, g.out_height, g.out_width, width),
         device: x.device().clone(),
-        after: Arc::new(after(&sums)),
+        epilogue: Arc::new(epilogue(&sums)),
         sums: Arc::new(sums),
         gradient: Place::default(),
     };
     if T::OWNS_TAPE {
         let (x_ghost, w_ghost, shift_ghost) = (x.ghost(), weight.ghost(), shift.map(|s| s.ghost()));
-        let (size, after, place) = (part.sums.len(), part.after.clone(), part.gradient.clone());
-        let sums = matches!(*after, Epilogue::Norm(_)).then(|| part.sums.clone());
+        let (size, epilogue, place) = (part.sums.len(), part.epilogue.clone(), part.gradient.clone());
+        let sums = matches!(*epilogue, Epilogue::Norm(_)).then(|| part.sums.clone());
         tape.add_backward_op(move |gradients| {
             // Without one, nobody asks.
             let Some(GradientColumns { columns, result }) = place.take() else { return Ok(()) };
-            let result = result.as_ref().filter(|_| after.wants_result()).map(|result| columns.of(result));
+            let result = result.as_ref().filter(|_| epilogue.wants_result()).map(|result| columns.of(result));
             let (mut dy, from) = match columns.whole(width) {
                 Ok(dy) => (dy, None),
                 Err(columns) => (lent(size), Some(columns)),
             };
             let view = from.as_ref().map(Columns::view);
-            let shift = match (&*after, &sums) {
+            let shift = match (&*epilogue, &sums) {
                 (Epilogue::Norm(channels), Some(sums)) => channels.gradient(sums, view, &mut dy).0,
                 _ => order.fold(&activation::gradient(&mut dy, width, view, result)),
             };

@@ -22,14 +22,14 @@ pub fn conv_norm<T: Tape<f32, Cpu>>(
     input_gradient: InputGradient,
     pass: &mut ForwardContext,
 ) -> Result<Image<T>> {
-    let (part, tape) = unwritten(conv, norm, x, input_gradient, pass)?;
+    let (part, tape) = pending(conv, norm, x, input_gradient, pass)?;
     concat(vec![Part::PendingConv(part)], tape)
 }
 
 /// [`conv_norm`] before its result is written, and the tape.
 ///
 /// Errors: as for [`conv_norm`].
-pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
+pub(crate) fn pending<T: Tape<f32, Cpu>>(
     conv: &Conv2d<f32, Cpu>,
     norm: &BatchNorm<f32, Cpu>,
     x: Image<T>,
@@ -42,6 +42,6 @@ pub(crate) fn unwritten<T: Tape<f32, Cpu>>(
         return Err(Error::Shape { operation, expected: vec![outputs], got: vec![channels] });
     }
     let order = pass.order();
-    let after = |sums: &[f32]| Epilogue::Norm(Channels::new(norm, None, sums, Activation::Relu, pass));
-    conv::followed(conv, x, input_gradient, order, Some(&norm.shift), after)
+    let epilogue = |sums: &[f32]| Epilogue::Norm(Channels::new(norm, None, sums, Activation::Relu, pass));
+    conv::followed(conv, x, input_gradient, order, Some(&norm.shift), epilogue)
 }

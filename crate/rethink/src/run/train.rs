@@ -127,10 +127,10 @@ pub fn train_by(
     let left_out = loader.check(group)?;
     let mut network = network(config, data)?;
     let network = network.as_mut();
-    let mut keeper = RunRecorder::new(config, &progress);
-    let mut at = keeper.resume(network, group)?.unwrap_or(Position { left_out, ..Position::default() });
+    let mut recorder = RunRecorder::new(config, &progress);
+    let mut at = recorder.resume(network, group)?.unwrap_or(Position { left_out, ..Position::default() });
     check_left_out(data, &progress, at.left_out, left_out)?;
-    keeper.begin_sitting(&mut at)?;
+    recorder.begin_sitting(&mut at)?;
     let mut steps = Steps::new(processes, network)?;
     loader.keep_in(network, group.is_none())?;
     let watch = progress.watch.as_deref();
@@ -146,8 +146,8 @@ pub fn train_by(
         if let Some(within) = trained.left {
             (at.epoch, at.within) = (at.epoch - 1, Some(within));
             at.seconds = seconds + started.elapsed().as_secs_f64();
-            keeper.may_write()?;
-            keeper.keep(network, &at, rows, true)?;
+            recorder.may_write()?;
+            recorder.keep(network, &at, rows, true)?;
             interrupted = true;
             break;
         }
@@ -161,8 +161,8 @@ pub fn train_by(
         observe(&mut progress.observer, at.epoch, network)?;
         let leave = progress.leave_after.is_some_and(|epoch| at.epoch >= epoch) && at.ending.is_none();
         interrupted = group.is_none() && interrupt::is_wanted();
-        match (keeper.may_write(), at.ending) {
-            (Ok(()), _) => keeper.keep(network, &at, rows, leave || interrupted)?,
+        match (recorder.may_write(), at.ending) {
+            (Ok(()), _) => recorder.keep(network, &at, rows, leave || interrupted)?,
             (Err(lost), None) => return Err(lost),
             // A run that has come to its end is a result, whether its folder is still there or not.
             (Err(_), Some(_)) => (),

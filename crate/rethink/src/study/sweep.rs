@@ -40,11 +40,11 @@ struct Capacity {
     /// As many stand for a run of a smaller step.
     least: f64,
     /// Bytes of memory, each with what one run holds of it.
-    memory: Vec<(f64, MemoryOfRun)>,
+    memory: Vec<(f64, RunMemory)>,
 }
 
 /// Bytes that a run holds, whose step has so many multiply-adds.
-type MemoryOfRun = fn(&RunConfig, f64) -> f64;
+type RunMemory = fn(&RunConfig, f64) -> f64;
 
 /// Images as the network gets them.
 fn images(config: &RunConfig, _step: f64) -> f64 {
@@ -60,7 +60,7 @@ fn kept(config: &RunConfig) -> f64 {
 impl Capacity {
     fn of_processor(threads: usize) -> Capacity {
         let of_a_thread = 1e9;
-        let memory: Vec<(f64, MemoryOfRun)> = vec![((1u64 << 30) as f64, images)];
+        let memory: Vec<(f64, RunMemory)> = vec![((1u64 << 30) as f64, images)];
         Capacity { step: threads as f64 * of_a_thread, least: of_a_thread, memory }
     }
 
@@ -69,8 +69,8 @@ impl Capacity {
     fn of_card([on_card, beside]: [Option<u64>; 2], threads: usize) -> Capacity {
         let (step, most) = (8e10, threads.clamp(1, 8) as f64);
         // The memory of a step is that of `crate/notes/gpu.md` and a half more; cuBLAS has some of its own.
-        let there: MemoryOfRun = |config, step| kept(config) + 0.03 * step + (64 << 20) as f64;
-        let here: MemoryOfRun = |config, step| images(config, step) + kept(config);
+        let there: RunMemory = |config, step| kept(config) + 0.03 * step + (64 << 20) as f64;
+        let here: RunMemory = |config, step| images(config, step) + kept(config);
         let half = |free: Option<u64>| free.map_or(f64::INFINITY, |free| free as f64 / 2.0);
         let memory = vec![(half(on_card), there), (half(beside), here)];
         Capacity { step, least: step / most, memory }
