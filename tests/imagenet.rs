@@ -186,7 +186,7 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
     type Harm<'a> = (&'a dyn Fn(&Path), &'a [&'a str]);
     let text = |folder: &Path, name: &str| put(folder, name, b"RIFF, WEBP");
     let colour = picture("colour.jpg");
-    let harms: [Harm; 10] = [
+    let harms: [Harm; 13] = [
         (&|f| text(f, "train/bird/1.txt"), &["train/bird", "no .jpg, .jpeg or .png", "convert its pictures"]),
         (&|f| text(f, "train/cat/3.webp"), &["train/cat/3.webp", "neither .jpg, .jpeg nor .png; convert it"]),
         (
@@ -206,14 +206,39 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
         ),
         (
             &|f| fs::remove_dir_all(f.join("val")).unwrap(),
-            &["pets: no data_batch_1.bin", "no train, and val or test, with a folder of .jpg, .jpeg or .png"],
+            &["pets: photographs in train, but no val or test beside it"],
         ),
         (
             &|f| {
                 fs::remove_dir_all(f.join("train")).unwrap();
                 text(f, "train/cat/1.webp");
             },
+            &["pets: photographs in val, where train, and val or test, are expected"],
+        ),
+        (
+            &|f| {
+                for split in ["train", "val"] {
+                    fs::remove_dir_all(f.join(split).join("cat")).unwrap();
+                    fs::remove_dir_all(f.join(split).join("dog")).unwrap();
+                }
+                put(f, "cat/1.jpg", &colour);
+            },
+            &[
+                "pets: folders of photographs, which are expected one further down: train/CLASS, and val/CLASS",
+            ],
+        ),
+        (
+            &|f| {
+                fs::remove_dir_all(f.join("train")).and_then(|()| fs::remove_dir_all(f.join("val"))).unwrap()
+            },
             &["pets: ", "files for each class (train/cat/1.jpg)"],
+        ),
+        (
+            &|f| {
+                fs::remove_dir_all(f.join("val")).unwrap();
+                fs::create_dir(f.join("val")).unwrap();
+            },
+            &["pets/val: empty; it holds the test photographs"],
         ),
     ];
     for (harm, words) in harms {
@@ -304,7 +329,9 @@ fn predictions_of_photographs_are_those_of_the_run() {
     let study = Study::of(data, &Study::new(Some("shapes10"), Scale::Smoke, out.to_str().unwrap()).unwrap());
     let mut config = study.config(ModelKind::Mlp1x512, Corruption::TrueLabels);
     (config.width_factor, config.input, config.hyper.epochs) = (0.1, 32, 3);
-    let run = study.train_all(&[config], &mut |_| ()).unwrap().remove(0);
+    let mut lines = Vec::new();
+    let run = study.train_all(&[config], &mut |line| lines.push(line.to_string())).unwrap().remove(0);
+    assert!(lines.iter().any(|line| line.starts_with("1 file left out: train/cat/1a.jpg (")), "{lines:?}");
     assert_eq!(run.record.left_out, Some(LeftOut { train: 1, test: 0 }));
     let frame = study.predictions(&run).unwrap();
     let numbers =
@@ -317,6 +344,8 @@ fn predictions_of_photographs_are_those_of_the_run() {
     let share = |rows: &[bool]| rows.iter().filter(|right| **right).count() as f64 / rows.len() as f64;
     assert_eq!(Some(share(&right[..4])), run.record.train_accuracy);
     assert_eq!(Some(share(&right[4..])), run.record.test_accuracy);
+    let files: Vec<&str> = frame.column("file").unwrap().str().unwrap().iter().flatten().collect();
+    assert_eq!((files[2], files[5]), ("train/dog/2.PNG", "val/dog/1.jpeg"));
     let [train, test] = study.inputs(&run).unwrap();
     assert_eq!((train.labels, test.labels), (vec![0, 1, 1, 0], vec![0, 1]));
     assert_eq!((train.images.len(), test.images.len()), (4 * 3 * 32 * 32, 2 * 3 * 32 * 32));

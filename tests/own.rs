@@ -407,9 +407,12 @@ fn another_input_shows_all_but_the_edges() {
 #[ignore = "run by the test below, in a folder that holds the files"]
 fn example() {
     let read = || -> Result<Dataset, Box<dyn std::error::Error>> {
+        fn bytes(file: String) -> std::io::Result<Vec<u8>> {
+            std::fs::read(&file).map_err(|error| std::io::Error::other(format!("{file}: {error}")))
+        }
         fn split(name: &str) -> std::io::Result<data::Split> {
-            let images = std::fs::read(format!("{name}-images.bin"))?;
-            let labels = std::fs::read(format!("{name}-labels.bin"))?.into_iter().map(u16::from).collect();
+            let images = bytes(format!("{name}-images.bin"))?;
+            let labels = bytes(format!("{name}-labels.bin"))?.into_iter().map(u16::from).collect();
             Ok(data::Split { images, labels })
         }
         let names: Vec<String> = ["cat", "dog"].map(String::from).to_vec();
@@ -425,7 +428,7 @@ fn example() {
 #[test]
 fn the_guides_reader_reads_what_numpy_writes() {
     let guide = fs::read_to_string(root().join("crate/docs/how-to/own.md")).unwrap();
-    let block = guide.split("```rust\n").find(|block| block.starts_with("fn split")).expect("the reader");
+    let block = guide.split("```rust\n").find(|block| block.starts_with("fn bytes")).expect("the reader");
     let own: Vec<&str> = include_str!("own.rs").lines().map(str::trim).collect();
     for line in block.split("```").next().unwrap().lines().map(str::trim) {
         assert!(own.contains(&line), "not in this test: {line}");
@@ -667,7 +670,7 @@ fn a_changed_data_set_has_its_own_identity() {
     let run = own.train(&[own.config(ModelKind::Mlp1x512, Corruption::TrueLabels)]).unwrap();
     assert_eq!(run[0].record.config.data.title, "one class on");
     let error = study.data.changed("bad", "bad", |train, _| train.labels[0] = 10).unwrap_err().to_string();
-    assert!(error.contains("label 10 with 10 classes"), "{error}");
+    assert!(error.contains("training image 0 has label 10, with 10 classes"), "{error}");
     assert!(study.data.changed("bad", "bad", |train, _| train.labels.clear()).is_err());
 }
 

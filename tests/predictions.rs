@@ -6,10 +6,10 @@ use rethink::data::corruption::Corruption;
 use rethink::paper::ALL;
 use rethink::run::config::{RunConfig, Scale};
 use rethink::run::row::StopReason;
-use rethink::store::{Run, frame_of};
+use rethink::store::{Run, curves_of, frame_of};
 use rethink::study::{Study, describe, mcnemar};
 use rethink_cli::commands::command::{Action, Command};
-use rethink_nn::models::ModelKind;
+use rethink_nn::models::{Init, ModelKind};
 
 fn study(folder: &std::path::Path) -> Study {
     Study::new(Some("shapes10"), Scale::Smoke, folder).unwrap()
@@ -228,6 +228,34 @@ fn runs_make_a_frame_and_are_told_apart() {
     assert_eq!(test[0], runs[0].record.test_accuracy);
     assert_eq!((test[2], of(&frame, "ended").str().unwrap().get(2)), (None, Some("diverged")));
     assert_eq!(frame_of(&[]).unwrap().height(), 0);
+    // What few runs have is there where it differs.
+    let mut others = vec![configs[0].clone(), configs[0].clone()];
+    (others[1].input, others[1].hyper.label_smoothing) = (40, 0.1);
+    (others[1].hyper.augment.flip, others[1].hyper.init) = (true, Init::He);
+    let others: Vec<Run> = others.iter().map(|config| trained(&study, config)).collect();
+    assert!(describe(&others[1].record.config).contains("input 40x40"));
+    let frame = frame_of(&others).unwrap();
+    let new: Vec<&str> = frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+    assert_eq!(new[15..new.len() - 8], ["flip", "init", "input", "label_smoothing"], "{new:?}");
+    assert_eq!(of(&frame, "input").f64().unwrap().to_vec(), [28.0, 40.0].map(Some));
+    assert_eq!(of(&frame, "flip").bool().unwrap().iter().collect::<Vec<_>>(), [Some(false), Some(true)]);
+    assert_eq!(of(&frame, "init").str().unwrap().get(1), Some("he"));
+    // The curves of all, with the same settings in each row.
+    let curves = curves_of(&others).unwrap();
+    let [a, b] = [0, 1].map(|at| others[at].frame.height());
+    let input: Vec<f64> = of(&curves, "input").f64().unwrap().iter().flatten().collect();
+    assert_eq!(input, [vec![28.0; a], vec![40.0; b]].concat());
+    assert_eq!(of(&curves, "learning_rate").f64().unwrap().to_vec(), vec![Some(0.01); a + b]);
+    let own = |run: usize| of(&others[run].frame, "loss").f64().unwrap().to_vec();
+    assert_eq!(of(&curves, "loss").f64().unwrap().to_vec(), [own(0), own(1)].concat());
+    assert!(curves.column("rate").is_ok() && curves.column("train_accuracy").is_ok());
+    assert!(curves_of(&[]).unwrap_err().to_string().contains("no runs"));
+    // And figures say it.
+    let note = study.note(&others).scale_line;
+    let unlike = "Unlike the recipes: initial weights: he (some runs), input 40x40 (some runs), label smoothing 0.1 (some runs)";
+    assert!(note.contains(unlike), "{note}");
+    let note = study.note(&runs[..1]).scale_line;
+    assert!(!note.contains("Unlike") && !study.note(&[]).scale_line.contains("Unlike"), "{note}");
 }
 
 #[test]

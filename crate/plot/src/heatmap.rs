@@ -204,7 +204,7 @@ impl Heatmap {
     /// The frame with numbers of one type in both columns of categories.
     fn of_one_type(&self) -> Result<DataFrame> {
         let [x, y, _] = &self.columns;
-        let column = |name: &str| crate::frames::column(&self.frame, name).map_err(Error::from);
+        let column = |name: &str| crate::frames::column(&self.frame, name);
         let (a, b) = (column(x)?, column(y)?);
         if a.dtype() == b.dtype() {
             return Ok(self.frame.clone());

@@ -12,7 +12,7 @@ pub use crate::overrides::Overrides;
 pub use crate::paper::{self, Product};
 pub use crate::run::config::{RunConfig, Scale, Seeds, TrainConfig};
 pub use crate::show::{Show, display};
-pub use crate::store::{Run, Store, frame_of};
+pub use crate::store::{Run, Store, curves_of, frame_of};
 pub use crate::study::{Inputs, Study, mcnemar};
 pub use ::plotters;
 pub use ::polars;

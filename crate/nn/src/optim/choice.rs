@@ -174,7 +174,9 @@ impl FromStr for Optimizer {
     type Err = Error;
     fn from_str(text: &str) -> Result<Optimizer> {
         let bad = || Error::argument("optimizer", format!("{text:?} is none of {}", Optimizer::FORMS));
-        let (name, numbers) = text.split_once('+').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        let lower = text.to_ascii_lowercase();
+        let (name, numbers) =
+            lower.split_once('+').map_or((&*lower, None), |(name, rest)| (name, Some(rest)));
         let usual = USUAL.into_iter().find(|own| own.name() == name).ok_or_else(bad)?;
         let Some(numbers) = numbers else { return Ok(usual) };
         let number = |text: &str| parsed(text).map_err(|_| bad());

@@ -41,6 +41,25 @@ pub fn is_here(folder: &Path) -> bool {
         && !imagenet::is_here(folder)
 }
 
+/// What keeps `folder` from being such a data set, where it nearly is one.
+pub(super) fn lacks(folder: &Path) -> Option<String> {
+    let with_photographs =
+        |path: &Path| path.is_dir() && entries(path).is_ok_and(|files| !pictures(files).is_empty());
+    let of_classes =
+        |path: &Path| entries(path).is_ok_and(|all| all.iter().any(|path| with_photographs(path)));
+    if of_classes(&folder.join("train")) {
+        return Some("photographs in train, but no val or test beside it".into());
+    }
+    let inside = entries(folder).ok()?;
+    if let Some(split) = inside.iter().find(|path| path.is_dir() && of_classes(path)) {
+        let name = split.file_name()?.to_string_lossy().into_owned();
+        return Some(format!("photographs in {name}, where train, and val or test, are expected"));
+    }
+    of_classes(folder).then(|| {
+        "folders of photographs, which are expected one further down: train/CLASS, and val/CLASS or test/CLASS".into()
+    })
+}
+
 /// Reads the data set in `folder`. It is titled "Photographs in folder FOLDER (2 classes)".
 ///
 /// Errors: [`Error::Io`]; [`Error::Format`] naming the folder that holds no photographs, is no class of `train`, or has photographs
@@ -77,6 +96,13 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
         test.extend(files.into_iter().map(|file| (file, label)));
     }
     if test.is_empty() {
+        if entries(&test_folder)?.iter().all(|path| is_hidden(path)) {
+            return Err(Error::format(
+                OPEN,
+                test_folder,
+                "empty; it holds the test photographs, in folders named as those of train",
+            ));
+        }
         test = imagenet::listed_files(folder, &test_folder, &labels)?;
     }
     if let Some(said) = untested(&names, &test) {

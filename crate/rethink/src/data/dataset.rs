@@ -5,7 +5,7 @@ use super::preprocessing::Area;
 use super::{DataId, Format, Published};
 use crate::{Error, Result};
 use rethink_nn::image::CROP;
-use rethink_nn::text::hex;
+use rethink_nn::text::{counted, hex, thousands};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Dataset {
     /// Checks that the parts agree (lengths, label range, nothing empty) and fingerprints them. Images of any size: a run takes the middle
     /// 28x28 pixels of each unless its `input` says otherwise, and refuses smaller ones.
     ///
-    /// Errors: [`Error::Shape`] where lengths disagree, [`Error::Argument`] for an empty split, a label that is no class, a
+    /// Errors: [`Error::Argument`] where lengths disagree, for an empty split, a label that is no class, a
     /// title that belongs to other images ([`super::published`]), and a name that is not 1 to 100 letters, digits, `-`, `_` and `.` (not
     /// at the beginning): folders are named by it.
     pub fn new(
@@ -123,19 +123,26 @@ impl Dataset {
     fn unnamed(classes: Vec<String>, shape: [usize; 3], train: Split, test: Split) -> Result<Dataset> {
         let operation = "data set";
         let pixels: usize = shape.iter().product();
-        for split in [&train, &test] {
+        for (split, name) in [(&train, "training"), (&test, "test")] {
             if split.is_empty() || pixels == 0 {
-                return Err(Error::argument(operation, "a split without images"));
+                return Err(Error::argument(operation, format!("no {name} images")));
             }
             if split.images.len() != split.len() * pixels {
-                return Err(Error::Shape {
-                    operation,
-                    expected: vec![split.len(), shape[0], shape[1], shape[2]],
-                    got: vec![split.images.len()],
-                });
+                let [channels, height, width] = shape;
+                let problem = format!(
+                    "{} bytes of {name} images, where {} of {channels}x{height}x{width} pixels need {}; both are \
+                     numbers of one byte (uint8)",
+                    thousands(split.images.len()),
+                    counted(split.len(), "label"),
+                    thousands(split.len() * pixels)
+                );
+                return Err(Error::argument(operation, problem));
             }
-            if let Some(label) = split.labels.iter().find(|&&l| usize::from(l) >= classes.len()) {
-                let problem = format!("label {label} with {} classes", classes.len());
+            let wrong =
+                split.labels.iter().enumerate().find(|(_, label)| usize::from(**label) >= classes.len());
+            if let Some((image, label)) = wrong {
+                let problem =
+                    format!("{name} image {image} has label {label}, with {} classes", classes.len());
                 return Err(Error::argument(operation, problem));
             }
         }

@@ -242,6 +242,11 @@ impl Photographs {
         file.zip(self.known.get(self.index(place)))
     }
 
+    /// The file of a photograph, below the data set's folder; `None` for small images, which have none.
+    pub fn path(&self, place: PhotographId) -> Option<&Path> {
+        self.file(place).map(|(file, _)| file.path.as_path())
+    }
+
     /// Calls `look` with a photograph, which is read and decoded unless it is in memory. `None` for a file that is no
     /// photograph: it is in [`Photographs::skipped`] from now on.
     ///

@@ -1,6 +1,6 @@
 //! Where data sets are looked for, and which one is taken.
 
-use super::{Dataset, FORMATS, Format, Known, SHAPES10, fetch, known, names, shapes10};
+use super::{Dataset, FORMATS, Format, Known, SHAPES10, class_folders, fetch, known, names, shapes10};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,8 @@ impl Places {
             {
                 return Ok(DatasetChoice::folder(known.name, known.format, folder, "as named"));
             }
-            let problem = format!("no {}", Format::signs().join(", no "));
+            let problem = class_folders::lacks(folder)
+                .unwrap_or_else(|| format!("no {}", Format::signs().join(", no ")));
             return Err(Error::format("open the data set", folder, problem));
         }
         let problem = format!("{name:?} is no folder and none of {}", names().join(", "));
@@ -97,7 +98,8 @@ impl Places {
     fn pick_prefixed(prefix: &str, folder: &Path) -> Result<DatasetChoice> {
         let may_be = FORMATS.iter().copied().filter(|format| format.prefixes.contains(&prefix));
         let Some(format) = may_be.clone().find(|format| (format.is_here)(folder)) else {
-            let problem = may_be.map(|format| format!("no {}", format.sign)).collect::<Vec<_>>().join("; ");
+            let signs = || may_be.map(|format| format!("no {}", format.sign)).collect::<Vec<_>>().join("; ");
+            let problem = class_folders::lacks(folder).unwrap_or_else(signs);
             return Err(Error::format("open the data set", folder, problem));
         };
         let called = if format.prefix() == prefix { prefix.trim_end_matches(':') } else { format.title };

@@ -1,6 +1,6 @@
 //! The check of a folder with a data set.
 
-use super::{Dataset, Format, origin, read_regular, sha256_hex};
+use super::{Dataset, Format, class_folders, origin, read_regular, sha256_hex};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -29,6 +29,12 @@ pub const SUMS_FILE: &str = "SHA256SUMS";
 pub fn verify(folder: &Path) -> Result<Verified> {
     let operation = "verify";
     let Some(format) = Format::of(folder) else {
+        if !folder.is_dir() {
+            return Err(Error::format(operation, folder, "no folder"));
+        }
+        if let Some(problem) = class_folders::lacks(folder) {
+            return Err(Error::format(operation, folder, problem));
+        }
         return Err(Error::Missing {
             what: format!("{} holds no known data set", folder.display()),
             remedy: format!("name a folder with {}", Format::signs().join("; or ")),

@@ -1,12 +1,13 @@
 //! What is printed under the study's figures, and recorded beside them.
 
+use crate::data::corruption::Corruption;
 use crate::measure::{Measured, Measurement};
 use crate::paper::{self, Results};
 use crate::run::comparison::Free;
 use crate::run::config::RunConfig;
 use crate::store::Run;
 use crate::study::Study;
-use crate::study::words::left_out;
+use crate::study::words::{corruption, left_out, set_here};
 use rethink_nn::text::thousands;
 use rethink_plot::Note;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ impl Study {
     /// says nothing.
     pub fn note(&self, runs: &[Run]) -> Note {
         let bare = Note { scale_line: self.scale_line(runs), provenance: self.provenance(runs) };
-        paper::extended(&bare, paper::choices(runs))
+        paper::extended(&bare, set_here_note(runs).into_iter().chain(paper::choices(runs)))
     }
 
     /// The same for measurements.
@@ -92,8 +93,13 @@ impl Study {
         };
         let models: BTreeSet<&str> = configs.iter().map(|c| c.model.title()).collect();
         // Several are in the figure's legend or the table's rows.
-        let model = match models.first() {
-            Some(model) if models.len() == 1 => format!("{model}, "),
+        let corruptions: BTreeSet<String> = configs.iter().map(|c| corruption(c)).collect();
+        let model = match (models.first(), corruptions.first(), configs.first()) {
+            (Some(model), Some(corruption), Some(first)) if models.len() == 1 => {
+                let said = corruptions.len() == 1 && first.corruption != Corruption::TrueLabels;
+                let corruption = if said { format!("{corruption}, ") } else { String::new() };
+                format!("{model}, {corruption}")
+            }
             _ => String::new(),
         };
         format!(
@@ -135,6 +141,23 @@ impl Study {
         }
         json
     }
+}
+
+/// What the small print says of what runs have that no recipe gives them.
+fn set_here_note(runs: &[Run]) -> Option<String> {
+    let each: Vec<Vec<String>> = runs.iter().map(|run| set_here(&run.record.config)).collect();
+    let mut parts: Vec<&String> = Vec::new();
+    for part in each.iter().flatten() {
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let said = |part: &String| match each.iter().all(|own| own.contains(part)) {
+        true => part.clone(),
+        false => format!("{part} (some runs)"),
+    };
+    let parts: Vec<String> = parts.into_iter().map(said).collect();
+    (!parts.is_empty()).then(|| format!("Unlike the recipes: {}", parts.join(", ")))
 }
 
 /// What tells a run from others but for its seeds and how many epochs in a row have to be fitted before it ends; and its seed.

@@ -1,5 +1,6 @@
 //! What trained networks say of each image: predictions of a run, and two runs on the same images beside each other.
 
+use crate::data::imagenet::PhotographId;
 use crate::run::checkpoint::{read_weights, write_tensors};
 use crate::run::loader::{DataLoader, Subset, TestedImages};
 use crate::run::row::StopReason;
@@ -13,7 +14,7 @@ use rethink_nn::device::Device;
 use rethink_nn::models::{Network, Parameter, argmax};
 use rethink_nn::optim::Memory;
 use rethink_nn::threads;
-use rethink_plot::frames::column;
+use rethink_plot::frames::{column, with};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -42,7 +43,8 @@ impl Study {
     /// What the network of `run` says of each image that it was trained and tested on, in their order: a frame with the columns
     /// `set` ("train" or "test"), `image` (its number in the data set, u32), `label` (the data set's, u32), `trained_on` (the label after
     /// the run's corruption, u32; null for test images), `predicted` (u32), `probability` (of the predicted class, 0 to 1, f64) and `right`
-    /// (whether it is `label`). Images are as the network is tested on them, without random changes; files that are no photographs have
+    /// (whether it is `label`, which is not what a network on corrupted labels was asked for); of photographs also `file`, below the data
+    /// set's folder. Images are as the network is tested on them, without random changes; files that are no photographs have
     /// no row.
     ///
     /// Errors: those of [`Study::network`] and of [`DataLoader::tested`].
@@ -51,6 +53,7 @@ impl Study {
         let network = self.network(run)?;
         let loader = DataLoader::new(config, &self.data, config.data.train, config.data.test)?;
         let mut said = Predictions::default();
+        let photographs = self.data.photographs.as_deref();
         threads::awake(|| -> Result<()> {
             for (subset, split) in [(Subset::Train, &self.data.train), (Subset::Test, &self.data.test)] {
                 loader.tested(subset, &mut |tested| {
@@ -59,7 +62,21 @@ impl Study {
             }
             Ok(())
         })?;
-        said.frame()
+        let file = |(set, number): (&&str, &u32)| {
+            let number = *number as usize;
+            let place = if *set == Subset::Train.name() {
+                PhotographId::Train(number)
+            } else {
+                PhotographId::Test(number)
+            };
+            photographs?.path(place).map(|path| path.display().to_string())
+        };
+        let files: Vec<Option<String>> = said.set.iter().zip(&said.image).map(file).collect();
+        let frame = said.frame()?;
+        match photographs {
+            Some(_) => Ok(with(&frame, Column::new("file".into(), files))?),
+            None => Ok(frame),
+        }
     }
 
     /// Where the weights of runs are kept that were asked for.

@@ -234,8 +234,9 @@ struct Progress<'a> {
     first: usize,
     page: Option<Page>,
     forecast: Forecast,
-    /// Said once, whatever the number of runs.
+    /// What is said once, whatever the number of runs.
     crop_said: bool,
+    report_said: bool,
     say: &'a mut dyn FnMut(&str),
 }
 
@@ -272,7 +273,17 @@ impl<'a> Progress<'a> {
         };
         let runs = configs.iter().enumerate().map(state).collect();
         let forecast = Forecast::new(&study.store(), configs, lanes);
-        Progress { study, configs, runs, first: 0, page: Page::new(), forecast, crop_said: false, say }
+        Progress {
+            study,
+            configs,
+            runs,
+            first: 0,
+            page: Page::new(),
+            forecast,
+            crop_said: false,
+            report_said: false,
+            say,
+        }
     }
 
     /// Says it now, or when the runs before are at their end.
@@ -356,12 +367,21 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Which files a run left out.
+    fn report(&self, run: &Run) -> Option<String> {
+        run.record.left_out.and(self.study.data.photographs.as_ref()?.report())
+    }
+
     fn end(&mut self, index: usize, run: Result<Run>) {
         if let Some(page) = &self.page {
             page.ended(index);
         }
         if let Ok(run) = &run {
             let new = self.runs[index].origin == Source::Training;
+            if let (true, false, Some(report)) = (new, self.report_said, self.report(run)) {
+                self.report_said = true;
+                (self.say)(&report);
+            }
             if new && run.record.ending != StopReason::Interrupted {
                 self.forecast.finished(&run.record);
                 let left = self.forecast.left(&self.configs[self.first..]);

@@ -12,12 +12,7 @@ use rethink_nn::text::counted;
 
 /// A run in a few words: model, corruption, what is switched on.
 pub fn describe(config: &RunConfig) -> String {
-    // Of a data set of one's own it is not known whether its labels are the true ones.
-    let labels = match config.corruption {
-        Corruption::TrueLabels if config.data.published().is_none() => "labels as given".into(),
-        corruption => corruption.title(),
-    };
-    let mut parts = vec![config.model.title().to_string(), labels];
+    let mut parts = vec![config.model.title().to_string(), corruption(config)];
     parts.extend(switched_on(config));
     if config.width_factor != 1.0 {
         parts.push(format!("width {}", config.width_factor));
@@ -25,6 +20,14 @@ pub fn describe(config: &RunConfig) -> String {
     parts.extend(config.parallel.map(|parallel| parallel.describe()));
     parts.push(format!("seed {}", config.seeds.init));
     parts.join(", ")
+}
+
+/// The title of its corruption. Of a data set of one's own it is not known whether its labels are the true ones.
+pub(super) fn corruption(config: &RunConfig) -> String {
+    match config.corruption {
+        Corruption::TrueLabels if config.data.published().is_none() => "labels as given".into(),
+        corruption => corruption.title(),
+    }
 }
 
 /// Regularisers, and what else few runs have.
@@ -46,29 +49,43 @@ pub fn switched_on(config: &RunConfig) -> Vec<String> {
     parts
 }
 
-/// The hyper-parameters that the recipes give the network of `config`, at every scale.
-fn of_recipes(config: &RunConfig) -> Vec<TrainConfig> {
+/// The configurations that the recipes give the network of `config`, at every scale.
+fn of_recipes(config: &RunConfig) -> Vec<RunConfig> {
     let RunConfig { data, model, corruption, seeds, .. } = config;
     let mut all = Vec::new();
     for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
         let size = appendix_a::size_at(scale, *model);
-        all.push(appendix_a::config_of_size(data.clone(), size, *model, *corruption, *seeds).hyper);
+        all.push(appendix_a::config_of_size(data.clone(), size, *model, *corruption, *seeds));
         if model.is_for_photographs() {
-            all.push(table2::configure_on(&TABLE_2[0], data.clone(), scale, *seeds).hyper);
+            all.push(table2::configure_on(&TABLE_2[0], data.clone(), scale, *seeds));
         }
     }
     // Table 4's, where images change from epoch to epoch.
     if *corruption == Corruption::RandomLabels && model.family() == Family::Inception {
-        all.push(TrainConfig { rate_decay: table4::SLOW_DECAY, ..all[0].clone() });
+        let hyper = TrainConfig { rate_decay: table4::SLOW_DECAY, ..all[0].hyper.clone() };
+        all.push(RunConfig { hyper, ..all[0].clone() });
     }
     all
 }
 
-/// What its steps have that no recipe gives this network's, at any scale: the learning rate and its decay, momentum, initial weights.
+/// What it has that no recipe gives this network, at any scale, so that a figure of it has to say so: the optimiser and its numbers, and
+/// the size of its input.
+pub(super) fn set_here(config: &RunConfig) -> Vec<String> {
+    let usual = of_recipes(config);
+    let own = config.hyper.choices().into_iter().filter(|choice| {
+        // Of products in bf16 there is a sentence of its own.
+        !choice.starts_with("products in")
+            && !usual.iter().any(|usual| usual.hyper.choices().contains(choice))
+    });
+    other_steps(config).into_iter().chain(own).collect()
+}
+
+/// What its steps have that no recipe gives this network's, at any scale: the learning rate and its decay, momentum, initial weights,
+/// and the size of the images.
 fn other_steps(config: &RunConfig) -> Vec<String> {
     let hyper = &config.hyper;
     let usual = of_recipes(config);
-    let other = |same: &dyn Fn(&TrainConfig) -> bool| !usual.iter().any(same);
+    let other = |same: &dyn Fn(&TrainConfig) -> bool| !usual.iter().any(|usual| same(&usual.hyper));
     let mut parts = Vec::new();
     if other(&|usual| usual.learning_rate == hyper.learning_rate) {
         parts.push(format!("learning rate {}", hyper.learning_rate));
@@ -81,6 +98,9 @@ fn other_steps(config: &RunConfig) -> Vec<String> {
     }
     if other(&|usual| usual.init == hyper.init) {
         parts.push(format!("initial weights: {}", hyper.init.name()));
+    }
+    if !usual.iter().any(|usual| usual.input == config.input) {
+        parts.push(format!("input {0}x{0}", config.input));
     }
     parts
 }
