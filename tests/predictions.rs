@@ -229,7 +229,7 @@ fn runs_make_a_frame_and_are_told_apart() {
     assert_eq!((test[2], of(&frame, "ended").str().unwrap().get(2)), (None, Some("diverged")));
     assert_eq!(frame_of(&[]).unwrap().height(), 0);
     // What few runs have is there where it differs.
-    let mut others = vec![configs[0].clone(), configs[0].clone()];
+    let mut others = [configs[0].clone(), configs[0].clone()];
     (others[1].input, others[1].hyper.label_smoothing) = (40, 0.1);
     (others[1].hyper.augment.flip, others[1].hyper.init) = (true, Init::He);
     let others: Vec<Run> = others.iter().map(|config| trained(&study, config)).collect();

@@ -279,6 +279,8 @@ const GAP: f64 = 3.0;
 /// Steps and length of the colours' scale.
 const STEPS: usize = 24;
 const SCALE: f64 = 60.0;
+/// How far a cell lies under the next ones, points: edges that only touch show the ground between them.
+const OVERLAP: f64 = 0.5;
 /// The smallest type of values.
 const LEAST_PT: f64 = 6.0;
 
@@ -347,7 +349,8 @@ impl Grid {
         for step in 0..STEPS {
             let x = |step: usize| left + SCALE * step as f64 / STEPS as f64;
             let colour = tint(step as f64 / (STEPS - 1) as f64);
-            fill(canvas, (x(step), y - 3.0), (x(step + 1), y + 3.0), colour)?;
+            let to = x(step + 1) + if step + 1 < STEPS { OVERLAP } else { 0.0 };
+            fill(canvas, (x(step), y - 3.0), (to, y + 3.0), colour)?;
         }
         outline(canvas, (left, y - 3.0), (left + SCALE, y + 3.0))?;
         write(canvas, style, &self.ends.0, (left - GAP, y), style.label_pt, (INK, HPos::Right))?;
@@ -362,14 +365,19 @@ impl Grid {
                 places.left + width * (index % columns) as f64,
                 places.top + height * (index / columns) as f64,
             );
+            let under = |at: usize, of: usize| if at + 1 < of { OVERLAP } else { 0.0 };
+            let to = (
+                x + width + under(index % columns, columns),
+                y + height + under(index / columns, self.down.len()),
+            );
             let Some((share, text)) = cell else {
-                fill(canvas, (x, y), (x + width, y + height), GRID)?;
+                fill(canvas, (x, y), to, GRID)?;
                 let slash = [(units(x), units(y + height)), (units(x + width), units(y))];
                 canvas.draw(&PathElement::new(slash, stroke(GREY, 0.5))).map_err(Error::drawing(DRAW))?;
                 continue;
             };
             let colour = tint(*share);
-            fill(canvas, (x, y), (x + width, y + height), colour)?;
+            fill(canvas, (x, y), to, colour)?;
             if let Some(size) = places.values_pt {
                 let middle = (x + width / 2.0, y + height / 2.0);
                 write(canvas, style, text, middle, size, (on(colour), HPos::Center))?;
