@@ -1406,10 +1406,11 @@ fn series_by_numbers_and_booleans() {
 fn too_many_numbers_for_series_are_an_error_that_says_how_to_bin_them() {
     let frame = |scale: f64| {
         let margin: Vec<f64> = (0..100).map(|i| scale * f64::from(i) / 100.0).collect();
-        df!("x" => vec![1.0; 100], "y" => vec![1.0; 100], "margin" => margin).unwrap()
+        let seed: Vec<u32> = (0..100).collect();
+        df!("x" => vec![1.0; 100], "y" => vec![1.0; 100], "margin" => margin, "seed" => seed).unwrap()
     };
     let error = |scale: f64| {
-        let chart = |frame: &DataFrame| Chart::new(frame, "x", "y").colour("margin").over("margin");
+        let chart = |frame: &DataFrame| Chart::new(frame, "x", "y").colour("margin").over("seed");
         let error = chart(&frame(scale)).draw("many", &note()).unwrap_err().to_string();
         assert!(
             error.contains("column margin holds 100 different numbers") && error.contains("DataType::String")
@@ -1423,7 +1424,7 @@ fn too_many_numbers_for_series_are_an_error_that_says_how_to_bin_them() {
     // What the first one says helps.
     let binned =
         frame(1.0).lazy().with_columns([col("margin").round(1, Default::default())]).collect().unwrap();
-    let names = Chart::new(&binned, "x", "y").colour("margin").over("margin").names().unwrap();
+    let names = Chart::new(&binned, "x", "y").colour("margin").over("seed").names().unwrap();
     assert_eq!(names, ["0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1"]);
     // Text is not counted, and numbers are named at any number where they tell repetitions apart.
     let named = frame(1.0).lazy().with_columns([col("margin").cast(DataType::String)]).collect().unwrap();
@@ -1656,5 +1657,23 @@ fn zeros_in_panels_stand_below_all_else() {
     assert_eq!(of(2, 0), of(2, 1));
     for panel in ["a", "c"] {
         assert!(drawing.notes.iter().any(|note| note.starts_with(&format!("{panel}: Hollow, at the foot"))));
+    }
+}
+
+/// A mean over seeds is of one setting: of two, it is a number that nobody measured.
+#[test]
+fn repetitions_with_one_seed_are_no_repetitions() {
+    let frame = df!(
+        "step" => [1, 1, 1, 1], "loss" => [1.0, 2.0, 3.0, 4.0], "seed" => [2, 5, 2, 5], "rate" => [0.1, 0.1, 0.01, 0.01]
+    )
+    .unwrap();
+    let chart = Chart::new(&frame, "step", "loss").over("seed");
+    for chart in [chart.clone(), chart.clone().markers()] {
+        let error = chart.draw("mixed", &note()).unwrap_err().to_string();
+        assert!(
+            error.contains("several rows at step 1 with one seed") && error.contains("`.colour`"),
+            "{error}"
+        );
+        chart.colour("rate").draw("apart", &note()).unwrap();
     }
 }

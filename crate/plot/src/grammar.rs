@@ -733,18 +733,26 @@ impl Chart {
         first.chain(others.map(|(index, name)| (self.order.len() + index, name))).collect()
     }
 
-    /// Several rows at one place are averaged only where it was said what tells them apart.
+    /// Several rows at one place are averaged only where it was said what tells them apart, and does.
     fn check_repeats(&self, series: &Series) -> Result<()> {
-        if self.over.is_some() || self.path.is_some() {
+        if self.path.is_some() {
             return Ok(());
         }
-        let mut places: Vec<f64> =
-            series.rows.iter().filter(|row| row.y.is_some()).map(|row| row.x).collect();
-        places.sort_by(f64::total_cmp);
+        let there = series.rows.iter().filter(|row| row.y.is_some());
+        let mut places: Vec<(f64, f64)> = there.map(|row| (row.x, row.repeat)).collect();
+        places.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let Some(twice) = places.windows(2).find(|pair| pair[0] == pair[1]) else { return Ok(()) };
-        let (name, x, at) = (&series.name, &self.x, twice[0] * self.across.unit);
-        let remedy = "`.over(\"seed\")` says which column tells repetitions apart";
-        Err(Error::argument(DRAW, format!("{name}: several rows at {x} {at}; {remedy}")))
+        let (name, x, at) = (&series.name, &self.x, twice[0].0 * self.across.unit);
+        let problem = match &self.over {
+            None => format!(
+                "{name}: several rows at {x} {at}; `.over(\"seed\")` says which column tells repetitions apart"
+            ),
+            Some(over) => format!(
+                "{name}: several rows at {x} {at} with one {over}, which are no repetitions of each other; `.colour` or \
+                 `.dashes` of the column in which they differ, or a filter, tells them apart"
+            ),
+        };
+        Err(Error::argument(DRAW, problem))
     }
 
     /// The frame's rows in the axes' units; `None` for those that have no place on the horizontal axis.
