@@ -6,7 +6,7 @@
 
 use crate::data::Dataset;
 use crate::data::format::{Format, Unknown, short_path};
-use crate::data::imagenet::{self, Listed, OPEN, entries, is_hidden, pictures};
+use crate::data::imagenet::{self, Listed, OPEN, entries, holds_pictures, is_hidden, pictures};
 use crate::{Error, Result};
 use rethink_nn::text::thousands;
 use std::collections::HashSet;
@@ -33,9 +33,7 @@ pub static FORMAT: Format = Format {
 
 /// Whether `folder` has this layout, and is not known to be ImageNet's: a folder with photographs in `train`, and `val` or `test`.
 pub fn is_here(folder: &Path) -> bool {
-    let with_photographs = |path: &PathBuf| {
-        path.is_dir() && !is_hidden(path) && entries(path).is_ok_and(|files| !pictures(files).is_empty())
-    };
+    let with_photographs = |path: &PathBuf| !is_hidden(path) && holds_pictures(path);
     imagenet::test_folder(folder).is_some()
         && entries(&folder.join("train")).is_ok_and(|paths| paths.iter().any(with_photographs))
         && !imagenet::is_here(folder)
@@ -43,15 +41,12 @@ pub fn is_here(folder: &Path) -> bool {
 
 /// What keeps `folder` from being such a data set, where it nearly is one.
 pub(super) fn lacks(folder: &Path) -> Option<String> {
-    let with_photographs =
-        |path: &Path| path.is_dir() && entries(path).is_ok_and(|files| !pictures(files).is_empty());
-    let of_classes =
-        |path: &Path| entries(path).is_ok_and(|all| all.iter().any(|path| with_photographs(path)));
+    let of_classes = |path: &Path| entries(path).is_ok_and(|all| all.iter().any(|path| holds_pictures(path)));
     if of_classes(&folder.join("train")) {
         return Some("photographs in train, but no val or test beside it".into());
     }
     let inside = entries(folder).ok()?;
-    if let Some(split) = inside.iter().find(|path| path.is_dir() && of_classes(path)) {
+    if let Some(split) = inside.iter().find(|path| of_classes(path)) {
         let name = split.file_name()?.to_string_lossy().into_owned();
         return Some(format!("photographs in {name}, where train, and val or test, are expected"));
     }
@@ -159,8 +154,7 @@ fn class_name(path: &Path) -> Result<String> {
 fn photographs(path: &Path) -> Result<Vec<PathBuf>> {
     let (folders, mut files): (Vec<_>, Vec<_>) =
         entries(path)?.into_iter().filter(|path| !is_hidden(path)).partition(|path| path.is_dir());
-    let with_pictures = |path: &&PathBuf| entries(path).is_ok_and(|files| !pictures(files).is_empty());
-    if let Some(folder) = folders.iter().find(with_pictures) {
+    if let Some(folder) = folders.iter().find(|path| holds_pictures(path)) {
         let problem = "photographs in a folder within the folder of a class; move them into that one";
         return Err(Error::format(OPEN, folder, problem));
     }

@@ -376,7 +376,7 @@ fn class_ids(train: &Path) -> Result<Option<Vec<String>>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if ILSVRC_IDS.binary_search(&name.as_str()).is_ok() {
             ids.push(name);
-        } else if !is_hidden(&path) && entries(&path).is_ok_and(|files| !pictures(files).is_empty()) {
+        } else if !is_hidden(&path) && holds_pictures(&path) {
             return Ok(None);
         }
     }
@@ -424,6 +424,11 @@ pub(super) fn pictures(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     };
     paths.retain(picture);
     paths
+}
+
+/// Whether there are such files in `folder`, as far as that can be seen.
+pub(super) fn holds_pictures(folder: &Path) -> bool {
+    entries(folder).is_ok_and(|files| !pictures(files).is_empty())
 }
 
 /// Reads the data set in `folder`.

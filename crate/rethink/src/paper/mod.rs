@@ -26,7 +26,7 @@ pub mod theorem1;
 use crate::data::Dataset;
 use crate::measure::{Measured, Measurement};
 use crate::run::config::{RunConfig, Scale, Seeds};
-use crate::store::Run;
+use crate::store::{Run, stacked};
 use crate::{Error, Result};
 use polars::prelude::{Column, DataFrame};
 use rethink_nn::models::{Family, Init, ModelKind};
@@ -499,8 +499,7 @@ pub(crate) fn curves(
     name: &str,
     value: impl Fn(&RunConfig) -> String,
 ) -> Result<DataFrame> {
-    let mut whole: Option<DataFrame> = None;
-    for run in runs {
+    let part = |run: &Run| {
         let (n, config) = (run.frame.height(), &run.record.config);
         let mut columns = vec![
             Column::new(name.into(), vec![value(config); n]),
@@ -508,15 +507,9 @@ pub(crate) fn curves(
         ];
         // Equal runs give equal frames: how long they took stays with the run.
         columns.extend(run.frame.columns().iter().filter(|column| column.name() != "seconds").cloned());
-        let part = DataFrame::new(n, columns).map_err(Error::frame(operation))?;
-        match &mut whole {
-            None => whole = Some(part),
-            Some(whole) => {
-                whole.vstack_mut(&part).map_err(Error::frame(operation))?;
-            }
-        }
-    }
-    whole.ok_or_else(|| Error::argument(operation, "no runs"))
+        DataFrame::new(n, columns).map_err(Error::frame(operation))
+    };
+    stacked(runs.iter().map(part), operation)
 }
 
 /// The frames of `runs` below each other, with `setting` (what `label` says of a run) and `seed` before their columns, which

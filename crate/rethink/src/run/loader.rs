@@ -85,6 +85,14 @@ impl Subset {
             Subset::Test => "test",
         }
     }
+
+    /// Its photograph of this number in the data set.
+    pub fn photograph(self, number: usize) -> PhotographId {
+        match self {
+            Subset::Train => PhotographId::Train(number),
+            Subset::Test => PhotographId::Test(number),
+        }
+    }
 }
 
 /// Some images of a [`Subset`] as the network sees them.
@@ -434,10 +442,6 @@ impl DataLoader {
             Images::Small { .. } => 250,
             Images::Photographs(_) => 50,
         };
-        let photograph = |number: usize| match subset {
-            Subset::Train => PhotographId::Train(number),
-            Subset::Test => PhotographId::Test(number),
-        };
         for (part, labels) in labels.chunks(at_once).enumerate().skip(rank).step_by(size) {
             let first = part * at_once;
             let numbers: Vec<u32> = (first as u32..).take(labels.len()).collect();
@@ -450,11 +454,11 @@ impl DataLoader {
                 Images::Photographs(streamed) => {
                     let images = vec![0.0; labels.len() * self.image];
                     let (images, labels) = self.decoded(images, labels.to_vec(), |at, out| {
-                        streamed.central(photograph(first + at), out)
+                        streamed.central(subset.photograph(first + at), out)
                     })?;
                     // What is no photograph has been found out by now.
                     let there =
-                        |number: &u32| !streamed.photographs.is_left_out(photograph(*number as usize));
+                        |number: &u32| !streamed.photographs.is_left_out(subset.photograph(*number as usize));
                     let numbers = numbers.into_iter().filter(there).collect();
                     TestedImages { numbers, images: images.into(), labels: labels.into() }
                 }

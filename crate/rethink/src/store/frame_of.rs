@@ -73,8 +73,7 @@ pub fn curves_of(runs: &[Run]) -> Result<DataFrame> {
     let all = frame_of(runs)?;
     let settings = 1 + all.get_column_index("scale").unwrap_or_default();
     let photographs = runs.iter().all(|run| run.frame.column("test_top5").is_ok());
-    let mut whole: Option<DataFrame> = None;
-    for (at, run) in runs.iter().enumerate() {
+    let part = |(at, run): (usize, &Run)| {
         let height = run.frame.height();
         let mut columns: Vec<Column> =
             all.columns().iter().take(settings).map(|column| column.new_from_index(at, height)).collect();
@@ -85,15 +84,29 @@ pub fn curves_of(runs: &[Run]) -> Result<DataFrame> {
                 _ => columns.push(column.clone()),
             }
         }
-        let part = DataFrame::new(height, columns).map_err(Error::frame(OPERATION))?;
+        DataFrame::new(height, columns).map_err(Error::frame(OPERATION))
+    };
+    stacked(runs.iter().enumerate().map(part), OPERATION)
+}
+
+/// The `parts`, one for each of several runs, below each other.
+///
+/// Errors: those of the parts; [`Error::Frame`] for different columns; [`Error::Argument`] for no part.
+pub(crate) fn stacked(
+    parts: impl Iterator<Item = Result<DataFrame>>,
+    operation: &'static str,
+) -> Result<DataFrame> {
+    let mut whole: Option<DataFrame> = None;
+    for part in parts {
+        let part = part?;
         match &mut whole {
             None => whole = Some(part),
             Some(whole) => {
-                whole.vstack_mut(&part).map_err(Error::frame(OPERATION))?;
+                whole.vstack_mut(&part).map_err(Error::frame(operation))?;
             }
         }
     }
-    whole.ok_or_else(|| Error::argument(OPERATION, "no runs"))
+    whole.ok_or_else(|| Error::argument(operation, "no runs"))
 }
 
 /// A column for each setting that [`frame_of`] has no column for and in which the runs differ.

@@ -38,6 +38,7 @@ use crate::run::watch::Watch;
 use crate::{Error, Result};
 use file::{MEASURED, is_key, is_there, json, key_in_name, sealed, unnamed};
 pub use file::{read, read_measured, with_record};
+pub(crate) use frame_of::stacked;
 pub use frame_of::{curves_of, frame_of};
 use origin::Taken;
 pub use record::{FITTED, Record, Run, digest, finish};

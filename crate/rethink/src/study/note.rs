@@ -10,6 +10,7 @@ use crate::study::Study;
 use crate::study::words::{corruption, left_out, set_here};
 use rethink_nn::text::thousands;
 use rethink_plot::Note;
+use rethink_plot::columns::distinct;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Study {
@@ -146,17 +147,11 @@ impl Study {
 /// What the small print says of what runs have that no recipe gives them.
 fn set_here_note(runs: &[Run]) -> Option<String> {
     let each: Vec<Vec<String>> = runs.iter().map(|run| set_here(&run.record.config)).collect();
-    let mut parts: Vec<&String> = Vec::new();
-    for part in each.iter().flatten() {
-        if !parts.contains(&part) {
-            parts.push(part);
-        }
-    }
     let said = |part: &String| match each.iter().all(|own| own.contains(part)) {
         true => part.clone(),
         false => format!("{part} (some runs)"),
     };
-    let parts: Vec<String> = parts.into_iter().map(said).collect();
+    let parts: Vec<String> = distinct(&each.concat()).iter().map(said).collect();
     (!parts.is_empty()).then(|| format!("Unlike the recipes: {}", parts.join(", ")))
 }
 

@@ -1,6 +1,5 @@
 //! What trained networks say of each image: predictions of a run, and two runs on the same images beside each other.
 
-use crate::data::imagenet::PhotographId;
 use crate::run::checkpoint::{read_weights, write_tensors};
 use crate::run::loader::{DataLoader, Subset, TestedImages};
 use crate::run::row::StopReason;
@@ -52,26 +51,19 @@ impl Study {
         let config = &run.record.config;
         let network = self.network(run)?;
         let loader = DataLoader::new(config, &self.data, config.data.train, config.data.test)?;
-        let mut said = Predictions::default();
+        let (mut said, mut files) = (Predictions::default(), Vec::new());
         let photographs = self.data.photographs.as_deref();
         threads::awake(|| -> Result<()> {
             for (subset, split) in [(Subset::Train, &self.data.train), (Subset::Test, &self.data.test)] {
                 loader.tested(subset, &mut |tested| {
+                    let path = |number: &u32| photographs?.path(subset.photograph(*number as usize));
+                    let name = |number| path(number).map(|path| path.display().to_string());
+                    files.extend(tested.numbers.iter().map(name));
                     said.add(network.as_ref(), subset, &split.labels, tested)
                 })?;
             }
             Ok(())
         })?;
-        let file = |(set, number): (&&str, &u32)| {
-            let number = *number as usize;
-            let place = if *set == Subset::Train.name() {
-                PhotographId::Train(number)
-            } else {
-                PhotographId::Test(number)
-            };
-            photographs?.path(place).map(|path| path.display().to_string())
-        };
-        let files: Vec<Option<String>> = said.set.iter().zip(&said.image).map(file).collect();
         let frame = said.frame()?;
         match photographs {
             Some(_) => Ok(with(&frame, Column::new("file".into(), files))?),

@@ -41,7 +41,7 @@ pub fn switched_on(config: &RunConfig) -> Vec<String> {
         };
         parts.push(format!("weight decay {}{on}", hyper.weight_decay));
     }
-    parts.extend(other_steps(config));
+    parts.extend(other_steps(config, &of_recipes(config)));
     parts.extend(hyper.further());
     if hyper.batch_size != config.model.batch_size() {
         parts.push(format!("mini-batches of {}", hyper.batch_size));
@@ -77,14 +77,13 @@ pub(super) fn set_here(config: &RunConfig) -> Vec<String> {
         !choice.starts_with("products in")
             && !usual.iter().any(|usual| usual.hyper.choices().contains(choice))
     });
-    other_steps(config).into_iter().chain(own).collect()
+    other_steps(config, &usual).into_iter().chain(own).collect()
 }
 
-/// What its steps have that no recipe gives this network's, at any scale: the learning rate and its decay, momentum, initial weights,
+/// What its steps have that none of `usual`, the recipes' for this network, has: the learning rate and its decay, momentum, initial weights,
 /// and the size of the images.
-fn other_steps(config: &RunConfig) -> Vec<String> {
+fn other_steps(config: &RunConfig, usual: &[RunConfig]) -> Vec<String> {
     let hyper = &config.hyper;
-    let usual = of_recipes(config);
     let other = |same: &dyn Fn(&TrainConfig) -> bool| !usual.iter().any(|usual| same(&usual.hyper));
     let mut parts = Vec::new();
     if other(&|usual| usual.learning_rate == hyper.learning_rate) {
