@@ -109,7 +109,8 @@ fn distinct(n: usize) -> Dataset {
         })
         .collect();
     let split = |n: usize| Split { images: image.repeat(n), labels: vec![0; n] };
-    Dataset::new("distinct", "distinct", vec!["only".into()], [3, 32, 32], split(n), split(n)).unwrap()
+    let names = ["one", "other"].map(String::from).to_vec();
+    Dataset::new("distinct", "distinct", names, [3, 32, 32], split(n), split(n)).unwrap()
 }
 
 #[test]

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 use rethink::data::corruption::Corruption;
-use rethink::data::imagenet::decode_bytes;
-use rethink::data::{Dataset, Split, cifar, cifar100, imagenet, mnist};
+use rethink::data::photographs::decode_bytes;
+use rethink::data::{Dataset, Split, arrays, cifar, cifar100, imagenet, mnist};
 use rethink::measure::partial::{PartialMeasurement, each};
 use rethink::measure::{Measurement, Quantity};
 use rethink::run::appendix_a;
@@ -210,6 +210,20 @@ fn cifar100_files() {
     assert_eq!(cifar100::read(folder.path()).unwrap().train.labels, [0, 30, 60]);
     for file in [cifar100::TRAIN_FILE, cifar100::NAMES_FILE] {
         every_damage(folder.path(), file, cifar100::read);
+    }
+}
+
+#[test]
+fn numpys_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let valid = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/arrays/channels-last");
+    let files: Vec<_> = fs::read_dir(valid).unwrap().map(|entry| entry.unwrap()).collect();
+    for file in &files {
+        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    assert_eq!(arrays::read(folder.path()).unwrap().train.labels, [1, 0, 2, 1]);
+    for file in files {
+        every_damage(folder.path(), file.file_name().to_str().unwrap(), arrays::read);
     }
 }
 

@@ -4,7 +4,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rethink::data::augmentation::Augmentation;
 use rethink::data::corruption::{Corruption, random_labels};
-use rethink::data::imagenet::{LeftOut, PhotographId, decode_bytes, read_as};
+use rethink::data::imagenet::read_as;
+use rethink::data::photographs::{LeftOut, PhotographId, decode_bytes};
 use rethink::data::preprocessing::{Area, Photograph};
 use rethink::data::{self, Dataset, Format, Places, class_folders, imagenet, shapes10};
 use rethink::paper::reported::TABLE_2;
@@ -13,6 +14,7 @@ use rethink::run::appendix_a;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::loader::DataLoader;
 use rethink::run::row::{LogRow, StopReason};
+use rethink::run::setup;
 use rethink::run::train::{Progress, TrainedRun, train};
 use rethink::store::digest;
 use rethink::study::Study;
@@ -186,7 +188,7 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
     type Harm<'a> = (&'a dyn Fn(&Path), &'a [&'a str]);
     let text = |folder: &Path, name: &str| put(folder, name, b"RIFF, WEBP");
     let colour = picture("colour.jpg");
-    let harms: [Harm; 13] = [
+    let harms: [Harm; 14] = [
         (&|f| text(f, "train/bird/1.txt"), &["train/bird", "no .jpg, .jpeg or .png", "convert its pictures"]),
         (&|f| text(f, "train/cat/3.webp"), &["train/cat/3.webp", "neither .jpg, .jpeg nor .png; convert it"]),
         (
@@ -205,15 +207,28 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
             &["val: ", "neither photographs in folders named as those of train", "LOC_val_solution.csv"],
         ),
         (
-            &|f| fs::remove_dir_all(f.join("val")).unwrap(),
+            &|f| {
+                fs::remove_dir_all(f.join("val")).unwrap();
+                for (class, id) in [("cat", TENCH), ("dog", SPRINGER)] {
+                    fs::rename(f.join("train").join(class), f.join("train").join(id)).unwrap();
+                }
+            },
             &["pets: photographs in train, but no val or test beside it"],
+        ),
+        (
+            &|f| {
+                for split in ["train", "val"] {
+                    fs::remove_dir_all(f.join(split).join("cat")).unwrap();
+                }
+            },
+            &["train: 1 folder of photographs, expected one for each class, two or more"],
         ),
         (
             &|f| {
                 fs::remove_dir_all(f.join("train")).unwrap();
                 text(f, "train/cat/1.webp");
             },
-            &["pets: photographs in val, where train, and val or test, are expected"],
+            &["pets: photographs in val, but none in train beside it"],
         ),
         (
             &|f| {
@@ -231,7 +246,7 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
             &|f| {
                 fs::remove_dir_all(f.join("train")).and_then(|()| fs::remove_dir_all(f.join("val"))).unwrap()
             },
-            &["pets: ", "files for each class (train/cat/1.jpg)"],
+            &["pets: ", "files for each class (cat/1.jpg)"],
         ),
         (
             &|f| {
@@ -255,6 +270,43 @@ fn folders_that_are_not_as_expected_are_errors_that_name_them() {
             words.for_each(|word| assert!(error.contains(&word), "{error:?} lacks {word:?}"));
         }
     }
+}
+
+/// Of each class the photographs whose names have the lowest checksums: SHA-256 of "cat/0.jpg", ...; `printf cat/0.jpg | sha256sum`.
+#[test]
+fn without_a_folder_for_tests_a_fifth_of_each_class_is_held_out() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, inside) in [("pets", "pets"), ("only-train", "only-train/train")] {
+        for (class, count) in [("cat", 12), ("dog", 3), ("rare", 1)] {
+            for i in 0..count {
+                put(root.path(), &format!("{inside}/{class}/{i}.jpg"), &picture("colour.jpg"));
+            }
+        }
+        let folder = root.path().join(name);
+        put(&folder, "notes.txt", b"no class");
+        put(root.path(), &format!("{inside}/cat/broken.jpg"), b"no photograph");
+        assert_eq!(class_folders::FORMAT.count(&folder), Some((14, 3)));
+        let data = data::open(folder.to_str()).unwrap();
+        let title = format!("Photographs in folder {name} (3 classes; a fifth of each held out for tests)");
+        assert_eq!((&data.title, &data.classes[..]), (&title, &["cat", "dog", "rare"].map(String::from)[..]));
+        assert_eq!((data.train.len(), &data.test.labels[..]), (14, &[0, 1][..]));
+        let photographs = data.photographs.as_ref().unwrap();
+        let prefix = if name == "pets" { "" } else { "train/" };
+        let of_test = |i| photographs.path(PhotographId::Test(i)).unwrap().display().to_string();
+        let tested: Vec<String> = (0..data.test.len()).map(of_test).collect();
+        assert_eq!(tested, ["cat/3.jpg", "dog/2.jpg"].map(|file| format!("{prefix}{file}")));
+        assert_eq!(photographs.left_out(data.train.len(), data.test.len()), LeftOut { train: 0, test: 1 });
+    }
+    let error = data::open(root.path().to_str()).unwrap_err().to_string();
+    assert!(
+        error.contains("photographs in pets: name that folder, or have train, and val or test"),
+        "{error}"
+    );
+    // The folder of one split is not taken for a data set.
+    let root = tempfile::tempdir().unwrap();
+    let folder = own_folder(root.path(), "whole", "val", ["cat", "dog"]);
+    let error = data::open(folder.join("train").to_str()).unwrap_err().to_string();
+    assert!(error.contains("whole/train: the photographs of one split; name the folder above it"), "{error}");
 }
 
 /// A class without test photographs is named; an empty `val` is none.
@@ -316,6 +368,23 @@ fn a_network_trains_on_photographs_of_ones_own() {
         assert_eq!(data["title"], "Photographs in folder pets (2 classes)");
         assert_eq!((&data["train"], &data["test"]), (&4.into(), &2.into()));
     }
+}
+
+#[test]
+fn an_input_that_is_too_small_for_a_network_names_the_least_one_that_is_not() {
+    let data = read(folder().path());
+    let mut config = appendix_a::config_at(
+        &data,
+        Scale::Smoke,
+        ModelKind::InceptionV3,
+        Corruption::TrueLabels,
+        Seeds::default(),
+    );
+    (config.input, config.data.train, config.data.test) = (64, 4, 2);
+    let error = setup::check(&config, &data).unwrap_err().to_string();
+    assert!(error.contains("images of 64x64 are too small for it, 75x75 are not (--input 75)"), "{error}");
+    config.input = 75;
+    setup::check(&config, &data).unwrap();
 }
 
 /// A file that is no photograph has no row, and the numbers of those after it stay.
@@ -409,6 +478,9 @@ fn a_set_without_photographs_is_an_error_that_names_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), &format!("train/{TENCH}/a.JPEG"), b"");
     put(folder.path(), &format!("val/{TENCH}/a.JPEG"), &picture("colour.jpg"));
+    let error = data::open(Some(folder.path().to_str().unwrap())).unwrap_err().to_string();
+    assert!(error.contains("train: one folder of a class; there have to be two or more"), "{error}");
+    put(folder.path(), &format!("train/{SPRINGER}/a.JPEG"), b"");
     let error = data::open(Some(folder.path().to_str().unwrap())).unwrap_err().to_string();
     assert!(error.contains("train: no photograph"), "{error}");
     put(folder.path(), &format!("train/{TENCH}/a.JPEG"), &picture("colour.jpg"));

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rethink::data::corruption::Corruption;
-use rethink::data::{self, Dataset, Split, shapes10};
+use rethink::data::{Dataset, Split, shapes10};
 use rethink::run::appendix_a::config_at;
 use rethink::run::config::{RunConfig, Scale, Seeds};
 use rethink::run::loader::{DataLoader, crop_note};
@@ -15,7 +15,7 @@ use rethink_nn::models::plan::{self, Layer};
 use rethink_nn::models::{CustomModel, Init, ModelKind, Network, build_plan};
 use rethink_nn::ops::ForwardContext;
 use rethink_nn::ops::conv::{Padding, Window};
-use rethink_tests::{formula, killed_after_each_epoch, rethink_bin, root};
+use rethink_tests::{formula, killed_after_each_epoch, rethink_bin};
 use std::fs;
 use std::process::Command;
 
@@ -387,7 +387,7 @@ fn another_input_shows_all_but_the_edges() {
     let value = |i: usize| if (i / side) % side < 8 { 255 } else { 0 };
     let images: Vec<u8> = (0..3 * side * side).map(value).collect();
     let split = Split { images, labels: vec![0] };
-    let names = vec!["only".to_string()];
+    let names = ["one", "other"].map(String::from).to_vec();
     let data = Dataset::new("edge", "Edge", names, [3, side, side], split.clone(), split).unwrap();
     let mut config =
         config_at(&data, Scale::Smoke, ModelKind::Mlp1x512, Corruption::TrueLabels, Seeds::default());
@@ -400,54 +400,6 @@ fn another_input_shows_all_but_the_edges() {
         let white = (0..input).filter(|y| images[y * input] > 0.99).count();
         assert!((rows..=rows + 1).contains(&white), "{input}: {white} white rows");
     }
-}
-
-/// The guide's reader of files, as it stands there.
-#[test]
-#[ignore = "run by the test below, in a folder that holds the files"]
-fn example() {
-    let read = || -> Result<Dataset, Box<dyn std::error::Error>> {
-        fn bytes(file: String) -> std::io::Result<Vec<u8>> {
-            std::fs::read(&file).map_err(|error| std::io::Error::other(format!("{file}: {error}")))
-        }
-        fn split(name: &str) -> std::io::Result<data::Split> {
-            let images = bytes(format!("{name}-images.bin"))?;
-            let labels = bytes(format!("{name}-labels.bin"))?.into_iter().map(u16::from).collect();
-            Ok(data::Split { images, labels })
-        }
-        let names: Vec<String> = ["cat", "dog"].map(String::from).to_vec();
-        let (train, test) = (split("train")?, split("test")?);
-        let mine: Dataset = Dataset::new("mine", "My images", names, [3, 64, 64], train, test)?;
-        Ok(mine)
-    };
-    let mine = read().unwrap();
-    assert_eq!((&mine.train.labels[..], &mine.test.labels[..]), (&[1, 0, 1][..], &[0][..]));
-    assert_eq!(mine.train.images[3 * 64 * 64..][..3], [1, 2, 3]);
-}
-
-#[test]
-fn the_guides_reader_reads_what_numpy_writes() {
-    let guide = fs::read_to_string(root().join("crate/docs/how-to/own.md")).unwrap();
-    let block = guide.split("```rust\n").find(|block| block.starts_with("fn bytes")).expect("the reader");
-    let own: Vec<&str> = include_str!("own.rs").lines().map(str::trim).collect();
-    for line in block.split("```").next().unwrap().lines().map(str::trim) {
-        assert!(own.contains(&line), "not in this test: {line}");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    // An array's bytes, last dimension fastest; image 1 begins with 1, 2, 3.
-    for (name, labels) in [("train", vec![1u8, 0, 1]), ("test", vec![0])] {
-        let image = |i: usize| (0..3 * 64 * 64).map(move |j| (i + j) as u8);
-        let images: Vec<u8> = (0..labels.len()).flat_map(image).collect();
-        fs::write(folder.path().join(format!("{name}-images.bin")), images).unwrap();
-        fs::write(folder.path().join(format!("{name}-labels.bin")), labels).unwrap();
-    }
-    let said = Command::new(std::env::current_exe().unwrap())
-        .args(["own::example", "--exact", "--ignored"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.status.success() && text.contains("1 passed"), "{text}");
 }
 
 /// Within all bounds, and with more weights than any memory holds; or more than 64 bits count.

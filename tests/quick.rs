@@ -2,6 +2,7 @@
 //! module is an area: `cargo test --release --test quick recipes`. One program for all of them is linked once.
 
 mod architecture;
+mod arrays;
 mod augment;
 mod claims;
 mod complexity;

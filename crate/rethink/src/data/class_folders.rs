@@ -1,14 +1,17 @@
-//! Photographs of one's own in folders named by their classes: `train/CLASS/*.jpg`, and `val/CLASS/*.jpg` or `test/CLASS/*.jpg`.
-//! Files end in `.jpg`, `.jpeg` or `.png`; any names of folders are classes, in the order of the sorted names.
+//! Photographs of one's own in folders named by their classes: `train/CLASS/*.jpg`, and `val/CLASS/*.jpg` or `test/CLASS/*.jpg`. Where there is
+//! `train` alone, or where the classes' folders lie in the data set's folder itself, a fifth of each class is held out for tests.
 //!
-//! Photographs are decoded, and broken ones left out, as ImageNet's are ([`crate::data::imagenet`]), whose layout this is. A set whose
-//! folders are all named by ImageNet's classes is read there, and called ImageNet's; the sets here never are.
+//! Files end in `.jpg`, `.jpeg` or `.png`; any names of folders are classes, in the order of the sorted names. A set whose
+//! folders in `train` are all named by ImageNet's classes is [`imagenet`]'s, and called so; the sets here never are.
 
 use crate::data::Dataset;
 use crate::data::format::{Format, Unknown, short_path};
-use crate::data::imagenet::{self, Listed, OPEN, entries, holds_pictures, is_hidden, pictures};
+use crate::data::photographs::{
+    self, Listed, ListedSplit, OPEN, entries, holds_pictures, is_hidden, pictures,
+};
+use crate::data::{imagenet, sha256_hex};
 use crate::{Error, Result};
-use rethink_nn::text::thousands;
+use rethink_nn::text::{counted, thousands};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -18,10 +21,10 @@ const UNKNOWN: Unknown = Unknown { name: "photographs-", title: "Photographs in 
 /// The format.
 pub static FORMAT: Format = Format {
     title: "photographs in class folders",
-    sign: "train, and val or test, with a folder of .jpg, .jpeg or .png files for each class (train/cat/1.jpg)",
+    sign: "a folder of .jpg, .jpeg or .png files for each class (cat/1.jpg), or train, and val or test, with these",
     is_here,
     reader: read,
-    counter: imagenet::count,
+    counter: count,
     files: |_| Vec::new(),
     slow: true,
     prefixes: &["", "imagenet:"],
@@ -31,36 +34,105 @@ pub static FORMAT: Format = Format {
     published: &[],
 };
 
-/// Whether `folder` has this layout, and is not known to be ImageNet's: a folder with photographs in `train`, and `val` or `test`.
+/// The folders of a data set's splits.
+const SPLITS: [&str; 3] = ["train", "val", "test"];
+/// Of each class, one photograph in so many is held out for tests where they have no folder.
+const HELD_OUT: usize = 5;
+
+/// Where a set's photographs lie.
+enum Layout {
+    /// In `train`, and those for tests in this folder.
+    TestFolder(PathBuf),
+    /// In folders of classes in this one, those for tests among them.
+    Together(PathBuf),
+}
+
+impl Layout {
+    fn of(folder: &Path) -> Option<Layout> {
+        let train = folder.join("train");
+        if has_classes(&train) {
+            return match imagenet::test_folder(folder) {
+                Some(test) => Some(Layout::TestFolder(test)),
+                None => Layout::together(train),
+            };
+        }
+        let of_one_split = is_split(folder) || SPLITS.iter().any(|split| folder.join(split).exists());
+        if of_one_split { None } else { Layout::together(folder.to_path_buf()) }
+    }
+
+    /// ImageNet's classes have test photographs of their own, which are to be found.
+    fn together(folder: PathBuf) -> Option<Layout> {
+        let own = has_classes(&folder) && imagenet::class_ids(&folder).is_ok_and(|ids| ids.is_none());
+        own.then_some(Layout::Together(folder))
+    }
+}
+
+/// Whether there is a folder with photographs in `folder`.
+fn has_classes(folder: &Path) -> bool {
+    let class = |path: &PathBuf| !is_hidden(path) && holds_pictures(path);
+    entries(folder).is_ok_and(|paths| paths.iter().any(class))
+}
+
+fn is_split(folder: &Path) -> bool {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    SPLITS.iter().any(|split| whole.ends_with(split))
+}
+
+/// Whether `folder` has this layout, and is not known to be ImageNet's.
 pub fn is_here(folder: &Path) -> bool {
-    let with_photographs = |path: &PathBuf| !is_hidden(path) && holds_pictures(path);
-    imagenet::test_folder(folder).is_some()
-        && entries(&folder.join("train")).is_ok_and(|paths| paths.iter().any(with_photographs))
-        && !imagenet::is_here(folder)
+    Layout::of(folder).is_some() && !imagenet::is_here(folder)
+}
+
+/// Training and test files, without a look into them.
+fn count(folder: &Path) -> Option<(usize, usize)> {
+    match Layout::of(folder)? {
+        Layout::TestFolder(_) => imagenet::count(folder),
+        Layout::Together(all) => {
+            let of_class = |path: &PathBuf| {
+                let files = pictures(entries(path).ok()?);
+                let held_out = held_out(files.len());
+                Some((files.len() - held_out, held_out))
+            };
+            let shown = entries(&all).ok()?.into_iter().filter(|path| !is_hidden(path) && path.is_dir());
+            shown.map(|path| of_class(&path)).try_fold((0, 0), |sum, of| Some((sum.0 + of?.0, sum.1 + of?.1)))
+        }
+    }
 }
 
 /// What keeps `folder` from being such a data set, where it nearly is one.
 pub(super) fn lacks(folder: &Path) -> Option<String> {
-    let of_classes = |path: &Path| entries(path).is_ok_and(|all| all.iter().any(|path| holds_pictures(path)));
-    if of_classes(&folder.join("train")) {
+    if has_classes(&folder.join("train")) {
         return Some("photographs in train, but no val or test beside it".into());
     }
     let inside = entries(folder).ok()?;
-    if let Some(split) = inside.iter().find(|path| of_classes(path)) {
+    if let Some(split) = inside.iter().find(|path| has_classes(path)) {
         let name = split.file_name()?.to_string_lossy().into_owned();
-        return Some(format!("photographs in {name}, where train, and val or test, are expected"));
+        return Some(match is_split(split) {
+            true => format!("photographs in {name}, but none in train beside it"),
+            false => format!(
+                "photographs in {name}: name that folder, or have train, and val or test, in its place"
+            ),
+        });
     }
-    of_classes(folder).then(|| {
-        "folders of photographs, which are expected one further down: train/CLASS, and val/CLASS or test/CLASS".into()
+    if !has_classes(folder) {
+        return None;
+    }
+    Some(match is_split(folder) {
+        true => "the photographs of one split; name the folder above it, which holds train, and val or test".into(),
+        false => {
+            "folders of photographs, which are expected one further down: train/CLASS, and val/CLASS or test/CLASS"
+                .into()
+        }
     })
 }
 
-/// Reads the data set in `folder`. It is titled "Photographs in folder FOLDER (2 classes)".
+/// Reads the data set in `folder`. It is titled "Photographs in folder FOLDER (2 classes)", with "a fifth of each held out for tests" where it is
+/// so.
 ///
 /// Errors: [`Error::Io`]; [`Error::Format`] naming the folder that holds no photographs, is no class of `train`, or has photographs
-/// beside those of the classes; [`Error::Argument`] for an [`imagenet::AT_ONCE_VARIABLE`] that is no number.
+/// beside those of the classes; [`Error::Argument`] for an [`photographs::AT_ONCE_VARIABLE`] that is no number.
 pub fn read(folder: &Path) -> Result<Dataset> {
-    read_as(folder, imagenet::at_once()?)
+    read_as(folder, photographs::at_once()?)
 }
 
 /// As [`read`], with another limit: sets of more than `at_once` bytes of files are decoded as they are needed, and what is
@@ -68,42 +140,29 @@ pub fn read(folder: &Path) -> Result<Dataset> {
 ///
 /// Errors: as for [`read`].
 pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
-    let train_folder = folder.join("train");
+    let (train_folder, test_folder) = match Layout::of(folder) {
+        Some(Layout::Together(all)) => (all, None),
+        Some(Layout::TestFolder(test)) => (folder.join("train"), Some(test)),
+        None => (folder.join("train"), Some(folder.join("val"))),
+    };
     let of_train = classes(&train_folder)?;
-    if of_train.is_empty() || of_train.len() > usize::from(u16::MAX) {
-        let problem =
-            format!("{} folders of photographs, expected one for each class", thousands(of_train.len()));
+    if !(2..=usize::from(u16::MAX)).contains(&of_train.len()) {
+        let problem = format!(
+            "{}, expected one for each class, two or more",
+            counted(of_train.len(), "folder of photographs")
+        );
         return Err(Error::format(OPEN, train_folder, problem));
     }
     let names: Vec<String> = of_train.iter().map(|(class, _)| class.clone()).collect();
-    let train = of_train.into_iter().enumerate();
-    let train = train.flat_map(|(label, (_, files))| files.into_iter().map(move |file| (file, label as u16)));
-    let train: Vec<(PathBuf, u16)> = train.collect();
-
-    let test_folder = imagenet::test_folder(folder).unwrap_or_else(|| folder.join("val"));
-    let labels = imagenet::labels(&names);
-    let mut test = Vec::new();
-    for (class, files) in classes(&test_folder)? {
-        let Some(&label) = labels.get(class.as_str()) else {
-            let problem = "train has no class of this name; both have to have the same folders";
-            return Err(Error::format(OPEN, test_folder.join(class), problem));
-        };
-        test.extend(files.into_iter().map(|file| (file, label)));
+    let (train, test) = match &test_folder {
+        Some(test) => (labelled(of_train), test_photographs(folder, test, &names)?),
+        None => with_held_out(&train_folder, of_train),
+    };
+    if let Some(said) = untested(&names, &test.files) {
+        rethink_plot::tell!("{}: {said}", test.folder.display());
     }
-    if test.is_empty() {
-        if entries(&test_folder)?.iter().all(|path| is_hidden(path)) {
-            return Err(Error::format(
-                OPEN,
-                test_folder,
-                "empty; it holds the test photographs, in folders named as those of train",
-            ));
-        }
-        test = imagenet::listed_files(folder, &test_folder, &labels)?;
-    }
-    if let Some(said) = untested(&names, &test) {
-        rethink_plot::tell!("{}: {said}", test_folder.display());
-    }
-    let mut data = imagenet::open(folder, Listed { classes: names, train, test_folder, test }, at_once)?;
+    let train = ListedSplit { folder: train_folder.clone(), files: train };
+    let mut data = photographs::open(folder, Listed { classes: names, train, test }, at_once)?;
     // The number of classes is in the labels, and so in the fingerprint, where each class has a photograph.
     let mut seen = vec![false; data.classes.len()];
     data.train.labels.iter().for_each(|label| seen[usize::from(*label)] = true);
@@ -112,12 +171,72 @@ pub fn read_as(folder: &Path, at_once: u64) -> Result<Dataset> {
         return Err(Error::format(OPEN, train_folder.join(&data.classes[empty]), problem));
     }
     data.name = UNKNOWN.name_of(&data.fingerprint);
-    let count = match data.classes.len() {
-        1 => "1 class".to_string(),
-        count => format!("{} classes", thousands(count)),
-    };
-    data.title = format!("{} {} ({count})", UNKNOWN.title, short_path(folder));
+    let held_out = if test_folder.is_none() { "; a fifth of each held out for tests" } else { "" };
+    let classes = thousands(data.classes.len());
+    data.title = format!("{} {} ({classes} classes{held_out})", UNKNOWN.title, short_path(folder));
     Ok(data)
+}
+
+/// The photographs of classes, with the classes' numbers.
+fn labelled(classes: Vec<(String, Vec<PathBuf>)>) -> Vec<(PathBuf, u16)> {
+    let files = classes.into_iter().enumerate();
+    files.flat_map(|(label, (_, files))| files.into_iter().map(move |file| (file, label as u16))).collect()
+}
+
+/// So many of `files` photographs of a class are held out.
+fn held_out(files: usize) -> usize {
+    if files < 2 { 0 } else { (files / HELD_OUT).max(1) }
+}
+
+/// Training photographs and those that are held out for tests: of each class the ones whose names have the lowest checksums. When photographs
+/// are added, few change sides.
+fn with_held_out(folder: &Path, classes: Vec<(String, Vec<PathBuf>)>) -> (Vec<(PathBuf, u16)>, ListedSplit) {
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for (class, files) in classes {
+        let sum = |file: &PathBuf| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            sha256_hex(format!("{class}/{name}").as_bytes())
+        };
+        let mut by_sum = files.clone();
+        by_sum.sort_by_cached_key(sum);
+        let lowest: HashSet<PathBuf> = by_sum.into_iter().take(held_out(files.len())).collect();
+        let (of_test, of_train) = files.into_iter().partition(|file| lowest.contains(file));
+        test.push((class.clone(), of_test));
+        train.push((class, of_train));
+    }
+    let (train, test) = (labelled(train), labelled(test));
+    let [all, out] = [train.len() + test.len(), test.len()].map(thousands);
+    rethink_plot::tell!(
+        "{}: no folder of test photographs; a fifth of each class is held out for tests, {out} of {all}",
+        folder.display()
+    );
+    (train, ListedSplit { folder: folder.to_path_buf(), files: test })
+}
+
+/// The photographs of the folder `val` or `test`.
+///
+/// Errors: [`Error::Io`]; [`Error::Format`] for a class that is none of `names`, and for a folder without photographs.
+fn test_photographs(folder: &Path, test_folder: &Path, names: &[String]) -> Result<ListedSplit> {
+    let labels = imagenet::labels(names);
+    let mut test = Vec::new();
+    for (class, files) in classes(test_folder)? {
+        let Some(&label) = labels.get(class.as_str()) else {
+            let problem = "train has no class of this name; both have to have the same folders";
+            return Err(Error::format(OPEN, test_folder.join(class), problem));
+        };
+        test.extend(files.into_iter().map(|file| (file, label)));
+    }
+    if test.is_empty() {
+        if entries(test_folder)?.iter().all(|path| is_hidden(path)) {
+            return Err(Error::format(
+                OPEN,
+                test_folder,
+                "empty; it holds the test photographs, in folders named as those of train",
+            ));
+        }
+        test = imagenet::listed_files(folder, test_folder, &labels)?;
+    }
+    Ok(ListedSplit { folder: test_folder.to_path_buf(), files: test })
 }
 
 /// Which classes no test photograph is of, in a sentence; `None` where there is one of each.

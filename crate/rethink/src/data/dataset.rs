@@ -1,6 +1,7 @@
 //! A data set in memory: its images, their labels, and a sheet of them to look at.
 
-use super::imagenet::{PhotographId, Photographs};
+use super::format::DIGITS;
+use super::photographs::{PhotographId, Photographs};
 use super::preprocessing::Area;
 use super::{DataId, Format, Published};
 use crate::{Error, Result};
@@ -62,7 +63,7 @@ impl Dataset {
     /// Checks that the parts agree (lengths, label range, nothing empty) and fingerprints them. Images of any size: a run takes the middle
     /// 28x28 pixels of each unless its `input` says otherwise, and refuses smaller ones.
     ///
-    /// Errors: [`Error::Argument`] where lengths disagree, for an empty split, a label that is no class, a
+    /// Errors: [`Error::Argument`] where lengths disagree, for an empty split, fewer than two classes, a label that is no class, a
     /// title that belongs to other images ([`super::published`]), and a name that is not 1 to 100 letters, digits, `-`, `_` and `.` (not
     /// at the beginning): folders are named by it.
     pub fn new(
@@ -108,6 +109,13 @@ impl Dataset {
         Ok(data)
     }
 
+    /// What people call it: the name, or, where that was made of the fingerprint, the title without what is in brackets.
+    pub(crate) fn short_name(&self) -> &str {
+        let of_fingerprint = self.fingerprint.get(..DIGITS).is_some_and(|digits| self.name.ends_with(digits));
+        let title = self.title.split(" (").next().unwrap_or(&self.title);
+        if of_fingerprint { title } else { &self.name }
+    }
+
     /// Names what is known to be `published`.
     pub(super) fn call(&mut self, published: Published) {
         (self.name, self.title) = (published.name.into(), published.title.into());
@@ -123,6 +131,10 @@ impl Dataset {
     fn unnamed(classes: Vec<String>, shape: [usize; 3], train: Split, test: Split) -> Result<Dataset> {
         let operation = "data set";
         let pixels: usize = shape.iter().product();
+        if classes.len() < 2 {
+            let problem = format!("{}; there have to be two or more", counted(classes.len(), "class name"));
+            return Err(Error::argument(operation, problem));
+        }
         for (split, name) in [(&train, "training"), (&test, "test")] {
             if split.is_empty() || pixels == 0 {
                 return Err(Error::argument(operation, format!("no {name} images")));

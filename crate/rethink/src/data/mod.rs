@@ -1,5 +1,6 @@
 //! Data sets: what they are, where they are looked for, and the readers of their formats.
 
+pub mod arrays;
 pub mod augmentation;
 pub mod cifar;
 pub mod cifar100;
@@ -12,6 +13,7 @@ mod id;
 pub mod imagenet;
 pub mod mnist;
 pub mod origin;
+pub mod photographs;
 mod places;
 pub mod preprocessing;
 pub mod published;
@@ -33,8 +35,14 @@ use std::path::Path;
 pub use verify::{SUMS_FILE, Verified, verify};
 
 /// Every format of files. To add one: a file of `data` with its [`Format`], declared above and listed here.
-pub static FORMATS: &[&Format] =
-    &[&cifar::FORMAT, &cifar100::FORMAT, &mnist::FORMAT, &imagenet::FORMAT, &class_folders::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &cifar::FORMAT,
+    &cifar100::FORMAT,
+    &mnist::FORMAT,
+    &arrays::FORMAT,
+    &imagenet::FORMAT,
+    &class_folders::FORMAT,
+];
 
 /// Every data set of a folder that has a name, by [`Known::priority`].
 pub fn known() -> Vec<&'static Known> {

@@ -1,6 +1,6 @@
 //! Checkpoints, from which a killed run goes on as if it had never stopped, and the live log beside them.
 
-use crate::data::imagenet::LeftOut;
+use crate::data::photographs::LeftOut;
 use crate::data::read_if_there;
 use crate::run::history::{History, MOST_TEXT};
 use crate::run::row::{LogRow, StopReason};

@@ -3,7 +3,7 @@
 
 use crate::data::Dataset;
 use crate::data::augmentation::Augmentation;
-use crate::data::imagenet::{LeftOut, PhotographId, Photographs};
+use crate::data::photographs::{LeftOut, PhotographId, Photographs};
 use crate::data::preprocessing::{Area, centre_values};
 use crate::run::config::{RunConfig, TrainConfig};
 use crate::run::streams::{AUGMENT, CROPS, epoch_stream, stream};

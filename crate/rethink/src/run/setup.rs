@@ -27,6 +27,9 @@ pub fn check(config: &RunConfig, data: &Dataset) -> Result<()> {
     layers(config, data).map(|_| ())
 }
 
+/// A network that needs larger images than these is wrong in another way.
+const MOST_INPUT: usize = 512;
+
 /// Checks the configuration's values against the data, before anything is spent.
 pub(super) fn sizes(config: &RunConfig, data: &Dataset) -> Result<DataSizes> {
     let operation = "training run";
@@ -101,7 +104,16 @@ fn layers(config: &RunConfig, data: &Dataset) -> Result<(Vec<Layer>, Size3)> {
     // Photographs have three channels, and so have small images that the network sees as photographs.
     let channels = if loader::as_photographs(config, data) { 3 } else { data.shape[0] };
     let input = [config.input, config.input, channels];
-    let mut plan = config.model.plan(input, data.classes.len(), config.width_factor)?;
+    let planned = |side| config.model.plan([side, side, channels], data.classes.len(), config.width_factor);
+    let mut plan = planned(config.input).map_err(|error| {
+        let least = (config.input + 1..=MOST_INPUT).find(|side| planned(*side).is_ok());
+        let Some(least) = least else { return Error::from(error) };
+        let side = config.input;
+        let problem = format!(
+            "{error}: images of {side}x{side} are too small for it, {least}x{least} are not (--input {least})"
+        );
+        Error::argument("training run", problem)
+    })?;
     if config.hyper.without_dropout {
         plan = without_dropout(plan);
     }

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::data::Dataset;
-use crate::data::imagenet::LeftOut;
+use crate::data::photographs::LeftOut;
 use crate::lock::Lock;
 use crate::run::checkpoint::{Checkpoint, PartialEpoch, Position};
 use crate::run::config::RunConfig;

@@ -1,6 +1,6 @@
 //! A finished run: its record and its frame.
 
-use crate::data::imagenet::LeftOut;
+use crate::data::photographs::LeftOut;
 use crate::run::config::{RunConfig, Scale};
 use crate::run::history::{Origin, Sitting};
 use crate::run::provenance::Provenance;

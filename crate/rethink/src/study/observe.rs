@@ -1,5 +1,6 @@
 //! What a notebook asks of a network while it is trained: numbers of one's own after each epoch, and what the network sees.
 
+use crate::data::{Dataset, Split};
 use crate::run::loader::{DataLoader, Subset};
 use crate::run::setup;
 use crate::store::Run;
@@ -24,6 +25,16 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    fn of(loader: &DataLoader, subset: Subset) -> Result<Inputs> {
+        let (mut images, mut labels) = (Vec::new(), Vec::new());
+        loader.tested(subset, &mut |tested| {
+            images.extend_from_slice(&tested.images);
+            labels.extend_from_slice(&tested.labels);
+            Ok(())
+        })?;
+        Ok(Inputs { images, labels })
+    }
+
     /// The share of the images of which the network says the label, 0 to 1.
     ///
     /// Errors: those of [`Network::logits`].
@@ -86,16 +97,22 @@ impl Study {
                 remedy: "take fewer images (`n`), or a smaller input".into(),
             });
         }
-        let all = |subset| -> Result<Inputs> {
-            let (mut images, mut labels) = (Vec::new(), Vec::new());
-            loader.tested(subset, &mut |tested| {
-                images.extend_from_slice(&tested.images);
-                labels.extend_from_slice(&tested.labels);
-                Ok(())
-            })?;
-            Ok(Inputs { images, labels })
-        };
-        Ok([all(Subset::Train)?, all(Subset::Test)?])
+        Ok([Inputs::of(&loader, Subset::Train)?, Inputs::of(&loader, Subset::Test)?])
+    }
+
+    /// Other test images as the network of `run` is tested on its own, with the run's crop, whitening and corruption: of another source
+    /// ([`read_split`](crate::data::arrays::read_split)), or the data set's own after a change. They have the study's shape and classes.
+    ///
+    /// Errors: [`Error::Argument`] for photographs, and where images and labels do not fit each other or the study's data; those of
+    /// [`DataLoader::new`] and [`DataLoader::tested`].
+    pub fn inputs_of(&self, run: &Run, test: &Split) -> Result<Inputs> {
+        let config = &run.record.config;
+        setup::check(config, &self.data)?;
+        self.data.pixels("test on other images")?;
+        // Some corruptions of pixels are drawn by what the training images are.
+        let data = Dataset::changed_for(&self.data, self.data.train.clone(), test.clone())?;
+        let loader = DataLoader::new(config, &data, config.data.train, test.len())?;
+        Inputs::of(&loader, Subset::Test)
     }
 
     /// Numbers of one's own before the first epoch of `run`, as epoch 0, and after each: a frame with the column `epoch` (u32) and one of f64

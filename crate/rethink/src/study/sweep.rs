@@ -46,10 +46,11 @@ struct Capacity {
 /// Bytes that a run holds, whose step has so many multiply-adds.
 type RunMemory = fn(&RunConfig, f64) -> f64;
 
-/// Images as the network gets them.
-fn images(config: &RunConfig, _step: f64) -> f64 {
+/// Images as the network gets them, and as they are kept.
+fn held_here(config: &RunConfig, _step: f64) -> f64 {
     let DataId { train, test, .. } = config.data;
-    ((train + test) * 3 * config.input * config.input * size_of::<f32>()) as f64
+    let images = (train + test) * 3 * config.input * config.input * size_of::<f32>();
+    images as f64 + kept(config)
 }
 
 /// Training images as they are kept: where their pixels are corrupted, as numbers.
@@ -57,10 +58,16 @@ fn kept(config: &RunConfig) -> f64 {
     (config.data.train * 3 * 32 * 32 * size_of::<f32>()) as f64
 }
 
+/// Of memory that is free: other programs have the rest.
+fn half(free: Option<u64>) -> f64 {
+    free.map_or(f64::INFINITY, |free| free as f64 / 2.0)
+}
+
 impl Capacity {
-    fn of_processor(threads: usize) -> Capacity {
+    /// Of a processor with so many threads and so much free memory.
+    fn of_processor(free: Option<u64>, threads: usize) -> Capacity {
         let of_a_thread = 1e9;
-        let memory: Vec<(f64, RunMemory)> = vec![((1u64 << 30) as f64, images)];
+        let memory: Vec<(f64, RunMemory)> = vec![(half(free), held_here)];
         Capacity { step: threads as f64 * of_a_thread, least: of_a_thread, memory }
     }
 
@@ -70,16 +77,14 @@ impl Capacity {
         let (step, most) = (8e10, threads.clamp(1, 8) as f64);
         // The memory of a step is that of `crate/notes/gpu.md` and a half more; cuBLAS has some of its own.
         let there: RunMemory = |config, step| kept(config) + 0.03 * step + (64 << 20) as f64;
-        let here: RunMemory = |config, step| images(config, step) + kept(config);
-        let half = |free: Option<u64>| free.map_or(f64::INFINITY, |free| free as f64 / 2.0);
-        let memory = vec![(half(on_card), there), (half(beside), here)];
+        let memory = vec![(half(on_card), there), (half(beside), held_here)];
         Capacity { step, least: step / most, memory }
     }
 
     fn of(device: Device) -> Result<Capacity> {
         let threads = rayon::current_num_threads();
         Ok(match device {
-            Device::Cpu => Capacity::of_processor(threads),
+            Device::Cpu => Capacity::of_processor(free_memory(), threads),
             // One after the other.
             _ if !device.works_side_by_side() => Capacity::of_card([None; 2], 1),
             _ => Capacity::of_card([device.free_memory()?, free_memory()], threads),
@@ -105,7 +110,7 @@ fn lanes(configs: &[&RunConfig], on: &Capacity) -> usize {
 impl Study {
     /// "[2/8]", and of a data set that somebody made, its name.
     fn place(&self, index: usize, of: &[RunConfig]) -> String {
-        let data = if self.given { format!(" {}:", self.data.name) } else { String::new() };
+        let data = if self.given { format!(" {}:", self.data.short_name()) } else { String::new() };
         format!("[{}/{}]{data}", index + 1, of.len())
     }
 }
@@ -479,13 +484,29 @@ mod tests {
         let narrow = [0, 1, 2].map(|repeat| config(Scale::Small, ModelKind::Inception, repeat));
         let wide = [0, 1].map(|repeat| config(Scale::Paper, ModelKind::Inception, repeat));
         let of = |configs: &[RunConfig], threads| {
-            lanes(&configs.iter().collect::<Vec<_>>(), &Capacity::of_processor(threads))
+            lanes(&configs.iter().collect::<Vec<_>>(), &Capacity::of_processor(Some(24_000_000_000), threads))
         };
         assert_eq!([1, 2, 16].map(|threads| of(&narrow, threads)), [1, 2, 3], "no more than there are runs");
         assert_eq!([1, 2, 16].map(|threads| of(&wide, threads)), [1, 1, 1]);
         // The widest decides.
         assert_eq!(of(&[narrow[0].clone(), wide[0].clone()], 2), 1);
         assert_eq!(of(&[], 2), 1);
+    }
+
+    #[test]
+    fn networks_of_small_steps_train_side_by_side_where_there_is_memory() {
+        // As many images as CIFAR-10 has: 0.56 GB as the network gets them, and as much again at most as they are kept.
+        let mlps = [0, 1, 2].map(|repeat| {
+            let mut config = config(Scale::Paper, ModelKind::Mlp1x512, repeat);
+            (config.data.train, config.data.test) = (50_000, 10_000);
+            config
+        });
+        let of = |gigabytes: u64, threads| {
+            let free = Some(gigabytes * 1_000_000_000);
+            lanes(&mlps.iter().collect::<Vec<_>>(), &Capacity::of_processor(free, threads))
+        };
+        assert_eq!([2, 4, 5, 8].map(|gigabytes| of(gigabytes, 4)), [1, 1, 2, 3]);
+        assert_eq!(of(24, 2), 2, "a thread each");
     }
 
     #[test]
