@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use polars::prelude::*;
+use rethink::data::Split;
 use rethink::data::corruption::Corruption;
 use rethink::paper::ALL;
 use rethink::run::config::{RunConfig, Scale};
@@ -84,6 +85,39 @@ fn predictions_are_those_of_the_run() {
     assert!(study.predictions(&elsewhere).unwrap_err().to_string().contains("was trained on cuda:0"));
     let data = study.data.changed("other", "Other images", |train, _| train.images[0] ^= 1).unwrap();
     assert!(Study::of(data, &study).predictions(&run).is_err(), "of other data");
+}
+
+/// Images of another source are cropped, whitened and corrupted as the run's own.
+#[test]
+fn a_network_is_tested_on_other_images_as_on_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path());
+    let config = study.config(ModelKind::Mlp1x512, Corruption::ShuffledPixels);
+    let run = trained(&study, &config);
+    let [_, own] = study.inputs(&run).unwrap();
+    let test = &study.data.test;
+    let first = |count: usize| Split {
+        images: test.images[..count * 3072].to_vec(),
+        labels: test.labels[..count].to_vec(),
+    };
+    let same = study.inputs_of(&run, &first(own.labels.len())).unwrap();
+    assert_eq!((&same.images, &same.labels), (&own.images, &own.labels));
+    let network = study.network(&run).unwrap();
+    let accuracy = study.inputs_of(&run, &first(200)).unwrap().accuracy(network.as_ref()).unwrap();
+    assert_eq!(Some(accuracy), run.record.test_accuracy);
+    // As many as there are, and other ones than the run's.
+    let dark =
+        Split { images: test.images.iter().map(|value| value / 2).collect(), labels: test.labels.clone() };
+    let dark = study.inputs_of(&run, &dark).unwrap();
+    assert_eq!(dark.labels, test.labels);
+    assert_ne!(dark.images[..own.images.len()], own.images);
+    let mut wrong = first(3);
+    wrong.labels[2] = 10;
+    let error = study.inputs_of(&run, &wrong).unwrap_err().to_string();
+    assert!(error.contains("test image 2 has label 10, with 10 classes"), "{error}");
+    wrong.images.pop();
+    let error = study.inputs_of(&run, &wrong).unwrap_err().to_string();
+    assert!(error.contains("9,215 bytes of test images"), "{error}");
 }
 
 /// The network is the run's at every epoch: its accuracies are the curve's.
@@ -269,10 +303,24 @@ fn values_that_an_option_does_not_take_are_refused() {
     assert_eq!(switched.iter().map(|choice| choice.random_crop).collect::<Vec<_>>(), [false, true]);
     assert!(switched.iter().all(|choice| choice.flip && choice.momentum == Some(0.5)));
     assert_eq!(over("model=mlp1x512,alexnet").unwrap()[1].model, ModelKind::Alexnet);
+    // Several options in one text change together, and with others of another text in all combinations.
+    let pairs = choice.over(&["momentum=0.1,0.5 flip=true,false".into(), "batch-size=8,9".into()]).unwrap();
+    let pairs: Vec<_> =
+        pairs.iter().map(|choice| (choice.momentum, choice.flip, choice.batch_size)).collect();
+    let expected = [(0.1, true, 8), (0.1, true, 9), (0.5, false, 8), (0.5, false, 9)];
+    assert_eq!(pairs, expected.map(|(momentum, flip, batch)| (Some(momentum), flip, Some(batch))));
     for (text, expected) in [
         ("learning-rate", "OPTION=VALUE"),
         ("learning-rate=0.1,fast", "fast"),
         ("learning-speed=1", "--learning-speed"),
+        ("batch=1", "a similar argument exists: '--batch-size'"),
+        ("x=1", "there are model, width, corruption, "),
+        ("", "OPTION=VALUE"),
+        ("momentum=0.1,0.5 flip", "OPTION=VALUE"),
+        (
+            "momentum=0.1,0.5 flip=true",
+            "flip has 1 value, momentum has 2: values of one --over change together",
+        ),
         ("flip=maybe", "maybe"),
         ("batch-size=", "batch-size"),
     ] {

@@ -79,7 +79,7 @@ overrides! {
     /// Batch normalisation's memory.
     norm_memory: f64, "norm-memory", "0 or more, below 1", |text| number(text, is_share), plain;
     /// What a step does with a gradient.
-    optimizer: Optimizer, "optimizer", "sgd, rmsprop, adam, adamw, or one of the last three with +DECAY+EPSILON", named, plain;
+    optimizer: Optimizer, "optimizer", Optimizer::FORMS, named, plain;
     /// Share of a label that is spread over all classes.
     label_smoothing: f64, "label-smoothing", "0 or more, below 1", |text| number(text, is_share), plain;
     /// Share of the weights' average that is kept at a step.

@@ -57,7 +57,8 @@ pub enum Action {
         #[command(flatten)]
         choice: RunChoice,
         /// A run for each of these values of one of the options, as learning-rate=0.01,0.03,0.1 or random-crop=false,true; given several times, for
-        /// all combinations
+        /// all combinations; of several options in one text, as "optimizer=sgd,adam learning-rate=0.1,0.001", for the first values of all, the
+        /// second values, ...
         #[arg(long, value_name = "OPTION=VALUE,...")]
         over: Vec<String>,
         /// Print the record as a line of JSON

@@ -2,6 +2,7 @@
 
 use crate::commands::any_of;
 use crate::{Error, Result};
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, FromArgMatches};
 use rethink::data::DataId;
 use rethink::data::augmentation::Augmentation;
@@ -14,6 +15,7 @@ use rethink_nn::models::ModelKind;
 use rethink_nn::numbers::parsed;
 use rethink_nn::optim::{DecayOn, Optimizer};
 use rethink_nn::precision::Precision;
+use rethink_nn::text::counted;
 use std::sync::LazyLock;
 
 /// The option whose values [`RunChoice::over`] reads.
@@ -163,18 +165,22 @@ impl RunChoice {
 }
 
 impl RunChoice {
-    /// All combinations of values, each of `over` being "OPTION=VALUE,...": this choice with those in the place of its own.
+    /// All combinations of what the parts of `over` say: this choice with their values in the place of its own. A part is "OPTION=VALUE,...",
+    /// or several of these with spaces between, whose values change together.
     ///
-    /// Errors: [`Error::Argument`] for another form, and for what the option does not take.
+    /// Errors: [`Error::Argument`] for another form, for options of one part with different numbers of values, and for what an option does
+    /// not take.
     pub fn over(&self, over: &[String]) -> Result<Vec<RunChoice>> {
-        over.iter().try_fold(vec![self.clone()], |choices, one| {
-            let Some((name, values)) = one.split_once('=') else {
-                let problem =
-                    format!("{one:?} is not of the form OPTION=VALUE,..., as learning-rate=0.01,0.1");
-                return Err(Error::argument(OVER, problem));
+        over.iter().try_fold(vec![self.clone()], |choices, part| {
+            let together = together(part)?;
+            let of_values = |choice: &RunChoice| {
+                let count = together.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+                let with = |at| {
+                    together.iter().try_fold(choice.clone(), |c, (name, values)| c.with(name, values[at]))
+                };
+                (0..count).map(with).collect()
             };
-            let with = |choice: &RunChoice| values.split(',').map(|value| choice.with(name, value)).collect();
-            let all: Vec<Vec<RunChoice>> = choices.iter().map(with).collect::<Result<_>>()?;
+            let all: Vec<Vec<RunChoice>> = choices.iter().map(of_values).collect::<Result<_>>()?;
             Ok(all.concat())
         })
     }
@@ -188,10 +194,20 @@ impl RunChoice {
         };
         let command = clap::Command::new("run").no_binary_name(true).disable_help_flag(true);
         let command = RunChoice::augment_args_for_update(command).mut_args(bare);
+        let options: Vec<String> =
+            command.get_arguments().map(|option| option.get_id().to_string()).collect();
         let failed = |error: clap::Error| {
             let said = error.to_string();
-            let said = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            Error::argument(OVER, said.to_string())
+            let problem = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let tip = said.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+            let problem = match tip {
+                Some(tip) => format!("{problem}; {tip}"),
+                None if error.kind() == ErrorKind::UnknownArgument => {
+                    format!("{problem}; there are {}", options.join(", ").replace('_', "-"))
+                }
+                None => problem.to_string(),
+            };
+            Error::argument(OVER, problem)
         };
         let given = [format!("--{}={}", name.trim().replace('_', "-"), value.trim())];
         let mut changed = self.clone();
@@ -199,5 +215,31 @@ impl RunChoice {
             .update_from_arg_matches(&command.try_get_matches_from(given).map_err(failed)?)
             .map_err(failed)?;
         Ok(changed)
+    }
+}
+
+/// The options of a part of `--over`, each with as many values as the others: `optimizer=sgd,adam learning-rate=0.1,0.001`.
+fn together(part: &str) -> Result<Vec<(&str, Vec<&str>)>> {
+    let mut options: Vec<(&str, Vec<&str>)> = Vec::new();
+    let wrong = |text: &str| {
+        let problem = format!("{text:?} is not of the form OPTION=VALUE,..., as learning-rate=0.01,0.1");
+        Error::argument(OVER, problem)
+    };
+    for option in part.split_whitespace() {
+        let (name, values) = option.split_once('=').ok_or_else(|| wrong(option))?;
+        options.push((name, values.split(',').collect()));
+    }
+    let (first, of_first) =
+        options.first().map(|(name, values)| (*name, values.len())).ok_or_else(|| wrong(part))?;
+    match options.iter().find(|(_, values)| values.len() != of_first) {
+        Some((name, values)) => {
+            let problem = format!(
+                "{name} has {}, {first} has {of_first}: values of one --over change together; give --over twice for all \
+                 combinations",
+                counted(values.len(), "value"),
+            );
+            Err(Error::argument(OVER, problem))
+        }
+        None => Ok(options),
     }
 }
