@@ -11,7 +11,7 @@ use npyz::{DType, Deserialize, NpyHeader, Order, TypeChar};
 use rayon::prelude::*;
 use rethink_nn::text::thousands;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The format.
@@ -259,6 +259,9 @@ fn header(bytes: &mut &[u8]) -> Result<NpyHeader, String> {
 
 /// How many images a file says that it has.
 fn count(path: &Path) -> Option<usize> {
-    let header = NpyHeader::from_reader(BufReader::new(File::open(path).ok()?)).ok()?;
-    header.shape().first().map(|images| *images as usize)
+    /// NumPy's own headers have 118 bytes.
+    const HEADER: u64 = 1 << 16;
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(HEADER).read_to_end(&mut bytes).ok()?;
+    header(&mut &bytes[..]).ok()?.shape().first().map(|images| *images as usize)
 }
